@@ -1,0 +1,48 @@
+"""The errors a user can meet.
+
+Every message says what was found, what was expected, and what to do. `cli` prints the message alone, without a
+traceback, and exits with the class's `exit_code`; library callers catch the class.
+"""
+
+from __future__ import annotations
+
+
+class Sys2ftError(Exception):
+    """Base of every error this package raises on purpose: something outside the user's input failed."""
+
+    exit_code = 1
+
+    def __init__(self, found: str, *, expected: str | None = None, do: str | None = None) -> None:
+        self.found, self.expected, self.do = found, expected, do
+        lines = [found]
+        if expected:
+            lines.append(f"expected: {expected}")
+        if do:
+            lines.append(f"to do: {do}")
+        super().__init__("\n".join(lines))
+
+
+class UserError(Sys2ftError, ValueError):
+    """The input, a setting or a path is wrong, and the user can mend it."""
+
+    exit_code = 2
+
+
+class NewsError(UserError):
+    """A news file that cannot be used as it stands."""
+
+
+class ModelError(UserError):
+    """A model that cannot be found, read or used."""
+
+
+class SettingsError(UserError):
+    """A setting that is not valid, or that contradicts the run folder it is used on."""
+
+
+class StorageError(Sys2ftError):
+    """Writing failed: disk full, folder not writable, file system gone."""
+
+
+class DivergedError(Sys2ftError):
+    """Training left the finite numbers."""
