@@ -1,0 +1,31 @@
+"""Room `engine`: everything that touches a model's tensors. One frozen base, many adapters."""
+
+from sys2ft.engine.bank import BASE, AdapterBank
+from sys2ft.engine.decode import Decoded, DecodeRequest, DecodeResult, decode
+from sys2ft.engine.forward import prepare
+from sys2ft.engine.loss import StepCost, backward
+from sys2ft.engine.optimiser import SlotAdamW
+from sys2ft.engine.peft_format import load_adapter, save_adapter
+from sys2ft.engine.sampling import Sampling
+from sys2ft.engine.score import LogLikelihood, ScoreResult, score
+from sys2ft.engine.tree import Example
+
+__all__ = [
+    "BASE",
+    "AdapterBank",
+    "DecodeRequest",
+    "DecodeResult",
+    "Decoded",
+    "Example",
+    "LogLikelihood",
+    "Sampling",
+    "ScoreResult",
+    "SlotAdamW",
+    "StepCost",
+    "backward",
+    "decode",
+    "load_adapter",
+    "prepare",
+    "save_adapter",
+    "score",
+]

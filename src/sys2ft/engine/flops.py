@@ -1,0 +1,28 @@
+"""Floating-point operations of the work done, by the usual count: 2 for each weight a token meets.
+
+With P weights in the transformer's body and H in its head: reading a token costs 2P, predicting at a position 2H;
+training an adapter on a frozen base doubles both (the gradient flows back through the base, whose weights get none).
+Attention's own products, embeddings and the low-rank terms are left out: a few per cent at the lengths used here.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+
+def weights(model: nn.Module) -> tuple[int, int]:
+    """Weights of the linear layers in the body, and of the head."""
+    head = model.get_output_embeddings()  # type: ignore[operator]
+    body = sum(m.weight.numel() for m in model.modules() if isinstance(m, nn.Linear) and m is not head)
+    return body, int(head.weight.numel())
+
+
+def forward(model: nn.Module, tokens: int, predictions: int) -> float:
+    """FLOP of reading `tokens` and predicting at `predictions` positions."""
+    body, head = weights(model)
+    return 2.0 * (body * tokens + head * predictions)
+
+
+def training(model: nn.Module, tokens: int, predictions: int) -> float:
+    """FLOP of a forward and backward pass that trains adapters only."""
+    return 2.0 * forward(model, tokens, predictions)

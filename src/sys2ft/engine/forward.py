@@ -1,0 +1,127 @@
+"""The one forward pass: hidden states of a frozen transformers model under a tree mask, and its head where needed.
+
+The model runs through transformers' own code. Two of its extension points are used: a prepared 4-D mask (or a mapping
+of them, for models that mix full and sliding-window layers), and the attention interface, where the name 'sys2ft'
+means SDPA, except inside the decode loop, which attends to a shared prefix and to each row's own tokens.
+
+Shapes: R or B rows, T tokens in a row, D hidden size, V vocabulary, U nodes whose prediction is wanted.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from sys2ft.engine.prefix_attention import DecodeState, prefix_attention
+from sys2ft.errors import ModelError
+
+_NAME = "sys2ft"
+
+
+def _attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    decode_state: DecodeState | None = None,
+    keep_kv: list[tuple[Tensor, Tensor]] | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    if keep_kv is not None:
+        keep_kv.append((key, value))
+    if decode_state is not None:
+        return prefix_attention(module, query, key, value, decode_state, kwargs["scaling"]), None
+    output, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+    return output, None
+
+
+def prepare(model: nn.Module) -> None:
+    """Freeze `model` and route its attention through the engine; checks once that `head` is this model's head.
+
+    Raises ModelError for an architecture whose logits are not its output embedding of the last hidden state.
+    """
+    ALL_ATTENTION_FUNCTIONS.register(_NAME, _attention)
+    if model.config._attn_implementation == _NAME:
+        return
+    model.requires_grad_(False)
+    model.eval()
+    model.set_attn_implementation(_NAME)  # type: ignore[operator]
+    device = next(model.parameters()).device
+    ids_BT = torch.arange(1, 5, device=device)[None] % model.config.vocab_size
+    mask_BTT = torch.ones(1, 4, 4, dtype=torch.bool, device=device).tril()
+    with torch.inference_mode():
+        ours_TV = head(model, hidden_states(model, ids_BT, torch.arange(4, device=device)[None], mask_BTT)[0])
+        theirs_TV = model(input_ids=ids_BT, attention_mask=torch.ones_like(ids_BT), use_cache=False).logits[0].float()
+    worst = (ours_TV - theirs_TV).abs().max().item()
+    if not worst < 1e-2 * max(1.0, theirs_TV.abs().max().item()):
+        raise ModelError(
+            f"{type(model).__name__} computes its logits or its masks in a way the engine does not know "
+            f"(they differ by {worst:.2g} from its own forward pass)",
+            expected="a decoder-only causal language model of transformers whose head is its output embedding",
+            do="use another model, or report the architecture",
+        )
+
+
+def masks(model: nn.Module, mask_RTT: Tensor, positions_RT: Tensor) -> Tensor | dict[str, Tensor]:
+    """The prepared boolean mask(s) (R, 1, T, T) in the form the model's class takes."""
+    full = mask_RTT[:, None]
+    layer_types = getattr(model.config, "layer_types", None)
+    if not layer_types:
+        return full
+    window = getattr(model.config, "sliding_window", None) or 2**30
+    near = (positions_RT[:, None, :, None] - positions_RT[:, None, None, :]) < window
+    return {"full_attention": full, "sliding_attention": full & near}
+
+
+def hidden_states(
+    model: nn.Module,
+    tokens_RT: Tensor,
+    positions_RT: Tensor,
+    mask_RTT: Tensor,
+    keep_kv: list[tuple[Tensor, Tensor]] | None = None,
+) -> Tensor:
+    """Last hidden states (R, T, D); with `keep_kv`, each layer's keys and values (R, heads, T, d) are appended."""
+    output = cast(Any, model).base_model(
+        input_ids=tokens_RT,
+        position_ids=positions_RT,
+        attention_mask=masks(model, mask_RTT, positions_RT),
+        use_cache=False,
+        keep_kv=keep_kv,
+    )
+    return cast(Tensor, output.last_hidden_state)
+
+
+def decode_states(model: nn.Module, tokens_BT: Tensor, positions_BT: Tensor, state: DecodeState) -> Tensor:
+    """Last hidden states (B, T, D) of new tokens that attend to `state`, which takes up their keys and values."""
+    # Attention masks itself from `state`; a 4-D mask is handed over so that the model builds none of its own.
+    unused = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=tokens_BT.device)
+    layer_types = getattr(model.config, "layer_types", None)
+    output = cast(Any, model).base_model(
+        input_ids=tokens_BT,
+        position_ids=positions_BT,
+        attention_mask=dict.fromkeys(("full_attention", "sliding_attention"), unused) if layer_types else unused,
+        use_cache=False,
+        decode_state=state,
+    )
+    return cast(Tensor, output.last_hidden_state)
+
+
+def head(model: nn.Module, hidden_UD: Tensor) -> Tensor:
+    """Logits (U, V) in float32, with the soft cap or scale that the architecture's configuration names."""
+    logits_UV = cast(Tensor, cast(Any, model).get_output_embeddings()(hidden_UD)).float()
+    config = model.config
+    scale = getattr(config, "logit_scale", None)
+    if scale:
+        logits_UV = logits_UV * scale
+    divide = getattr(config, "logits_scaling", None)
+    if divide:
+        logits_UV = logits_UV / divide
+    cap = getattr(config, "final_logit_softcapping", None)
+    if cap:
+        logits_UV = torch.tanh(logits_UV / cap) * cap
+    return logits_UV

@@ -1,0 +1,63 @@
+"""Adapters on disk in PEFT's format, so that plain `peft` loads what the bank trained, and the bank loads PEFT's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from sys2ft.engine.bank import AdapterBank
+from sys2ft.errors import ModelError
+from sys2ft.runs.atomic import atomic_folder, read_json
+
+_PREFIX = "base_model.model."
+
+
+def save_adapter(bank: AdapterBank, slot: int, folder: Path, *, base_name: str) -> None:
+    """Write one slot as a PEFT LoRA folder, whole or not at all. `base_name` is what PEFT records as the base."""
+    from peft import LoraConfig
+
+    tensors = {}
+    for name in bank.modules:
+        tensors[f"{_PREFIX}{name}.lora_A.weight"] = bank.a[name][slot].detach().cpu().contiguous()
+        tensors[f"{_PREFIX}{name}.lora_B.weight"] = bank.b[name][slot].detach().cpu().contiguous()
+    config = LoraConfig(
+        r=bank.rank,
+        lora_alpha=bank.alpha,
+        lora_dropout=0.0,
+        target_modules=bank.targets,
+        bias="none",
+        task_type="CAUSAL_LM",
+        base_model_name_or_path=base_name,
+        inference_mode=True,
+    )
+    with atomic_folder(folder) as temporary:
+        config.save_pretrained(str(temporary))
+        save_file(tensors, temporary / "adapter_model.safetensors", metadata={"format": "pt"})
+
+
+def load_adapter(bank: AdapterBank, slot: int, folder: Path) -> None:
+    """Read a PEFT LoRA folder into one slot. Raises ModelError when rank, alpha or layers do not fit the bank."""
+    try:
+        config = read_json(folder / "adapter_config.json")
+        tensors = load_file(folder / "adapter_model.safetensors")
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"{folder} cannot be read as an adapter: {error}",
+            expected="a PEFT LoRA folder: adapter_config.json and adapter_model.safetensors",
+            do="check the path, or train the adapter again",
+        ) from error
+    expected = {f"{_PREFIX}{name}.lora_{part}.weight" for name in bank.modules for part in "AB"}
+    if config.get("r") != bank.rank or config.get("lora_alpha") != bank.alpha or set(tensors) != expected:
+        odd = sorted(set(tensors) ^ expected)[:3]
+        raise ModelError(
+            f"{folder} holds rank {config.get('r')}, alpha {config.get('lora_alpha')}"
+            + (f", and layers that differ: {', '.join(odd)}" if odd else ""),
+            expected=f"rank {bank.rank}, alpha {bank.alpha:g} over {', '.join(bank.targets)}",
+            do="load it with the settings that it was trained with",
+        )
+    with torch.no_grad():
+        for name in bank.modules:
+            bank.a[name][slot].copy_(tensors[f"{_PREFIX}{name}.lora_A.weight"])
+            bank.b[name][slot].copy_(tensors[f"{_PREFIX}{name}.lora_B.weight"])

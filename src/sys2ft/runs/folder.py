@@ -1,0 +1,141 @@
+"""The run folder: settings and provenance in run.json, finished units of work as files, and a lock.
+
+Work is cut into units whose content depends on the settings alone, not on when or how often the process was started.
+Each unit's result is written whole under its key; a run that was killed computes only the units that are missing, in
+the same batches, and so ends with the same bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from sys2ft.errors import SettingsError
+from sys2ft.runs import atomic, provenance
+
+_FORMAT = 1
+
+
+class Run:
+    """A run folder. Make one with `Run.open`."""
+
+    def __init__(self, path: Path, record: dict[str, Any]) -> None:
+        self.path = path
+        self.record = record
+
+    @classmethod
+    def open(cls, path: str | Path, identity: Mapping[str, Any] | None = None) -> Run:
+        """Open the run folder at `path`, or start one there when `identity` is given.
+
+        `identity` says what the folder is about (model, news, seed, dtype): a folder made about something else is
+        refused with the difference shown. Raises SettingsError for a folder that is not a run's, cannot be read or
+        written, or differs.
+        """
+        folder = Path(path)
+        file = folder / "run.json"
+        if file.is_file():
+            run = cls(folder, _read_record(file))
+            if identity is not None:
+                run._require_same("identity", dict(identity))
+            return run
+        if identity is None:
+            raise SettingsError(
+                f"{folder} is not a run folder: it holds no run.json",
+                expected="a folder made by `sys2ft run` or `sys2ft generate`",
+                do="check the path, or start a run there with `sys2ft run NEWS --out FOLDER`",
+            )
+        if folder.exists() and (not folder.is_dir() or any(p for p in folder.iterdir() if p.name != ".lock")):
+            raise SettingsError(
+                f"{folder} exists and is not a run folder",
+                expected="a new or empty folder, or one made by an earlier run",
+                do="choose another folder with --out",
+            )
+        record = {
+            "format": _FORMAT,
+            "name": folder.resolve().name,
+            "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            **identity,
+            "identity": dict(identity),
+            "settings": {},
+            "versions": provenance.versions(),
+            "hardware": provenance.hardware(),
+            "git": provenance.git_revision(),
+        }
+        run = cls(folder, record)
+        run._save()
+        return run
+
+    def stage(self, name: str, settings: Mapping[str, Any]) -> None:
+        """Enter a stage with `settings`; refused when the folder holds that stage with other settings."""
+        known: dict[str, Any] = self.record["settings"]
+        if name in known:
+            self._require_same(name, dict(settings))
+            return
+        known[name] = dict(settings)
+        self._save()
+
+    def once(self, key: str, compute: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+        """The rows of the unit of work `key`: read if it is finished, else computed and written whole."""
+        file = self.path / f"{key}.jsonl"
+        if not file.is_file():
+            # What is returned is what a resumed run would read, so both go on from the same values.
+            atomic.write_jsonl(file, compute())
+        return atomic.read_jsonl(file)
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder against a second process; leftovers of a killed one are removed."""
+        file = self.path / ".lock"
+        with contextlib.ExitStack() as stack:
+            with atomic.storage_errors(file):
+                handle = stack.enter_context(file.open("w"))
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise SettingsError(
+                    f"{self.path} is in use by another process",
+                    expected="one process per run folder",
+                    do="wait for the other one, or choose another folder with --out",
+                ) from None
+            atomic.remove_leftovers(self.path)
+            yield
+
+    def _save(self) -> None:
+        atomic.write_json(self.path / "run.json", self.record)
+
+    def _require_same(self, part: str, asked: Mapping[str, Any]) -> None:
+        held = self.record["identity"] if part == "identity" else self.record["settings"][part]
+        differences = list(_differences(held, json.loads(json.dumps(asked))))
+        if differences:
+            raise SettingsError(
+                f"{self.path} was made with other settings:\n  " + "\n  ".join(differences),
+                expected="the same settings as before, to go on with that run",
+                do="give those settings, or choose another folder with --out",
+            )
+
+
+def _read_record(file: Path) -> dict[str, Any]:
+    try:
+        record = atomic.read_json(file)
+        if not isinstance(record, dict) or record.get("format") != _FORMAT:
+            raise ValueError(f"format {record.get('format') if isinstance(record, dict) else record!r}")
+    except (OSError, ValueError) as error:
+        raise SettingsError(
+            f"{file} cannot be read as a run's record: {error}",
+            expected=f"the run.json that this version writes (format {_FORMAT})",
+            do="choose another folder with --out, or use the version that made it",
+        ) from error
+    return record
+
+
+def _differences(held: Any, asked: Any, at: str = "") -> Iterator[str]:
+    if isinstance(held, dict) and isinstance(asked, dict):
+        for key in sorted(held.keys() | asked.keys()):
+            yield from _differences(held.get(key), asked.get(key), f"{at}.{key}" if at else key)
+    elif held != asked:
+        yield f"{at}: the folder has {json.dumps(held)}, asked was {json.dumps(asked)}"

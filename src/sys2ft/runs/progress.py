@@ -1,0 +1,62 @@
+"""One progress display for a whole run, and silence where nobody looks."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+
+class Advance(Protocol):
+    """Called with how many units of the task are done since the last call."""
+
+    def __call__(self, units: int = 1) -> None: ...
+
+
+class Display:
+    """What the stages report to: named tasks with a count. This base class shows nothing."""
+
+    @contextmanager
+    def task(self, name: str, total: int) -> Iterator[Advance]:
+        """A task of `total` units; the block receives the function that advances it."""
+        yield lambda units=1: None
+
+    def note(self, text: str) -> None:
+        """One line that stays on the screen."""
+
+
+class TerminalDisplay(Display):
+    """Bars on a terminal (standard error, so that tables on standard output stay clean)."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    @contextmanager
+    def task(self, name: str, total: int) -> Iterator[Advance]:
+        identity: TaskID = self._progress.add_task(name, total=total)
+
+        def advance(units: int = 1) -> None:
+            self._progress.advance(identity, units)
+
+        try:
+            yield advance
+        finally:
+            self._progress.stop_task(identity)
+
+    def note(self, text: str) -> None:
+        self._progress.console.print(text, highlight=False, markup=False)
+
+
+@contextmanager
+def display(quiet: bool = False) -> Iterator[Display]:
+    """The display for a command: bars on a terminal, nothing otherwise."""
+    if quiet or not sys.stderr.isatty():
+        yield Display()
+        return
+    columns = (TextColumn("{task.description:<34}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        yield TerminalDisplay(progress)

@@ -1,0 +1,83 @@
+"""What made a result: versions, hardware, git revision, content hashes, and seeds derived per item."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = ("sys2ft", "torch", "transformers", "peft", "tokenizers", "safetensors", "numpy")
+
+
+def digest(value: Any) -> str:
+    """SHA-256 (hex) of a JSON-able value, independent of the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode("utf-8")).hexdigest()
+
+
+def item_seed(*parts: str | int) -> int:
+    """A 63-bit seed that depends on the item alone (its ids, its index and the run's seed), never on batch or order."""
+    return int(digest(list(parts))[:16], 16) >> 1
+
+
+@lru_cache(maxsize=1)
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide a result."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def hardware() -> dict[str, Any]:
+    """The machine that computes: processor, cores available to torch, memory, accelerator."""
+    import torch
+
+    described: dict[str, Any] = {
+        "system": platform.system(),
+        "processor": _processor(),
+        "cores": torch.get_num_threads(),
+    }
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        described["memory_gib"] = round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1)
+    if torch.cuda.is_available():
+        described["accelerator"] = torch.cuda.get_device_name(0)
+    return described
+
+
+def git_revision() -> str | None:
+    """The revision of the checkout this package runs from, with '+' where it has uncommitted changes; else None."""
+    here = Path(__file__).resolve().parent
+    try:
+        top = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, timeout=10, check=True
+        )
+        tracked = subprocess.run(
+            ["git", "ls-files", "--error-unmatch", Path(__file__).name], cwd=here, capture_output=True, timeout=10
+        )
+        if tracked.returncode != 0:  # an installed copy that happens to lie inside somebody's repository
+            return None
+        changed = subprocess.run(
+            ["git", "status", "--porcelain", "-uno"], cwd=here, capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return top.stdout.strip() + ("+" if changed.stdout.strip() else "")
