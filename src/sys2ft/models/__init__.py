@@ -1,0 +1,39 @@
+"""Find, convert and load language models, and render chat for them.
+
+registry  a name to a source: folder or GGUF file, embedded model, hub id
+cache     the user's cache folder; digests computed once
+convert   a GGUF file to a folder of safetensors, once
+load      a source to a frozen model, its tokenizer and its chat format
+chat      a conversation to (ids, loss mask), the same for training and evaluation
+catalog   what `sys2ft models` shows
+"""
+
+from __future__ import annotations
+
+from sys2ft.models.cache import cache_dir
+from sys2ft.models.catalog import ModelEntry, ModelInfo, info, list_models, pull
+from sys2ft.models.chat import ChatFormat, Message, Rendered
+from sys2ft.models.load import LoadedModel, cpu_has_bfloat16, load_model, load_tokenizer, pick_device, pick_dtype
+from sys2ft.models.registry import DEFAULT_MODEL, EMBEDDED, Source, resolve
+
+__all__ = [
+    "DEFAULT_MODEL",
+    "EMBEDDED",
+    "ChatFormat",
+    "LoadedModel",
+    "Message",
+    "ModelEntry",
+    "ModelInfo",
+    "Rendered",
+    "Source",
+    "cache_dir",
+    "cpu_has_bfloat16",
+    "info",
+    "list_models",
+    "load_model",
+    "load_tokenizer",
+    "pick_device",
+    "pick_dtype",
+    "pull",
+    "resolve",
+]

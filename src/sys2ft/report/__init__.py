@@ -1,0 +1,27 @@
+"""Room `report`: tables, figures and one self-contained page, each a pure function of a run folder.
+
+matplotlib and jinja2 are imported by `write_report` when it is called, and by nothing else here.
+"""
+
+from sys2ft.report.artifacts import Artifacts, read_artifacts
+from sys2ft.report.page import write_report
+from sys2ft.report.summary import Block, Cost, Measured, Row, Summary, summarise, write_scores
+from sys2ft.report.table import markdown_table, terminal_table
+from sys2ft.report.words import headline, number
+
+__all__ = [
+    "Artifacts",
+    "Block",
+    "Cost",
+    "Measured",
+    "Row",
+    "Summary",
+    "headline",
+    "markdown_table",
+    "number",
+    "read_artifacts",
+    "summarise",
+    "terminal_table",
+    "write_report",
+    "write_scores",
+]

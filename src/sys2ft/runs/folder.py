@@ -13,12 +13,23 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from sys2ft.errors import SettingsError
 from sys2ft.runs import atomic, provenance
 
 _FORMAT = 1
+
+
+class Once(Protocol):
+    """Keeps finished units of work: `Run.once`, or `compute_always` where nothing is to be kept."""
+
+    def __call__(self, key: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]: ...
+
+
+def compute_always(key: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Keep nothing."""
+    return compute()
 
 
 class Run:
@@ -79,13 +90,14 @@ class Run:
         known[name] = dict(settings)
         self._save()
 
-    def once(self, key: str, compute: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
-        """The rows of the unit of work `key`: read if it is finished, else computed and written whole."""
-        file = self.path / f"{key}.jsonl"
+    def once(self, key: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """The result of the unit of work `key`: read if it is finished, else computed and written whole."""
+        file = self.path / f"{key}.json"
         if not file.is_file():
-            # What is returned is what a resumed run would read, so both go on from the same values.
-            atomic.write_jsonl(file, compute())
-        return atomic.read_jsonl(file)
+            atomic.write_json(file, compute())
+        # Read back even when just computed: a resumed run reads it, and both must go on from the same values.
+        unit: dict[str, Any] = atomic.read_json(file)
+        return unit
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:

@@ -1,0 +1,260 @@
+"""From a GGUF file to a folder of bfloat16 safetensors in the user's cache, once.
+
+transformers reads GGUF by dequantising it to float32, which takes from half a minute up; the folder then loads in
+a second or two. A folder appears under its final name only when it is complete, its manifest lists the SHA-256 of
+every file, and a lock lets one process at a time make it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import functools
+import importlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from sys2ft.errors import ModelError
+from sys2ft.models.cache import Progress, file_sha256, hash_file, models_dir, remember_sha256, storage_errors
+
+MANIFEST = "manifest.json"
+LAYOUT = 1  # raised when a folder made by an older version of this module must be made again
+
+# Vocabularies whose digits stand alone: what llama.cpp does for these names of `tokenizer.ggml.pre`, and transformers
+# (5.23) leaves out, so that "\n\n1" would come out as other ids than the model was trained on.
+DIGIT_SPLITTING = frozenset({"smollm", "starcoder", "refact", "command-r", "codeshell"})
+
+# Texts that a tokenizer must read alike before and after it is saved.
+PROBES = ("In 12345, it's 3.14\n\n1. a  b", "  caf\u00e9 \u65e5\u672c\n", "<|im_start|>user\n<end_of_turn>")
+
+Writer = Callable[[Path, Path], None]  # (GGUF file, empty folder to fill)
+
+
+def converted_folder(gguf: Path) -> Path:
+    """Where the conversion of this file lies, or will lie."""
+    stem = "".join(c if c.isalnum() or c in "._-" else "_" for c in gguf.stem)
+    return models_dir() / f"{file_sha256(gguf)[:16]}-{stem}"
+
+
+def convert(gguf: Path, *, progress: Progress | None = None, writer: Writer | None = None) -> Path:
+    """The folder that holds `gguf` as safetensors, made now if it is not in the cache yet.
+
+    `writer` fills an empty folder from the file; tests put their own there. Raises ModelError for a file that is no
+    usable GGUF and StorageError when the cache cannot be written.
+    """
+    _check_magic(gguf)
+    target = converted_folder(gguf)
+    say = progress or (lambda _: None)
+    if fault(target) is None:
+        return target
+    with storage_errors(models_dir()):
+        models_dir().mkdir(parents=True, exist_ok=True)
+        with _lock(target.name, say):
+            _remove_stale(target.name)
+            why = fault(target)  # another process may have made it while this one waited
+            if why is None:
+                return target
+            if target.exists():
+                print(f"sys2ft: {target} is spoilt ({why}); making it again", file=sys.stderr)
+                shutil.rmtree(target)
+            say(f"converting {gguf.name} to bfloat16 safetensors, once")
+            _make(gguf, target, writer or write_safetensors)
+            say(f"converted to {target}")
+    return target
+
+
+def fault(folder: Path) -> str | None:
+    """What is wrong with a converted folder; None if every file is as its manifest says."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        if manifest["layout"] != LAYOUT:
+            return f"layout {manifest['layout']}, now {LAYOUT}"
+        for name, entry in manifest["files"].items():
+            path = folder / name
+            if not path.is_file():
+                return f"{name} is missing"
+            if path.stat().st_size != entry["size"]:
+                return f"{name} has {path.stat().st_size} bytes instead of {entry['size']}"
+            if file_sha256(path) != entry["sha256"]:
+                return f"{name} has another SHA-256 than when it was written"
+    except FileNotFoundError:
+        return f"no {MANIFEST}"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return f"unreadable {MANIFEST}: {error}"
+    return None
+
+
+def write_safetensors(gguf: Path, folder: Path) -> None:
+    """Load a GGUF file through transformers and save model and tokenizer into `folder`."""
+    import torch
+    import transformers
+
+    where, name = str(gguf.parent), gguf.name
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(quiet_bars())
+        try:
+            field = stack.enter_context(_shared_reader(gguf))
+            pre = field("tokenizer.ggml.pre")
+            ends = [field(f"tokenizer.ggml.{key}_token_id") for key in ("eos", "eot", "eom")]
+            tokenizer = transformers.AutoTokenizer.from_pretrained(where, gguf_file=name)
+            model = transformers.AutoModelForCausalLM.from_pretrained(where, gguf_file=name, dtype=torch.float32)
+        except Exception as error:  # any fault of the file surfaces here, under the reader's many exception types
+            raise ModelError(
+                f"{gguf} could not be read as a GGUF model: {type(error).__name__}: {error}",
+                expected="a causal language model of an architecture whose GGUF files transformers can read",
+                do="check the file's SHA-256 against its source, or use the same model in safetensors",
+            ) from error
+        _drop_quantiser(model)
+        # Parameters only: the rotary frequencies are buffers, and lose too much in bfloat16.
+        for parameter in model.parameters():
+            parameter.data = parameter.data.to(torch.bfloat16)
+        model.config.dtype = torch.bfloat16
+        # transformers takes over the end of text alone; chat models may also end a turn or a message.
+        model.generation_config.eos_token_id = sorted({i for i in ends if i is not None}) or None
+        if pre in DIGIT_SPLITTING:
+            _split_digits(tokenizer)
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        _check_saved_tokenizer(tokenizer, folder, gguf)
+
+
+def _make(gguf: Path, target: Path, writer: Writer) -> None:
+    """Fill a temporary folder beside `target` and rename it into place, or leave nothing."""
+    temporary = Path(tempfile.mkdtemp(prefix=f".tmp-{target.name}-", dir=target.parent))
+    try:
+        writer(gguf, temporary)
+        names = sorted(str(p.relative_to(temporary)) for p in temporary.rglob("*") if p.is_file())
+        digests = {name: hash_file(temporary / name) for name in names}
+        manifest = {
+            "layout": LAYOUT,
+            "source": {"file": gguf.name, "size": gguf.stat().st_size, "sha256": file_sha256(gguf)},
+            "files": {n: {"size": (temporary / n).stat().st_size, "sha256": digest} for n, digest in digests.items()},
+        }
+        (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        for path in (temporary / name for name in [*names, MANIFEST]):
+            with path.open("rb") as file:
+                os.fsync(file.fileno())  # or a crash after the rename could leave empty files under the final name
+        temporary.chmod(0o755)  # mkdtemp makes it private
+        temporary.rename(target)
+        remember_sha256({target / name: digest for name, digest in digests.items()})
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+@contextlib.contextmanager
+def _lock(name: str, say: Progress) -> Iterator[None]:
+    """Hold the lock of one conversion; the system lets go of it when its holder dies."""
+    with (models_dir() / f".{name}.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another process is converting this model; waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _remove_stale(mine: str) -> None:
+    """Remove temporary folders whose makers are gone: a living maker holds the lock of its model."""
+    for folder in models_dir().glob(".tmp-*"):
+        name = folder.name.removeprefix(".tmp-").rpartition("-")[0]
+        if name == mine:
+            shutil.rmtree(folder, ignore_errors=True)
+            continue
+        with (models_dir() / f".{name}.lock").open("w") as file, contextlib.suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_magic(gguf: Path) -> None:
+    with gguf.open("rb") as file:
+        magic = file.read(4)
+    if magic != b"GGUF":
+        raise ModelError(
+            f"{gguf} is not a GGUF file: it begins with {magic!r}",
+            expected="a file that begins with b'GGUF'",
+            do="download it again; a page or a Git LFS pointer may have been saved in its place",
+        )
+
+
+@contextlib.contextmanager
+def _shared_reader(gguf: Path) -> Iterator[Callable[[str], Any]]:
+    """Walk the file's metadata once while it is converted; yields a look-up of one metadata field.
+
+    transformers opens the file anew for the configuration, the tokenizer and the weights, and gguf takes 4 s to 18 s
+    each time to walk the vocabulary; it also rebuilds the table of tensor names for every module.
+    """
+    library: Any = importlib.import_module("gguf")
+    reader = library.GGUFReader(gguf)
+    names = functools.cache(library.get_tensor_name_map)
+
+    def field(key: str) -> Any:
+        found = reader.get_field(key)
+        return None if found is None else found.contents()
+
+    with mock.patch.multiple(library, GGUFReader=lambda *_: reader, get_tensor_name_map=names):
+        yield field
+
+
+@contextlib.contextmanager
+def quiet_bars() -> Iterator[None]:
+    """Keep the progress bars of transformers off the terminal: this package shows its own."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    # This module uses tqdm directly, which transformers' own switch does not reach.
+    module = importlib.import_module("transformers.modeling_gguf_pytorch_utils")
+    patch: Any = contextlib.nullcontext()
+    if hasattr(module, "tqdm"):
+        patch = mock.patch.object(module, "tqdm", lambda items, **_: items)
+    try:
+        with patch:
+            yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def _drop_quantiser(model: Any) -> None:
+    """Remove the marks that make `save_pretrained` refuse a model whose weights are plain again."""
+    for holder, name in [
+        (model.config, "quantization_config"),
+        (model, "hf_quantizer"),
+        (model, "is_quantized"),
+        (model, "quantization_method"),
+    ]:
+        if name in vars(holder):
+            delattr(holder, name)
+
+
+def _split_digits(tokenizer: Any) -> None:
+    from tokenizers import pre_tokenizers
+
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
+        ]
+    )
+
+
+def _check_saved_tokenizer(tokenizer: Any, folder: Path, gguf: Path) -> None:
+    """A tokenizer class may rebuild itself on loading; what it then reads otherwise would be found out much later."""
+    import transformers
+
+    saved = transformers.AutoTokenizer.from_pretrained(folder)
+    same = all(saved(text)["input_ids"] == tokenizer(text)["input_ids"] for text in PROBES)
+    if not same or saved.chat_template != tokenizer.chat_template or saved.eos_token_id != tokenizer.eos_token_id:
+        raise ModelError(
+            f"the tokenizer of {gguf} changes when it is saved and loaded",
+            expected="the same ids, chat template and end-of-text token from both",
+            do="use the same model in safetensors with its own tokenizer files",
+        )

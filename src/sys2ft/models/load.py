@@ -1,0 +1,155 @@
+"""From a model's name to a frozen model, its tokenizer and its chat format."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sys2ft.errors import ModelError
+from sys2ft.models.cache import Progress
+from sys2ft.models.chat import ChatFormat
+from sys2ft.models.convert import quiet_bars
+from sys2ft.models.registry import Source, resolve
+
+if TYPE_CHECKING:
+    import torch
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A frozen causal language model, in evaluation mode and without gradients, and what belongs to it."""
+
+    model: Any  # a transformers causal language model
+    tokenizer: Any
+    chat: ChatFormat
+    source: Source
+    fingerprint: str
+    device: torch.device
+    dtype: torch.dtype
+
+
+def load_model(
+    name: str, *, dtype: str = "auto", device: str = "auto", progress: Progress | None = None
+) -> LoadedModel:
+    """Resolve `name` and load it.
+
+    dtype: 'auto' (what the hardware computes fast: see `pick_dtype`), 'float32', 'bfloat16' or 'float16'.
+    device: 'auto' (CUDA if there is one), or a torch device such as 'cpu' or 'cuda:1'.
+    Raises ModelError if the model cannot be found, read or used, StorageError if a conversion cannot be written.
+    """
+    place = pick_device(device)
+    number = pick_dtype(dtype, place)
+    source = resolve(name)
+    folder = source.folder(progress)
+    model, tokenizer = _load_folder(folder, number, place)
+    chat = ChatFormat.of(tokenizer, eos_ids=_eos_ids(model.generation_config))
+    return LoadedModel(model, tokenizer, chat, source, source.fingerprint(), place, number)
+
+
+def load_tokenizer(name: str, *, progress: Progress | None = None) -> tuple[Any, ChatFormat]:
+    """A model's tokenizer and chat format without its weights."""
+    import transformers
+
+    folder = resolve(name).folder(progress)
+    with reading(folder):
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+        with contextlib.suppress(OSError):  # not every model has generation settings
+            settings = transformers.GenerationConfig.from_pretrained(folder)
+            return tokenizer, ChatFormat.of(tokenizer, eos_ids=_eos_ids(settings))
+    return tokenizer, ChatFormat.of(tokenizer)
+
+
+def pick_device(device: str = "auto") -> torch.device:
+    """The torch device of that name; 'auto' is the first CUDA device, else the CPU."""
+    import torch
+
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        place = torch.device(device)
+    except RuntimeError as error:
+        raise ModelError(f"device {device!r}", expected="'auto', 'cpu', 'cuda' or 'cuda:N'", do="use 'auto'") from error
+    if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
+        raise ModelError(
+            f"device {device!r}, where torch sees {torch.cuda.device_count()} CUDA devices",
+            expected="a device that is there",
+            do="use 'auto' or 'cpu', or install a torch build for this GPU",
+        )
+    return place
+
+
+def pick_dtype(dtype: str = "auto", device: torch.device | None = None) -> torch.dtype:
+    """'auto' is bfloat16 on CUDA and on a CPU that multiplies bfloat16 natively, else float32."""
+    import torch
+
+    if dtype == "auto":
+        on_gpu = device is not None and device.type == "cuda"
+        return torch.bfloat16 if on_gpu or cpu_has_bfloat16() else torch.float32
+    if dtype not in DTYPES:
+        raise ModelError(f"dtype {dtype!r}", expected=f"'auto' or one of {', '.join(DTYPES)}", do="use 'auto'")
+    number: torch.dtype = getattr(torch, dtype)
+    return number
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 matrices in hardware (AVX512-BF16, AMX, or Arm's BF16).
+
+    Without that, bfloat16 is emulated and slower than float32.
+    """
+    import torch
+
+    # Private names, so absent from a torch that renamed them: the flags in /proc/cpuinfo say the same.
+    for probe in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        if getattr(torch.cpu, probe, lambda: False)():
+            return True
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    field = "Features" if platform.machine().startswith(("arm", "aarch")) else "flags"
+    line = next((row for row in text.splitlines() if row.startswith(field)), "")
+    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(line.split())
+
+
+def _load_folder(folder: Path, number: torch.dtype, place: torch.device) -> tuple[Any, Any]:
+    import transformers
+
+    with reading(folder), quiet_bars():
+        config = transformers.AutoConfig.from_pretrained(folder)
+        if getattr(config, "quantization_config", None):
+            raise ModelError(
+                f"{folder} holds quantised weights",
+                expected="weights in float32, float16 or bfloat16, which adapters can be added to",
+                do="use the model's unquantised release, or its GGUF file, which is converted when it is loaded",
+            )
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+        # The dtype goes in here: a later `model.to(bfloat16)` would cast the rotary frequencies too.
+        model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=number, attn_implementation="sdpa")
+    return model.to(place).eval().requires_grad_(False), tokenizer
+
+
+def _eos_ids(settings: Any) -> list[int]:
+    """The end ids of generation settings, which hold none, one, or several."""
+    ids = getattr(settings, "eos_token_id", None)
+    return [] if ids is None else list(ids) if isinstance(ids, (list, tuple)) else [ids]
+
+
+@contextlib.contextmanager
+def reading(folder: Path) -> Iterator[None]:
+    """Turn what transformers raises on a folder it cannot use into ModelError."""
+    try:
+        yield
+    except (ModelError, MemoryError):
+        raise
+    except Exception as error:  # bad JSON, truncated weights, unknown architecture: many types, one remedy
+        raise ModelError(
+            f"the model in {folder} could not be loaded: {type(error).__name__}: {error}",
+            expected="a causal language model that transformers can read without code of its own",
+            do="download or save the model again, or use another one",
+        ) from error

@@ -1,0 +1,89 @@
+"""What is worth a second look in valid news: repetition, and cues that let a question be answered without the news."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from sys2ft.news.schema import News, Question
+
+NEAR_DUPLICATE = 0.75
+"""Two news are nearly the same when their sets of words overlap at least so much (intersection over union)."""
+MUCH_LONGER = 1.5
+"""The answer stands out when it has at least so many times the characters of the longest wrong choice ..."""
+LONGER_BY = 5
+"""... and at least so many characters more, since a single digit more is no cue."""
+
+
+def check(news: Sequence[News]) -> list[str]:
+    """Warnings about valid news, each naming the news and the question; an empty list when there is nothing to say."""
+    warnings = _near_duplicates(news)
+    first: dict[str, str] = {}
+    for one in news:
+        if len(one.questions) < 2:
+            n = "no question" if not one.questions else "only 1 question"
+            warnings.append(f"{one.id}: {n}; with fewer than 2 its accuracy says little")
+        for number, question in enumerate(one.questions, start=1):
+            place = f"{one.id}, question {number}"
+            warnings += [f"{place}: {cue}" for cue in _cues(question)]
+            earlier = first.setdefault(" ".join(words(question.text)), place)
+            if earlier != place:
+                warnings.append(f"{place}: the same question as {earlier}")
+    return warnings
+
+
+def question_counts(news: Sequence[News]) -> dict[str, dict[str, int]]:
+    """Number of questions by domain and kind; the kind of a question that names none is 'unspecified'.
+
+    Domains stand in the order of the file. A domain whose news have no questions has an empty row.
+    """
+    counts: dict[str, dict[str, int]] = {}
+    for one in news:
+        row = counts.setdefault(one.domain, {})
+        for question in one.questions:
+            kind = question.kind or "unspecified"
+            row[kind] = row.get(kind, 0) + 1
+    return counts
+
+
+def words(text: str) -> list[str]:
+    """The words and numbers of a text in lower case, without punctuation."""
+    return re.findall(r"\w+", text.casefold())
+
+
+def _near_duplicates(news: Sequence[News]) -> list[str]:
+    warnings = []
+    # By size: a news can only resemble those up to 1 / NEAR_DUPLICATE times its size, which ends the inner loop early.
+    sets = sorted(((frozenset(words(one.text)), i) for i, one in enumerate(news)), key=lambda pair: len(pair[0]))
+    pairs = []
+    for a, (small, i) in enumerate(sets):
+        for large, j in sets[a + 1 :]:
+            if len(small) < NEAR_DUPLICATE * len(large):
+                break
+            if len(small & large) >= NEAR_DUPLICATE * len(small | large):
+                pairs.append((min(i, j), max(i, j)))
+    for i, j in sorted(pairs):
+        same = words(news[i].text) == words(news[j].text)
+        warnings.append(f"{news[j].id}: {'the same' if same else 'nearly the same'} news as {news[i].id}")
+    return warnings
+
+
+def _cues(question: Question) -> list[str]:
+    cues = []
+    wrong = [choice for choice in question.choices if choice != question.answer]
+    asked = words(question.text)
+    if not question.choices:
+        cues.append("no choices, so it is asked as free text only")
+    # When every choice stands in the question ('... red or blue?'), that the answer does is no cue.
+    if _stands_in(question.answer, asked) and not (wrong and all(_stands_in(choice, asked) for choice in wrong)):
+        cues.append(f"the answer {question.answer!r} stands word for word in the question")
+    if wrong:
+        longest = max(map(len, wrong))
+        if len(question.answer) >= max(MUCH_LONGER * longest, longest + LONGER_BY):
+            cues.append(f"the answer {question.answer!r} is much longer than every wrong choice")
+    return cues
+
+
+def _stands_in(part: str, whole: Sequence[str]) -> bool:
+    sought = words(part)
+    return bool(sought) and any(list(whole[i : i + len(sought)]) == sought for i in range(len(whole) - len(sought) + 1))

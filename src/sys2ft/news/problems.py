@@ -1,0 +1,126 @@
+"""What is wrong with a news file, said in the file's own words: line, field, found, expected, to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from difflib import get_close_matches
+from typing import Any
+
+from sys2ft.errors import NewsError
+from sys2ft.news.schema import GRADERS, KINDS
+
+SHOWN = 10
+"""How many problems one error lists before it only counts them."""
+
+Location = tuple[str | int, ...]
+"""Where in a news, by the file's field names and positions from 0: ('questions', 1, 'answer')."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """One thing that is wrong."""
+
+    found: str
+    expected: str
+    do: str
+    location: Location = ()
+    """The field; () for the news as a whole."""
+    line: int | None = None
+    """The line in the file, from 1; None when there is no file."""
+
+    @property
+    def place(self) -> str:
+        """Line and field in words: "line 3, question 2, field 'answer'"."""
+        line = [] if self.line is None else [f"line {self.line}"]
+        return ", ".join(line + place_words(self.location))
+
+
+def place_words(location: Location) -> list[str]:
+    """('questions', 1, 'choices', 0) as ['question 2', "field 'choices'", 'item 1']: people count from 1."""
+    if len(location) >= 2 and location[0] == "questions" and isinstance(location[1], int):
+        return [f"question {location[1] + 1}", *place_words(location[2:])]
+    return [f"item {part + 1}" if isinstance(part, int) else f"field {part!r}" for part in location]
+
+
+def news_error(source: str, problems: Sequence[Problem]) -> NewsError:
+    """One error for all problems of one source (a file's path); the first `SHOWN` are listed, the rest counted."""
+    if len(problems) == 1:
+        only = problems[0]
+        where = ", ".join(part for part in (source, only.place) if part)
+        return NewsError(f"{where}: found {only.found}", expected=only.expected, do=only.do)
+    listed = [f"  {p.place or 'news'}: found {p.found}; expected {p.expected}; to do: {p.do}" for p in problems[:SHOWN]]
+    if len(problems) > SHOWN:
+        listed.append(f"  ... and {len(problems) - SHOWN} more")
+    return NewsError(
+        "\n".join([f"{source}: {len(problems)} problems", *listed]),
+        expected="a file in which every news is valid",
+        do="mend these places and read the file again; nothing was loaded from it",
+    )
+
+
+def describe(value: object) -> str:
+    """A value as its author would recognise it, short whatever its size."""
+    if isinstance(value, bool):
+        return f"{str(value).lower()} (a yes/no value)"
+    if value is None:
+        return "null (no value)"
+    if isinstance(value, str):
+        return repr(value) if len(value) <= 60 else f"{value[:57]!r}..."
+    if isinstance(value, int | float):
+        return f"{value} (a number)"
+    if isinstance(value, date):
+        return f"{value} (a date)"
+    if isinstance(value, Mapping):
+        return f"a mapping of {len(value)}"
+    if isinstance(value, list | tuple):
+        return f"a list of {len(value)}"
+    return f"a value of type {type(value).__name__}"
+
+
+_ALLOWED: dict[str, Sequence[str]] = {"kind": KINDS, "grader": GRADERS}
+_EXPECTED = {
+    "id": "a name for the news as text, unique in the file",
+    "domain": "the name of a domain as text",
+    "news": "the news itself as text",
+    "questions": "a list of questions, each a mapping",
+    "question": "the question as text",
+    "answer": "the right answer as text",
+    "choices": "a list of at least 2 texts, the answer among them",
+    "aliases": "a list of other right wordings, as texts",
+    "kind": "one of " + ", ".join(_ALLOWED["kind"]),
+    "grader": "one of " + ", ".join(_ALLOWED["grader"]),
+}
+
+
+def from_validation(error: Mapping[str, Any], location: Location) -> Problem:
+    """A pydantic error (one of `ValidationError.errors()`) at a location in the file's names, as a problem."""
+    kind, value = error["type"], error.get("input")
+    field = next((part for part in reversed(location) if isinstance(part, str)), "")
+    is_item = bool(location) and isinstance(location[-1], int)
+    expected = "text" if is_item and field != "questions" else _EXPECTED.get(field, "a news as a mapping")
+    if kind == "news_fault":
+        told = error["ctx"]
+        own = (*location[:-1], told["field"]) if told["field"] else location
+        return Problem(found=told["found"], expected=told["expected"], do=told["do"], location=own)
+    if kind == "missing":
+        found, do = "no such field", f"add the field {field!r}"
+    elif kind == "string_too_short":
+        needed = field in ("id", "news", "question", "answer")
+        found, do = "an empty text", "write the text" if needed else "take it out"
+    elif kind == "literal_error":
+        near = get_close_matches(str(value).casefold().replace("-", "_"), _ALLOWED[field], n=1)
+        found, do = describe(value), f"write {near[0]!r}" if near else "choose one of these, or leave the field out"
+    elif kind == "string_unicode":
+        found, do = "half of a surrogate pair, which is not a character", "write the character itself"
+    elif kind == "string_type" and not isinstance(value, list | tuple | Mapping) and value is not None:
+        found, do = describe(value), f'put it in quotes: "{str(value).lower() if isinstance(value, bool) else value}"'
+    elif kind == "tuple_type":
+        found, do = describe(value), "write a list: [...]"
+    elif is_item and field == "questions":
+        found, do = describe(value), 'write {"question": "...", "answer": "..."}'
+        expected = "a question as a mapping"
+    else:
+        found, do = describe(value), "write a text in its place"
+    return Problem(found=found, expected=expected, do=do, location=location)

@@ -1,0 +1,164 @@
+"""Read and write news files. A file is read as a whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+
+from sys2ft.errors import NewsError, StorageError
+from sys2ft.news.formats import Row, json_rows, yaml_rows
+from sys2ft.news.problems import Problem, news_error
+from sys2ft.news.records import news_to_dict, parse
+from sys2ft.news.schema import News
+
+JSON_ENDINGS = (".jsonl", ".ndjson", ".json")
+YAML_ENDINGS = (".yaml", ".yml")
+
+
+def read_news(path: str | Path) -> list[News]:
+    """All news of a file: JSON Lines (.jsonl, .ndjson, .json) or a YAML list (.yaml, .yml).
+
+    Raises:
+        NewsError: naming file, line and field of everything that is wrong (the first ten places, then a count).
+    """
+    path = Path(path)
+    return parse_text(_read_text(path), source=str(path), ending=path.suffix.lower())
+
+
+def parse_text(text: str, *, source: str, ending: str) -> list[News]:
+    """All news in the text of a file with this ending; errors name `source`."""
+    rows, problems = yaml_rows(text) if ending in YAML_ENDINGS else json_rows(text)
+    if not rows and not problems:
+        raise NewsError(
+            f"{source}: found no news, the file is empty",
+            expected="at least one news",
+            do='write one, for example {"id": "n-1", "news": "..."}, or see the bundled news for a pattern',
+        )
+    news: list[News] = []
+    for row in rows:
+        one, wrong = parse(row.value)
+        if one is not None:
+            news.append(one)
+        problems += [replace(problem, line=row.line_of(problem.location)) for problem in wrong]
+    problems += _repeated_ids(rows)
+    if problems:
+        raise news_error(source, sorted(problems, key=lambda problem: problem.line or 0))
+    return news
+
+
+def write_news(path: str | Path, news: Iterable[News]) -> None:
+    """Write JSON Lines that `read_news` reads back as the same news; the file appears whole or not at all.
+
+    Raises:
+        NewsError: nothing to write, an id that stands twice, or an ending that is not JSON Lines.
+        StorageError: the folder is missing or not writable, or the disk is full.
+    """
+    path, news = Path(path), list(news)
+    if path.suffix.lower() not in JSON_ENDINGS:
+        raise _wrong_ending(path, JSON_ENDINGS)
+    if not news:
+        raise NewsError(f"{path}: found no news to write", expected="at least one news", do="pass a list of news")
+    repeated = _repeated_ids([Row(value=news_to_dict(one), line=n) for n, one in enumerate(news, start=1)])
+    if repeated:
+        raise news_error(str(path), repeated)
+    text = "".join(json.dumps(news_to_dict(one), ensure_ascii=False) + "\n" for one in news)
+    # A symbolic link stays a link: the file it points to is replaced.
+    target = path.resolve()
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise StorageError(
+            f"{path}: cannot be written ({error.strerror or error})",
+            expected="a folder that exists, is writable and has space",
+            do=f"check the folder {target.parent}, or write to another one",
+        ) from error
+
+
+def _read_text(path: Path) -> str:
+    endings = (*JSON_ENDINGS, *YAML_ENDINGS)
+    if path.is_dir():
+        inside = sorted(p.name for p in path.iterdir() if p.suffix.lower() in endings)
+        raise NewsError(
+            f"{path}: found a folder",
+            expected="a news file",
+            do=f"name one file in it: {', '.join(inside[:5])}" if inside else "name a file",
+        )
+    if not path.exists():
+        near = _names_like(path)
+        raise NewsError(
+            f"{path}: found no such file",
+            expected="a news file (" + ", ".join(endings) + ")",
+            do=f"did you mean {path.with_name(near)}?" if near else "check the path and the folder you are in",
+        )
+    if path.suffix.lower() not in endings:
+        raise _wrong_ending(path, endings)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise NewsError(
+            f"{path}: cannot be read ({error.strerror or error})",
+            expected="a file you may read",
+            do="check its permissions",
+        ) from error
+    try:
+        return data.decode("utf-8-sig")  # some editors put a byte order mark first
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise NewsError(
+            f"{path}, line {line}: found the byte 0x{data[error.start]:02x}, which is not UTF-8",
+            expected="a text file in UTF-8",
+            do=f"save the file as UTF-8, for example: iconv -f WINDOWS-1252 -t UTF-8 {path.name}",
+        ) from error
+
+
+def _names_like(path: Path) -> str | None:
+    with suppress(OSError):
+        near = get_close_matches(path.name, [p.name for p in path.parent.iterdir() if p.is_file()], n=1)
+        return near[0] if near else None
+    return None
+
+
+def _wrong_ending(path: Path, endings: tuple[str, ...]) -> NewsError:
+    return NewsError(
+        f"{path}: found a file name that ends in {path.suffix or 'nothing'!r}",
+        expected="a name that ends in " + ", ".join(endings),
+        do="convert it to JSON Lines or rename it",
+    )
+
+
+def _repeated_ids(rows: list[Row]) -> list[Problem]:
+    """Ids become file names, and some file systems do not tell case apart: 'A' repeats 'a'."""
+    first: dict[str, tuple[str, int]] = {}
+    problems = []
+    for row in rows:
+        name = row.value.get("id") if isinstance(row.value, dict) else None
+        if not isinstance(name, str):
+            continue
+        line = row.line_of(("id",))
+        if name.casefold() not in first:
+            first[name.casefold()] = (name, line)
+            continue
+        earlier, earlier_line = first[name.casefold()]
+        problems.append(
+            Problem(
+                found=f"the id {name!r} again, already on line {earlier_line}"
+                + ("" if name == earlier else f" as {earlier!r} (ids that differ only in case name the same file)"),
+                expected="an id that stands once in the file",
+                do="rename one of the two, or take one out",
+                location=("id",),
+                line=line,
+            )
+        )
+    return problems

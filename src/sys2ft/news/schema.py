@@ -1,0 +1,156 @@
+"""The two objects of a news file, and what makes them valid.
+
+The file calls the text of a news `news` and the text of a question `question`; the objects call both `text`. The
+translation between the two stands in `records.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
+
+Kind = Literal["recall", "application", "implication", "two_hop", "reverse"]
+Grader = Literal["exact", "alias", "number"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+GRADERS: tuple[Grader, ...] = get_args(Grader)
+
+# An id becomes part of file names (adapters, replay elements), so it holds nothing that a file system could refuse.
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_NUMBER = re.compile(r"[-+−]?((\d{1,3}(,\d{3})+|\d+)(\.\d+)?|\.\d+)([eE][-+]?\d+)?")
+
+
+def fault(found: str, *, expected: str, do: str, field: str | None = None) -> PydanticCustomError:
+    """An error of validation in this package's three parts; `field` is set when it is not the field being validated."""
+    parts: dict[str, Any] = {"found": found, "expected": expected, "do": do, "field": field}
+    return PydanticCustomError("news_fault", "found {found}; expected {expected}; to do: {do}", parts)
+
+
+def is_number(text: str) -> bool:
+    """Whether the text is one number and nothing else: '28', '-3.5', '1,024', '2e3'."""
+    return _NUMBER.fullmatch(text) is not None
+
+
+def _only_a_list(value: object) -> object:
+    # pydantic would take sets and generators as well: those have no order, or can be read once only.
+    if not isinstance(value, list | tuple):
+        raise PydanticCustomError("tuple_type", "Input should be a valid list")
+    return tuple(value)
+
+
+def _valid_id(value: str) -> str:
+    if not _ID.fullmatch(value):
+        mended = re.sub(r"[^A-Za-z0-9._-]+", "-", value).strip("-._")[:64]
+        raise fault(
+            repr(value if len(value) <= 80 else value[:77] + "..."),
+            expected="1 to 64 letters (a-z, A-Z), digits, '.', '_' or '-', the first a letter or digit",
+            do="rename it" + (f", for example {mended!r}" if mended else ", for example 'news-1'"),
+        )
+    return value
+
+
+def _default_grader(validated: dict[str, Any]) -> Grader:
+    return "number" if is_number(validated.get("answer", "")) else "alias"
+
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Texts = Annotated[tuple[Text, ...], BeforeValidator(_only_a_list)]
+
+
+class Question(BaseModel):
+    """One question about one news; `choices`, when there are any, contain the answer once.
+
+    A question without choices is asked as free text only. `aliases` are other right wordings of the answer. The grader
+    of free text is 'number' when the answer is a bare number, else 'alias', unless given. `kind` is None when the
+    author did not say.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    text: Text
+    answer: Text
+    choices: Texts = ()
+    aliases: Texts = ()
+    kind: Kind | None = None
+    grader: Grader = Field(default_factory=_default_grader)
+
+    @field_validator("choices")
+    @classmethod
+    def _answer_is_one_choice(cls, choices: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if not choices:
+            return choices
+        shown = ", ".join(map(repr, choices))
+        if len(choices) < 2:
+            raise fault(
+                f"one choice only ({shown})",
+                expected="at least 2 choices, or none at all",
+                do="add wrong choices, or leave the field out to ask the question as free text only",
+            )
+        twice = [choice for choice, n in Counter(choices).items() if n > 1]
+        if twice:
+            raise fault(
+                f"the choice {twice[0]!r} more than once in {shown}",
+                expected="choices that differ from each other",
+                do="replace the repeated choice by another one",
+            )
+        answer = info.data.get("answer")  # absent when the answer itself is not valid
+        if answer is not None and answer not in choices:
+            near = get_close_matches(answer.casefold(), [choice.casefold() for choice in choices], n=1)
+            like = [choice for choice in choices if near and choice.casefold() == near[0]]
+            raise fault(
+                f"the answer {answer!r}, which is not among the choices {shown}",
+                expected="the answer as one of the choices, letter for letter",
+                do=f"write the answer as {like[0]!r}, or correct the choices" if like else "add it to the choices",
+                field="answer",
+            )
+        return choices
+
+    @field_validator("aliases")
+    @classmethod
+    def _no_alias_is_a_wrong_choice(cls, aliases: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        # Such an alias would have a wrong choice graded as right.
+        for alias in aliases:
+            if alias in info.data.get("choices", ()) and alias != info.data.get("answer", alias):
+                raise fault(
+                    f"the alias {alias!r}, which is also a wrong choice",
+                    expected="other wordings of the answer only",
+                    do="take it out of the aliases or out of the choices",
+                )
+        return aliases
+
+    @field_validator("grader")
+    @classmethod
+    def _number_grader_has_a_number(cls, grader: Grader, info: ValidationInfo) -> Grader:
+        answer = info.data.get("answer")
+        if grader == "number" and answer is not None and not any(c.isdigit() for c in answer):
+            raise fault(
+                f"the grader 'number' for the answer {answer!r}",
+                expected="an answer with digits when the grader is 'number'",
+                do="write the answer in digits (its words can be an alias), or leave the grader out",
+            )
+        return grader
+
+
+class News(BaseModel):
+    """One piece of news: its text, and the questions that show whether a model has taken it in."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # The id is not stripped: a name that differs from what its author wrote would not be found again.
+    id: Annotated[str, AfterValidator(_valid_id)]
+    domain: Text = "general"
+    text: Text
+    questions: Annotated[tuple[Question, ...], BeforeValidator(_only_a_list)] = ()

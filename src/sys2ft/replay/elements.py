@@ -1,0 +1,83 @@
+"""Replay elements, and the count of what became of every sample that was drawn."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReplayElement:
+    """One thing the model made out of one news: what it is shown in training, and what it learns to say."""
+
+    id: str
+    news_id: str
+    protocol: str
+    prompt: tuple[dict[str, str], ...]
+    completion: str
+    status: Literal["kept", "rejected"]
+    reason: str | None
+    seed: int
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As one line of the run folder's replay file."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> ReplayElement:
+        """From one line of the run folder's replay file."""
+        return cls(**{**row, "prompt": tuple(row["prompt"])})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Yield:
+    """How many samples were drawn, parsed, rejected (by reason) and kept, and what they cost.
+
+    `asked` = `parsed` + truncated + unparsed; `parsed` = `kept` + the other rejections. `shortfall` names the news
+    that got fewer than `wanted` elements, and by how many.
+    """
+
+    protocol: str
+    asked: int
+    parsed: int
+    rejected: dict[str, int]
+    kept: int
+    wanted: int
+    shortfall: dict[str, int]
+    tokens_generated: int
+    flop: float
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """As the run folder's yield file."""
+        return asdict(self)
+
+
+def count_yield(
+    protocol: str,
+    elements: Sequence[ReplayElement],
+    *,
+    per_news: int,
+    news_ids: Sequence[str],
+    tokens_generated: int = 0,
+    flop: float = 0.0,
+    seconds: float = 0.0,
+) -> Yield:
+    """Count `elements` of one protocol; `per_news` is how many were wanted of each news."""
+    rejected = Counter(e.reason or "" for e in elements if e.status == "rejected")
+    kept = Counter(e.news_id for e in elements if e.status == "kept")
+    return Yield(
+        protocol=protocol,
+        asked=len(elements),
+        parsed=len(elements) - rejected["truncated"] - rejected["unparsed"],
+        rejected=dict(sorted(rejected.items())),
+        kept=sum(kept.values()),
+        wanted=per_news * len(news_ids),
+        shortfall={news_id: per_news - kept[news_id] for news_id in news_ids if kept[news_id] < per_news},
+        tokens_generated=tokens_generated,
+        flop=flop,
+        seconds=round(seconds, 3),
+    )

@@ -1,0 +1,352 @@
+"""Replay generation: the model, with the news in context, makes its own training data.
+
+Samples are drawn in rounds. A round asks for what is still missing of every news, with a margin for what will be
+rejected, until each news has what was wanted or the rounds are used up; what is missing then is reported. Every
+sample has its own seed, made of the run's seed, protocol, stage, news and number.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sys2ft.engine import DecodeRequest, Example, Sampling, decode, prepare, score
+from sys2ft.engine import flops as flop_counts
+from sys2ft.errors import SettingsError
+from sys2ft.models import LoadedModel, Message
+from sys2ft.news import News
+from sys2ft.replay import filters
+from sys2ft.replay.elements import ReplayElement, Yield, count_yield
+from sys2ft.replay.prompts import Template
+from sys2ft.replay.protocols import Protocol, protocol
+from sys2ft.runs import Display, item_seed
+from sys2ft.runs.folder import Once, compute_always
+
+NO_NEWS = "There is no news today."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GenerateSettings:
+    """How replay elements are generated."""
+
+    protocols: tuple[str, ...] = ("naive", "paraphrase", "implication", "self_qa")
+    """Protocols to generate by."""
+    samples_per_news: int = 64
+    """Kept elements wanted of each news by each protocol."""
+    temperature: float = 1.0
+    """Sampling temperature of paraphrases, implications and questions."""
+    top_p: float = 0.95
+    """Nucleus of the sampling."""
+    answer_temperature: float = 0.3
+    """Sampling temperature of the answers to the model's own questions."""
+    max_new_tokens: int = 64
+    """Room for one sample; a longer one is rejected as truncated."""
+    rounds: int = 4
+    """Rounds of asking for what is still missing."""
+    margin: float = 1.3
+    """Samples asked in a round, as a multiple of what is missing."""
+    min_support: float = -2.5
+    """Least mean log-likelihood of an answer with the news in context, nats a token."""
+    min_gain: float = 0.0
+    """Least gain in an answer's mean log-likelihood from having the news in context, nats a token."""
+    rows_at_once: int = 128
+    """Samples decoded together."""
+    seed: int = 0
+    """Seed of all sampling."""
+
+    def __post_init__(self) -> None:
+        if self.samples_per_news < 1 or self.rounds < 1 or self.margin < 1 or self.max_new_tokens < 1:
+            raise SettingsError(
+                f"samples_per_news={self.samples_per_news}, rounds={self.rounds}, margin={self.margin}, "
+                f"max_new_tokens={self.max_new_tokens}",
+                expected="each at least 1",
+                do="change the setting that is too small",
+            )
+        if not self.protocols or len(set(self.protocols)) < len(self.protocols):
+            raise SettingsError(
+                f"protocols {list(self.protocols)}", expected="at least one, each once", do="correct --protocols"
+            )
+        Sampling(temperature=self.temperature, top_p=self.top_p)
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """The elements of one protocol, kept and rejected, in order of news and number; and their count."""
+
+    elements: list[ReplayElement]
+    counts: Yield
+
+    @property
+    def kept(self) -> list[ReplayElement]:
+        return [element for element in self.elements if element.status == "kept"]
+
+
+def generate(
+    model: LoadedModel,
+    news: Sequence[News],
+    settings: GenerateSettings,
+    *,
+    once: Once = compute_always,
+    show: Display | None = None,
+) -> dict[str, Replay]:
+    """Replay elements of every news by every protocol of the settings.
+
+    `once` keeps finished batches (a run folder's does), so that an interrupted call goes on where it stopped.
+    """
+    protocols = [protocol(name) for name in settings.protocols]  # an unknown one is told before any work
+    prepare(model.model)
+    return {p.name: _Generator(model, news, settings, p, once, show or Display()).run() for p in protocols}
+
+
+@dataclass(slots=True)
+class _Item:
+    news: News
+    index: int
+    text: str = ""
+    question: str = ""
+    reason: str | None = None
+    support: dict[str, float] | None = None
+
+    @property
+    def parsed(self) -> bool:
+        return self.reason is None
+
+
+class _Generator:
+    """One protocol over all news."""
+
+    def __init__(
+        self,
+        model: LoadedModel,
+        news: Sequence[News],
+        settings: GenerateSettings,
+        how: Protocol,
+        once: Once,
+        show: Display,
+    ) -> None:
+        self.model, self.news, self.settings, self.how = model, news, settings, how
+        self.once, self.show = once, show
+        self.computed = self.generated = 0
+        self.seconds = 0.0
+        self._piece: dict[int, str] = {}
+
+    def run(self) -> Replay:
+        wanted = self.settings.samples_per_news
+        elements: dict[str, list[ReplayElement]] = {item.id: [] for item in self.news}
+        if self.how.ask is None:
+            for item in self.news:
+                elements[item.id] = [self._element(_Item(item, i, text=item.text)) for i in range(wanted)]
+        else:
+            self._rounds(elements)
+        flat = [element for item in self.news for element in elements[item.id]]
+        counts = count_yield(
+            self.how.name,
+            flat,
+            per_news=wanted,
+            news_ids=[item.id for item in self.news],
+            tokens_generated=self.generated,
+            flop=flop_counts.forward(self.model.model, self.computed, self.generated),
+            seconds=self.seconds,
+        )
+        return Replay(flat, counts)
+
+    def _rounds(self, elements: dict[str, list[ReplayElement]]) -> None:
+        wanted = self.settings.samples_per_news
+        kept = dict.fromkeys(elements, 0)
+        said: dict[str, set[str]] = {news_id: set() for news_id in elements}
+        with self.show.task(f"generate {self.how.name}", wanted * len(self.news)) as advance:
+            for number in range(self.settings.rounds):
+                items = [
+                    _Item(item, len(elements[item.id]) + i)
+                    for item in self.news
+                    for i in range(math.ceil((wanted - kept[item.id]) * self.settings.margin))
+                ]
+                if not items:
+                    break
+                self._draw(items, number)
+                for item in items:
+                    self._judge_repeat(item, said[item.news.id])
+                    if item.parsed and kept[item.news.id] == wanted:
+                        item.reason = "surplus"
+                    if item.parsed:
+                        kept[item.news.id] += 1
+                        advance(1)
+                    elements[item.news.id].append(self._element(item))
+
+    def _draw(self, items: list[_Item], number: int) -> None:
+        """Fill in what the model says for `items`, and why it is unusable where it is."""
+        self._stage(items, number, "ask", self.how.ask, self.settings.temperature, self.how.parse)
+        for item in items:
+            if self.how.answer is not None and item.parsed:
+                item.question, item.text = item.text, ""
+        if self.how.answer is None:
+            return
+        asked = [item for item in items if item.parsed]
+        self._stage(asked, number, "answer", self.how.answer, self.settings.answer_temperature, self.how.parse_answer)
+        self._judge_support([item for item in asked if item.parsed], number)
+
+    def _stage(
+        self,
+        items: Sequence[_Item],
+        number: int,
+        stage: str,
+        form: Template | None,
+        temperature: float,
+        parse: Callable[[str], str | None],
+    ) -> None:
+        assert form is not None
+        for start in range(0, len(items), self.settings.rows_at_once):
+            chunk = items[start : start + self.settings.rows_at_once]
+            key = f"replay/{self.how.name}.units/{number}-{stage}-{start:05d}"
+            unit = self._unit(key, lambda chunk=chunk: self._say(chunk, stage, form, temperature))  # type: ignore[misc]
+            for item, row in zip(chunk, unit["rows"], strict=True):
+                item.text, item.reason = self._judge(item, stage, row["text"], row["finished"], form, parse)
+
+    def _unit(self, key: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        def timed() -> dict[str, Any]:
+            begun = time.perf_counter()
+            return {**compute(), "seconds": time.perf_counter() - begun}
+
+        unit: dict[str, Any] = self.once(key, timed)
+        self.computed += unit["tokens_computed"]
+        self.generated += unit["tokens_generated"]
+        self.seconds += unit["seconds"]
+        return unit
+
+    def _seed(self, item: _Item, stage: str) -> int:
+        return item_seed(self.settings.seed, self.how.name, stage, item.news.id, item.index)
+
+    def _say(self, chunk: Sequence[_Item], stage: str, form: Template, temperature: float) -> dict[str, Any]:
+        requests = [
+            DecodeRequest(
+                prompt_ids=self.model.chat.prompt_ids(
+                    form.messages(item.index, news=item.news.text, question=item.question)
+                ),
+                seed=self._seed(item, stage),
+                group=item.news.id,
+            )
+            for item in chunk
+        ]
+        question = stage == "ask" and self.how.answer is not None
+        result = decode(
+            self.model.model,
+            requests,
+            Sampling(temperature=temperature, top_p=self.settings.top_p),
+            max_new_tokens=self.settings.max_new_tokens,
+            stop_ids=self.model.chat.stop_ids,
+            stop_when=lambda ids: self._ends(ids, "?\n" if question else "\n"),
+            rows_at_once=self.settings.rows_at_once,
+        )
+        rows = [{"text": self.model.tokenizer.decode(d.ids), "finished": d.finished} for d in result.decoded]
+        return {
+            "rows": rows,
+            "tokens_computed": result.tokens_computed,
+            "tokens_generated": result.tokens_generated,
+        }
+
+    def _ends(self, ids: list[int], marks: str) -> bool:
+        """Whether the last token ends a line (after something was said) or a question."""
+        last = self._piece.get(ids[-1])
+        if last is None:
+            last = self._piece[ids[-1]] = self.model.tokenizer.decode(ids[-1:])
+        return any(mark in last for mark in marks) and bool(self.model.tokenizer.decode(ids).strip())
+
+    def _judge(
+        self,
+        item: _Item,
+        stage: str,
+        text: str,
+        finished: bool,
+        form: Template,
+        parse: Callable[[str], str | None],
+    ) -> tuple[str, str | None]:
+        """The parsed text, and the reason against it if there is one."""
+        said = parse(text) if finished else None
+        if not finished:
+            return text.strip(), "truncated"
+        if not text.strip():
+            return "", "empty"
+        if said is None:
+            return text.strip(), "unparsed"
+        if filters.refused(said):
+            return said, "refused"
+        if stage == "ask":
+            shown = [filters.normal(line) for _, turn in form.turns for line in turn.splitlines()]
+            if filters.normal(said) in {*shown, *map(filters.normal, form.instructions)}:
+                return said, "copied"
+            if filters.names_nothing_of(said, item.news.text):
+                return said, "off_topic"
+        return said, None
+
+    def _judge_repeat(self, item: _Item, said: set[str]) -> None:
+        if item.parsed:
+            words = filters.normal(f"{item.question} {item.text}")
+            if words in said:
+                item.reason = "repeat"
+            said.add(words)
+
+    def _judge_support(self, items: list[_Item], number: int) -> None:
+        """Reject answers that the news in context does not support, by the model's own log-likelihood."""
+        form = self.how.answer
+        assert form is not None
+        for start in range(0, len(items), self.settings.rows_at_once):
+            chunk = items[start : start + self.settings.rows_at_once]
+            key = f"replay/{self.how.name}.units/{number}-support-{start:05d}"
+            unit = self._unit(key, lambda chunk=chunk: self._support(chunk, form))  # type: ignore[misc]
+            for item, row in zip(chunk, unit["rows"], strict=True):
+                item.support = row
+                gain = row["with_news"] - row["without_news"]
+                if row["with_news"] < self.settings.min_support or gain <= self.settings.min_gain:
+                    item.reason = "unsupported"
+
+    def _support(self, chunk: Sequence[_Item], form: Template) -> dict[str, Any]:
+        examples = []
+        for news_shown in (True, False):
+            for item in chunk:
+                text = item.news.text if news_shown else NO_NEWS
+                rendered = self.model.chat.render(
+                    form.messages(item.index, news=text, question=item.question), item.text
+                )
+                # The end of the turn is left out: how long an answer is says nothing about its support.
+                examples.append(Example(rendered.ids[:-1], rendered.loss_mask[:-1]))
+        result = score(self.model.model, examples)
+        means = [round(likelihood.mean, 5) for likelihood in result.likelihoods]
+        pairs = zip(means[: len(chunk)], means[len(chunk) :], strict=True)
+        return {
+            "rows": [{"with_news": with_news, "without_news": without} for with_news, without in pairs],
+            "tokens_computed": result.tokens_computed,
+            "tokens_generated": 0,
+        }
+
+    def _element(self, item: _Item) -> ReplayElement:
+        prompt = item.question or (self.how.cues[item.index % len(self.how.cues)] if self.how.cues else item.text)
+        provenance: dict[str, Any] = {"model": self.model.fingerprint}
+        if self.how.ask is not None:
+            asked = self.how.ask.messages(item.index, news="{news}")[-1]
+            provenance |= {
+                "asked": asked.content,
+                "temperature": self.settings.temperature,
+                "top_p": self.settings.top_p,
+                "max_new_tokens": self.settings.max_new_tokens,
+            }
+        if self.how.answer is not None:
+            provenance |= {
+                "answer_temperature": self.settings.answer_temperature,
+                "answer_seed": self._seed(item, "answer"),
+                "support": item.support,
+            }
+        return ReplayElement(
+            id=f"{self.how.name}/{item.news.id}/{item.index:04d}",
+            news_id=item.news.id,
+            protocol=self.how.name,
+            prompt=(asdict(Message("user", prompt)),),
+            completion=item.text,
+            status="kept" if item.parsed else "rejected",
+            reason=item.reason,
+            seed=self._seed(item, "ask"),
+            provenance=provenance,
+        )
+

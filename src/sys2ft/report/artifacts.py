@@ -1,0 +1,137 @@
+"""What a run folder holds, read once: the only module of this room that opens the run's files.
+
+A run may be unfinished, so every part but run.json and news.jsonl may be absent; `Artifacts.missing` says which. Files
+are written whole or not at all, so one that cannot be parsed is damage, and an error.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sys2ft.errors import UserError
+from sys2ft.evaluation.statistics import Item
+
+Record = dict[str, Any]
+
+BASE = "base"
+CONDITIONS = ("closed_book", "in_context")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Artifacts:
+    """The records of a run folder; absent files are absent keys."""
+
+    folder: Path
+    run: Record
+    news: list[Record]
+    protocols: tuple[str, ...]
+    """In the order of the settings; protocols found only as files follow, sorted."""
+    predictions: dict[str, list[Record]]
+    """By subject: 'base' or a protocol."""
+    yields: dict[str, Record]
+    training: dict[str, Record]
+    curves: dict[str, list[Record]]
+    missing: tuple[str, ...]
+    """What an unfinished run does not hold yet, in words."""
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """The base model, then the protocols."""
+        return (BASE, *self.protocols)
+
+    def questions(self) -> Iterator[tuple[Item, Record, Record]]:
+        """Every question: its key, its news, itself."""
+        for news in self.news:
+            for index, question in enumerate(news["questions"]):
+                yield (news["id"], index), news, question
+
+
+def read_artifacts(run_folder: Path) -> Artifacts:
+    """Read a run folder. Raises UserError if it is none, or if a file in it is damaged."""
+    folder = Path(run_folder)
+    if not (folder / "run.json").is_file():
+        raise UserError(
+            f"{folder} is not a run folder: it holds no run.json",
+            expected="a folder made by `sys2ft run`",
+            do="check the path",
+        )
+    run = read_record(folder / "run.json")
+    news = list(read_records(folder / "news.jsonl"))
+    planned = list(run["settings"].get("generate", {}).get("protocols", ()))
+    found = {file.stem for part in ("predictions", "training") for file in (folder / part).glob("*.jsonl")} - {BASE}
+    protocols = (*planned, *sorted(found - set(planned)))
+    predictions = _present(folder, "predictions/{}.jsonl", (BASE, *protocols), many=True)
+    _check_known(folder, news, predictions)
+    yields = _present(folder, "replay/{}.yield.json", protocols, many=False)
+    training = _present(folder, "training/{}.json", protocols, many=False)
+    missing = [f"{p}: no record of what was generated" for p in protocols if p not in yields]
+    missing += [f"{p}: not trained" for p in protocols if p not in training]
+    missing += [f"{s}: no predictions" for s in (BASE, *protocols) if s not in predictions]
+    return Artifacts(
+        folder=folder,
+        run=run,
+        news=news,
+        protocols=protocols,
+        predictions=predictions,
+        yields=yields,
+        training=training,
+        curves=_present(folder, "training/{}.jsonl", protocols, many=True),
+        missing=tuple(missing),
+    )
+
+
+def read_records(file: Path) -> Iterator[Record]:
+    """The records of a JSON Lines file, one at a time."""
+    number = 0
+    try:
+        with file.open(encoding="utf-8") as lines:
+            for line in lines:
+                number += 1
+                if line.strip():
+                    yield json.loads(line)
+    except FileNotFoundError:
+        raise UserError(f"{file} is missing", expected="every run folder to hold it", do="run again") from None
+    except ValueError as error:
+        raise UserError(
+            f"{file}, line {number} is damaged: {error}",
+            expected="one JSON object a line",
+            do="delete the file and resume the run",
+        ) from error
+
+
+def read_record(file: Path) -> Record:
+    """The record of a JSON file."""
+    try:
+        record: Record = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{file} is damaged: {error}", do="delete the file and resume the run") from error
+    return record
+
+
+def _present(folder: Path, pattern: str, names: tuple[str, ...], *, many: bool) -> dict[str, Any]:
+    files = {name: folder / pattern.format(name) for name in names}
+    return {
+        name: list(read_records(file)) if many else read_record(file) for name, file in files.items() if file.is_file()
+    }
+
+
+def _check_known(folder: Path, news: list[Record], predictions: dict[str, list[Record]]) -> None:
+    """Each prediction answers a question of news.jsonl, and each question once: a score must not count one twice."""
+    known = {(n["id"], index) for n in news for index in range(len(n["questions"]))}
+    for subject, rows in predictions.items():
+        seen = set()
+        for row in rows:
+            item = (row["news_id"], row["question"])
+            asked = (item, row["condition"], row["scoring"])
+            if item not in known or asked in seen:
+                raise UserError(
+                    f"{folder / 'predictions' / subject}.jsonl: prediction {row['id']!r} "
+                    + ("answers a question asked before" if item in known else "answers no question of news.jsonl"),
+                    expected="one prediction for each question, condition and scoring",
+                    do="delete the file and resume the run",
+                )
+            seen.add(asked)

@@ -1,0 +1,282 @@
+"""The numbers of a run, computed from its folder: scores with intervals, differences, cost.
+
+A block is one scoring on one slice of the questions (all, one domain, one kind); its rows are the subjects. Everything
+shown by the table, the figures and the page is taken from here, and `write_scores` writes all of it to scores.json.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from sys2ft.errors import UserError
+from sys2ft.evaluation import statistics
+from sys2ft.evaluation.statistics import Item, Outcomes, Score, Undefined
+from sys2ft.report.artifacts import BASE, CONDITIONS, Artifacts, read_artifacts
+from sys2ft.runs.atomic import write_json
+
+Measured: TypeAlias = Score | Undefined
+Slice = Literal["all", "domain", "kind"]
+Answers: TypeAlias = Mapping[tuple[str, str, str], Outcomes]
+"""(subject, scoring, condition) -> question -> right, wrong or not gradable."""
+
+BASELINE = "naive"
+NOT_YET = Undefined(reason="not evaluated yet")
+UNEVEN = Undefined(reason="the two sides have not answered the same questions yet")
+CHOICE_SCORINGS = frozenset({"cloze", "cloze_raw", "letter"})
+"""Scorings that pick one of the choices; only these have a chance level. Free text has none."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One subject in one block. Differences are paired over the same questions; None is 'does not apply'."""
+
+    subject: str
+    closed_book: Measured
+    in_context: Measured
+    gap_to_icl: Measured
+    """In context accuracy of the base minus own closed book: what is left to gain."""
+    share: Measured | None
+    """Share of the base's gap that training closed."""
+    versus_base: Measured | None
+    """Own closed book minus the base's."""
+    versus_naive: Measured | None
+    """Own closed book minus that of naive fine-tuning."""
+    in_context_change: Measured | None
+    """Own in context minus the base's; below zero is the curse of overexposure."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Block:
+    """One scoring on one slice of the questions."""
+
+    scoring: str
+    by: Slice
+    name: str
+    """The domain or the kind; 'all' for all questions."""
+    n_questions: int
+    n_news: int
+    chance: float | None
+    """Mean of 1 / choices over the questions that have choices; None for free text."""
+    rows: tuple[Row, ...]
+
+    def row(self, subject: str) -> Row:
+        """The row of `subject`."""
+        return next(row for row in self.rows if row.subject == subject)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cost:
+    """What a protocol took; None is 'not done yet'."""
+
+    protocol: str
+    asked: int | None
+    """Samples drawn from the model."""
+    kept: int | None
+    """Replay elements kept."""
+    rejected: dict[str, int]
+    tokens_generated: int | None
+    tokens_trained: int | None
+    flop_generate: float | None
+    flop_train: float | None
+    seconds: float | None
+    """Generation and training together."""
+
+    @property
+    def flop(self) -> float | None:
+        """Generation and training together."""
+        if self.flop_generate is None or self.flop_train is None:
+            return None
+        return self.flop_generate + self.flop_train
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Summary:
+    """All numbers of a run."""
+
+    name: str
+    model: str
+    adapters: str
+    """'per-news' or 'joint'."""
+    headline: str
+    """The scoring that the main table shows and by which the best protocol is chosen."""
+    scorings: tuple[str, ...]
+    protocols: tuple[str, ...]
+    blocks: tuple[Block, ...]
+    costs: tuple[Cost, ...]
+    best: str | None
+    """Protocol with the highest closed-book accuracy under the headline scoring among those that have answered every
+    question; the first of equals."""
+    missing: tuple[str, ...]
+
+    def block(self, scoring: str | None = None, by: Slice = "all", name: str = "all") -> Block:
+        """One block; by default all questions under the headline scoring."""
+        wanted = (scoring or self.headline, by, name)
+        return next(block for block in self.blocks if (block.scoring, block.by, block.name) == wanted)
+
+    def slices(self, by: Slice, scoring: str | None = None) -> tuple[Block, ...]:
+        """The blocks of all domains or kinds."""
+        return tuple(b for b in self.blocks if b.by == by and b.scoring == (scoring or self.headline))
+
+
+def summarise(run_folder: Path) -> Summary:
+    """Compute every number of the run in `run_folder`, finished or not."""
+    return summarise_artifacts(read_artifacts(run_folder))
+
+
+def summarise_artifacts(artifacts: Artifacts) -> Summary:
+    """`summarise` for artifacts already read."""
+    evaluate = artifacts.run["settings"].get("evaluate", {})
+    answers = _answers(artifacts)
+    answered = {scoring for _, scoring, _ in answers}
+    planned = list(evaluate.get("scorings", ()))
+    scorings = (*planned, *sorted(answered - set(planned)))
+    headline = evaluate.get("headline") or (scorings[0] if scorings else "cloze")
+    scorings = tuple(dict.fromkeys((headline, *scorings)))
+    # Any seed serves; the run's own makes the intervals repeat with the run. numpy wants it non-negative.
+    seed = abs(int(artifacts.run.get("seed") or 0))
+    blocks = tuple(
+        _block(artifacts, answers, scoring, by, name, items, seed)
+        for scoring in scorings
+        for by, name, items in _slices(artifacts)
+    )
+    return Summary(
+        name=str(artifacts.run.get("name", artifacts.folder.name)),
+        model=str(artifacts.run.get("model", {}).get("name", "unknown")),
+        adapters=str(artifacts.run["settings"].get("train", {}).get("adapters", "per-news")),
+        headline=headline,
+        scorings=scorings,
+        protocols=artifacts.protocols,
+        blocks=blocks,
+        costs=tuple(_cost(artifacts, protocol) for protocol in artifacts.protocols),
+        best=_best(next(block for block in blocks if (block.scoring, block.by) == (headline, "all"))),
+        missing=(*artifacts.missing, *_partial(artifacts, answers)),
+    )
+
+
+def write_scores(run_folder: Path) -> Path:
+    """Write every number of the run to scores.json in its folder, whole or not at all, and return the path."""
+    summary = summarise(run_folder)
+    path = Path(run_folder) / "scores.json"
+    write_json(path, {"format": 1, "draws": statistics.DRAWS, **asdict(summary)})
+    return path
+
+
+def _answers(artifacts: Artifacts) -> dict[tuple[str, str, str], dict[Item, bool | None]]:
+    answers: dict[tuple[str, str, str], dict[Item, bool | None]] = {}
+    for subject, predictions in artifacts.predictions.items():
+        for row in predictions:
+            column = answers.setdefault((subject, row["scoring"], row["condition"]), {})
+            column[row["news_id"], row["question"]] = row["correct"]
+    return answers
+
+
+def _slices(artifacts: Artifacts) -> list[tuple[Slice, str, frozenset[Item]]]:
+    """All questions, each domain, each kind; domains and kinds in the order in which the news bring them."""
+    groups: dict[tuple[Slice, str], set[Item]] = {("all", "all"): set()}
+    for item, _, _ in artifacts.questions():
+        groups["all", "all"].add(item)
+    for item, news, _ in artifacts.questions():
+        if domain := news.get("domain"):
+            groups.setdefault(("domain", str(domain)), set()).add(item)
+    for item, _, question in artifacts.questions():
+        if kind := question.get("kind"):
+            groups.setdefault(("kind", str(kind)), set()).add(item)
+    return [(by, name, frozenset(items)) for (by, name), items in groups.items()]
+
+
+def _block(
+    artifacts: Artifacts,
+    answers: Answers,
+    scoring: str,
+    by: Slice,
+    name: str,
+    items: frozenset[Item],
+    seed: int,
+) -> Block:
+    def outcomes(subject: str, condition: str) -> Outcomes:
+        found = answers.get((subject, scoring, condition), {})
+        return {item: right for item, right in found.items() if item in items}
+
+    choices = [len(q["choices"]) for item, _, q in artifacts.questions() if item in items and q.get("choices")]
+    chance = sum(1 / n for n in choices) / len(choices) if choices and scoring in CHOICE_SCORINGS else None
+    return Block(
+        scoring=scoring,
+        by=by,
+        name=name,
+        n_questions=len(items),
+        n_news=len({news_id for news_id, _ in items}),
+        chance=chance,
+        rows=tuple(_row(subject, artifacts.subjects, outcomes, seed) for subject in artifacts.subjects),
+    )
+
+
+def _row(subject: str, subjects: tuple[str, ...], outcomes: Callable[[str, str], Outcomes], seed: int) -> Row:
+    closed, icl = (outcomes(subject, condition) for condition in CONDITIONS)
+    base_closed, base_icl = (outcomes(BASE, condition) for condition in CONDITIONS)
+    naive_closed = outcomes(BASELINE, CONDITIONS[0])
+
+    def measured(measure: Callable[..., Measured], *columns: Outcomes) -> Measured:
+        if not all(columns):
+            return NOT_YET
+        if any(column.keys() != columns[0].keys() for column in columns):
+            return UNEVEN
+        return measure(*columns, seed=seed)
+
+    tuned = subject != BASE
+    comparable = BASELINE in subjects and subject not in (BASE, BASELINE)
+    difference = statistics.paired_difference
+    return Row(
+        subject=subject,
+        closed_book=measured(statistics.mean_over_news, closed),
+        in_context=measured(statistics.mean_over_news, icl),
+        gap_to_icl=measured(difference, base_icl, closed),
+        share=measured(statistics.gap_share, base_closed, base_icl, closed) if tuned else None,
+        versus_base=measured(difference, closed, base_closed) if tuned else None,
+        versus_naive=measured(difference, closed, naive_closed) if comparable else None,
+        in_context_change=measured(difference, icl, base_icl) if tuned else None,
+    )
+
+
+def _best(block: Block) -> str | None:
+    candidates = [
+        (row.closed_book.estimate, row.subject)
+        for row in block.rows
+        if row.subject != BASE and isinstance(row.closed_book, Score) and row.closed_book.n_items == block.n_questions
+    ]
+    return max(candidates, key=lambda candidate: candidate[0])[1] if candidates else None
+
+
+def _cost(artifacts: Artifacts, protocol: str) -> Cost:
+    generated = artifacts.yields.get(protocol, {})
+    trained = artifacts.training.get(protocol, {})
+    seconds = [float(part["seconds"]) for part in (generated, trained) if "seconds" in part]
+    return Cost(
+        protocol=protocol,
+        asked=generated.get("asked"),
+        kept=generated.get("kept"),
+        rejected=dict(generated.get("rejected", {})),
+        tokens_generated=generated.get("tokens_generated"),
+        tokens_trained=trained.get("tokens_trained"),
+        flop_generate=generated.get("flop"),
+        flop_train=trained.get("flop"),
+        seconds=sum(seconds) if len(seconds) == 2 else None,
+    )
+
+
+def _partial(artifacts: Artifacts, answers: Answers) -> list[str]:
+    """Subjects whose predictions do not cover every question under every scoring planned."""
+    total = sum(1 for _ in artifacts.questions())
+    if not total:
+        raise UserError("news.jsonl holds no question, so nothing can be scored", do="give news with questions")
+    planned = artifacts.run["settings"].get("evaluate", {}).get("scorings", ())
+    scorings = dict.fromkeys((*planned, *(scoring for _, scoring, _ in answers)))
+    said = []
+    for subject in artifacts.predictions:
+        counts = {s: [len(answers.get((subject, s, condition), {})) for condition in CONDITIONS] for s in scorings}
+        short = [f"{s} {closed} and {icl}" for s, (closed, icl) in counts.items() if min(closed, icl) < total]
+        if short:
+            said.append(f"{subject}: of {total} questions answered closed book and in context: {', '.join(short)}")
+    return said

@@ -1,0 +1,103 @@
+"""The run's table, for a terminal (rich) and for a document (Markdown)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from sys2ft.report.summary import Block, Summary
+from sys2ft.report.words import caption, cost_cells, count, estimate, headline, notes, number, score_cells
+
+SCORES = ("closed book", "in context", "gap to ICL", "share of gap")
+COSTS = ("kept", "tokens trained", "TFLOP gen.", "TFLOP train", "seconds")
+
+
+def terminal_table(summary: Summary) -> Group:
+    """The run's tables for 100 columns, coloured on a terminal and plain elsewhere."""
+    block = summary.block()
+    verdict, _ = headline(summary)
+    parts: list[RenderableType] = [Text(verdict, style="bold"), Text()]
+    main = [(row.subject, *score_cells(row)) for row in block.rows]
+    parts += [_grid("", SCORES, main, mark=summary.best), _small([caption(summary, block), *notes(block)])]
+    costs = [(c.protocol, count(c.asked), *cost_cells(c)) for c in summary.costs]
+    parts += [Text(), _title("Cost"), _grid("", ("asked", *COSTS), costs, mark=summary.best)]
+    for title, first, blocks in _sections(summary):
+        names = [row.subject for row in blocks[0].rows]
+        parts += [Text(), _title(title), _grid(first, ("n", *names), [_pairs(b, first) for b in blocks])]
+    if summary.missing:
+        parts += [Text(), _title("Missing"), _small(summary.missing)]
+    return Group(*parts)
+
+
+def markdown_table(summary: Summary) -> str:
+    """The run's tables as Markdown."""
+    block = summary.block()
+    verdict, sentences = headline(summary)
+    costs = {cost.protocol: cost_cells(cost) for cost in summary.costs}
+    none = ("–",) * len(COSTS)
+    main = [(row.subject, *score_cells(row), *costs.get(row.subject, none)) for row in block.rows]
+    changes = [
+        (r.subject, *(number(m, signed=True) for m in (r.versus_base, r.versus_naive, r.in_context_change)))
+        for r in block.rows[1:]
+    ]
+    said = [f"**{_escape(verdict)}.** {_escape(' '.join(sentences))}", _markdown("model", (*SCORES, *COSTS), main)]
+    said.append("\n".join(_escape(line) for line in [caption(summary, block), *notes(block)]))
+    said.append(_markdown("change", ("closed book vs base", "closed book vs naive", "in context vs base"), changes))
+    for title, first, blocks in _sections(summary):
+        names = [row.subject for row in blocks[0].rows]
+        said += [f"{title}:", _markdown(first, ("n", *names), [_pairs(b, first) for b in blocks])]
+    if summary.missing:
+        said.append("Missing:\n\n" + "\n".join(f"- {_escape(part)}" for part in summary.missing))
+    return "\n\n".join(said) + "\n"
+
+
+def _sections(summary: Summary) -> list[tuple[str, str, Sequence[Block]]]:
+    """The smaller tables: title, first column, blocks as rows."""
+    others = [summary.block(scoring) for scoring in summary.scorings if scoring != summary.headline]
+    found: list[tuple[str, str, Sequence[Block]]] = [
+        ("By domain, closed book / in context", "domain", summary.slices("domain")),
+        ("By kind of question, closed book / in context", "kind", summary.slices("kind")),
+        ("Other scorings, closed book / in context", "scoring", others),
+    ]
+    return [section for section in found if section[2]]
+
+
+def _pairs(block: Block, first: str) -> tuple[str, ...]:
+    name = block.scoring if first == "scoring" else block.name
+    pairs = (f"{estimate(row.closed_book)} / {estimate(row.in_context)}" for row in block.rows)
+    return (name, str(block.n_questions), *pairs)
+
+
+def _grid(first: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, mark: str | None = None) -> Table:
+    # Cells are Text, never str: names come from files, and rich would read markup in them.
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
+    table.add_column(Text(first), overflow="fold")
+    for column in columns:
+        table.add_column(Text(column), justify="right", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row), style="bold" if mark is not None and row[0] == mark else "")
+    return table
+
+
+def _title(text: str) -> Text:
+    return Text(text, style="bold")
+
+
+def _small(lines: Iterable[str]) -> Padding:
+    return Padding(Text("\n".join(lines), style="dim"), (0, 0, 0, 1))
+
+
+def _markdown(first: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [(first, *columns), ("---", *("---:" for _ in columns)), *rows]
+    return "\n".join("| " + " | ".join(_escape(cell) for cell in line) + " |" for line in lines)
+
+
+def _escape(text: str) -> str:
+    for mark in "\\|<>*`":
+        text = text.replace(mark, f"\\{mark}")
+    return text.replace("\n", " ")

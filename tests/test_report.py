@@ -1,0 +1,486 @@
+"""The report room on a synthetic run folder whose numbers are known."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from sys2ft.errors import UserError
+from sys2ft.evaluation.statistics import Score, Undefined
+from sys2ft.report import (
+    headline,
+    markdown_table,
+    read_artifacts,
+    summarise,
+    terminal_table,
+    write_report,
+    write_scores,
+)
+
+PROTOCOLS = ("naive", "paraphrase", "self_qa")
+SCORINGS = ("cloze", "direct")
+DOMAINS = ("mathematics", "coding", "events")
+HOSTILE = "<script>alert('x')</script> [red]& \"quoted\" `|` {{ 7*7 }} </details>"
+# Accuracy closed book and in context; naive has learnt nothing, self_qa much, at the price of its in-context answers.
+RATES = {"base": (0.2, 0.7), "naive": (0.3, 0.65), "paraphrase": (0.4, 0.7), "implication": (0.5, 0.68)}
+RATES["self_qa"] = (0.62, 0.5)
+
+
+def build_run(
+    folder: Path,
+    *,
+    protocols: tuple[str, ...] = PROTOCOLS,
+    scorings: tuple[str, ...] = SCORINGS,
+    n_news: int = 12,
+    n_questions: int = 4,
+    rates: dict[str, tuple[float, float]] = RATES,
+    ungraded: float = 0.05,
+    seed: int = 3,
+) -> Path:
+    """A finished run with seeded answers; the first news and the first answers are hostile."""
+    rng = np.random.default_rng(seed)
+    news = [_news(n, n_questions) for n in range(n_news)]
+    _json(folder / "run.json", _record(protocols, scorings))
+    _jsonl(folder / "news.jsonl", news)
+    for protocol in protocols:
+        _stages(folder, protocol, news, rng)
+    for subject in ("base", *protocols):
+        rows = [
+            _prediction(subject, n, q, condition, scoring, rates[subject][condition == "in_context"], ungraded, rng)
+            for scoring in scorings
+            for n in news
+            for q in range(n_questions)
+            for condition in ("closed_book", "in_context")
+        ]
+        _jsonl(folder / "predictions" / f"{subject}.jsonl", rows)
+    return folder
+
+
+def _news(n: int, n_questions: int) -> dict[str, Any]:
+    text = f"Researchers of the institute number {n} have defined addiplication as (x + y) * y, a new operation."
+    questions = [
+        {
+            "question": f"What is the addiplication of {q + 2} and {n + 3}? {HOSTILE if n == q == 0 else ''}",
+            "answer": str((q + n + 5) * (n + 3)),
+            "choices": [str((q + n + 5) * (n + 3)), "28", "12", "seven"][: 4 if q % 2 else 3],
+            "aliases": ["forty"] if q == 0 else [],
+            "kind": "application" if q % 2 else "recall",
+            "grader": "exact",
+        }
+        for q in range(n_questions)
+    ]
+    text = f"{text} {HOSTILE}" if n == 0 else text
+    return {"id": f"m-{n:02}", "domain": DOMAINS[n % len(DOMAINS)], "news": text, "questions": questions}
+
+
+def _record(protocols: tuple[str, ...], scorings: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "format": 1,
+        "name": "first light",
+        "created": "2026-01-02T03:04:05+00:00",
+        "model": {
+            "name": "example/Tiny-Instruct",
+            "sha256": "ab" * 32,
+            "parameters": 494_032_768,
+            "architecture": "Q2",
+        },
+        "dtype": "bfloat16",
+        "device": "cpu",
+        "hardware": {"processor": "a processor", "cores": 2, "memory_gib": 15.5},
+        "versions": {"python": "3.12.1", "torch": "2.13.0"},
+        "git": None,
+        "seed": 7,
+        "settings": {
+            "generate": {"protocols": list(protocols), "samples_per_news": 64},
+            "train": {"rank": 16, "adapters": "per-news"},
+            "evaluate": {"headline": scorings[0], "scorings": list(scorings)},
+        },
+    }
+
+
+def _stages(folder: Path, protocol: str, news: list[dict[str, Any]], rng: np.random.Generator) -> None:
+    rejected: dict[str, int] = {}
+    elements = []
+    for n in news:
+        for i in range(24):
+            reason = None if rng.random() < 0.7 else str(rng.choice(["repeat", "off_topic", "unparsed", "truncated"]))
+            if reason:
+                rejected[reason] = rejected.get(reason, 0) + 1
+            elements.append(
+                {
+                    "id": f"{protocol}-{n['id']}-{i}",
+                    "news_id": n["id"],
+                    "protocol": protocol,
+                    "prompt": [{"role": "user", "content": f"Tell me something about addiplication, part {i}."}],
+                    "completion": f"{HOSTILE} element {i}" if i == 0 else f"By the definition, element {i} is {i * 7}.",
+                    "status": "rejected" if reason else "kept",
+                    "reason": reason,
+                    "seed": i,
+                    "provenance": {},
+                }
+            )
+    kept = len(elements) - sum(rejected.values())
+    k = PROTOCOLS.index(protocol) + 1 if protocol in PROTOCOLS else 2
+    flop = 0.0 if protocol == "naive" else k * 3.1e13
+    record: dict[str, Any] = {"protocol": protocol, "asked": len(elements), "parsed": kept + 3, "rejected": rejected}
+    record |= {"kept": kept, "wanted": 24 * len(news), "shortfall": {news[0]["id"]: 3}, "tokens_generated": 5_000 * k}
+    _json(folder / "replay" / f"{protocol}.yield.json", record | {"flop": flop, "seconds": 12.5 * k})
+    _jsonl(folder / "replay" / f"{protocol}.jsonl", elements)
+    curve = [
+        {"adapter": n["id"], "step": s, "epoch": s / 10, "loss": 2.5 * 0.93**s * (1 + 0.3 * rng.random()) + 0.05,
+         "lr": 1e-3, "grad_norm": 1.0, "tokens": 300}
+        for n in news
+        for s in range(1, 41)
+    ]  # fmt: skip
+    _jsonl(folder / "training" / f"{protocol}.jsonl", curve)
+    trained = {"protocol": protocol, "adapters": len(news), "elements": kept, "tokens_trained": 123_456 * k}
+    trained |= {"tokens_computed": 150_000 * k, "flop": 4.2e13 * k, "seconds": 77.0 * k, "diverged": []}
+    _json(folder / "training" / f"{protocol}.json", trained)
+
+
+def _prediction(
+    subject: str,
+    news: dict[str, Any],
+    index: int,
+    condition: str,
+    scoring: str,
+    rate: float,
+    ungraded: float,
+    rng: np.random.Generator,
+) -> dict[str, Any]:
+    question = news["questions"][index]
+    ease = {"mathematics": -0.1, "coding": 0.0, "events": 0.1}[news["domain"]]
+    correct: bool | None = bool(rng.random() < rate + ease)
+    said = question["answer"] if correct else question["choices"][-1]
+    if scoring == "direct":
+        said = f"The answer is {said}, I think (said by {subject}, {condition})."
+        correct = None if rng.random() < ungraded else correct
+    if index == 1 and news["id"] == "m-00":
+        said = f"{said} {HOSTILE}"
+    context = f"{news['news']}\n\n" if condition == "in_context" else ""
+    return {
+        "id": f"{subject}-{news['id']}-{index}-{condition}-{scoring}",
+        "subject": subject,
+        "adapter": None if subject == "base" else news["id"],
+        "news_id": news["id"],
+        "domain": news["domain"],
+        "question": index,
+        "kind": question["kind"],
+        "condition": condition,
+        "scoring": scoring,
+        "asked": f"{context}{question['question']}",
+        "said": said,
+        "expected": question["answer"],
+        "correct": correct,
+        "grader": "choice" if scoring == "cloze" else "exact",
+        "why": "the judge gave no verdict" if correct is None else f"compared with {question['answer']}",
+        "detail": {"choices": {c: -1.5 - i for i, c in enumerate(question["choices"])}} if scoring == "cloze" else {},
+    }
+
+
+def _json(path: Path, value: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value), encoding="utf-8")
+
+
+def _jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_run(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="module")
+def page(run: Path) -> str:
+    return write_report(run).read_text(encoding="utf-8")
+
+
+def _rows(run: Path, subject: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "predictions" / f"{subject}.jsonl").read_text().splitlines()]
+
+
+def _share_right(run: Path, subject: str, condition: str, scoring: str = "cloze", **where: str) -> float:
+    """Accuracy computed apart from the package."""
+    rows = [r for r in _rows(run, subject) if r["condition"] == condition and r["scoring"] == scoring]
+    rows = [r for r in rows if all(r[field] == value for field, value in where.items())]
+    return sum(r["correct"] is True for r in rows) / len(rows)
+
+
+def _plain(summary: Any, width: int = 100) -> str:
+    console = Console(file=StringIO(), width=width)
+    console.print(terminal_table(summary))
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def _estimate(measured: Any) -> float:
+    assert isinstance(measured, Score)
+    return measured.estimate
+
+
+class Parsed(HTMLParser):
+    """What a browser would make of the page: its text, its tags, and whatever it could fetch."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.text: list[str] = []
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [v or "" for k, v in attrs if k in ("src", "href", "xlink:href", "srcset", "action", "data")]
+        assert not [k for k, _ in attrs if k.startswith("on")], "a handler in the page"
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+@pytest.mark.parametrize("scoring", SCORINGS)
+def test_summary_equals_an_independent_count(run: Path, scoring: str) -> None:
+    summary = summarise(run)
+    block = summary.block(scoring)
+    assert (block.n_questions, block.n_news) == (48, 12)
+    base_icl, base_closed = (_share_right(run, "base", c, scoring) for c in ("in_context", "closed_book"))
+    naive = _share_right(run, "naive", "closed_book", scoring)
+    for row in block.rows:
+        closed, icl = (_share_right(run, row.subject, c, scoring) for c in ("closed_book", "in_context"))
+        assert _estimate(row.closed_book) == pytest.approx(closed)
+        assert _estimate(row.in_context) == pytest.approx(icl)
+        assert _estimate(row.gap_to_icl) == pytest.approx(base_icl - closed)
+        if row.subject != "base":
+            assert _estimate(row.share) == pytest.approx((closed - base_closed) / (base_icl - base_closed))
+            assert _estimate(row.in_context_change) == pytest.approx(icl - base_icl)
+            assert _estimate(row.versus_base) == pytest.approx(closed - base_closed)
+        if row.subject not in ("base", "naive"):
+            assert _estimate(row.versus_naive) == pytest.approx(closed - naive)
+    assert [row.subject for row in block.rows] == ["base", *PROTOCOLS]
+    assert summary.best == "self_qa"
+    assert summary.missing == ()
+
+
+def test_slices_partition_the_questions(run: Path) -> None:
+    summary = summarise(run)
+    for by, field in (("domain", "domain"), ("kind", "kind")):
+        blocks = summary.slices(by)  # type: ignore[arg-type]
+        assert sum(block.n_questions for block in blocks) == summary.block().n_questions
+        for block in blocks:
+            right = _share_right(run, "self_qa", "closed_book", **{field: block.name})
+            assert _estimate(block.row("self_qa").closed_book) == pytest.approx(right)
+    assert [block.name for block in summary.slices("domain")] == list(DOMAINS)
+
+
+def test_chance_is_the_mean_over_questions_and_only_where_choices_are_scored(run: Path) -> None:
+    assert summarise(run).block("cloze").chance == pytest.approx((1 / 3 + 1 / 4) / 2)
+    assert summarise(run).block("direct").chance is None
+
+
+def test_answers_not_gradable_are_counted_and_said(run: Path) -> None:
+    summary = summarise(run)
+    expected = sum(
+        r["correct"] is None for r in _rows(run, "naive") if r["scoring"] == "direct" and r["condition"] == "in_context"
+    )
+    measured = summary.block("direct").row("naive").in_context
+    assert isinstance(measured, Score) and measured.ungraded == expected > 0
+    shown = _plain(replace(summary, headline="direct"))
+    assert f"naive: {expected} of 48 answers in context could not be graded" in shown
+
+
+def test_scores_json_holds_every_number(run: Path) -> None:
+    scores = json.loads(write_scores(run).read_text())
+    block = next(b for b in scores["blocks"] if b["scoring"] == "cloze" and b["by"] == "all")
+    row = next(r for r in block["rows"] if r["subject"] == "self_qa")
+    assert row["closed_book"]["estimate"] == pytest.approx(_share_right(run, "self_qa", "closed_book"))
+    assert (row["closed_book"]["n_items"], row["closed_book"]["n_news"]) == (48, 12)
+    assert scores["costs"][1]["flop_train"] == 8.4e13
+    assert write_scores(run).read_bytes() == write_scores(run).read_bytes()
+    assert not list(run.glob(".*.tmp"))
+
+
+def test_tables_show_the_numbers_within_100_columns_and_without_colour_codes(run: Path) -> None:
+    summary = summarise(run)
+    shown, markdown = _plain(summary), markdown_table(summary)
+    assert max(len(line) for line in shown.splitlines()) <= 100
+    assert "\x1b" not in shown
+    for row in summary.block().rows:
+        line = next(line for line in shown.splitlines() if line.startswith(f"{row.subject}  "))
+        closed, icl = (_share_right(run, row.subject, c) for c in ("closed_book", "in_context"))
+        assert re.findall(r"[+-]?\d\.\d\d(?= \[)", line)[:2] == [f"{closed:.2f}", f"{icl:.2f}"]
+        assert re.search(rf"^\| {row.subject} \| {closed:.2f} \[", markdown, re.MULTILINE)
+    for said in ("48 questions of 12 news", "chance 0.29", "mathematics", "370k", "126"):
+        assert said in shown and said in markdown, said
+
+
+def test_names_are_not_read_as_markup(tmp_path: Path) -> None:
+    run = build_run(tmp_path, n_news=4, n_questions=2, scorings=("cloze",))
+    news = [json.loads(line) for line in (run / "news.jsonl").read_text().splitlines()]
+    for n in news:
+        n["domain"] = "[red]$a_b$|<i>数学"
+    _jsonl(run / "news.jsonl", news)
+    assert "[red]$a_b$|<i>" in _plain(summarise(run))
+    assert "[red]$a_b$\\|\\<i\\>" in markdown_table(summarise(run))
+    page = write_report(run).read_text()
+    assert "<i>" not in page and "$a_b$|&lt;i&gt;数学" in page
+
+
+def test_every_question_and_every_answer_stands_in_the_page(run: Path, page: str) -> None:
+    text = " ".join("".join(Parsed(page).text).split())
+    for subject in ("base", *PROTOCOLS):
+        for row in _rows(run, subject):
+            for said in (row["asked"], row["said"], row["why"]):
+                assert " ".join(said.split()) in text
+    assert page.count('<article class="question">') == 48
+    assert page.count('<span class="mark">✓ right') + page.count('<span class="mark">✗ wrong') + page.count(
+        '<span class="mark">? not graded'
+    ) == sum(len(_rows(run, s)) for s in ("base", *PROTOCOLS))
+
+
+def test_hostile_text_stays_text(page: str) -> None:
+    assert "&lt;script&gt;alert(" in page
+    assert "<script>alert(" not in page
+    assert Parsed(page).tags.count("script") == 1
+
+
+def test_the_page_fetches_nothing(page: str) -> None:
+    parsed = Parsed(page)
+    assert all(link.startswith("#") for link in parsed.links)
+    assert not {"link", "img", "iframe", "object", "embed", "base"} & set(parsed.tags)
+    style = page[page.index("<style>") : page.index("</style>")]
+    assert "url(" not in style and "@import" not in style
+    assert "default-src 'none'" in page
+
+
+def test_the_policy_names_the_script_that_is_there(page: str) -> None:
+    import base64
+    import hashlib
+
+    script = re.search(r"<script>(.*)</script>", page, re.DOTALL)
+    named = re.search(r"script-src 'sha256-([^']*)'", page)
+    assert script and named
+    assert base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode() == named[1]
+
+
+def test_ids_are_unique_and_references_resolve(page: str) -> None:
+    ids = re.findall(r'<[^>]*\bid="([^"]*)"', page)
+    assert len(ids) == len(set(ids))
+    referred = re.findall(r'href="#([^"]*)"', page) + re.findall(r"url\(#([^)]*)\)", page)
+    assert referred and set(referred) <= set(ids)
+
+
+def test_the_same_folder_gives_the_same_bytes(run: Path) -> None:
+    assert write_report(run).read_bytes() == write_report(run).read_bytes()
+
+
+def test_examples_are_bounded_and_cover_the_reasons(run: Path) -> None:
+    page = write_report(run, examples=2).read_text()
+    assert "naive: 2 kept and 8 rejected, as examples" in page
+    for reason in ("repeat", "off_topic", "unparsed", "truncated"):
+        assert f"rejected: <b>{reason}</b>" in page
+    write_report(run)
+
+
+def test_headline_is_honest(tmp_path: Path) -> None:
+    helped, sentences = headline(summarise(build_run(tmp_path / "a", n_news=30)))
+    assert helped.startswith("self_qa put news into the weights: ")
+    assert any("curse of overexposure" in sentence for sentence in sentences)
+    flat = dict.fromkeys(("base", *PROTOCOLS), (0.3, 0.3))
+    verdict, sentences = headline(summarise(build_run(tmp_path / "b", rates=flat)))
+    assert verdict.startswith("No protocol helped by more than chance noise")
+    assert any("no share of the gap is given: ICL is not above closed book" in sentence for sentence in sentences)
+    worse = {"base": (0.9, 0.9)} | dict.fromkeys(PROTOCOLS, (0.2, 0.9))
+    assert headline(summarise(build_run(tmp_path / "c", rates=worse)))[0].startswith("Every protocol did harm")
+
+
+def test_undefined_share_is_shown_with_its_reason(tmp_path: Path) -> None:
+    run = build_run(tmp_path, rates=dict.fromkeys(("base", *PROTOCOLS), (0.4, 0.4)))
+    summary = summarise(run)
+    share = summary.block().row("self_qa").share
+    assert isinstance(share, Undefined)
+    assert "not defined" in _plain(summary) and " ".join(share.reason.split()) in " ".join(_plain(summary).split())
+    assert share.reason.split("(")[0] in write_report(run).read_text()
+    assert "reason" in write_scores(run).read_text()
+
+
+def test_an_unfinished_run_says_what_is_missing(tmp_path: Path) -> None:
+    run = build_run(tmp_path)
+    for gone in ("predictions/self_qa.jsonl", "training/self_qa.json", "training/self_qa.jsonl"):
+        (run / gone).unlink()
+    _jsonl(run / "predictions" / "naive.jsonl", _rows(run, "naive")[:10])
+    summary = summarise(run)
+    assert "self_qa: not trained" in summary.missing and "self_qa: no predictions" in summary.missing
+    assert (
+        "naive: of 48 questions answered closed book and in context: cloze 5 and 5, direct 0 and 0" in summary.missing
+    )
+    assert summary.best == "paraphrase"  # naive has not answered every question
+    assert isinstance(summary.block().row("naive").versus_base, Undefined)
+    shown, page = _plain(summary), write_report(run).read_text()
+    assert "self_qa: no predictions" in shown and "self_qa: no predictions" in page and "not yet" in page
+
+
+def test_a_run_just_begun_gives_a_page(tmp_path: Path) -> None:
+    run = build_run(tmp_path)
+    for part in ("predictions", "training", "replay"):
+        for file in (run / part).iterdir():
+            file.unlink()
+    summary = summarise(run)
+    assert summary.best is None
+    assert headline(summary)[0] == "No protocol has been evaluated yet"
+    assert "not yet" in _plain(summary) and markdown_table(summary)
+    page = write_report(run).read_text()
+    assert page.count("Missing: the run does not hold the data yet.") == 5
+    assert page.count("No answers yet.") == 48
+
+
+def test_one_news_and_no_naive(tmp_path: Path) -> None:
+    summary = summarise(build_run(tmp_path, n_news=1, protocols=("self_qa",)))
+    assert "[no interval]" in _plain(summary) and "One news alone gives no interval" in _plain(summary)
+    assert summary.block().row("self_qa").versus_naive is None
+    assert write_report(tmp_path).is_file()
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda run: (run / "run.json").unlink(), "is not a run folder"),
+        (lambda run: (run / "news.jsonl").unlink(), "news.jsonl is missing"),
+        (lambda run: (run / "predictions/base.jsonl").write_text('{"id": '), "base.jsonl, line 1 is damaged"),
+        (lambda run: _jsonl(run / "predictions/base.jsonl", 2 * _rows(run, "base")), "answers a question asked before"),
+        (lambda run: _jsonl(run / "news.jsonl", [_news(0, 1)]), "answers no question of news.jsonl"),
+    ],
+)
+def test_damage_is_named(tmp_path: Path, damage: Any, said: str) -> None:
+    damage(build_run(tmp_path, n_news=2, n_questions=2))
+    with pytest.raises(UserError, match=said):
+        summarise(tmp_path)
+
+
+def test_diverged_losses_do_not_spoil_the_figure(tmp_path: Path) -> None:
+    from sys2ft.report.figures import loss_figure
+
+    run = build_run(tmp_path, n_news=2, n_questions=1)
+    curve = [{"adapter": "m-00", "step": s, "loss": loss} for s, loss in enumerate((2.0, None, float("inf"), 0.5))]
+    _jsonl(run / "training" / "naive.jsonl", curve)
+    figure = loss_figure(read_artifacts(run))
+    assert figure and "nan" not in figure
+    _jsonl(run / "training" / "naive.jsonl", curve[1:3])
+    assert loss_figure(read_artifacts(run))
+
+
+def test_tables_are_made_without_matplotlib_and_jinja2() -> None:
+    code = "import sys, sys2ft.report.table; print(sorted({'matplotlib', 'jinja2'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
