@@ -266,6 +266,10 @@ def real_models() -> list[Path]:
 @pytest.mark.real
 @pytest.mark.parametrize("gguf", real_models(), ids=lambda p: p.name)
 def test_real_models_agree_with_their_templates(gguf: Path) -> None:
+    import transformers
+
+    if "gemma" in gguf.name and tuple(map(int, transformers.__version__.split(".")[:2])) < (5, 23):
+        pytest.skip("this transformers reads Gemma's GGUF vocabulary as unigrams; `convert` refuses it")
     tokenizer, chat = load_tokenizer(str(gguf))
     if chat.has_template:
         check_agreement(tokenizer, chat, folds_system="gemma" in gguf.name)

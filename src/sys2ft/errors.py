@@ -46,3 +46,13 @@ class StorageError(Sys2ftError):
 
 class DivergedError(Sys2ftError):
     """Training left the finite numbers."""
+
+
+def check_sampling(temperature: float, top_p: float, top_k: int) -> None:
+    """Raise SettingsError unless temperature >= 0, 0 < top_p <= 1 and top_k >= 0."""
+    if not (temperature >= 0 and 0 < top_p <= 1 and top_k >= 0):
+        raise SettingsError(
+            f"temperature={temperature}, top_p={top_p}, top_k={top_k}",
+            expected="temperature at least 0, top_p above 0 and at most 1, top_k at least 0",
+            do="change the setting that is out of range",
+        )

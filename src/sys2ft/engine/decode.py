@@ -3,15 +3,16 @@
 A batch's prompts are grouped; what a group's prompts have in common at their start is prefilled once and kept once.
 Every row has its own adapter slot and its own stream of random numbers.
 
-Shapes: B rows of the batch, T own prompt tokens (padded to the longest), V vocabulary.
+Shapes: B rows of the batch, D hidden size.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,7 +20,9 @@ from sys2ft.engine.bank import BASE, AdapterBank, adapter_rows
 from sys2ft.engine.forward import decode_states, head, hidden_states
 from sys2ft.engine.prefix_attention import DecodeState
 from sys2ft.engine.sampling import Sampling, Uniforms, choose
+from sys2ft.engine.tree import Example, TokenTree, group_rows, pack
 
+_PREFILL_NODES = 768  # prompt tokens read together: more would spend the time on attention between strangers
 _SHRINK_BELOW = 0.8  # rows still running, as a share of the batch, under which the finished ones are cut out
 
 
@@ -82,73 +85,79 @@ def decode(
 
 
 class _Batch:
-    """One batch of rows, sorted by slot and group, from prefill to the last row's end."""
+    """One batch of rows, in order of slot and group, from prefill to the last row's end."""
 
     def __init__(
         self, model: torch.nn.Module, requests: Sequence[DecodeRequest], how: Sampling, bank: AdapterBank | None
     ) -> None:
-        self.model, self.requests, self.how, self.bank = model, requests, how, bank
+        self.model, self.how, self.bank = model, how, bank
         self.device = next(model.parameters()).device
-        self.uniforms = [Uniforms(request.seed) for request in requests]
-        self.rows = list(range(len(requests)))  # requests still running, in batch order
-        self.members: list[list[int]] = []  # requests of each group
-        self.tokens_computed = 0
-        keys: dict[tuple[int, Hashable, int], list[int]] = {}
+        groups: dict[tuple[int, Hashable, int], list[int]] = {}
         for row, request in enumerate(requests):
-            if len(request.prompt_ids) < 2:
-                raise ValueError("a prompt needs at least two tokens")
-            keys.setdefault((request.slot, request.group, request.prompt_ids[0]), []).append(row)
-        self.members = list(keys.values())
-        self.prefixes = [_common_prefix([requests[row].prompt_ids for row in members]) for members in self.members]
-        self.state = self._prefill()
+            if not request.prompt_ids:
+                raise ValueError("a prompt needs at least one token")
+            groups.setdefault((request.slot, request.group, request.prompt_ids[0]), []).append(row)
+        self.rows = [row for members in groups.values() for row in members]  # still running, in batch order
+        self.slots = [requests[row].slot for row in self.rows]
+        self.uniforms = {row: Uniforms(requests[row].seed) for row in self.rows}
+        self.tokens_computed = 0
+        prompts = [requests[row].prompt_ids for row in self.rows]
+        ends = list(itertools.accumulate(len(members) for members in groups.values()))
+        self.state, self.hidden_BD = self._prefill(prompts, list(zip([0, *ends], ends, strict=False)))
 
-    def _prefill(self) -> DecodeState:
-        lengths = [len(prefix) for prefix in self.prefixes]
-        size = max(lengths)
-        tokens = np.zeros((len(lengths), size), dtype=np.int64)
-        for g, prefix in enumerate(self.prefixes):
-            tokens[g, : len(prefix)] = prefix
-        tokens_GP = torch.from_numpy(tokens).to(self.device)
-        # Padding stands at the right: the causal mask keeps it out of sight of what is kept.
-        mask_GPP = torch.ones(size, size, dtype=torch.bool, device=self.device).tril().expand(len(lengths), -1, -1)
-        kept: list[tuple[Tensor, Tensor]] = []
-        slots = [self.requests[members[0]].slot for members in self.members]
-        with adapter_rows(self.bank, slots):
-            hidden_states(
-                self.model,
-                tokens_GP,
-                torch.arange(size, device=self.device).expand(len(lengths), -1),
-                mask_GPP,
-                keep_kv=kept,
-            )
-        self.tokens_computed += sum(lengths)
-        layers = [
-            [(keys[g, :, :n].contiguous(), values[g, :, :n].contiguous()) for g, n in enumerate(lengths)]
-            for keys, values in kept
+    def _prefill(self, prompts: Sequence[Sequence[int]], bounds: list[tuple[int, int]]) -> tuple[DecodeState, Tensor]:
+        """Read all prompts as token trees; the state, and the last hidden state of each prompt (B, D)."""
+        shared = [_common_prefix(prompts[start:end]) for start, end in bounds]
+        prefix_lengths = [
+            length for (start, end), length in zip(bounds, shared, strict=True) for _ in range(start, end)
         ]
-        rows = len(self.requests)
-        own = [(k.new_zeros(rows, k.shape[1], 0, k.shape[3]), v.new_zeros(rows, v.shape[1], 0, v.shape[3])) for k, v in kept]
-        starts = np.cumsum([0] + [len(members) for members in self.members]).tolist()
-        per_row = [lengths[g] for g, members in enumerate(self.members) for _ in members]
-        return DecodeState(
-            prefix=layers,
+        own_lengths = [len(prompt) - n for prompt, n in zip(prompts, prefix_lengths, strict=True)]
+        # A tree leaves out a sequence's last token, which is only predicted: a prompt is followed by what it predicts.
+        examples = [
+            Example([*prompt, 0], [False] * len(prompt) + [True], slot)
+            for prompt, slot in zip(prompts, self.slots, strict=True)
+        ]
+        first_of = {start: group for group, (start, _) in enumerate(bounds)}
+        hidden: dict[int, Tensor] = {}
+        prefix: list[list[tuple[Tensor, Tensor]]] = []
+        own: list[tuple[Tensor, Tensor]] = []
+        for tree_rows in group_rows(examples, _PREFILL_NODES):
+            packed, kept = pack(examples, [tree_rows], self.device), list[tuple[Tensor, Tensor]]()
+            with adapter_rows(self.bank, packed.row_slots):
+                out = hidden_states(self.model, packed.tokens_RT, packed.positions_RT, packed.mask_RTT, keep_kv=kept)
+            self.tokens_computed += packed.tokens_computed
+            if not own:
+                size = (len(prompts), kept[0][0].shape[1], max(own_lengths))
+                own = [(k.new_zeros(*size, k.shape[3]), v.new_zeros(*size, v.shape[3])) for k, v in kept]
+                prefix = [[(k, v)] * len(bounds) for k, v in kept]
+            tree = TokenTree()
+            for row in tree_rows:
+                nodes = torch.tensor(tree.path(examples[row].ids), device=self.device)
+                n = prefix_lengths[row]
+                hidden[row] = out[0, nodes[-1]]
+                for layer, (keys, values) in enumerate(kept):
+                    own[layer][0][row, :, : own_lengths[row]] = keys[0, :, nodes[n:]]
+                    own[layer][1][row, :, : own_lengths[row]] = values[0, :, nodes[n:]]
+                    if row in first_of:
+                        prefix[layer][first_of[row]] = (keys[0, :, nodes[:n]], values[0, :, nodes[:n]])
+        as_tensor = partial(torch.tensor, dtype=torch.long, device=self.device)
+        state = DecodeState(
+            prefix=prefix,
             own=own,
-            bounds=list(zip(starts[:-1], starts[1:], strict=True)),
-            prefix_lengths_B=torch.tensor(per_row, device=self.device),
-            lengths_B=torch.zeros(rows, dtype=torch.long, device=self.device),
+            bounds=bounds,
+            prefix_lengths_B=as_tensor(prefix_lengths),
+            lengths_B=as_tensor(own_lengths),
             window=_window(self.model),
         )
+        return state, torch.stack([hidden[row] for row in range(len(prompts))])
 
-    def _step(self, tokens_BT: Tensor, steps_B: Tensor) -> Tensor:
-        """Read new tokens (padded at the right) and return the logits (B, V) after each row's last real one."""
-        state = self.state
-        state.begin(steps_B, tokens_BT.shape[1])
-        positions_BT = state.prefix_lengths_B[:, None] + state.places_BT
-        with adapter_rows(self.bank, [self.requests[row].slot for row in self.rows]):
-            hidden_BTD = decode_states(self.model, tokens_BT, positions_BT, state)
-        state.lengths_B = state.lengths_B + steps_B
-        last_BD = hidden_BTD[torch.arange(len(steps_B), device=self.device), steps_B - 1]
-        return head(self.model, last_BD)
+    def _step(self, tokens_B: Tensor) -> None:
+        """Read one new token a row."""
+        self.state.begin()
+        with adapter_rows(self.bank, self.slots):
+            hidden_B1D = decode_states(self.model, tokens_B[:, None], self.state.positions_B[:, None], self.state)
+        self.state.lengths_B = self.state.lengths_B + 1
+        self.hidden_BD = hidden_B1D[:, 0]
 
     def run(
         self,
@@ -160,15 +169,12 @@ class _Batch:
         """New ids and whether a stop was reached, by row."""
         new: dict[int, list[int]] = {row: [] for row in self.rows}
         ended: dict[int, bool] = {}
-        tokens_BT, steps_B = self._own_prompts()
         for step in range(max_new_tokens):
-            logits_BV = self._step(tokens_BT, steps_B)
-            self.tokens_computed += len([row for row in self.rows if row not in ended]) if step else int(steps_B.sum())
             uniforms = [self.uniforms[row][step] for row in self.rows]
             uniforms_B = torch.tensor(uniforms, dtype=torch.float64, device=self.device)
-            chosen = choose(logits_BV, uniforms_B, self.how)
+            tokens_B = choose(head(self.model, self.hidden_BD), uniforms_B, self.how)
             before = len(ended)
-            for row, token in zip(self.rows, chosen.tolist(), strict=True):
+            for row, token in zip(self.rows, tokens_B.tolist(), strict=True):
                 if row in ended:
                     continue
                 if token in stop_ids:
@@ -183,26 +189,15 @@ class _Batch:
                 on_done(len(ended) - before)
             if len(ended) == len(new):
                 break
-            tokens_BT, steps_B = chosen[:, None], torch.ones_like(chosen)
-            tokens_BT, steps_B = self._drop_ended(ended, tokens_BT, steps_B)
+            self.tokens_computed += len(new) - len(ended)
+            self._step(self._drop_ended(ended, tokens_B))
         return {row: (new[row], ended[row]) for row in new}
 
-    def _own_prompts(self) -> tuple[Tensor, Tensor]:
-        own = []
-        for prefix, members in zip(self.prefixes, self.members, strict=True):
-            own.extend(list(self.requests[row].prompt_ids[len(prefix) :]) for row in members)
-        # Batch order is group order from here on.
-        self.rows = [row for members in self.members for row in members]
-        tokens = np.zeros((len(own), max(len(ids) for ids in own)), dtype=np.int64)
-        for b, ids in enumerate(own):
-            tokens[b, : len(ids)] = ids
-        steps = torch.tensor([len(ids) for ids in own], device=self.device)
-        return torch.from_numpy(tokens).to(self.device), steps
-
-    def _drop_ended(self, ended: dict[int, bool], tokens_BT: Tensor, steps_B: Tensor) -> tuple[Tensor, Tensor]:
+    def _drop_ended(self, ended: dict[int, bool], tokens_B: Tensor) -> Tensor:
+        """Cut ended rows out of the batch once they are many; the tokens of the rows that stay."""
         running = [b for b, row in enumerate(self.rows) if row not in ended]
         if len(running) > _SHRINK_BELOW * len(self.rows):
-            return tokens_BT, steps_B
+            return tokens_B
         keep = torch.tensor(running, device=self.device)
         bounds, groups, start = [], [], 0
         for g, (first, end) in enumerate(self.state.bounds):
@@ -213,19 +208,21 @@ class _Batch:
                 start += left
         self.state.keep(keep, bounds, groups)
         self.rows = [self.rows[b] for b in running]
-        return tokens_BT[keep], steps_B[keep]
+        self.slots = [self.slots[b] for b in running]
+        return tokens_B[keep]
 
 
-def _common_prefix(prompts: Sequence[Sequence[int]]) -> list[int]:
-    """What all prompts begin with, leaving at least one own token to each."""
+def _common_prefix(prompts: Sequence[Sequence[int]]) -> int:
+    """How many tokens all prompts begin with, leaving an own token to each where there are several."""
     longest = min(len(ids) for ids in prompts) - 1
-    same = 1
+    same = 0
     while same < longest and all(ids[same] == prompts[0][same] for ids in prompts):
         same += 1
-    return list(prompts[0][:same])
+    return same
 
 
 def _window(model: torch.nn.Module) -> int | None:
     if "sliding_attention" in (getattr(model.config, "layer_types", None) or ()):
-        return getattr(model.config, "sliding_window", None)
+        window: int | None = getattr(model.config, "sliding_window", None)
+        return window
     return None

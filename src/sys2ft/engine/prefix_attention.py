@@ -1,10 +1,10 @@
-"""Attention of new tokens to a prefix that many rows share and to each row's own tokens.
+"""Attention of one new token a row to a prefix that many rows share and to each row's own tokens.
 
 The prefix's keys and values exist once for each group of rows; a group's scores against them are one matrix product,
 whatever the number of rows. Own keys and values lie in buffers that grow by blocks.
 
-Shapes: B rows in G groups (rows of a group stand together), H key-value heads, Q queries for each of them, T new
-tokens, P prefix length (padded to the longest group), C capacity of the own buffers, d head size.
+Shapes: B rows in groups (rows of a group stand together), H key-value heads, Q query heads for each of them, P prefix
+length (padded to the longest group), C own tokens, K = P + C keys, d head size.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+
+_BLOCK = 32  # tokens by which own buffers grow
 
 
 @dataclass(slots=True)
@@ -30,36 +32,32 @@ class DecodeState:
     lengths_B: Tensor
     window: int | None = None
     used: int = field(init=False, default=0)
-    bias: Tensor = field(init=False)
-    bias_sliding: Tensor | None = field(init=False, default=None)
-    places_BT: Tensor = field(init=False)
+    bias_BK: Tensor = field(init=False)
+    bias_sliding_BK: Tensor | None = field(init=False, default=None)
 
-    def begin(self, steps_B: Tensor, width: int) -> None:
-        """Prepare the masks for `width` new tokens a row, of which `steps_B` are real (the rest is padding)."""
+    @property
+    def positions_B(self) -> Tensor:
+        """Position of each row's next token."""
+        return self.prefix_lengths_B + self.lengths_B
+
+    def begin(self) -> None:
+        """Prepare masks and room for one new token a row."""
         device = self.lengths_B.device
-        place_T = torch.arange(width, device=device)
-        self.places_BT = self.lengths_B[:, None] + place_T
-        self.used = int((self.lengths_B + width).max())
+        self.used = int(self.lengths_B.max()) + 1
         longest = max(keys.shape[1] for keys, _ in self.prefix[0])
         key_P, key_C = torch.arange(longest, device=device), torch.arange(self.used, device=device)
-        in_prefix = (key_P[None] < self.prefix_lengths_B[:, None])[:, None, :].expand(-1, width, -1)
-        in_own = key_C[None, None] <= self.places_BT[:, :, None]
-        visible = torch.cat([in_prefix, in_own], dim=-1)
-        self.bias = _as_bias(visible)
+        visible_BK = torch.cat(
+            [key_P < self.prefix_lengths_B[:, None], key_C <= self.lengths_B[:, None]], dim=-1
+        )  # own keys beyond a row's length belong to nobody yet
+        self.bias_BK = _as_bias(visible_BK)
         if self.window is not None:
-            position_BT = self.prefix_lengths_B[:, None] + self.places_BT
-            key_position = torch.cat(
+            position_BK = torch.cat(
                 [key_P.expand(len(self.lengths_B), -1), self.prefix_lengths_B[:, None] + key_C], dim=-1
             )
-            near = position_BT[:, :, None] - key_position[:, None, :] < self.window
-            self.bias_sliding = _as_bias(visible & near)
-        self._make_room()
-
-    def _make_room(self) -> None:
+            self.bias_sliding_BK = _as_bias(visible_BK & (self.positions_B[:, None] - position_BK < self.window))
         for layer, (keys, values) in enumerate(self.own):
-            short = self.used - keys.shape[2]
-            if short > 0:
-                grow = (0, 0, 0, max(short, 32))
+            if keys.shape[2] < self.used:
+                grow = (0, 0, 0, _BLOCK)
                 self.own[layer] = (nn.functional.pad(keys, grow), nn.functional.pad(values, grow))
 
     def keep(self, rows: Tensor, bounds: list[tuple[int, int]], groups: list[int]) -> None:
@@ -78,36 +76,35 @@ def _as_bias(visible: Tensor) -> Tensor:
 def prefix_attention(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, state: DecodeState, scaling: float
 ) -> Tensor:
-    """Attention output (B, T, H*Q, d) of new tokens; writes their keys and values into the state's own buffers.
+    """Attention output (B, 1, H*Q, d) of one new token a row; its keys and values go into the state's own buffers.
 
-    query (B, H*Q, T, d), key and value (B, H, T, d), rotary positions applied.
+    query (B, H*Q, 1, d), key and value (B, H, 1, d), rotary positions applied.
     """
     layer = int(module.layer_idx)  # type: ignore[arg-type]
-    rows, heads, width, size = key.shape
-    queries = query.shape[1] // heads
+    rows, heads, _, size = key.shape
     own_keys, own_values = state.own[layer]
-    index = state.places_BT[:, None, :, None].expand(-1, heads, -1, size)
+    index = state.lengths_B[:, None, None, None].expand(-1, heads, 1, size)
     own_keys.scatter_(2, index, key)
     own_values.scatter_(2, index, value)
     own_keys, own_values = own_keys[:, :, : state.used], own_values[:, :, : state.used]
 
-    query_BHXd = query.reshape(rows, heads, queries * width, size) * scaling
-    longest = max(keys.shape[1] for keys, _ in state.prefix[layer])
-    scores = torch.zeros(rows, heads, queries * width, longest + state.used, dtype=query.dtype, device=query.device)
-    for (start, end), (keys, _) in zip(state.bounds, state.prefix[layer], strict=True):
-        together = query_BHXd[start:end].transpose(0, 1).reshape(heads, -1, size)
-        part = torch.bmm(together, keys.transpose(1, 2))
-        part = part.view(heads, end - start, queries * width, -1).transpose(0, 1)
-        scores[start:end, :, :, : keys.shape[1]] = part
-    scores[..., longest:] = torch.matmul(query_BHXd, own_keys.transpose(2, 3))
-    bias = state.bias_sliding if getattr(module, "is_sliding", False) and state.bias_sliding is not None else state.bias
-    weights = scores.float().view(rows, heads, queries, width, -1).add_(bias[:, None, None]).softmax(-1)
-    weights = weights.to(query.dtype).view(rows, heads, queries * width, -1)
+    query_BHQd = query.reshape(rows, heads, -1, size) * scaling
+    queries = query_BHQd.shape[2]
+    prefix = state.prefix[layer]
+    longest = max(keys.shape[1] for keys, _ in prefix)
+    scores_BHQK = torch.zeros(rows, heads, queries, longest + state.used, dtype=query.dtype, device=query.device)
+    for (start, end), (keys, _) in zip(state.bounds, prefix, strict=True):
+        together = query_BHQd[start:end].transpose(0, 1).reshape(heads, -1, size)
+        part = torch.bmm(together, keys.transpose(1, 2)).view(heads, end - start, queries, -1)
+        scores_BHQK[start:end, ..., : keys.shape[1]] = part.transpose(0, 1)
+    scores_BHQK[..., longest:] = torch.matmul(query_BHQd, own_keys.transpose(2, 3))
+    sliding = getattr(module, "is_sliding", False) or getattr(module, "sliding_window", None) is not None
+    bias_BK = state.bias_sliding_BK if sliding and state.bias_sliding_BK is not None else state.bias_BK
+    weights_BHQK = scores_BHQK.float().add_(bias_BK[:, None, None]).softmax(-1).to(query.dtype)
 
-    output = torch.matmul(weights[..., longest:], own_values)
-    for (start, end), (_, values) in zip(state.bounds, state.prefix[layer], strict=True):
-        together = weights[start:end, :, :, : values.shape[1]].transpose(0, 1).reshape(heads, -1, values.shape[1])
-        part = torch.bmm(together, values).view(heads, end - start, queries * width, size).transpose(0, 1)
-        output[start:end] += part
-    # (B, H, Q*T, d) -> (B, T, H*Q, d)
-    return output.view(rows, heads * queries, width, size).transpose(1, 2)
+    output_BHQd = torch.matmul(weights_BHQK[..., longest:], own_values)
+    for (start, end), (_, values) in zip(state.bounds, prefix, strict=True):
+        together = weights_BHQK[start:end, ..., : values.shape[1]].transpose(0, 1).reshape(heads, -1, values.shape[1])
+        part = torch.bmm(together, values).view(heads, end - start, queries, size)
+        output_BHQd[start:end] += part.transpose(0, 1)
+    return output_BHQd.view(rows, 1, heads * queries, size)

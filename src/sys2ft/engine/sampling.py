@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sys2ft.errors import SettingsError
+from sys2ft.errors import check_sampling
 
 _FIRST_LOOK = 128  # ranks tried before a whole row is sorted for top-p
 
@@ -32,12 +32,7 @@ class Sampling:
     """Sample from this many most likely tokens; 0: all."""
 
     def __post_init__(self) -> None:
-        if self.temperature < 0 or not 0 < self.top_p <= 1 or self.top_k < 0:
-            raise SettingsError(
-                f"temperature={self.temperature}, top_p={self.top_p}, top_k={self.top_k}",
-                expected="temperature at least 0, top_p above 0 and at most 1, top_k at least 0",
-                do="change the setting that is out of range",
-            )
+        check_sampling(self.temperature, self.top_p, self.top_k)
 
 
 class Uniforms:

@@ -19,7 +19,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 from sys2ft.errors import ModelError
 from sys2ft.models.cache import Progress, file_sha256, hash_file, models_dir, remember_sha256, storage_errors
@@ -101,10 +100,9 @@ def write_safetensors(gguf: Path, folder: Path) -> None:
         stack.enter_context(quiet_bars())
         try:
             field = stack.enter_context(_shared_reader(gguf))
-            pre = field("tokenizer.ggml.pre")
             ends = [field(f"tokenizer.ggml.{key}_token_id") for key in ("eos", "eot", "eom")]
             tokenizer = transformers.AutoTokenizer.from_pretrained(where, gguf_file=name)
-            model = transformers.AutoModelForCausalLM.from_pretrained(where, gguf_file=name, dtype=torch.float32)
+            model = read_model(where, gguf_file=name, dtype=torch.float32)
         except Exception as error:  # any fault of the file surfaces here, under the reader's many exception types
             raise ModelError(
                 f"{gguf} could not be read as a GGUF model: {type(error).__name__}: {error}",
@@ -118,11 +116,23 @@ def write_safetensors(gguf: Path, folder: Path) -> None:
         model.config.dtype = torch.bfloat16
         # transformers takes over the end of text alone; chat models may also end a turn or a message.
         model.generation_config.eos_token_id = sorted({i for i in ends if i is not None}) or None
-        if pre in DIGIT_SPLITTING:
+        _set_named_tokens(tokenizer, field)
+        if field("tokenizer.ggml.pre") in DIGIT_SPLITTING:
             _split_digits(tokenizer)
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         _check_saved_tokenizer(tokenizer, folder, gguf)
+
+
+def read_model(place: Path | str, **settings: Any) -> Any:
+    """`from_pretrained` that refuses weights with gaps, which transformers would fill with random numbers."""
+    import transformers
+
+    model, found = transformers.AutoModelForCausalLM.from_pretrained(place, output_loading_info=True, **settings)
+    if absent := sorted(found["missing_keys"]):
+        more = f" and {len(absent) - 3} more" if len(absent) > 3 else ""
+        raise ValueError(f"the weights lack {', '.join(absent[:3])}{more}")
+    return model
 
 
 def _make(gguf: Path, target: Path, writer: Writer) -> None:
@@ -199,8 +209,21 @@ def _shared_reader(gguf: Path) -> Iterator[Callable[[str], Any]]:
         found = reader.get_field(key)
         return None if found is None else found.contents()
 
-    with mock.patch.multiple(library, GGUFReader=lambda *_: reader, get_tensor_name_map=names):
+    with _replaced(library, GGUFReader=lambda *_: reader, get_tensor_name_map=names):
         yield field
+
+
+@contextlib.contextmanager
+def _replaced(module: Any, **names: Any) -> Iterator[None]:
+    """Let a library's module hold other functions for a while; names that it does not have are left alone."""
+    before = {name: getattr(module, name) for name in names if hasattr(module, name)}
+    try:
+        for name in before:
+            setattr(module, name, names[name])
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(module, name, value)
 
 
 @contextlib.contextmanager
@@ -210,13 +233,12 @@ def quiet_bars() -> Iterator[None]:
 
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
-    # This module uses tqdm directly, which transformers' own switch does not reach.
-    module = importlib.import_module("transformers.modeling_gguf_pytorch_utils")
-    patch: Any = contextlib.nullcontext()
-    if hasattr(module, "tqdm"):
-        patch = mock.patch.object(module, "tqdm", lambda items, **_: items)
+    # This module uses tqdm directly, which transformers' own switch does not reach. Not every version has it.
+    module: Any = None
+    with contextlib.suppress(ImportError):
+        module = importlib.import_module("transformers.modeling_gguf_pytorch_utils")
     try:
-        with patch:
+        with _replaced(module, tqdm=lambda items, **_: items):
             yield
     finally:
         if shown:
@@ -233,6 +255,14 @@ def _drop_quantiser(model: Any) -> None:
     ]:
         if name in vars(holder):
             delattr(holder, name)
+
+
+def _set_named_tokens(tokenizer: Any, field: Callable[[str], Any]) -> None:
+    """Take the file's word for its special tokens: some versions of transformers keep a tokenizer class's defaults."""
+    for key, name in [("bos", "bos_token"), ("eos", "eos_token"), ("unknown", "unk_token"), ("padding", "pad_token")]:
+        token_id = field(f"tokenizer.ggml.{key}_token_id")
+        if token_id is not None and getattr(tokenizer, f"{name}_id") != token_id:
+            setattr(tokenizer, name, tokenizer.convert_ids_to_tokens(token_id))
 
 
 def _split_digits(tokenizer: Any) -> None:
@@ -256,5 +286,6 @@ def _check_saved_tokenizer(tokenizer: Any, folder: Path, gguf: Path) -> None:
         raise ModelError(
             f"the tokenizer of {gguf} changes when it is saved and loaded",
             expected="the same ids, chat template and end-of-text token from both",
-            do="use the same model in safetensors with its own tokenizer files",
+            do="upgrade transformers (before 5.23 it reads some families' vocabularies by another rule, such as "
+            "Gemma's), or use the same model in safetensors with its own tokenizer files",
         )

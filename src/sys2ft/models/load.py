@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sys2ft.errors import ModelError
 from sys2ft.models.cache import Progress
 from sys2ft.models.chat import ChatFormat
-from sys2ft.models.convert import quiet_bars
+from sys2ft.models.convert import quiet_bars, read_model
 from sys2ft.models.registry import Source, resolve
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def _load_folder(folder: Path, number: torch.dtype, place: torch.device) -> tupl
             )
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
         # The dtype goes in here: a later `model.to(bfloat16)` would cast the rotary frequencies too.
-        model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=number, attn_implementation="sdpa")
+        model = read_model(folder, dtype=number, attn_implementation="sdpa")
     return model.to(place).eval().requires_grad_(False), tokenizer
 
 

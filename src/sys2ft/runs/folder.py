@@ -40,12 +40,14 @@ class Run:
         self.record = record
 
     @classmethod
-    def open(cls, path: str | Path, identity: Mapping[str, Any] | None = None) -> Run:
+    def open(
+        cls, path: str | Path, identity: Mapping[str, Any] | None = None, about: Mapping[str, Any] | None = None
+    ) -> Run:
         """Open the run folder at `path`, or start one there when `identity` is given.
 
-        `identity` says what the folder is about (model, news, seed, dtype): a folder made about something else is
-        refused with the difference shown. Raises SettingsError for a folder that is not a run's, cannot be read or
-        written, or differs.
+        `identity` says what decides the results (model, news, seed, dtype): a folder made with something else is
+        refused with the difference shown. `about` is only recorded. Raises SettingsError for a folder that is not a
+        run's, cannot be read or written, or differs.
         """
         folder = Path(path)
         file = folder / "run.json"
@@ -70,7 +72,7 @@ class Run:
             "format": _FORMAT,
             "name": folder.resolve().name,
             "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            **identity,
+            **(about or {}),
             "identity": dict(identity),
             "settings": {},
             "versions": provenance.versions(),

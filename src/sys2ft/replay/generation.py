@@ -11,65 +11,22 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from sys2ft.engine import DecodeRequest, Example, Sampling, decode, prepare, score
 from sys2ft.engine import flops as flop_counts
-from sys2ft.errors import SettingsError
 from sys2ft.models import LoadedModel, Message
 from sys2ft.news import News
 from sys2ft.replay import filters
 from sys2ft.replay.elements import ReplayElement, Yield, count_yield
 from sys2ft.replay.prompts import Template
 from sys2ft.replay.protocols import Protocol, protocol
+from sys2ft.replay.settings import GenerateSettings
 from sys2ft.runs import Display, item_seed
 from sys2ft.runs.folder import Once, compute_always
 
 NO_NEWS = "There is no news today."
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class GenerateSettings:
-    """How replay elements are generated."""
-
-    protocols: tuple[str, ...] = ("naive", "paraphrase", "implication", "self_qa")
-    """Protocols to generate by."""
-    samples_per_news: int = 64
-    """Kept elements wanted of each news by each protocol."""
-    temperature: float = 1.0
-    """Sampling temperature of paraphrases, implications and questions."""
-    top_p: float = 0.95
-    """Nucleus of the sampling."""
-    answer_temperature: float = 0.3
-    """Sampling temperature of the answers to the model's own questions."""
-    max_new_tokens: int = 64
-    """Room for one sample; a longer one is rejected as truncated."""
-    rounds: int = 4
-    """Rounds of asking for what is still missing."""
-    margin: float = 1.3
-    """Samples asked in a round, as a multiple of what is missing."""
-    min_support: float = -2.5
-    """Least mean log-likelihood of an answer with the news in context, nats a token."""
-    min_gain: float = 0.0
-    """Least gain in an answer's mean log-likelihood from having the news in context, nats a token."""
-    rows_at_once: int = 128
-    """Samples decoded together."""
-    seed: int = 0
-    """Seed of all sampling."""
-
-    def __post_init__(self) -> None:
-        if self.samples_per_news < 1 or self.rounds < 1 or self.margin < 1 or self.max_new_tokens < 1:
-            raise SettingsError(
-                f"samples_per_news={self.samples_per_news}, rounds={self.rounds}, margin={self.margin}, "
-                f"max_new_tokens={self.max_new_tokens}",
-                expected="each at least 1",
-                do="change the setting that is too small",
-            )
-        if not self.protocols or len(set(self.protocols)) < len(self.protocols):
-            raise SettingsError(
-                f"protocols {list(self.protocols)}", expected="at least one, each once", do="correct --protocols"
-            )
-        Sampling(temperature=self.temperature, top_p=self.top_p)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +46,7 @@ def generate(
     news: Sequence[News],
     settings: GenerateSettings,
     *,
+    seed: int = 0,
     once: Once = compute_always,
     show: Display | None = None,
 ) -> dict[str, Replay]:
@@ -98,7 +56,7 @@ def generate(
     """
     protocols = [protocol(name) for name in settings.protocols]  # an unknown one is told before any work
     prepare(model.model)
-    return {p.name: _Generator(model, news, settings, p, once, show or Display()).run() for p in protocols}
+    return {p.name: _Generator(model, news, settings, p, seed, once, show or Display()).run() for p in protocols}
 
 
 @dataclass(slots=True)
@@ -124,11 +82,12 @@ class _Generator:
         news: Sequence[News],
         settings: GenerateSettings,
         how: Protocol,
+        seed: int,
         once: Once,
         show: Display,
     ) -> None:
         self.model, self.news, self.settings, self.how = model, news, settings, how
-        self.once, self.show = once, show
+        self.seed, self.once, self.show = seed, once, show
         self.computed = self.generated = 0
         self.seconds = 0.0
         self._piece: dict[int, str] = {}
@@ -201,7 +160,7 @@ class _Generator:
         for start in range(0, len(items), self.settings.rows_at_once):
             chunk = items[start : start + self.settings.rows_at_once]
             key = f"replay/{self.how.name}.units/{number}-{stage}-{start:05d}"
-            unit = self._unit(key, lambda chunk=chunk: self._say(chunk, stage, form, temperature))  # type: ignore[misc]
+            unit = self._unit(key, partial(self._say, chunk, stage, form, temperature))
             for item, row in zip(chunk, unit["rows"], strict=True):
                 item.text, item.reason = self._judge(item, stage, row["text"], row["finished"], form, parse)
 
@@ -217,7 +176,7 @@ class _Generator:
         return unit
 
     def _seed(self, item: _Item, stage: str) -> int:
-        return item_seed(self.settings.seed, self.how.name, stage, item.news.id, item.index)
+        return item_seed(self.seed, self.how.name, stage, item.news.id, item.index)
 
     def _say(self, chunk: Sequence[_Item], stage: str, form: Template, temperature: float) -> dict[str, Any]:
         requests = [
@@ -234,7 +193,7 @@ class _Generator:
         result = decode(
             self.model.model,
             requests,
-            Sampling(temperature=temperature, top_p=self.settings.top_p),
+            Sampling(temperature=temperature, top_p=self.settings.top_p, top_k=self.settings.top_k),
             max_new_tokens=self.settings.max_new_tokens,
             stop_ids=self.model.chat.stop_ids,
             stop_when=lambda ids: self._ends(ids, "?\n" if question else "\n"),
@@ -295,7 +254,7 @@ class _Generator:
         for start in range(0, len(items), self.settings.rows_at_once):
             chunk = items[start : start + self.settings.rows_at_once]
             key = f"replay/{self.how.name}.units/{number}-support-{start:05d}"
-            unit = self._unit(key, lambda chunk=chunk: self._support(chunk, form))  # type: ignore[misc]
+            unit = self._unit(key, partial(self._support, chunk, form))
             for item, row in zip(chunk, unit["rows"], strict=True):
                 item.support = row
                 gain = row["with_news"] - row["without_news"]
@@ -330,6 +289,7 @@ class _Generator:
                 "asked": asked.content,
                 "temperature": self.settings.temperature,
                 "top_p": self.settings.top_p,
+                "top_k": self.settings.top_k,
                 "max_new_tokens": self.settings.max_new_tokens,
             }
         if self.how.answer is not None:
@@ -349,4 +309,3 @@ class _Generator:
             seed=self._seed(item, "ask"),
             provenance=provenance,
         )
-

@@ -1,0 +1,43 @@
+"""How a question is put to the model, under each condition and scoring."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from sys2ft.evaluation.records import Condition, Scoring
+from sys2ft.models import Message
+from sys2ft.news import News, Question
+from sys2ft.runs import item_seed
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+BRIEFLY = "Answer in a few words."
+STEP_BY_STEP = "Think step by step. Then write the final answer on a last line that begins with 'Answer:'."
+
+
+def asked(news: News, question: Question, condition: Condition, scoring: Scoring, options: Sequence[str] = ()) -> str:
+    """The user's words: the question, in context behind the news, with what the scoring adds to it.
+
+    `cloze` and `cloze_raw` ask the question alone, `letter` lists `options`, `direct` and `reasoned` say how to answer.
+    """
+    text = question.text
+    if scoring == "letter":
+        listed = "\n".join(f"{letter}. {option}" for letter, option in zip(LETTERS, options, strict=False))
+        text = f"{text}\n{listed}\nAnswer with the letter only."
+    elif scoring == "direct":
+        text = f"{text}\n{BRIEFLY}"
+    elif scoring == "reasoned":
+        text = f"{text}\n{STEP_BY_STEP}"
+    return f"News: {news.text}\n\n{text}" if condition == "in_context" else text
+
+
+def messages(text: str) -> list[Message]:
+    """The conversation that asks `text`."""
+    return [Message("user", text)]
+
+
+def option_order(news: News, index: int, seed: int) -> list[str]:
+    """A question's choices in seeded order: the same for every subject and condition, so that these are paired."""
+    choices = list(news.questions[index].choices)
+    random.Random(item_seed(seed, "options", news.id, index)).shuffle(choices)
+    return choices

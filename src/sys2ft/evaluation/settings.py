@@ -1,0 +1,42 @@
+"""Settings of evaluation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sys2ft.errors import SettingsError, check_sampling
+from sys2ft.evaluation.records import SCORINGS, Scoring
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluateSettings:
+    """How knowledge is measured."""
+
+    scorings: tuple[Scoring, ...] = SCORINGS
+    """Ways of asking and grading."""
+    headline: Scoring = "cloze"
+    """The scoring that the first table shows and that the best protocol is chosen by."""
+    free_text_temperature: float = 0.0
+    """Sampling temperature of free text; 0: greedy."""
+    free_text_top_p: float = 1.0
+    """Nucleus of the sampling of free text."""
+    direct_tokens: int = 24
+    """Room for a direct answer."""
+    reasoned_tokens: int = 128
+    """Room for step-by-step reasoning and its final answer."""
+
+    def __post_init__(self) -> None:
+        unknown = [scoring for scoring in (*self.scorings, self.headline) if scoring not in SCORINGS]
+        if unknown or self.headline not in self.scorings or len(set(self.scorings)) < len(self.scorings):
+            raise SettingsError(
+                f"scorings={list(self.scorings)}, headline={self.headline}",
+                expected=f"some of {', '.join(SCORINGS)}, each once, the headline among them",
+                do="correct --scorings or --headline",
+            )
+        if self.direct_tokens < 1 or self.reasoned_tokens < 1:
+            raise SettingsError(
+                f"direct_tokens={self.direct_tokens}, reasoned_tokens={self.reasoned_tokens}",
+                expected="at least 1",
+                do="raise the setting",
+            )
+        check_sampling(self.free_text_temperature, self.free_text_top_p, 0)

@@ -1,0 +1,34 @@
+"""Room `job`: the main job on a run folder, stage by stage and as a whole."""
+
+from typing import TYPE_CHECKING
+
+from sys2ft.lazy import contents
+
+if TYPE_CHECKING:
+    from sys2ft.job.main_job import Result, finish, run
+    from sys2ft.job.stages import evaluate_stage, generate_stage, news_of, open_run, train_stage
+
+__all__ = [
+    "Result",
+    "evaluate_stage",
+    "finish",
+    "generate_stage",
+    "news_of",
+    "open_run",
+    "run",
+    "train_stage",
+]
+
+__getattr__ = contents(
+    __name__,
+    {
+        "Result": "main_job",
+        "evaluate_stage": "stages",
+        "finish": "main_job",
+        "generate_stage": "stages",
+        "news_of": "stages",
+        "open_run": "stages",
+        "run": "main_job",
+        "train_stage": "stages",
+    },
+)

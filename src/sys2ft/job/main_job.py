@@ -1,0 +1,71 @@
+"""The main job: news in, knowledge in the weights, proof out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sys2ft.evaluation import EvaluateSettings
+from sys2ft.job.stages import evaluate_stage, generate_stage, open_run, train_stage
+from sys2ft.models import DEFAULT_MODEL, LoadedModel, load_model
+from sys2ft.news import News, read_news
+from sys2ft.replay import GenerateSettings
+from sys2ft.report import Summary, markdown_table, summarise, write_report, write_scores
+from sys2ft.runs import Display, Run
+from sys2ft.training import TrainSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A finished run: its folder, its summary, and the report's path."""
+
+    folder: Path
+    summary: Summary
+    report: Path
+
+    @property
+    def adapters(self) -> list[Path]:
+        """PEFT folders of the best protocol's adapters; empty where no protocol could be judged."""
+        if self.summary.best is None:
+            return []
+        return sorted(path for path in (self.folder / "adapters" / self.summary.best).iterdir() if path.is_dir())
+
+    def table(self) -> str:
+        """The table in Markdown."""
+        return markdown_table(self.summary)
+
+
+def run(
+    news: str | Path | Sequence[News],
+    *,
+    model: str | LoadedModel = DEFAULT_MODEL,
+    out: str | Path = "sys2ft-run",
+    generate: GenerateSettings | None = None,
+    train: TrainSettings | None = None,
+    evaluate: EvaluateSettings | None = None,
+    seed: int = 0,
+    command: str = "",
+    show: Display | None = None,
+) -> Result:
+    """Generate replay elements, train, evaluate and report, in the run folder `out`.
+
+    `news` is a file or a list of News. A folder that holds an unfinished run with the same settings is gone on with.
+    Raises NewsError, ModelError, SettingsError for what the caller can mend, StorageError when writing fails.
+    """
+    items = read_news(news) if isinstance(news, str | Path) else list(news)
+    show = show or Display()
+    loaded = load_model(model, progress=show.note) if isinstance(model, str) else model
+    folder = open_run(out, loaded, items, seed=seed, command=command)
+    with folder.lock():
+        generate_stage(folder, loaded, generate or GenerateSettings(), show)
+        train_stage(folder, loaded, train or TrainSettings(), show)
+        evaluate_stage(folder, loaded, evaluate or EvaluateSettings(), show)
+        return finish(folder)
+
+
+def finish(folder: Run) -> Result:
+    """Write scores.json and report.html of a run folder."""
+    write_scores(folder.path)
+    report = write_report(folder.path)
+    return Result(folder.path, summarise(folder.path), report)

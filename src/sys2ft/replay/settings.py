@@ -1,0 +1,52 @@
+"""Settings of replay generation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sys2ft.errors import SettingsError, check_sampling
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GenerateSettings:
+    """How replay elements are generated."""
+
+    protocols: tuple[str, ...] = ("naive", "paraphrase", "implication", "self_qa")
+    """Protocols to generate by."""
+    samples_per_news: int = 64
+    """Kept elements wanted of each news by each protocol."""
+    temperature: float = 1.0
+    """Sampling temperature of paraphrases, implications and questions."""
+    top_p: float = 0.95
+    """Nucleus of the sampling."""
+    top_k: int = 50
+    """Tokens that may be sampled at a step, the most likely ones; 0: all."""
+    answer_temperature: float = 0.3
+    """Sampling temperature of the answers to the model's own questions."""
+    max_new_tokens: int = 64
+    """Room for one sample; a longer one is rejected as truncated."""
+    rounds: int = 4
+    """Rounds of asking for what is still missing."""
+    margin: float = 1.3
+    """Samples asked in a round, as a multiple of what is missing."""
+    min_support: float = -2.5
+    """Least mean log-likelihood of an answer with the news in context, nats a token."""
+    min_gain: float = 0.0
+    """Least gain in an answer's mean log-likelihood from having the news in context, nats a token."""
+    rows_at_once: int = 128
+    """Texts decoded together."""
+
+    def __post_init__(self) -> None:
+        if self.samples_per_news < 1 or self.rounds < 1 or self.margin < 1 or self.max_new_tokens < 1:
+            raise SettingsError(
+                f"samples_per_news={self.samples_per_news}, rounds={self.rounds}, margin={self.margin}, "
+                f"max_new_tokens={self.max_new_tokens}",
+                expected="each at least 1",
+                do="change the setting that is too small",
+            )
+        if not self.protocols or len(set(self.protocols)) < len(self.protocols):
+            raise SettingsError(
+                f"protocols {list(self.protocols)}", expected="at least one, each once", do="correct --protocols"
+            )
+        check_sampling(self.temperature, self.top_p, self.top_k)
+        check_sampling(self.answer_temperature, self.top_p, self.top_k)

@@ -1,0 +1,54 @@
+"""Settings of training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sys2ft.errors import SettingsError
+
+JOINT = "joint"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainSettings:
+    """How adapters are trained."""
+
+    adapters: str = "per-news"
+    """'per-news': one adapter for each news. 'joint': one for all of them."""
+    rank: int = 16
+    """LoRA rank."""
+    alpha: float = 32.0
+    """LoRA alpha; the update is scaled by alpha / rank."""
+    target_modules: tuple[str, ...] = ()
+    """Linear layers that get adapters, by their last name; none named: all but the head."""
+    learning_rate: float = 1e-3
+    """Peak learning rate."""
+    epochs: float = 4.0
+    """Passes over an adapter's elements."""
+    batch_size: int = 16
+    """Elements an adapter takes in one step."""
+    warmup: float = 0.1
+    """Share of the steps over which the learning rate rises; it then falls linearly to 0."""
+    max_grad_norm: float = 1.0
+    """Each adapter's gradient is clipped to this norm."""
+    weight_decay: float = 0.0
+    """AdamW's weight decay."""
+    tokens_at_once: int = 1024
+    """Tokens in one forward and backward pass; bounds memory, changes no result beyond rounding."""
+    checkpoint_seconds: float = 60.0
+    """Training can be resumed from checkpoints made this often."""
+
+    def __post_init__(self) -> None:
+        if self.adapters not in ("per-news", JOINT):
+            raise SettingsError(f"adapters={self.adapters!r}", expected="per-news or joint", do="correct --adapters")
+        numbers = {
+            "rank": self.rank, "alpha": self.alpha, "learning_rate": self.learning_rate, "epochs": self.epochs,
+            "batch_size": self.batch_size, "max_grad_norm": self.max_grad_norm, "tokens_at_once": self.tokens_at_once,
+        }  # fmt: skip
+        wrong = [f"{name}={value}" for name, value in numbers.items() if not value > 0]
+        if wrong or not 0 <= self.warmup < 1 or self.weight_decay < 0:
+            raise SettingsError(
+                ", ".join(wrong) or f"warmup={self.warmup}, weight_decay={self.weight_decay}",
+                expected="numbers above 0; warmup at least 0 and below 1; weight_decay at least 0",
+                do="change the setting that is out of range",
+            )
