@@ -2,23 +2,98 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Union
 
 import tyro
+from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 
-from sys2ft.cli.commands import (
-    ModelsInfo,
-    ModelsList,
-    ModelsPull,
-    NewsCheck,
-)
+from sys2ft.cli.models import ModelsInfo, ModelsList, ModelsPull
+from sys2ft.cli.news import NewsCheck, NewsExample
+from sys2ft.cli.run import Demo, Run
+from sys2ft.cli.stages import Evaluate, Generate, Report, Train
+from sys2ft.errors import Sys2ftError
 
 _INTERRUPTED = 130
 
+_Models = Union[
+    Annotated[ModelsList, subcommand("list")],
+    Annotated[ModelsPull, subcommand("pull")],
+    Annotated[ModelsInfo, subcommand("info")],
+]
 
-def _command(kind: type, name: str) -> Any:
-    return Annotated[kind, tyro.conf.subcommand(name, prefix_name=False)]
+
+_News = Union[
+    Annotated[NewsCheck, subcommand("check")],
+    Annotated[NewsExample, subcommand("example")],
+]
 
 
-Models = Union[_command(ModelsList, "list"), _command(ModelsPull, "pull"), _command(ModelsInfo, "info")]
-NewsGroup = Union[_command(NewsCheck, "check")]
+@dataclass(frozen=True, slots=True)
+class Models:
+    """Models: what is at hand, bringing one here, what one is."""
+
+    action: _Models
+
+    def run(self) -> None:
+        self.action.run()
+
+
+@dataclass(frozen=True, slots=True)
+class NewsFiles:
+    """Files of news: checking one, an example to start from."""
+
+    action: _News
+
+    def run(self) -> None:
+        self.action.run()
+
+
+Command = Union[
+    Annotated[Run, subcommand("run")],
+    Annotated[Demo, subcommand("demo")],
+    Annotated[Generate, subcommand("generate")],
+    Annotated[Train, subcommand("train")],
+    Annotated[Evaluate, subcommand("evaluate")],
+    Annotated[Report, subcommand("report")],
+    Annotated[Models, subcommand("models")],
+    Annotated[NewsFiles, subcommand("news")],
+]
+
+_DESCRIPTION = "Put new facts into a language model's weights, and prove that they are there."
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command and exit: 0, 1 when something failed, 2 for the user's mistakes, 130 after Ctrl-C."""
+    sys.exit(call(arguments))
+
+
+def call(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code. A parsing error exits by itself, with 2."""
+    command: Any = tyro.cli(
+        Command,  # type: ignore[arg-type]
+        prog="sys2ft",
+        description=_DESCRIPTION,
+        args=arguments,
+        config=(OmitArgPrefixes, OmitSubcommandPrefixes),
+    )
+    try:
+        command.run()
+    except Sys2ftError as error:
+        first, *rest = str(error).splitlines()
+        print(f"sys2ft: {first}", *(f"  {line}" for line in rest), sep="\n", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("sys2ft: stopped. What was finished is kept: give the same command to go on.", file=sys.stderr)
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output went away (`sys2ft ... | head`): nothing is left to say, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except MemoryError:
+        print("sys2ft: memory ran out.\n  to do: lower --rows-at-once and --tokens-at-once", file=sys.stderr)
+        return 1
+    return 0

@@ -15,13 +15,13 @@ class GenerateSettings:
     """Protocols to generate by."""
     samples_per_news: int = 64
     """Kept elements wanted of each news by each protocol."""
-    temperature: float = 1.0
+    temperature: float = 0.7
     """Sampling temperature of paraphrases, implications and questions."""
     top_p: float = 0.95
     """Nucleus of the sampling."""
     top_k: int = 50
     """Tokens that may be sampled at a step, the most likely ones; 0: all."""
-    answer_temperature: float = 0.3
+    answer_temperature: float = 0.0
     """Sampling temperature of the answers to the model's own questions."""
     max_new_tokens: int = 64
     """Room for one sample; a longer one is rejected as truncated."""

@@ -1,0 +1,5 @@
+"""`python -m sys2ft`."""
+
+from sys2ft.cli.main import main
+
+main()

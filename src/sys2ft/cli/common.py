@@ -1,0 +1,63 @@
+"""What several commands share: the options that choose how a model is loaded, and printing a result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from sys2ft.job import Result
+    from sys2ft.models import LoadedModel
+    from sys2ft.runs import Display, Run
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelOptions:
+    """How a model is loaded, and what is shown meanwhile."""
+
+    dtype: str = "auto"
+    """auto, float32, bfloat16 or float16. auto: what the hardware computes natively."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    quiet: bool = False
+    """Show no progress."""
+
+    def load(self, model: str, show: Display) -> LoadedModel:
+        """Load `model` by these options."""
+        from sys2ft.models import load_model
+
+        return load_model(model, dtype=self.dtype, device=self.device, progress=show.note)
+
+
+def reopen(path: Path, show: Display) -> tuple[Run, LoadedModel]:
+    """An existing run folder and the model it was made with. Raises SettingsError if that model has changed."""
+    from sys2ft.errors import SettingsError
+    from sys2ft.models import load_model
+    from sys2ft.runs import Run
+
+    run = Run.open(path)
+    record = run.record
+    model = load_model(record["model"]["name"], dtype=record["dtype"], device=record["device"], progress=show.note)
+    if model.fingerprint != record["model"]["sha256"]:
+        raise SettingsError(
+            f"the model {record['model']['name']} is not the one that {path} was made with "
+            f"(SHA-256 {model.fingerprint[:12]}..., the folder has {record['model']['sha256'][:12]}...)",
+            expected="the same weights",
+            do="bring the old model back, or start a new run folder",
+        )
+    return run, model
+
+
+def print_result(result: Result) -> None:
+    """The table, the report's path and the adapters' paths, on standard output."""
+    from sys2ft.report import terminal_table
+
+    console = Console()
+    console.print(terminal_table(result.summary))
+    print(f"report    {result.report}")
+    if result.adapters:
+        more = f" and {len(result.adapters) - 1} more beside it" if len(result.adapters) > 1 else ""
+        print(f"adapter   {result.adapters[0]}{more} (PEFT format)")

@@ -1,0 +1,102 @@
+"""`sys2ft generate`, `train`, `evaluate` and `report`: the main job's stages, each on a run folder."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from sys2ft.cli.common import ModelOptions, print_result, reopen
+from sys2ft.evaluation import EvaluateSettings
+from sys2ft.models import DEFAULT_MODEL
+from sys2ft.news import read_news
+from sys2ft.replay import GenerateSettings
+from sys2ft.runs import display
+from sys2ft.training import TrainSettings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Generate(ModelOptions):
+    """Let the model make replay elements from news, and count what became of every sample."""
+
+    news: Positional[Path]
+    """File of news, JSON Lines or YAML."""
+    model: str = DEFAULT_MODEL
+    """Embedded name, local folder, GGUF file or hub id."""
+    out: Path | None = None
+    """Run folder; default: sys2ft-runs/<name of the news file>."""
+    seed: int = 0
+    """Seed of everything that is random."""
+    generate: GenerateSettings = GenerateSettings()
+
+    def run(self) -> None:
+        from sys2ft.job import generate_stage, open_run
+        from sys2ft.report import yield_table
+
+        news = read_news(self.news)
+        out = self.out or Path("sys2ft-runs") / self.news.stem
+        with display(self.quiet) as show:
+            model = self.load(self.model, show)
+            run = open_run(out, model, news, seed=self.seed, command=shlex.join(["sys2ft", *sys.argv[1:]]))
+            with run.lock():
+                replays = generate_stage(run, model, self.generate, show)
+        yield_table([replay.counts for replay in replays.values()])
+        print(f"elements  {run.path / 'replay'}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _OnFolder:
+    folder: Positional[Path]
+    """Run folder."""
+    quiet: bool = False
+    """Show no progress."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Train(_OnFolder):
+    """Train adapters on the replay elements of a run folder."""
+
+    train: TrainSettings = TrainSettings()
+
+    def run(self) -> None:
+        from sys2ft.job import train_stage
+
+        with display(self.quiet) as show:
+            run, model = reopen(self.folder, show)
+            with run.lock():
+                train_stage(run, model, self.train, show)
+        print(f"adapters  {run.path / 'adapters'}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evaluate(_OnFolder):
+    """Measure what the base and the trained adapters of a run folder know, and print the table."""
+
+    evaluate: EvaluateSettings = EvaluateSettings()
+
+    def run(self) -> None:
+        from sys2ft.job import evaluate_stage, finish
+
+        with display(self.quiet) as show:
+            run, model = reopen(self.folder, show)
+            with run.lock():
+                evaluate_stage(run, model, self.evaluate, show)
+                result = finish(run)
+        print_result(result)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report(_OnFolder):
+    """Write the scores and the report of a run folder again, and print the table."""
+
+    def run(self) -> None:
+        from sys2ft.job import finish
+        from sys2ft.runs import Run
+
+        run = Run.open(self.folder)
+        with run.lock():
+            result = finish(run)
+        print_result(result)
