@@ -106,3 +106,11 @@ def tiny_family_dir(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str],
 def tiny_model_dir(tiny_family_dir: Callable[[str], Path]) -> Path:
     """A Llama of two layers with a ChatML tokenizer, saved as a model folder."""
     return tiny_family_dir("llama")
+
+
+@pytest.fixture(scope="session")
+def talking_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Llama that says short lines and asks short questions, so that replay elements are kept and rejected."""
+    from talking import save_talking_model
+
+    return save_talking_model(tmp_path_factory.mktemp("tiny") / "talking")

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Union
+from typing import Annotated, Any
 
 import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
@@ -19,17 +19,14 @@ from sys2ft.errors import Sys2ftError
 
 _INTERRUPTED = 130
 
-_Models = Union[
-    Annotated[ModelsList, subcommand("list")],
-    Annotated[ModelsPull, subcommand("pull")],
-    Annotated[ModelsInfo, subcommand("info")],
-]
+_Models = (
+    Annotated[ModelsList, subcommand("list")]
+    | Annotated[ModelsPull, subcommand("pull")]
+    | Annotated[ModelsInfo, subcommand("info")]
+)
 
 
-_News = Union[
-    Annotated[NewsCheck, subcommand("check")],
-    Annotated[NewsExample, subcommand("example")],
-]
+_News = Annotated[NewsCheck, subcommand("check")] | Annotated[NewsExample, subcommand("example")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +49,16 @@ class NewsFiles:
         self.action.run()
 
 
-Command = Union[
-    Annotated[Run, subcommand("run")],
-    Annotated[Demo, subcommand("demo")],
-    Annotated[Generate, subcommand("generate")],
-    Annotated[Train, subcommand("train")],
-    Annotated[Evaluate, subcommand("evaluate")],
-    Annotated[Report, subcommand("report")],
-    Annotated[Models, subcommand("models")],
-    Annotated[NewsFiles, subcommand("news")],
-]
+Command = (
+    Annotated[Run, subcommand("run")]
+    | Annotated[Demo, subcommand("demo")]
+    | Annotated[Generate, subcommand("generate")]
+    | Annotated[Train, subcommand("train")]
+    | Annotated[Evaluate, subcommand("evaluate")]
+    | Annotated[Report, subcommand("report")]
+    | Annotated[Models, subcommand("models")]
+    | Annotated[NewsFiles, subcommand("news")]
+)
 
 _DESCRIPTION = "Put new facts into a language model's weights, and prove that they are there."
 
@@ -74,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def call(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code. A parsing error exits by itself, with 2."""
     command: Any = tyro.cli(
-        Command,  # type: ignore[arg-type]
+        Command,
         prog="sys2ft",
         description=_DESCRIPTION,
         args=arguments,

@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.console import Console
 from tyro.conf import Positional
 
 from sys2ft.cli.common import ModelOptions, print_result, reopen
@@ -43,7 +44,7 @@ class Generate(ModelOptions):
             run = open_run(out, model, news, seed=self.seed, command=shlex.join(["sys2ft", *sys.argv[1:]]))
             with run.lock():
                 replays = generate_stage(run, model, self.generate, show)
-        yield_table([replay.counts for replay in replays.values()])
+        Console().print(yield_table([replay.counts for replay in replays.values()]))
         print(f"elements  {run.path / 'replay'}")
 
 

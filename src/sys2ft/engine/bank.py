@@ -138,14 +138,16 @@ class _Rows:
         if order == list(row_slots):
             return
         fullest = max((len(rows) for rows in members.values()), default=0)
-        index, back, where = [], [], []
+        index: list[int] = []
+        back: list[int] = []
+        where: list[int] = []
         for place, rows in enumerate(members.values()):
             index.extend(rows + rows[:1] * (fullest - len(rows)))  # its own row: a neighbour's overflow stays there
             back.extend(range(place * fullest, place * fullest + len(rows)))
             where.extend(rows)
         self.index = torch.tensor(index, dtype=torch.long, device=device)
         self.where = torch.tensor(where, dtype=torch.long, device=device)
-        if not (where == list(range(len(row_slots))) and back == where):
+        if not index == back == where == list(range(len(row_slots))):
             self.back = torch.tensor(back, dtype=torch.long, device=device)
 
 

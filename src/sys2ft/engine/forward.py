@@ -46,13 +46,14 @@ def prepare(model: nn.Module) -> None:
     Raises ModelError for an architecture whose logits are not its output embedding of the last hidden state.
     """
     ALL_ATTENTION_FUNCTIONS.register(_NAME, _attention)
-    if model.config._attn_implementation == _NAME:
+    config = cast(Any, model).config
+    if config._attn_implementation == _NAME:
         return
     model.requires_grad_(False)
     model.eval()
     model.set_attn_implementation(_NAME)  # type: ignore[operator]
     device = next(model.parameters()).device
-    ids_BT = torch.arange(1, 5, device=device)[None] % model.config.vocab_size
+    ids_BT = torch.arange(1, 5, device=device)[None] % config.vocab_size
     mask_BTT = torch.ones(1, 4, 4, dtype=torch.bool, device=device).tril()
     with torch.inference_mode():
         ours_TV = head(model, hidden_states(model, ids_BT, torch.arange(4, device=device)[None], mask_BTT)[0])

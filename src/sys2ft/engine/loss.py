@@ -58,7 +58,7 @@ def backward(
             hidden = hidden_states(model, packed.tokens_RT, packed.positions_RT, packed.mask_RTT)
             hidden_UD = hidden.flatten(0, 1)[packed.unique_nodes_U]
             losses_N, gradient_UD = _head_gradient(model, hidden_UD.detach(), packed, weights)
-            hidden_UD.backward(gradient_UD)
+            torch.autograd.backward(hidden_UD, gradient_UD)
         for example, loss in zip(packed.example_N.tolist(), losses_N.tolist(), strict=True):
             losses[examples[example].slot] += loss
         computed += packed.tokens_computed

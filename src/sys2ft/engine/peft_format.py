@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 
 from sys2ft.engine.bank import AdapterBank
 from sys2ft.errors import ModelError
-from sys2ft.runs.atomic import atomic_folder, read_json
+from sys2ft.runs.atomic import atomic_folder, read_json, write_json
 
 _PREFIX = "base_model.model."
 
@@ -34,7 +35,11 @@ def save_adapter(bank: AdapterBank, slot: int, folder: Path, *, base_name: str) 
     )
     with atomic_folder(folder) as temporary:
         config.save_pretrained(str(temporary))
-        save_file(tensors, temporary / "adapter_model.safetensors", metadata={"format": "pt"})
+        # PEFT writes the layers' names in an order that changes from process to process.
+        written = read_json(temporary / "adapter_config.json")
+        write_json(temporary / "adapter_config.json", {**written, "target_modules": bank.targets})
+        # Not safetensors' own `save_file`, whose errors do not say that the disk is full.
+        (temporary / "adapter_model.safetensors").write_bytes(save(tensors, metadata={"format": "pt"}))
 
 
 def load_adapter(bank: AdapterBank, slot: int, folder: Path) -> None:
@@ -42,7 +47,7 @@ def load_adapter(bank: AdapterBank, slot: int, folder: Path) -> None:
     try:
         config = read_json(folder / "adapter_config.json")
         tensors = load_file(folder / "adapter_model.safetensors")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise ModelError(
             f"{folder} cannot be read as an adapter: {error}",
             expected="a PEFT LoRA folder: adapter_config.json and adapter_model.safetensors",

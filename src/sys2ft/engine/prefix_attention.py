@@ -104,7 +104,8 @@ def prefix_attention(
 
     output_BHQd = torch.matmul(weights_BHQK[..., longest:], own_values)
     for (start, end), (_, values) in zip(state.bounds, prefix, strict=True):
-        together = weights_BHQK[start:end, ..., : values.shape[1]].transpose(0, 1).reshape(heads, -1, values.shape[1])
+        length = values.shape[1]  # 0 for a prompt of one token, alone in its group
+        together = weights_BHQK[start:end, ..., :length].transpose(0, 1).reshape(heads, (end - start) * queries, length)
         part = torch.bmm(together, values).view(heads, end - start, queries, size)
         output_BHQd[start:end] += part.transpose(0, 1)
     return output_BHQd.view(rows, 1, heads * queries, size)

@@ -123,17 +123,22 @@ def _train_protocol(
     write_json(folder / f"{name}.json", {"protocol": name, "elements": len(items), "names": adapters, **totals})
 
 
-def evaluate_stage(run: Run, model: LoadedModel, settings: EvaluateSettings, show: Display) -> None:
-    """Write `predictions/<subject>.jsonl` for the base and for every protocol that has been trained."""
-    trained = [name for name in protocols_of(run) if (run.path / "training" / f"{name}.json").is_file()]
-    run.stage("evaluate", asdict(settings))
-    news = news_of(run)
+def require_questions(news: Sequence[News]) -> None:
+    """Raise SettingsError where nothing can be measured."""
     if not any(item.questions for item in news):
         raise SettingsError(
             "none of the news has a question: nothing can be measured",
             expected="at least one question",
             do="add questions to the news file, or use `sys2ft generate` and `sys2ft train` only",
         )
+
+
+def evaluate_stage(run: Run, model: LoadedModel, settings: EvaluateSettings, show: Display) -> None:
+    """Write `predictions/<subject>.jsonl` for the base and for every protocol that has been trained."""
+    trained = [name for name in protocols_of(run) if (run.path / "training" / f"{name}.json").is_file()]
+    news = news_of(run)
+    require_questions(news)
+    run.stage("evaluate", asdict(settings))
     seed = run.record["seed"]
     _write(run, "base", evaluate(model, news, settings, seed=seed, once=run.once, show=show))
     for name in trained:

@@ -6,7 +6,7 @@ matplotlib and jinja2 are imported by `write_report` when it is called, and by n
 from sys2ft.report.artifacts import Artifacts, read_artifacts
 from sys2ft.report.page import write_report
 from sys2ft.report.summary import Block, Cost, Measured, Row, Summary, summarise, write_scores
-from sys2ft.report.table import markdown_table, terminal_table
+from sys2ft.report.table import markdown_table, terminal_table, yield_table
 from sys2ft.report.words import headline, number
 
 __all__ = [
@@ -24,4 +24,5 @@ __all__ = [
     "terminal_table",
     "write_report",
     "write_scores",
+    "yield_table",
 ]

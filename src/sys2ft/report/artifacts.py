@@ -60,7 +60,7 @@ def read_artifacts(run_folder: Path) -> Artifacts:
             do="check the path",
         )
     run = read_record(folder / "run.json")
-    news = list(read_records(folder / "news.jsonl"))
+    news = [{"questions": [], **row} for row in read_records(folder / "news.jsonl")]  # empty fields are left out there
     planned = list(run["settings"].get("generate", {}).get("protocols", ()))
     found = {file.stem for part in ("predictions", "training") for file in (folder / part).glob("*.jsonl")} - {BASE}
     protocols = (*planned, *sorted(found - set(planned)))

@@ -10,6 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from sys2ft.replay.elements import Yield
 from sys2ft.report.summary import Block, Summary
 from sys2ft.report.words import caption, cost_cells, count, estimate, headline, notes, number, score_cells
 
@@ -54,6 +55,23 @@ def markdown_table(summary: Summary) -> str:
     if summary.missing:
         said.append("Missing:\n\n" + "\n".join(f"- {_escape(part)}" for part in summary.missing))
     return "\n\n".join(said) + "\n"
+
+
+def yield_table(counts: Sequence[Yield]) -> Table:
+    """What became of every sample: a row a protocol, for a terminal."""
+    reasons = sorted({reason for one in counts for reason in one.rejected})
+    columns = ("wanted", "asked", "parsed", *reasons, "kept", "short")
+    rows = [
+        (
+            one.protocol,
+            *(str(n) for n in (one.wanted, one.asked, one.parsed)),
+            *(str(one.rejected.get(reason, 0)) for reason in reasons),
+            str(one.kept),
+            str(sum(one.shortfall.values())),
+        )
+        for one in counts
+    ]
+    return _grid("protocol", columns, rows)
 
 
 def _sections(summary: Summary) -> list[tuple[str, str, Sequence[Block]]]:

@@ -62,7 +62,7 @@ class Run:
                 expected="a folder made by `sys2ft run` or `sys2ft generate`",
                 do="check the path, or start a run there with `sys2ft run NEWS --out FOLDER`",
             )
-        if folder.exists() and (not folder.is_dir() or any(p for p in folder.iterdir() if p.name != ".lock")):
+        if folder.exists() and (not folder.is_dir() or any(not _unfinished(p.name) for p in folder.iterdir())):
             raise SettingsError(
                 f"{folder} exists and is not a run folder",
                 expected="a new or empty folder, or one made by an earlier run",
@@ -131,6 +131,11 @@ class Run:
                 expected="the same settings as before, to go on with that run",
                 do="give those settings, or choose another folder with --out",
             )
+
+
+def _unfinished(name: str) -> bool:
+    """Whether a file is one that a run killed before its first write was finished leaves behind."""
+    return name == ".lock" or (name.startswith(".run.json.") and name.endswith(".tmp"))
 
 
 def _read_record(file: Path) -> dict[str, Any]:

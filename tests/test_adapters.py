@@ -1,0 +1,410 @@
+"""AdapterBank, its loss, optimiser and checkpoints: K adapters together are K adapters alone, and PEFT's on disk."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from sys2ft.engine import (
+    BASE,
+    AdapterBank,
+    DecodeRequest,
+    Example,
+    Sampling,
+    SlotAdamW,
+    backward,
+    decode,
+    flops,
+    load_adapter,
+    prepare,
+    save_adapter,
+    score,
+)
+from sys2ft.engine.bank import linear_layers
+from sys2ft.engine.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint
+from sys2ft.engine.forward import hidden_states
+from sys2ft.errors import ModelError, SettingsError
+from sys2ft.training import Training
+
+FAMILIES = ("llama", "qwen2", "gemma3_text")
+
+
+def load(folder: Path, attention: str = "eager") -> Any:
+    """A fresh float32 model, run by transformers."""
+    import transformers
+
+    return transformers.AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, attn_implementation=attention
+    ).eval()
+
+
+@pytest.fixture(params=FAMILIES)
+def folder(request: pytest.FixtureRequest, tiny_family_dir: Callable[[str], Path]) -> Path:
+    return tiny_family_dir(request.param)
+
+
+@pytest.fixture
+def model(tiny_model_dir: Path) -> Any:
+    made = load(tiny_model_dir, "sdpa")
+    prepare(made)
+    return made
+
+
+def random_bank(model: Any, slots: int, *, rank: int = 4, seed: int = 0, **how: Any) -> AdapterBank:
+    """A bank whose adapters all change what the model says."""
+    bank = AdapterBank(model, slots, rank=rank, alpha=2 * rank, **how)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in bank.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.2)
+    return bank
+
+
+def some_examples(slots: Sequence[int], *, seed: int = 0, each: int = 3) -> list[Example]:
+    rng = random.Random(seed)
+    examples = []
+    for slot in slots:
+        prompt = [rng.randrange(3, 370) for _ in range(rng.choice([2, 9, 25]))]
+        for _ in range(each):
+            answer = [rng.randrange(3, 370) for _ in range(rng.randrange(1, 8))]
+            examples.append(Example(prompt + answer, [False] * len(prompt) + [True] * len(answer), slot))
+    return examples
+
+
+def mean_cross_entropy(model: Any, examples: Sequence[Example]) -> torch.Tensor:
+    """The plain way: one forward a sequence, the mean over all supervised tokens."""
+    terms = []
+    for example in examples:
+        log = model(input_ids=torch.tensor([list(example.ids)])).logits[0].log_softmax(-1)
+        terms += [-log[i - 1, example.ids[i]] for i, on in enumerate(example.loss_mask) if on]
+    return torch.stack(terms).mean()
+
+
+def test_a_saved_slot_is_a_peft_adapter(folder: Path, tmp_path: Path) -> None:
+    from peft import PeftModel
+
+    ours = load(folder, "sdpa")
+    prepare(ours)
+    bank = random_bank(ours, 3)
+    save_adapter(bank, 1, tmp_path / "adapter", base_name=str(folder))
+    assert sorted(p.name for p in tmp_path.rglob("*")) == [
+        "adapter",
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    ]
+    assert json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())["base_model_name_or_path"] == str(
+        folder
+    )
+
+    plain = load(folder)
+    ids = torch.tensor([[5, 80, 200, 3, 90, 41, 17, 300, 9, 12] * 3])
+    with torch.inference_mode():
+        before = plain(input_ids=ids).logits
+        theirs = PeftModel.from_pretrained(plain, tmp_path / "adapter").eval()(input_ids=ids).logits
+        with bank.rows([1]):
+            mask = torch.ones(1, 30, 30, dtype=torch.bool).tril()
+            got = ours.get_output_embeddings()(hidden_states(ours, ids, torch.arange(30)[None], mask))
+    assert (got - theirs).abs().max() < 1e-5 * max(1.0, theirs.abs().max().item())
+    assert (theirs - before).abs().max() > 0.1
+
+    again = random_bank(ours, 2, seed=5)
+    load_adapter(again, 0, tmp_path / "adapter")
+    for name in bank.modules:
+        assert torch.equal(again.a[name][0], bank.a[name][1])
+        assert torch.equal(again.b[name][0], bank.b[name][1])
+        assert not torch.equal(again.a[name][1], bank.a[name][1])
+
+
+@pytest.mark.parametrize(
+    ("how", "found"),
+    [
+        ({"rank": 8}, "rank 4, alpha 8"),
+        ({"targets": ["q_proj"]}, "layers that differ"),
+    ],
+    ids=["rank", "layers"],
+)
+def test_an_adapter_that_does_not_fit_is_refused(model: Any, tmp_path: Path, how: dict[str, Any], found: str) -> None:
+    save_adapter(random_bank(model, 1), 0, tmp_path / "adapter", base_name="base")
+    other = random_bank(model, 1, **how)
+    before = [p.detach().clone() for p in other.parameters()]
+    with pytest.raises(ModelError, match=found):
+        load_adapter(other, 0, tmp_path / "adapter")
+    assert all(torch.equal(a, b) for a, b in zip(before, other.parameters(), strict=True))
+
+
+def test_a_folder_without_an_adapter_is_refused(model: Any, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="a PEFT LoRA folder"):
+        load_adapter(random_bank(model, 1), 0, tmp_path)
+    save_adapter(random_bank(model, 1), 0, tmp_path / "adapter", base_name="base")
+    file = tmp_path / "adapter" / "adapter_model.safetensors"
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(ModelError, match="cannot be read as an adapter"):
+        load_adapter(random_bank(model, 1), 0, tmp_path / "adapter")
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.lists(st.integers(-1, 3), min_size=1, max_size=9))
+def test_each_row_goes_through_its_own_slot(row_slots: list[int]) -> None:
+    torch.manual_seed(0)
+    layer = nn.Linear(6, 5)
+    bank = random_bank(nn.Sequential(layer), 4, rank=2)
+    x_RTI = torch.randn(len(row_slots), 3, 6)
+    a, b = bank.a["0"], bank.b["0"]
+    with torch.inference_mode():
+        plain = layer(x_RTI)
+        with bank.rows(row_slots):
+            got = layer(x_RTI)
+        expected = [
+            plain[r] + (0 if slot == BASE else bank.scaling * x_RTI[r] @ a[slot].T @ b[slot].T)
+            for r, slot in enumerate(row_slots)
+        ]
+        assert torch.allclose(got, torch.stack(expected), atol=1e-5)
+        assert torch.equal(layer(x_RTI), plain), "outside the block the base answers"
+
+
+def test_mixed_slots_in_one_batch_equal_separate_passes(folder: Path) -> None:
+    model = load(folder, "sdpa")
+    prepare(model)
+    base = load(folder)
+    bank = random_bank(model, 3)
+    examples = some_examples([2, BASE, 0, 2, 1, BASE], each=2)
+    together = [x.total for x in score(model, examples, bank).likelihoods]
+    alone = [score(model, [example], bank).likelihoods[0].total for example in examples]
+    assert together == pytest.approx(alone, abs=1e-4)
+    for example, total in zip(examples, together, strict=True):
+        plain = -mean_cross_entropy(base, [example]).item() * sum(example.loss_mask)
+        assert (abs(total - plain) < 1e-4) == (example.slot == BASE)
+
+    requests = [DecodeRequest(e.ids, n, n % 2, slot=e.slot) for n, e in enumerate(examples)]
+    how = {"max_new_tokens": 10, "stop_ids": frozenset(range(3, 30)), "bank": bank}
+    greedy = Sampling(temperature=0)
+    said = [d.ids for d in decode(model, requests, greedy, **how).decoded]
+    assert said == [decode(model, [r], greedy, **how).decoded[0].ids for r in requests]
+    assert said != [d.ids for d in decode(model, [DecodeRequest(e.ids, 0) for e in examples], greedy, **how).decoded]
+
+
+def test_slots_are_checked(model: Any) -> None:
+    bank = random_bank(model, 2)
+    with pytest.raises(ValueError, match="slots 0 to 1"), bank.rows([0, 2]):
+        pass
+    with pytest.raises(ValueError, match="there is no bank"):
+        score(model, some_examples([0]))
+    with pytest.raises(SettingsError, match="at least 1"):
+        AdapterBank(model, 0, rank=4, alpha=8)
+    bank.close()
+    ids = torch.tensor([[4, 5, 6]])
+    with bank.rows([0]):
+        assert torch.equal(model(input_ids=ids).logits, model(input_ids=ids).logits)
+        closed = score(model, some_examples([0]), bank).likelihoods
+    assert [x.total for x in closed] == [x.total for x in score(model, some_examples([BASE])).likelihoods]
+
+
+def test_targets_choose_layers(model: Any) -> None:
+    names = linear_layers(model)
+    assert len(names) == 2 * 7
+    assert not any("lm_head" in name for name in names)
+    assert {name.rpartition(".")[2] for name in linear_layers(model, ["q_proj", "down_proj"])} == {
+        "q_proj",
+        "down_proj",
+    }
+    with pytest.raises(ModelError, match="no linear layer named wrong") as caught:
+        linear_layers(model, ["q_proj", "wrong"])
+    assert "down_proj" in str(caught.value)
+
+
+def test_initialisation_depends_on_the_seed_alone(model: Any) -> None:
+    one, many = AdapterBank(model, 1, rank=4, alpha=8), random_bank(model, 3)
+    one.initialise(0, 7)
+    many.initialise(2, 7)
+    many.initialise(1, 8)
+    for name, layer in one.modules.items():
+        assert torch.equal(one.a[name][0], many.a[name][2])
+        assert not torch.equal(one.a[name][0], many.a[name][1])
+        assert one.a[name].abs().max() <= layer.in_features**-0.5
+        assert one.a[name].abs().max() > 0.8 * layer.in_features**-0.5
+        assert not one.b[name].any()
+        assert not many.b[name][2].any()
+
+
+@pytest.mark.parametrize("sizes", [{}, {"tokens_at_once": 30}, {"row_nodes": 12}], ids=str)
+def test_the_gradient_is_that_of_each_slots_mean_loss(folder: Path, tmp_path: Path, sizes: dict[str, int]) -> None:
+    from peft import PeftModel
+
+    model = load(folder, "sdpa")
+    prepare(model)
+    bank = random_bank(model, 3)
+    examples = some_examples([0, 2, 0], each=3) + some_examples([2], seed=4, each=1)
+    losses, cost = backward(model, bank, examples, **{"tokens_at_once": 512, **sizes})
+    assert set(losses) == {0, 2}
+    assert cost.tokens_shown == sum(len(e.ids) for e in examples)
+    assert cost.tokens_computed < cost.tokens_shown
+    for slot in (0, 2):
+        save_adapter(bank, slot, tmp_path / str(slot), base_name="base")
+        theirs = PeftModel.from_pretrained(load(folder), tmp_path / str(slot), is_trainable=True).eval()
+        loss = mean_cross_entropy(theirs, [e for e in examples if e.slot == slot])
+        loss.backward()
+        assert losses[slot] == pytest.approx(loss.item(), abs=1e-5)
+        parts = dict(theirs.named_parameters())
+        for name in bank.modules:
+            for part, ours in (("A", bank.a), ("B", bank.b)):
+                expected = parts[f"base_model.model.{name}.lora_{part}.default.weight"].grad
+                assert expected is not None
+                got = ours[name].grad
+                assert got is not None
+                assert torch.allclose(got[slot], expected, atol=1e-5, rtol=1e-4), name
+                assert not got[1].any(), "a slot without examples gets no gradient"
+    assert all(p.grad is None and not p.requires_grad for p in model.parameters())
+
+
+def test_slots_do_not_dilute_one_another(model: Any) -> None:
+    bank = random_bank(model, 2)
+    mine = some_examples([0])
+    backward(model, bank, mine, tokens_at_once=512)
+    alone = [p.grad[0].clone() for p in bank.parameters() if p.grad is not None]
+    for p in bank.parameters():
+        p.grad = None
+    backward(model, bank, [*mine, *some_examples([1] * 10)], tokens_at_once=512)
+    together = [p.grad[0] for p in bank.parameters() if p.grad is not None]
+    assert max((a - b).abs().max().item() for a, b in zip(alone, together, strict=True)) < 1e-5
+    assert max(a.abs().max().item() for a in alone) > 1e-2
+
+
+def adam_by_torch(start: torch.Tensor, gradients: list[torch.Tensor], rates: list[float], decay: float) -> torch.Tensor:
+    parameter = nn.Parameter(start.clone())
+    optimiser = torch.optim.AdamW([parameter], lr=1.0, weight_decay=decay)
+    for gradient, rate in zip(gradients, rates, strict=True):
+        optimiser.param_groups[0]["lr"] = rate
+        parameter.grad = gradient.clone()
+        nn.utils.clip_grad_norm_([parameter], 1.0)
+        optimiser.step()
+    return parameter.detach()
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_the_optimiser_is_torchs_adamw_slot_by_slot(decay: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    start = torch.randn(3, 4, 5, generator=generator)
+    parameter = nn.Parameter(start.clone())
+    optimiser = SlotAdamW([parameter], weight_decay=decay)
+    gradients = [torch.randn(3, 4, 5, generator=generator) * 10**n for n in range(-3, 3)]
+    active = [[True, step % 2 == 0, step < 4] for step in range(6)]
+    rates = [[0.1, 0.01 * (step + 1), 0.3] for step in range(6)]
+    for gradient, on, rate in zip(gradients, active, rates, strict=True):
+        parameter.grad = gradient.clone()
+        norms = optimiser.step(rate, on, 1.0)
+        assert torch.allclose(norms, gradient.flatten(1).norm(dim=1), rtol=1e-5)
+        assert parameter.grad is None
+    for slot in range(3):
+        own = [step for step in range(6) if active[step][slot]]
+        expected = adam_by_torch(start[slot], [gradients[s][slot] for s in own], [rates[s][slot] for s in own], decay)
+        assert torch.allclose(parameter[slot], expected, atol=1e-5), slot
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_a_slot_with_a_gradient_that_is_not_finite_stays_as_it_was(bad: float) -> None:
+    parameter = nn.Parameter(torch.ones(3, 2, 2))
+    optimiser = SlotAdamW([parameter])
+    parameter.grad = torch.ones(3, 2, 2)
+    parameter.grad[1, 0, 1] = bad
+    norms = optimiser.step([0.1] * 3, [True] * 3, 1.0)
+    assert not norms[1].isfinite()
+    assert torch.equal(parameter[1], torch.ones(2, 2))
+    assert parameter.isfinite().all()
+    assert torch.equal(parameter[0], parameter[2])
+    assert (parameter[0] < 1).all()
+    assert optimiser.steps_K.tolist() == [1, 0, 1]
+    assert all(t.isfinite().all() for t in optimiser.state().values())
+
+
+@pytest.mark.parametrize("part", ["a", "b"])
+def test_a_spoilt_slot_does_not_reach_the_others(model: Any, part: str) -> None:
+    """Rows of different slots stand in one batch; what is not finite stays in its own rows."""
+    examples = some_examples([0, 1, 2, 1, 1, 0], each=2)
+    clean = random_bank(model, 3)
+    expected, _ = backward(model, clean, examples, tokens_at_once=4096)
+    clean.close()
+    spoilt = random_bank(model, 3)
+    with torch.no_grad():
+        next(iter(getattr(spoilt, part).values()))[1] = float("nan")
+    losses, _ = backward(model, spoilt, examples, tokens_at_once=4096)
+    assert losses[1] != losses[1]
+    for slot in (0, 2):
+        assert losses[slot] == pytest.approx(expected[slot], abs=1e-6)
+        for one, other in zip(clean.parameters(), spoilt.parameters(), strict=True):
+            assert one.grad is not None
+            assert other.grad is not None
+            assert torch.allclose(one.grad[slot], other.grad[slot], atol=1e-6)
+    optimiser = SlotAdamW(spoilt.parameters())
+    before = [p.detach()[1].clone() for p in spoilt.parameters()]
+    optimiser.step([1e-3] * 3, [True, False, True], 1.0)
+    for was, parameter in zip(before, spoilt.parameters(), strict=True):
+        assert torch.equal(was.nan_to_num(9.0), parameter.detach()[1].nan_to_num(9.0))
+        assert parameter[[0, 2]].isfinite().all()
+
+
+def steps(model: Any, bank: AdapterBank, optimiser: SlotAdamW, numbers: Iterator[int]) -> None:
+    for step in numbers:
+        backward(model, bank, some_examples([0, 1], seed=step), tokens_at_once=256)
+        optimiser.step([1e-2, 1e-3], [True, True], 1.0)
+
+
+def test_a_checkpoint_restores_bit_for_bit(model: Any, tmp_path: Path) -> None:
+    def fresh(seed: int) -> tuple[AdapterBank, SlotAdamW]:
+        bank = random_bank(model, 2, seed=seed)
+        return bank, SlotAdamW(bank.parameters())
+
+    bank, optimiser = fresh(0)
+    counted = Training(bank, ["x", "y"], curve=[{"loss": 0.1 + 0.2}], tokens_trained=7, seconds=1.5, diverged=["y"])
+    assert load_checkpoint(tmp_path / "none", bank, optimiser, counted) == 0
+    steps(model, bank, optimiser, iter(range(3)))
+    save_checkpoint(tmp_path / "there", 3, bank, optimiser, counted)
+    steps(model, bank, optimiser, iter(range(3, 6)))
+    bank.close()
+
+    other, resumed = fresh(1)
+    empty = Training(other, ["x", "y"])
+    assert load_checkpoint(tmp_path / "there", other, resumed, empty) == 3
+    assert (empty.curve, empty.tokens_trained, empty.seconds, empty.diverged) == ([{"loss": 0.1 + 0.2}], 7, 1.5, ["y"])
+    assert resumed.steps_K.tolist() == [3, 3]
+    steps(model, other, resumed, iter(range(3, 6)))
+    ours, theirs = ([*b.parameters(), *o.state().values()] for b, o in ((bank, optimiser), (other, resumed)))
+    assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    remove_checkpoint(tmp_path / "there")
+    assert not list(tmp_path.iterdir())
+
+
+def test_flop_are_those_that_torch_counts(model: Any) -> None:
+    body, head = flops.weights(model)
+    config = model.config
+    assert head == config.vocab_size * config.hidden_size
+    ids = torch.arange(3, 23)[None]
+    with FlopCounterMode(display=False) as counter:
+        model(input_ids=ids, use_cache=False)
+    products = counter.get_flop_counts()["Global"]
+    linear = sum(n for operation, n in products.items() if operation in (torch.ops.aten.mm, torch.ops.aten.addmm))
+    assert flops.forward(model, 20, 20) == linear
+    assert flops.forward(model, 10, 3) == 2 * (10 * body + 3 * head)
+    assert flops.training(model, 10, 3) == 2 * flops.forward(model, 10, 3)
+
+
+def test_training_leaves_the_base_alone(model: Any) -> None:
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    bank = random_bank(model, 2)
+    start = [p.detach().clone() for p in bank.parameters()]
+    steps(model, bank, SlotAdamW(bank.parameters()), iter(range(5)))
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+    assert all(p.grad is None and not p.requires_grad for p in model.parameters())
+    assert all(not torch.equal(a, b) for a, b in zip(start, bank.parameters(), strict=True))
+    bank.close()
+    assert not list(itertools.chain.from_iterable(m._forward_hooks for m in model.modules()))
