@@ -348,17 +348,17 @@ def test_a_killed_run_ends_with_the_same_bytes(
     tmp_path: Path, news_file: Path, talking_model_dir: Path, record_property: Callable[[str, object], None]
 ) -> None:
     begun = time.perf_counter()
-    whole = start(news_file, talking_model_dir, tmp_path / "whole")
+    whole = start(news_file, talking_model_dir, tmp_path / "whole" / "run")
     _, said = whole.communicate()
     assert whole.returncode == 0, said.decode()
     record_property("uninterrupted_seconds", time.perf_counter() - begun)
-    expected = contents(tmp_path / "whole")
+    expected = contents(tmp_path / "whole" / "run")
     assert len(expected) > 20
 
     rng, killed = random.Random(20), dict.fromkeys(STAGES, 0)
     attempt = 0
     while sum(killed.values()) < KILLS:
-        out = tmp_path / f"killed-{attempt}"
+        out = tmp_path / f"killed-{attempt}" / "run"
         attempt += 1
         assert attempt < 3 + KILLS, f"the run is over before it can be killed: {killed}"
         for stage in STAGES:
@@ -371,7 +371,7 @@ def test_a_killed_run_ends_with_the_same_bytes(
         got = contents(out)
         assert got.keys() == expected.keys()
         assert [name for name in expected if got[name] != expected[name]] == []
-        assert counted(out) == counted(tmp_path / "whole")
+        assert counted(out) == counted(tmp_path / "whole" / "run")
         assert not leftovers(out)
         assert (out / "report.html").is_file()
     assert min(killed.values()) >= KILLS // 3, killed

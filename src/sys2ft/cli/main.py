@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -79,6 +80,7 @@ def call(arguments: Sequence[str] | None = None) -> int:
     )
     try:
         command.run()
+        sys.stdout.flush()  # `> file` on a full disk: to be told here, not by Python at exit
     except Sys2ftError as error:
         first, *rest = str(error).splitlines()
         print(f"sys2ft: {first}", *(f"  {line}" for line in rest), sep="\n", file=sys.stderr)
@@ -88,6 +90,12 @@ def call(arguments: Sequence[str] | None = None) -> int:
         return _INTERRUPTED
     except BrokenPipeError:
         # The reader of our output went away (`sys2ft ... | head`): nothing is left to say, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        print("sys2ft: the disk is full: the output could not be written.\n  to do: free some space", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except MemoryError:

@@ -7,7 +7,6 @@ answer is extracted (`reasoned`), then graded. Each subject's questions run thro
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -72,15 +71,14 @@ def evaluate(
     total = sum(len(item.questions) for item in news) * len(CONDITIONS) * len([f for f in wanted if f])
     with (show or Display()).task(f"evaluate {subject}", total) as advance:
         ways = _Ways(model, bank, settings, subject, seed)
-        for family, condition in itertools.product(filter(None, wanted), CONDITIONS):
+        for family in filter(None, wanted):
             for start in range(0, len(news), _NEWS_A_UNIT):
                 part = news[start : start + _NEWS_A_UNIT]
-                batch = _asked(part, slots, condition, family[0], seed)
-                key = f"predictions/{subject}.units/{condition}-{family[0]}-{start:05d}"
-                unit = once(key, partial(ways.answer, batch))
+                batch = [one for condition in CONDITIONS for one in _asked(part, slots, condition, family[0], seed)]
+                unit = once(f"predictions/{subject}.units/{family[0]}-{start:05d}", partial(ways.answer, batch))
                 rows = [Prediction.from_dict(row) for row in unit["rows"]]
                 predictions.extend(row for row in rows if row.scoring in family)
-                advance(sum(len(item.questions) for item in part))
+                advance(len(CONDITIONS) * sum(len(item.questions) for item in part))
     return predictions
 
 
@@ -187,7 +185,7 @@ class _Ways:
             DecodeRequest(
                 prompt_ids=chat.prompt_ids(messages(item.text)),
                 seed=item_seed(self.seed, item.scoring, item.condition, item.news.id, item.index),
-                group=item.news.id,
+                group=(item.condition, item.news.id),
                 slot=item.slot,
             )
             for item in batch
@@ -210,7 +208,10 @@ class _Ways:
             said, marked = graders.final_answer(text) if reasoned else (text, True)
             verdict = graders.grade(said, item.question)
             notes = [verdict.why]
-            if not marked:
+            if not marked and not decoded.finished:
+                # What stands last in a text that was cut is no answer, even where it happens to be right.
+                verdict, notes = graders.Grade(False, ""), ["no final answer was reached"]
+            elif not marked:
                 notes.append("no final answer was marked: the last line was taken")
             if not decoded.finished:
                 notes.append(f"cut after {len(decoded.ids)} tokens")

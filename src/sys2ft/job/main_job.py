@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sys2ft.evaluation import EvaluateSettings
-from sys2ft.job.stages import evaluate_stage, generate_stage, open_run, require_questions, train_stage
+from sys2ft.job.stages import (
+    evaluate_stage,
+    generate_stage,
+    open_run,
+    require_layers,
+    require_questions,
+    train_stage,
+)
 from sys2ft.models import DEFAULT_MODEL, LoadedModel, load_model
 from sys2ft.news import News, read_news
 from sys2ft.replay import GenerateSettings
@@ -54,9 +61,10 @@ def run(
     Raises NewsError, ModelError, SettingsError for what the caller can mend, StorageError when writing fails.
     """
     items = read_news(news) if isinstance(news, str | Path) else list(news)
-    require_questions(items)  # before hours of work whose last stage would refuse
+    require_questions(items)  # here, not after hours of work
     show = show or Display()
     loaded = load_model(model, progress=show.note) if isinstance(model, str) else model
+    require_layers(loaded, train or TrainSettings())
     folder = open_run(out, loaded, items, seed=seed, command=command)
     with folder.lock():
         generate_stage(folder, loaded, generate or GenerateSettings(), show)

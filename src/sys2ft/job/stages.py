@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sys2ft.engine import AdapterBank, load_adapter, save_adapter
+from sys2ft.engine.bank import linear_layers
 from sys2ft.engine.checkpoint import remove_checkpoint
 from sys2ft.errors import SettingsError
 from sys2ft.evaluation import EvaluateSettings, Prediction, evaluate
@@ -78,6 +79,7 @@ def protocols_of(run: Run) -> list[str]:
 def train_stage(run: Run, model: LoadedModel, settings: TrainSettings, show: Display) -> None:
     """Write `adapters/<protocol>/<news id or joint>/` in PEFT's format, and the loss curves under `training/`."""
     protocols = protocols_of(run)
+    require_layers(model, settings)  # before the folder remembers settings that cannot be used
     run.stage("train", asdict(settings))
     for name in protocols:
         if (run.path / "training" / f"{name}.json").is_file():
@@ -89,6 +91,11 @@ def train_stage(run: Run, model: LoadedModel, settings: TrainSettings, show: Dis
             TrainItem(adapter=JOINT if joint else e.news_id, prompt=e.prompt, completion=e.completion) for e in kept
         ]
         _train_protocol(run, model, settings, show, name, items)
+
+
+def require_layers(model: LoadedModel, settings: TrainSettings) -> None:
+    """Raise ModelError where the model lacks a layer that is to get an adapter."""
+    linear_layers(model.model, settings.target_modules or None)
 
 
 def _train_protocol(

@@ -13,7 +13,7 @@ REASONS: dict[Reason, str] = {
     "empty": "says nothing",
     "refused": "the model refused, or spoke about itself",
     "off_topic": "names nothing of the news",
-    "copied": "repeats the prompt's instruction or example",
+    "copied": "repeats the prompt's instruction, or speaks of its examples",
     "repeat": "was generated before for the same news",
     "unsupported": "the answer is not made likelier by the news in context, or is unlikely even with it",
     "surplus": "was not needed any more",
@@ -56,3 +56,14 @@ def refused(text: str) -> bool:
 def names_nothing_of(text: str, news: str) -> bool:
     """Whether `text` shares no content word with `news`."""
     return not content_words(text) & content_words(news)
+
+
+def example_names(examples: str) -> set[str]:
+    """Names in a prompt's examples: words that are capitalised within a sentence, lower case."""
+    return {word.casefold() for word in re.findall(r"(?<=[a-z,] )[A-Z][A-Za-z]+", examples)} - _COMMON
+
+
+def names_of_example(text: str, names: set[str], news: str) -> bool:
+    """Whether `text` names somebody or something of the prompt's examples that the news does not name."""
+    words = {word.casefold() for word in _WORD.findall(text)}
+    return bool(words & names - {word.casefold() for word in _WORD.findall(news)})

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -20,6 +20,7 @@ from sys2ft.models import LoadedModel, Message
 from sys2ft.news import News
 from sys2ft.replay import filters
 from sys2ft.replay.elements import ReplayElement, Yield, count_yield
+from sys2ft.replay.filters import Reason
 from sys2ft.replay.prompts import Template
 from sys2ft.replay.protocols import Protocol, protocol
 from sys2ft.replay.settings import GenerateSettings
@@ -65,7 +66,7 @@ class _Item:
     index: int
     text: str = ""
     question: str = ""
-    reason: str | None = None
+    reason: Reason | None = None
     support: dict[str, float] | None = None
 
     @property
@@ -118,10 +119,13 @@ class _Generator:
         said: dict[str, set[str]] = {news_id: set() for news_id in elements}
         with self.show.task(f"generate {self.how.name}", wanted * len(self.news)) as advance:
             for number in range(self.settings.rounds):
+                drawn = sum(len(own) for own in elements.values())
+                # As many as should suffice at the rate seen so far: few rounds, since small batches are slow ones.
+                margin = self.settings.margin * (max(1.0, drawn / max(1, sum(kept.values()))) if drawn else 1.0)
                 items = [
                     _Item(item, len(elements[item.id]) + i)
                     for item in self.news
-                    for i in range(math.ceil((wanted - kept[item.id]) * self.settings.margin))
+                    for i in range(min(math.ceil((wanted - kept[item.id]) * margin), 4 * wanted))
                 ]
                 if not items:
                     break
@@ -157,12 +161,18 @@ class _Generator:
         parse: Callable[[str], str | None],
     ) -> None:
         assert form is not None
-        for start in range(0, len(items), self.settings.rows_at_once):
-            chunk = items[start : start + self.settings.rows_at_once]
+        for start, chunk in self._chunks(items):
             key = f"replay/{self.how.name}.units/{number}-{stage}-{start:05d}"
             unit = self._unit(key, partial(self._say, chunk, stage, form, temperature))
             for item, row in zip(chunk, unit["rows"], strict=True):
                 item.text, item.reason = self._judge(item, stage, row["text"], row["finished"], form, parse)
+
+    def _chunks(self, items: Sequence[_Item]) -> Iterator[tuple[int, Sequence[_Item]]]:
+        """Items in batches of like size, none larger than `rows_at_once`."""
+        count = math.ceil(len(items) / self.settings.rows_at_once)
+        size = math.ceil(len(items) / max(1, count))
+        for start in range(0, len(items), max(1, size)):
+            yield start, items[start : start + size]
 
     def _unit(self, key: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         def timed() -> dict[str, Any]:
@@ -221,7 +231,7 @@ class _Generator:
         finished: bool,
         form: Template,
         parse: Callable[[str], str | None],
-    ) -> tuple[str, str | None]:
+    ) -> tuple[str, Reason | None]:
         """The parsed text, and the reason against it if there is one."""
         said = parse(text) if finished else None
         if not finished:
@@ -232,12 +242,14 @@ class _Generator:
             return text.strip(), "unparsed"
         if filters.refused(said):
             return said, "refused"
-        if stage == "ask":
-            shown = [filters.normal(line) for _, turn in form.turns for line in turn.splitlines()]
-            if filters.normal(said) in {*shown, *map(filters.normal, form.instructions)}:
-                return said, "copied"
-            if filters.names_nothing_of(said, item.news.text):
-                return said, "off_topic"
+        examples = "\n".join(turn for _, turn in form.turns[:-1])
+        shown = {filters.normal(line) for line in (*examples.splitlines(), *form.instructions)}
+        if stage == "ask" and filters.normal(said) in shown:
+            return said, "copied"
+        if filters.names_of_example(said, filters.example_names(examples), item.news.text):
+            return said, "copied"
+        if stage == "ask" and filters.names_nothing_of(said, item.news.text):
+            return said, "off_topic"
         return said, None
 
     def _judge_repeat(self, item: _Item, said: set[str]) -> None:
@@ -251,8 +263,7 @@ class _Generator:
         """Reject answers that the news in context does not support, by the model's own log-likelihood."""
         form = self.how.answer
         assert form is not None
-        for start in range(0, len(items), self.settings.rows_at_once):
-            chunk = items[start : start + self.settings.rows_at_once]
+        for start, chunk in self._chunks(items):
             key = f"replay/{self.how.name}.units/{number}-support-{start:05d}"
             unit = self._unit(key, partial(self._support, chunk, form))
             for item, row in zip(chunk, unit["rows"], strict=True):

@@ -15,7 +15,7 @@ class GenerateSettings:
     """Protocols to generate by."""
     samples_per_news: int = 64
     """Kept elements wanted of each news by each protocol."""
-    temperature: float = 0.7
+    temperature: float = 1.0
     """Sampling temperature of paraphrases, implications and questions."""
     top_p: float = 0.95
     """Nucleus of the sampling."""
@@ -29,9 +29,9 @@ class GenerateSettings:
     """Rounds of asking for what is still missing."""
     margin: float = 1.3
     """Samples asked in a round, as a multiple of what is missing."""
-    min_support: float = -2.5
+    min_support: float = -1.5
     """Least mean log-likelihood of an answer with the news in context, nats a token."""
-    min_gain: float = 0.0
+    min_gain: float = 0.3
     """Least gain in an answer's mean log-likelihood from having the news in context, nats a token."""
     rows_at_once: int = 128
     """Texts decoded together."""

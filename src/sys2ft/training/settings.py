@@ -21,11 +21,11 @@ class TrainSettings:
     """LoRA alpha; the update is scaled by alpha / rank."""
     target_modules: tuple[str, ...] = ()
     """Linear layers that get adapters, by their last name; none named: all but the head."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 5e-4
     """Peak learning rate."""
-    epochs: float = 4.0
+    epochs: float = 3.0
     """Passes over an adapter's elements."""
-    batch_size: int = 16
+    batch_size: int = 8
     """Elements an adapter takes in one step."""
     warmup: float = 0.1
     """Share of the steps over which the learning rate rises; it then falls linearly to 0."""
