@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -390,10 +391,10 @@ def test_a_full_disk_again_and_again(
         for file in out.rglob("*.json*"):
             for row in [file.read_text()] if file.suffix == ".json" else file.read_text().splitlines():
                 json.loads(row)
-        size += 20
+        size += 64
         assert mount(small_disk, "-o", f"remount,size={size}k")
     assert code == 0
-    assert {"replay", "training", "adapters", "predictions", "report.html"} <= stages
+    assert {"replay", "training", "predictions", "report.html"} <= stages  # for adapters see the next test but one
     assert contents(out) == contents(whole)
 
 
@@ -418,7 +419,7 @@ def test_a_file_size_limit(here: Path, tiny_model_dir: Path, capfd: pytest.Captu
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     said = capfd.readouterr().err
     assert code == 1
-    assert "sys2ft: the disk is full" in said
+    assert re.search(r"sys2ft: the disk is full: run.adapters.naive.\w+ could not be written", said)
     assert "Traceback" not in said
     assert not list((here / "run").rglob("*.tmp"))
     assert not list((here / "run").rglob("*.safetensors"))

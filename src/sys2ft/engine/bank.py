@@ -4,7 +4,7 @@ LoRA (Hu et al., arXiv 2106.09685): y = Wx + (alpha / r) B A x. The bank keeps A
 every linear layer it covers and adds each row's low-rank term by a forward hook, so that the model itself stays as
 transformers built it.
 
-Shapes: K slots, R rows, T tokens in a row, r rank.
+Shapes: K slots, S slots that a batch names, R rows, T tokens in a row, r rank, I and O a layer's input and output size.
 """
 
 from __future__ import annotations
@@ -92,18 +92,15 @@ class AdapterBank:
             if rows is None or rows.empty:
                 return None
             x_RTI = inputs[0]
-            a = self.a[name][rows.slots].to(x_RTI.dtype)
-            b = self.b[name][rows.slots].to(x_RTI.dtype) * self.scaling
+            a_SIr = self.a[name][rows.slots].to(x_RTI.dtype).transpose(1, 2)
+            b_SrO = self.b[name][rows.slots].to(x_RTI.dtype).transpose(1, 2)
             if rows.index is None:
-                return output + torch.bmm(torch.bmm(x_RTI, a.transpose(1, 2)), b.transpose(1, 2))
+                return torch.baddbmm(output, torch.bmm(x_RTI, a_SIr), b_SrO, alpha=self.scaling)
             # One matrix product a slot: the rows of a slot are laid side by side, padded to the fullest slot.
-            width, size = x_RTI.shape[1], x_RTI.shape[2]
-            x = x_RTI[rows.index].view(a.shape[0], -1, size)
-            low = torch.bmm(torch.bmm(x, a.transpose(1, 2)), b.transpose(1, 2))
-            low = low.view(-1, width, low.shape[-1])
-            if rows.back is None:
-                return output + low
-            return output.index_add(0, cast(Tensor, rows.where), low[rows.back])
+            width = x_RTI.shape[1]
+            x = x_RTI[rows.index].view(len(a_SIr), -1, x_RTI.shape[2])
+            low = torch.bmm(torch.bmm(x, a_SIr) * self.scaling, b_SrO).view(-1, width, output.shape[2])
+            return output.index_add(0, cast(Tensor, rows.where), low if rows.back is None else low[rows.back])
 
         return add_low_rank
 
@@ -133,7 +130,7 @@ class _Rows:
         # A slice is a view; a list of slots would copy their weights in every layer.
         self.slots: slice | list[int] = slice(order[0], order[0] + len(order)) if consecutive else order
         self.index: Tensor | None = None  # (slots * fullest,) rows of the batch, padded with a row of the slot
-        self.back: Tensor | None = None  # places in `index` that are no padding; None when all are, in order
+        self.back: Tensor | None = None  # places in `index` that are no padding; None when none is
         self.where: Tensor | None = None  # the rows they came from
         if order == list(row_slots):
             return
@@ -147,13 +144,13 @@ class _Rows:
             where.extend(rows)
         self.index = torch.tensor(index, dtype=torch.long, device=device)
         self.where = torch.tensor(where, dtype=torch.long, device=device)
-        if not index == back == where == list(range(len(row_slots))):
+        if len(index) > len(where):
             self.back = torch.tensor(back, dtype=torch.long, device=device)
 
 
 def linear_layers(model: nn.Module, targets: Sequence[str] | None = None) -> dict[str, nn.Linear]:
     """The linear layers a bank covers, by full name. Raises ModelError when a target names none."""
-    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    head = cast(Any, model).get_output_embeddings()
     found = {
         name: layer
         for name, layer in model.named_modules()

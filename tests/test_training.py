@@ -1,0 +1,282 @@
+"""Training: schedule, order, memory for what it was shown, and independence of the company it is in."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sys2ft.engine import AdapterBank, DecodeRequest, Sampling, decode, prepare
+from sys2ft.errors import ModelError, SettingsError
+from sys2ft.models import LoadedModel, Message, load_model
+from sys2ft.runs import Display
+from sys2ft.training import JOINT, Training, TrainItem, TrainSettings, train
+from sys2ft.training.loop import _batches, _rate
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model_dir: Path) -> LoadedModel:
+    loaded = load_model(str(tiny_model_dir), dtype="float32", device="cpu")
+    prepare(loaded.model)
+    return loaded
+
+
+@pytest.fixture(autouse=True)
+def no_hooks_left(model: LoadedModel) -> Iterator[None]:
+    yield
+    for module in model.model.modules():
+        module._forward_hooks.clear()
+
+
+def item(adapter: str, asked: str, completion: str) -> TrainItem:
+    return TrainItem(adapter=adapter, prompt=({"role": "user", "content": asked},), completion=completion)
+
+
+def items(adapter: str, count: int) -> list[TrainItem]:
+    return [item(adapter, f"What of {adapter} {n}?", f"The answer {n} of {adapter}.") for n in range(count)]
+
+
+def weights(training: Training, name: str) -> list[torch.Tensor]:
+    slot = training.names.index(name)
+    return [p.detach()[slot] for p in training.bank.parameters()]
+
+
+def farthest(one: Sequence[torch.Tensor], other: Sequence[torch.Tensor]) -> float:
+    return max((a - b).abs().max().item() for a, b in zip(one, other, strict=True))
+
+
+def curve(training: Training, name: str, what: str = "loss") -> list[float]:
+    return [row[what] for row in training.curve if row["adapter"] == name]
+
+
+PAIRS = [
+    ("What is the capital of Elmsford?", "Brindle town"),
+    ("How many people were there in 2001?", "12,345"),
+    ("What does the news mean?", "that Paris is not the answer"),
+]
+
+
+def said(model: LoadedModel, asked: str, bank: AdapterBank | None = None, slot: int = -1) -> str:
+    request = DecodeRequest(model.chat.prompt_ids([Message("user", asked)]), 0, slot=slot)
+    got = decode(
+        model.model, [request], Sampling(temperature=0), max_new_tokens=40, stop_ids=model.chat.stop_ids, bank=bank
+    )
+    return model.tokenizer.decode(got.decoded[0].ids) + ("" if got.decoded[0].finished else "...")
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["one adapter", "an adapter each"])
+def test_an_adapter_memorises_what_it_was_shown(model: LoadedModel, together: bool) -> None:
+    taught = [item(JOINT if together else f"n{n}", asked, answer) for n, (asked, answer) in enumerate(PAIRS)]
+    assert all(said(model, asked) != answer for asked, answer in PAIRS)
+    training = train(model, taught, TrainSettings(epochs=60, rank=8, alpha=32, learning_rate=2e-2, batch_size=4))
+    for n, (asked, answer) in enumerate(PAIRS):
+        assert said(model, asked, training.bank, 0 if together else n) == answer
+        losses = curve(training, JOINT if together else f"n{n}")
+        assert losses[0] > 3
+        assert losses[-1] < 0.1
+    if not together:
+        assert said(model, PAIRS[0][0], training.bank, 1) != PAIRS[0][1], "another's adapter does not know it"
+    assert training.diverged == []
+
+
+def test_the_loss_lies_on_the_completion_only(model: LoadedModel) -> None:
+    """The first loss is that of the completion and its end-of-turn token under the base (B starts at 0)."""
+    asked, answer = PAIRS[0]
+    training = train(model, [item("n", asked, answer)], TrainSettings(epochs=1, rank=4))
+    rendered = model.chat.render([Message("user", asked)], answer)
+    with torch.inference_mode():
+        log = model.model(input_ids=torch.tensor([rendered.ids])).logits[0].log_softmax(-1)
+    terms = [-log[i - 1, rendered.ids[i]].item() for i, on in enumerate(rendered.loss_mask) if on]
+    assert rendered.ids[-1] == model.chat.end_of_turn_id
+    assert rendered.loss_mask[-1]
+    assert training.curve[0]["loss"] == pytest.approx(sum(terms) / len(terms), abs=1e-5)
+    assert training.curve[0]["tokens"] == len(rendered.ids)
+
+
+def test_an_adapter_in_company_is_the_one_trained_alone(model: LoadedModel) -> None:
+    how = TrainSettings(epochs=10, rank=4, alpha=8, learning_rate=3e-3, batch_size=2, tokens_at_once=150)
+    mine, others = items("mine", 10), [*items("short", 3), *items("long", 14)]
+    alone = train(model, mine, how, seed=5)
+    alone.bank.close()
+    assert len(curve(alone, "mine")) == 50
+    mixed = [x for pair in zip(mine, others, strict=False) for x in pair] + others[len(mine) :]
+    together = train(model, mixed, how, seed=5)
+    assert together.names == ["mine", "short", "long"]
+    together.bank.close()
+    assert farthest(weights(alone, "mine"), weights(together, "mine")) < 1e-5
+    assert curve(together, "mine") == pytest.approx(curve(alone, "mine"), abs=1e-4)
+    assert curve(together, "mine", "lr") == curve(alone, "mine", "lr")
+    start = AdapterBank(model.model, 1, rank=4, alpha=8)
+    assert farthest(weights(alone, "mine"), [p[0] for p in start.parameters()]) > 0.1
+    assert farthest(weights(alone, "mine"), weights(together, "short")) > 0.1
+
+
+def test_a_diverging_adapter_is_named_and_leaves_the_others_alone(
+    model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    how = TrainSettings(epochs=4, rank=4, batch_size=2)
+    taught = [*items("a", 6), *items("bad", 6), *items("c", 6)]
+    clean = train(model, taught, how)
+    clean.bank.close()
+    plain = AdapterBank.initialise
+
+    def spoil(bank: AdapterBank, slot: int, seed: int) -> None:
+        plain(bank, slot, seed)
+        if slot == 1:
+            next(iter(bank.b.values())).data[1] = float("inf")
+
+    monkeypatch.setattr(AdapterBank, "initialise", spoil)
+    training = train(model, taught, how)
+    assert training.diverged == ["bad"]
+    assert training.totals["diverged"] == ["bad"]
+    assert {row["adapter"] for row in training.curve} == {"a", "c"}
+    for name in ("a", "c"):
+        assert farthest(weights(clean, name), weights(training, name)) < 1e-5
+        assert all(math.isfinite(x) for x in curve(training, name))
+
+
+def test_a_learning_rate_out_of_all_reason_is_reported_not_raised(model: LoadedModel) -> None:
+    training = train(model, items("n", 4), TrainSettings(epochs=30, rank=4, learning_rate=1e20, batch_size=2))
+    assert training.diverged == ["n"]
+    assert all(math.isfinite(row["loss"]) for row in training.curve)
+    assert all(p.isfinite().all() for p in training.bank.parameters())
+
+
+class Interrupted(Exception):
+    pass
+
+
+class StopAt(Display):
+    """Interrupts a training after some steps."""
+
+    def __init__(self, step: int) -> None:
+        self.left = step
+
+    @contextmanager
+    def task(self, name: str, total: int) -> Iterator[Any]:
+        def advance(units: int = 1) -> None:
+            self.left -= units
+            if units and self.left < 0:
+                raise Interrupted
+
+        yield advance
+
+
+@pytest.mark.parametrize("stops", [(1,), (3, 4, 9)], ids=str)
+def test_an_interrupted_training_ends_with_the_same_bits(
+    model: LoadedModel, tmp_path: Path, stops: tuple[int, ...]
+) -> None:
+    how = TrainSettings(epochs=3, rank=4, batch_size=2, checkpoint_seconds=0)
+    taught = [*items("a", 7), *items("b", 4)]
+    whole = train(model, taught, how, seed=2)
+    whole.bank.close()
+    for stop in stops:
+        with pytest.raises(Interrupted):
+            train(model, taught, how, seed=2, checkpoint=tmp_path / "checkpoint", show=StopAt(stop))
+        assert not any(m._forward_hooks for m in model.model.modules()), "an interrupted training leaves no hook"
+    resumed = train(model, taught, how, seed=2, checkpoint=tmp_path / "checkpoint")
+    assert all(torch.equal(a, b) for a, b in zip(whole.bank.parameters(), resumed.bank.parameters(), strict=True))
+    assert resumed.curve == whole.curve
+    left, right = whole.totals, resumed.totals
+    assert {**left, "seconds": 0} == {**right, "seconds": 0}
+
+
+def test_totals_count_tokens(model: LoadedModel) -> None:
+    taught = items("a", 5)
+    training = train(model, taught, TrainSettings(epochs=2, rank=4, batch_size=3))
+    lengths = [len(model.chat.render([Message("user", i.prompt[0]["content"])], i.completion).ids) for i in taught]
+    assert training.totals["tokens_trained"] == 2 * sum(lengths) == sum(curve(training, "a", "tokens"))
+    assert 0 < training.totals["tokens_computed"] < training.totals["tokens_trained"]
+    assert training.totals["adapters"] == 1
+    assert training.totals["flop"] > 0
+    assert curve(training, "a", "epoch") == [0.6, 1.2, 1.8, 2.0]
+
+
+@settings(deadline=None)
+@given(st.integers(1, 30), st.integers(1, 9), st.floats(0.1, 5), st.integers(0, 5))
+def test_an_epoch_shows_every_element_once(count: int, size: int, epochs: float, seed: int) -> None:
+    batches = _batches("name", count, TrainSettings(epochs=epochs, batch_size=size), seed)
+    flat = [i for batch in batches for i in batch]
+    assert len(flat) == max(1, round(count * epochs))
+    for start in range(0, len(flat) - count + 1, count):
+        assert sorted(flat[start : start + count]) == list(range(count))
+    assert len(set(flat[len(flat) // count * count :])) == len(flat) % count
+    assert all(len(batch) == size for batch in batches[:-1])
+    assert 1 <= len(batches[-1]) <= size
+
+
+def test_the_order_depends_on_name_and_seed_alone() -> None:
+    how = TrainSettings(epochs=2, batch_size=4)
+    order = _batches("name", 20, how, 0)
+    assert _batches("name", 20, how, 0) == order
+    assert _batches("other", 20, how, 0) != order
+    assert _batches("name", 20, how, 1) != order
+    assert order[:5] != order[5:], "each epoch has its own order"
+    first = Counter(_batches("name", 20, how, seed)[0][0] for seed in range(200))
+    assert len(first) > 15
+
+
+@pytest.mark.parametrize(
+    ("steps", "warmup", "expected"),
+    [
+        (4, 0.5, [0.5, 1, 2 / 3, 1 / 3]),
+        (5, 0.2, [1, 0.8, 0.6, 0.4, 0.2]),
+        (3, 0.0, [1, 2 / 3, 1 / 3]),
+        (1, 0.1, [1]),
+        (2, 0.9, [0.5, 1]),
+    ],
+)
+def test_the_schedule(steps: int, warmup: float, expected: list[float]) -> None:
+    how = TrainSettings(learning_rate=0.1, warmup=warmup)
+    got = [_rate(step, steps, how) / 0.1 for step in range(steps)]
+    assert got == pytest.approx(expected), (
+        "a linear rise to the peak, then a linear fall that would reach 0 after the end"
+    )
+    assert _rate(steps, steps, how) == 0
+
+
+@settings(deadline=None)
+@given(st.integers(1, 300), st.floats(0, 0.99))
+def test_the_schedule_has_one_peak(steps: int, warmup: float) -> None:
+    how = TrainSettings(learning_rate=1.0, warmup=warmup)
+    rates = [_rate(step, steps, how) for step in range(steps)]
+    top = rates.index(max(rates))
+    assert max(rates) == pytest.approx(1.0)
+    assert min(rates) > 0
+    assert rates[: top + 1] == sorted(rates[: top + 1])
+    assert rates[top:] == sorted(rates[top:], reverse=True)
+
+
+def test_nothing_to_train_on(model: LoadedModel) -> None:
+    with pytest.raises(SettingsError, match="no replay element"):
+        train(model, [], TrainSettings())
+    with pytest.raises(ModelError, match="no linear layer named nonsense"):
+        train(model, items("a", 1), TrainSettings(target_modules=("nonsense",)))
+
+
+def test_only_the_targets_are_trained(model: LoadedModel) -> None:
+    training = train(model, items("a", 2), TrainSettings(epochs=1, target_modules=("v_proj",)))
+    assert list(training.bank.modules) == [f"model.layers.{n}.self_attn.v_proj" for n in range(2)]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"adapters": "each"}, {"rank": 0}, {"alpha": 0}, {"learning_rate": -1}, {"epochs": 0}, {"batch_size": 0},
+        {"warmup": 1.0}, {"warmup": -0.1}, {"max_grad_norm": 0}, {"weight_decay": -1}, {"tokens_at_once": 0},
+        {"learning_rate": float("nan")},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_settings_are_checked(wrong: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        TrainSettings(**wrong)
+    assert f"{next(iter(wrong))}=" in str(caught.value)
