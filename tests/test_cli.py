@@ -375,7 +375,7 @@ def test_a_full_disk_again_and_again(
     """The disk fills up in every stage; each time the command fails clearly, and in the end nothing was lost."""
     model = json.loads((whole / "run.json").read_text())["model"]["name"]
     out, size, stages = small_disk / "run", 16, set[str]()
-    for _ in range(40):
+    for _ in range(100):
         code = call(["run", "good.jsonl", "--model", model, "--out", str(out), *FLAGS])
         said = capsys.readouterr()
         assert not list(out.rglob("*.tmp"))
@@ -391,7 +391,7 @@ def test_a_full_disk_again_and_again(
         for file in out.rglob("*.json*"):
             for row in [file.read_text()] if file.suffix == ".json" else file.read_text().splitlines():
                 json.loads(row)
-        size += 64
+        size += 32
         assert mount(small_disk, "-o", f"remount,size={size}k")
     assert code == 0
     assert {"replay", "training", "predictions", "report.html"} <= stages  # for adapters see the next test but one

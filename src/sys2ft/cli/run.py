@@ -73,8 +73,9 @@ def _job(
     train: TrainSettings,
     evaluate: EvaluateSettings,
 ) -> None:
-    from sys2ft.job import run
+    from sys2ft.job import require_protocols, run
 
+    require_protocols(generate.protocols)  # before a model is loaded, or brought from a hub
     with display(options.quiet) as show:
         loaded = options.load(model, show)
         command = shlex.join(["sys2ft", *sys.argv[1:]])

@@ -34,10 +34,11 @@ class Generate(ModelOptions):
     generate: GenerateSettings = GenerateSettings()
 
     def run(self) -> None:
-        from sys2ft.job import generate_stage, open_run
+        from sys2ft.job import generate_stage, open_run, require_protocols
         from sys2ft.report import yield_table
 
         news = read_news(self.news)
+        require_protocols(self.generate.protocols)
         out = self.out or Path("sys2ft-runs") / self.news.stem
         with display(self.quiet) as show:
             model = self.load(self.model, show)

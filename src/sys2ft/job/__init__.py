@@ -6,7 +6,7 @@ from sys2ft.lazy import contents
 
 if TYPE_CHECKING:
     from sys2ft.job.main_job import Result, finish, run
-    from sys2ft.job.stages import evaluate_stage, generate_stage, news_of, open_run, train_stage
+    from sys2ft.job.stages import evaluate_stage, generate_stage, news_of, open_run, require_protocols, train_stage
 
 __all__ = [
     "Result",
@@ -15,6 +15,7 @@ __all__ = [
     "generate_stage",
     "news_of",
     "open_run",
+    "require_protocols",
     "run",
     "train_stage",
 ]
@@ -28,6 +29,7 @@ __getattr__ = contents(
         "generate_stage": "stages",
         "news_of": "stages",
         "open_run": "stages",
+        "require_protocols": "stages",
         "run": "main_job",
         "train_stage": "stages",
     },

@@ -12,6 +12,7 @@ from sys2ft.job.stages import (
     generate_stage,
     open_run,
     require_layers,
+    require_protocols,
     require_questions,
     train_stage,
 )
@@ -61,13 +62,15 @@ def run(
     Raises NewsError, ModelError, SettingsError for what the caller can mend, StorageError when writing fails.
     """
     items = read_news(news) if isinstance(news, str | Path) else list(news)
+    generate = generate or GenerateSettings()
+    require_protocols(generate.protocols)
     require_questions(items)  # here, not after hours of work
     show = show or Display()
     loaded = load_model(model, progress=show.note) if isinstance(model, str) else model
     require_layers(loaded, train or TrainSettings())
     folder = open_run(out, loaded, items, seed=seed, command=command)
     with folder.lock():
-        generate_stage(folder, loaded, generate or GenerateSettings(), show)
+        generate_stage(folder, loaded, generate, show)
         train_stage(folder, loaded, train or TrainSettings(), show)
         evaluate_stage(folder, loaded, evaluate or EvaluateSettings(), show)
         return finish(folder)

@@ -51,10 +51,15 @@ def news_of(run: Run) -> list[News]:
     return [news_from_dict(row) for row in read_jsonl(run.path / "news.jsonl")]
 
 
+def require_protocols(names: Sequence[str]) -> None:
+    """Raise SettingsError for a protocol that is not installed."""
+    for name in names:
+        protocol(name)
+
+
 def generate_stage(run: Run, model: LoadedModel, settings: GenerateSettings, show: Display) -> dict[str, Replay]:
     """Write `replay/<protocol>.jsonl` (elements kept and rejected) and `replay/<protocol>.yield.json`."""
-    for name in settings.protocols:
-        protocol(name)  # an unknown one is refused before the folder remembers it
+    require_protocols(settings.protocols)  # before the folder remembers one that is not there
     run.stage("generate", asdict(settings))
     replays = generate(model, news_of(run), settings, seed=run.record["seed"], once=run.once, show=show)
     for name, replay in replays.items():
