@@ -44,10 +44,6 @@ class StorageError(Sys2ftError):
     """Writing failed: disk full, folder not writable, file system gone."""
 
 
-class DivergedError(Sys2ftError):
-    """Training left the finite numbers."""
-
-
 def check_sampling(temperature: float, top_p: float, top_k: int) -> None:
     """Raise SettingsError unless temperature >= 0, 0 < top_p <= 1 and top_k >= 0."""
     if not (temperature >= 0 and 0 < top_p <= 1 and top_k >= 0):

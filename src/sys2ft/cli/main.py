@@ -98,7 +98,21 @@ def call(arguments: Sequence[str] | None = None) -> int:
         print("sys2ft: the disk is full: the output could not be written.\n  to do: free some space", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except MemoryError:
-        print("sys2ft: memory ran out.\n  to do: lower --rows-at-once and --tokens-at-once", file=sys.stderr)
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        print(
+            "sys2ft: memory ran out. What was finished is kept.",
+            "  to do: lower --tokens-at-once and give the same command; where generation needs too much, lower "
+            "--rows-at-once in a new folder",
+            sep="\n",
+            file=sys.stderr,
+        )
         return 1
     return 0
+
+
+def _out_of_memory(error: Exception) -> bool:
+    # torch says so by a class of its own on CUDA, and in words on a CPU.
+    words = ("out of memory", "not enough memory", "can't allocate memory")
+    return isinstance(error, MemoryError) or any(word in str(error).lower() for word in words)

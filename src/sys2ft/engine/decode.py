@@ -46,7 +46,7 @@ class Decoded:
 
 @dataclass(frozen=True, slots=True)
 class DecodeResult:
-    """One Decoded a request, in order, and what it cost."""
+    """One Decoded a request, in order, and what it cost: tokens read, and tokens sampled (stop tokens too)."""
 
     decoded: list[Decoded]
     tokens_computed: int
@@ -79,8 +79,8 @@ def decode(
             batch = _Batch(model, [requests[i] for i in here], how, bank)
             for row, (ids, finished) in batch.run(max_new_tokens, stop_ids, stop_when, on_done).items():
                 decoded[here[row]] = Decoded(ids, finished)
-                generated += len(ids) + finished
             computed += batch.tokens_computed
+            generated += batch.tokens_generated
     return DecodeResult([d for d in decoded if d is not None], computed, generated)
 
 
@@ -100,7 +100,7 @@ class _Batch:
         self.rows = [row for members in groups.values() for row in members]  # still running, in batch order
         self.slots = [requests[row].slot for row in self.rows]
         self.uniforms = {row: Uniforms(requests[row].seed) for row in self.rows}
-        self.tokens_computed = 0
+        self.tokens_computed = self.tokens_generated = 0
         prompts = [requests[row].prompt_ids for row in self.rows]
         ends = list(itertools.accumulate(len(members) for members in groups.values()))
         self.state, self.hidden_BD = self._prefill(prompts, list(zip([0, *ends], ends, strict=False)))
@@ -174,6 +174,7 @@ class _Batch:
             uniforms_B = torch.tensor(uniforms, dtype=torch.float64, device=self.device)
             tokens_B = choose(head(self.model, self.hidden_BD), uniforms_B, self.how)
             before = len(ended)
+            self.tokens_generated += len(new) - before
             for row, token in zip(self.rows, tokens_B.tolist(), strict=True):
                 if row in ended:
                     continue

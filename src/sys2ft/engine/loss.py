@@ -4,7 +4,7 @@ Each slot's loss is its own mean over its own supervised tokens, and the gradien
 those means: slots do not dilute one another. The head runs on supervised positions only, a block at a time, and its
 gradient is taken block by block, so that the logits of a batch never exist together.
 
-Shapes: U supervised nodes, D hidden size, K slots.
+Shapes: U supervised nodes, N targets, D hidden size, V vocabulary.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ The number comes from the row's own seed and step, so a text depends on its seed
 is not sorted: a token is found by inverting the cumulative distribution; only top-k and top-p look at ranks, and
 top-p sorts no more of the vocabulary than its mass needs.
 
-Shapes: B rows, V vocabulary.
+Shapes: B rows, V vocabulary, K candidates.
 """
 
 from __future__ import annotations

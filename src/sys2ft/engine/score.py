@@ -1,6 +1,6 @@
 """Log-probabilities of continuations, prompts and shared beginnings computed once.
 
-Shapes: U supervised nodes, V vocabulary.
+Shapes: U supervised nodes, D hidden size, V vocabulary.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ position is its depth. Training packs an adapter's examples this way (the system
 computed once), scoring packs a question's choices as branches. A sequence's last token is only predicted, never read,
 so it takes no place in the row.
 
-Shapes: R rows, T nodes in a row (padded to the longest), N supervised targets.
+Shapes: R rows, T nodes in a row (padded to the longest), N supervised targets, U nodes they are read off.
 """
 
 from __future__ import annotations

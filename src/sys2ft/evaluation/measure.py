@@ -148,7 +148,10 @@ class _Ways:
         letters = [list(LETTERS[: len(item.options)]) for item in batch]
         for item, names, scored in zip(batch, letters, self._score(batch, letters), strict=True):
             values = [s.total for s in scored]
-            detail = {"choices": dict(zip(names, [round(v, 4) for v in values], strict=True))}
+            detail = {
+                "choices": dict(zip(names, [round(v, 4) for v in values], strict=True)),
+                "options": dict(zip(names, item.options, strict=True)),
+            }
             rows.append(self._choice(item, "letter", list(item.options), values, "nats", detail))
         return rows
 

@@ -64,7 +64,8 @@ def run(
     items = read_news(news) if isinstance(news, str | Path) else list(news)
     generate = generate or GenerateSettings()
     require_protocols(generate.protocols)
-    require_questions(items)  # here, not after hours of work
+    evaluate = evaluate or EvaluateSettings()
+    require_questions(items, evaluate)  # here, not after hours of work
     show = show or Display()
     loaded = load_model(model, progress=show.note) if isinstance(model, str) else model
     require_layers(loaded, train or TrainSettings())
@@ -72,7 +73,7 @@ def run(
     with folder.lock():
         generate_stage(folder, loaded, generate, show)
         train_stage(folder, loaded, train or TrainSettings(), show)
-        evaluate_stage(folder, loaded, evaluate or EvaluateSettings(), show)
+        evaluate_stage(folder, loaded, evaluate, show)
         return finish(folder)
 
 

@@ -85,7 +85,7 @@ def train_stage(run: Run, model: LoadedModel, settings: TrainSettings, show: Dis
     """Write `adapters/<protocol>/<news id or joint>/` in PEFT's format, and the loss curves under `training/`."""
     protocols = protocols_of(run)
     require_layers(model, settings)  # before the folder remembers settings that cannot be used
-    run.stage("train", asdict(settings))
+    run.stage("train", asdict(settings), free=("tokens_at_once", "checkpoint_seconds"))
     for name in protocols:
         if (run.path / "training" / f"{name}.json").is_file():
             continue
@@ -135,13 +135,20 @@ def _train_protocol(
     write_json(folder / f"{name}.json", {"protocol": name, "elements": len(items), "names": adapters, **totals})
 
 
-def require_questions(news: Sequence[News]) -> None:
-    """Raise SettingsError where nothing can be measured."""
+def require_questions(news: Sequence[News], settings: EvaluateSettings) -> None:
+    """Raise SettingsError where nothing can be measured, or nothing by the headline scoring."""
     if not any(item.questions for item in news):
         raise SettingsError(
             "none of the news has a question: nothing can be measured",
             expected="at least one question",
             do="add questions to the news file, or use `sys2ft generate` and `sys2ft train` only",
+        )
+    by_choice = settings.headline in ("cloze", "cloze_raw", "letter")
+    if by_choice and not any(question.choices for item in news for question in item.questions):
+        raise SettingsError(
+            f"none of the questions has choices, which the headline scoring {settings.headline!r} needs",
+            expected="choices with the questions, or a headline scoring of free text",
+            do="add choices, or set --headline direct",
         )
 
 
@@ -149,7 +156,7 @@ def evaluate_stage(run: Run, model: LoadedModel, settings: EvaluateSettings, sho
     """Write `predictions/<subject>.jsonl` for the base and for every protocol that has been trained."""
     trained = [name for name in protocols_of(run) if (run.path / "training" / f"{name}.json").is_file()]
     news = news_of(run)
-    require_questions(news)
+    require_questions(news, settings)
     run.stage("evaluate", asdict(settings))
     seed = run.record["seed"]
     _write(run, "base", evaluate(model, news, settings, seed=seed, once=run.once, show=show))

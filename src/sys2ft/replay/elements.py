@@ -36,6 +36,8 @@ class ReplayElement:
 class Yield:
     """How many samples were drawn, parsed, rejected (by reason) and kept, and what they cost.
 
+    A protocol that draws none (naive) counts the elements it made.
+
     `asked` = `parsed` + truncated + unparsed; `parsed` = `kept` + the other rejections. `shortfall` names the news
     that got fewer than `wanted` elements, and by how many.
     """

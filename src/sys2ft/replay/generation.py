@@ -89,7 +89,7 @@ class _Generator:
     ) -> None:
         self.model, self.news, self.settings, self.how = model, news, settings, how
         self.seed, self.once, self.show = seed, once, show
-        self.computed = self.generated = 0
+        self.computed = self.generated = self.predictions = 0
         self.seconds = 0.0
         self._piece: dict[int, str] = {}
 
@@ -108,7 +108,7 @@ class _Generator:
             per_news=wanted,
             news_ids=[item.id for item in self.news],
             tokens_generated=self.generated,
-            flop=flop_counts.forward(self.model.model, self.computed, self.generated),
+            flop=flop_counts.forward(self.model.model, self.computed, self.predictions),
             seconds=self.seconds,
         )
         return Replay(flat, counts)
@@ -182,6 +182,7 @@ class _Generator:
         unit: dict[str, Any] = self.once(key, timed)
         self.computed += unit["tokens_computed"]
         self.generated += unit["tokens_generated"]
+        self.predictions += unit["predictions"]
         self.seconds += unit["seconds"]
         return unit
 
@@ -214,6 +215,7 @@ class _Generator:
             "rows": rows,
             "tokens_computed": result.tokens_computed,
             "tokens_generated": result.tokens_generated,
+            "predictions": result.tokens_generated,
         }
 
     def _ends(self, ids: list[int], marks: str) -> bool:
@@ -289,6 +291,7 @@ class _Generator:
             "rows": [{"with_news": with_news, "without_news": without} for with_news, without in pairs],
             "tokens_computed": result.tokens_computed,
             "tokens_generated": 0,
+            "predictions": result.predictions,
         }
 
     def _element(self, item: _Item) -> ReplayElement:

@@ -35,9 +35,19 @@ class Protocol:
     parse_answer: Parser = str.strip
     cues: Sequence[str] = ()
 
+    def __post_init__(self) -> None:
+        if bool(self.cues) == (self.answer is not None) or (self.ask is None and self.answer is not None):
+            raise SettingsError(
+                f"the protocol {self.name!r} has "
+                f"{'a' if self.ask else 'no'} prompt, {'an' if self.answer else 'no'} answer stage "
+                f"and {len(self.cues)} cues",
+                expected="cues, or a prompt and an answer stage, whose questions then stand where cues would",
+                do="correct the package that brings it",
+            )
+
 
 def one_paragraph(text: str) -> str | None:
-    """What the model says up to the first blank line, on one line, without a label or quotes around it."""
+    """The first paragraph of what the model says, on one line, without a label or quotes around it."""
     first = re.split(r"\n\s*\n", text.strip(), maxsplit=1)[0]
     said = " ".join(first.split())
     said = re.sub(r"^(?:news|answer|implication|paraphrase|example|headline)\s*:\s*", "", said, flags=re.IGNORECASE)

@@ -32,7 +32,7 @@ class GenerateSettings:
     min_support: float = -1.5
     """Least mean log-likelihood of an answer with the news in context, nats a token."""
     min_gain: float = 0.3
-    """Least gain in an answer's mean log-likelihood from having the news in context, nats a token."""
+    """An answer's mean log-likelihood must gain more than this from having the news in context, nats a token."""
     rows_at_once: int = 128
     """Texts decoded together."""
 

@@ -1,4 +1,4 @@
-"""What a run folder holds, read once: the only module of this room that opens the run's files.
+"""What a run folder holds, read once.
 
 A run may be unfinished, so every part but run.json and news.jsonl may be absent; `Artifacts.missing` says which. Files
 are written whole or not at all, so one that cannot be parsed is damage, and an error.

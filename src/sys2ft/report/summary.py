@@ -141,6 +141,7 @@ def summarise_artifacts(artifacts: Artifacts) -> Summary:
         _block(artifacts, answers, scoring, by, name, items, seed)
         for scoring in scorings
         for by, name, items in _slices(artifacts)
+        if by == "all" or items & _askable(artifacts, scoring)
     )
     return Summary(
         name=str(artifacts.run.get("name", artifacts.folder.name)),
@@ -187,6 +188,12 @@ def _slices(artifacts: Artifacts) -> list[tuple[Slice, str, frozenset[Item]]]:
     return [(by, name, frozenset(items)) for (by, name), items in groups.items()]
 
 
+def _askable(artifacts: Artifacts, scoring: str) -> frozenset[Item]:
+    """Questions that a scoring can ask: those by choice need choices."""
+    by_choice = scoring in CHOICE_SCORINGS
+    return frozenset(item for item, _, question in artifacts.questions() if question.get("choices") or not by_choice)
+
+
 def _block(
     artifacts: Artifacts,
     answers: Answers,
@@ -200,6 +207,7 @@ def _block(
         found = answers.get((subject, scoring, condition), {})
         return {item: right for item, right in found.items() if item in items}
 
+    items &= _askable(artifacts, scoring)
     choices = [len(q["choices"]) for item, _, q in artifacts.questions() if item in items and q.get("choices")]
     chance = sum(1 / n for n in choices) / len(choices) if choices and scoring in CHOICE_SCORINGS else None
     return Block(
@@ -268,15 +276,19 @@ def _cost(artifacts: Artifacts, protocol: str) -> Cost:
 
 def _partial(artifacts: Artifacts, answers: Answers) -> list[str]:
     """Subjects whose predictions do not cover every question under every scoring planned."""
-    total = sum(1 for _ in artifacts.questions())
-    if not total:
+    if not any(True for _ in artifacts.questions()):
         raise UserError("news.jsonl holds no question, so nothing can be scored", do="give news with questions")
     planned = artifacts.run["settings"].get("evaluate", {}).get("scorings", ())
     scorings = dict.fromkeys((*planned, *(scoring for _, scoring, _ in answers)))
     said = []
     for subject in artifacts.predictions:
         counts = {s: [len(answers.get((subject, s, condition), {})) for condition in CONDITIONS] for s in scorings}
-        short = [f"{s} {closed} and {icl}" for s, (closed, icl) in counts.items() if min(closed, icl) < total]
+        totals = {s: len(_askable(artifacts, s)) for s in scorings}
+        short = [
+            f"{s} {closed} and {icl} of {totals[s]}"
+            for s, (closed, icl) in counts.items()
+            if min(closed, icl) < totals[s]
+        ]
         if short:
-            said.append(f"{subject}: of {total} questions answered closed book and in context: {', '.join(short)}")
+            said.append(f"{subject}: questions answered closed book and in context: {', '.join(short)}")
     return said

@@ -2,7 +2,7 @@
 
 Work is cut into units whose content depends on the settings alone, not on when or how often the process was started.
 Each unit's result is written whole under its key; a run that was killed computes only the units that are missing, in
-the same batches, and so ends with the same bytes.
+the same batches, and so ends with the same elements, adapters and predictions (only the seconds differ).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Protocol
@@ -83,11 +83,15 @@ class Run:
         run._save()
         return run
 
-    def stage(self, name: str, settings: Mapping[str, Any]) -> None:
-        """Enter a stage with `settings`; refused when the folder holds that stage with other settings."""
+    def stage(self, name: str, settings: Mapping[str, Any], free: Collection[str] = ()) -> None:
+        """Enter a stage with `settings`; refused when the folder holds that stage with other settings.
+
+        Those named in `free` change no result beyond rounding, and may differ from time to time.
+        """
         known: dict[str, Any] = self.record["settings"]
         if name in known:
-            self._require_same(name, dict(settings))
+            fixed = {key: known[name][key] for key in free if key in known[name]}
+            self._require_same(name, {**settings, **fixed})
             return
         known[name] = dict(settings)
         self._save()
