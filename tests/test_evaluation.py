@@ -17,7 +17,7 @@ from sys2ft.engine import AdapterBank
 from sys2ft.errors import SettingsError
 from sys2ft.evaluation import CONDITIONS, SCORINGS, EvaluateSettings, Prediction, evaluate
 from sys2ft.evaluation import measure as measure_module
-from sys2ft.evaluation.ask import LETTERS, asked, option_order
+from sys2ft.evaluation.ask import asked, option_letters, option_order
 from sys2ft.evaluation.graders import alias, exact, final_answer, grade, normalise, number, numbers
 from sys2ft.models import LoadedModel, Message, load_model
 from sys2ft.news import News, Question, news_from_dict
@@ -191,7 +191,7 @@ def test_the_news_stands_in_context_and_nowhere_else(news: list[News], scoring: 
 def test_letters_list_the_options(news: list[News]) -> None:
     text = asked(news[0], news[0].questions[0], "closed_book", "letter", ("Rome", "Paris"))
     assert text == "What is the new capital?\nA. Rome\nB. Paris\nAnswer with the letter only."
-    assert string.ascii_uppercase == LETTERS
+    assert option_letters(28) == [*string.ascii_uppercase, "AA", "AB"]
 
 
 def test_the_option_order_is_seeded(news: list[News]) -> None:
@@ -253,7 +253,7 @@ def test_choices_are_made_by_the_models_own_likelihood(
         if p.scoring not in CHOICE:
             continue
         options = option_order(by_id[p.news_id], p.question, 1)
-        said = list(LETTERS[: len(options)]) if p.scoring == "letter" else options
+        said = option_letters(len(options)) if p.scoring == "letter" else options
         plain = [log_likelihood(model, p.asked, text) for text in said]
         assert list(p.detail["choices"]) == said
         assert list(p.detail["choices"].values()) == pytest.approx([total for total, _ in plain], abs=1e-3)
@@ -380,7 +380,6 @@ def test_settings_are_checked(wrong: dict[str, Any]) -> None:
         EvaluateSettings(**wrong)
 
 
-@pytest.mark.xfail(strict=True, reason="letters end at Z: the options behind it are dropped without a word")
 def test_more_options_than_letters(model: LoadedModel) -> None:
     question = Question(text="Which?", answer="29", choices=tuple(str(n) for n in range(30)), grader="alias")
     item = News(id="n", text="Many.", questions=(question,))

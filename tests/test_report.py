@@ -423,7 +423,8 @@ def test_an_unfinished_run_says_what_is_missing(tmp_path: Path) -> None:
     summary = summarise(run)
     assert "self_qa: not trained" in summary.missing and "self_qa: no predictions" in summary.missing
     assert (
-        "naive: questions answered closed book and in context: cloze 5 and 5 of 48, direct 0 and 0 of 48" in summary.missing
+        "naive: questions answered closed book and in context: cloze 5 and 5 of 48, direct 0 and 0 of 48"
+        in summary.missing
     )
     assert summary.best == "paraphrase"  # naive has not answered every question
     assert isinstance(summary.block().row("naive").versus_base, Undefined)

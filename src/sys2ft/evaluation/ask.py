@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import random
+import string
 from collections.abc import Sequence
 
 from sys2ft.evaluation.records import Condition, Scoring
@@ -10,7 +12,6 @@ from sys2ft.models import Message
 from sys2ft.news import News, Question
 from sys2ft.runs import item_seed
 
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 BRIEFLY = "Answer in a few words."
 STEP_BY_STEP = "Think step by step. Then write the final answer on a last line that begins with 'Answer:'."
 
@@ -22,13 +23,21 @@ def asked(news: News, question: Question, condition: Condition, scoring: Scoring
     """
     text = question.text
     if scoring == "letter":
-        listed = "\n".join(f"{letter}. {option}" for letter, option in zip(LETTERS, options, strict=False))
+        letters = option_letters(len(options))
+        listed = "\n".join(f"{letter}. {option}" for letter, option in zip(letters, options, strict=True))
         text = f"{text}\n{listed}\nAnswer with the letter only."
     elif scoring == "direct":
         text = f"{text}\n{BRIEFLY}"
     elif scoring == "reasoned":
         text = f"{text}\n{STEP_BY_STEP}"
     return f"News: {news.text}\n\n{text}" if condition == "in_context" else text
+
+
+def option_letters(count: int) -> list[str]:
+    """Names of options: A to Z, then AA, AB, ..."""
+    single = string.ascii_uppercase
+    double = (first + second for first in single for second in single)
+    return list(itertools.islice(itertools.chain(single, double), count))
 
 
 def messages(text: str) -> list[Message]:

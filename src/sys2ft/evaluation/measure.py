@@ -14,7 +14,7 @@ from typing import Any
 
 from sys2ft.engine import BASE, AdapterBank, DecodeRequest, Example, Sampling, decode, prepare, score
 from sys2ft.evaluation import graders
-from sys2ft.evaluation.ask import LETTERS, asked, messages, option_order
+from sys2ft.evaluation.ask import asked, messages, option_letters, option_order
 from sys2ft.evaluation.records import CONDITIONS, Condition, Prediction, Scoring
 from sys2ft.evaluation.settings import EvaluateSettings
 from sys2ft.models import LoadedModel
@@ -145,7 +145,7 @@ class _Ways:
     def letter(self, batch: Sequence[_Asked]) -> list[dict[str, Any]]:
         """Log-likelihood of each option's letter, the options listed in seeded order."""
         rows = []
-        letters = [list(LETTERS[: len(item.options)]) for item in batch]
+        letters = [option_letters(len(item.options)) for item in batch]
         for item, names, scored in zip(batch, letters, self._score(batch, letters), strict=True):
             values = [s.total for s in scored]
             detail = {

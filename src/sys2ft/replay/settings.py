@@ -37,13 +37,10 @@ class GenerateSettings:
     """Texts decoded together."""
 
     def __post_init__(self) -> None:
-        if self.samples_per_news < 1 or self.rounds < 1 or self.margin < 1 or self.max_new_tokens < 1:
-            raise SettingsError(
-                f"samples_per_news={self.samples_per_news}, rounds={self.rounds}, margin={self.margin}, "
-                f"max_new_tokens={self.max_new_tokens}",
-                expected="each at least 1",
-                do="change the setting that is too small",
-            )
+        counts = ("samples_per_news", "rounds", "margin", "max_new_tokens", "rows_at_once")
+        small = [f"{name}={getattr(self, name)}" for name in counts if not getattr(self, name) >= 1]
+        if small:
+            raise SettingsError(", ".join(small), expected="at least 1", do="raise the setting that is too small")
         if not self.protocols or len(set(self.protocols)) < len(self.protocols):
             raise SettingsError(
                 f"protocols {list(self.protocols)}", expected="at least one, each once", do="correct --protocols"
