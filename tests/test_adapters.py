@@ -334,17 +334,19 @@ def test_a_slot_with_a_gradient_that_is_not_finite_stays_as_it_was(bad: float) -
     assert all(t.isfinite().all() for t in optimiser.state().values())
 
 
+@pytest.mark.parametrize("slots", [[0, 1, 2, 0, 0, 2], [0, 1, 2, 1, 1, 0]], ids=["fewest rows", "most rows"])
 @pytest.mark.parametrize("part", ["a", "b"])
-def test_a_spoilt_slot_does_not_reach_the_others(model: Any, part: str) -> None:
-    """Rows of different slots stand in one batch; what is not finite stays in its own rows."""
-    examples = some_examples([0, 1, 2, 1, 1, 0], each=2)
+def test_a_spoilt_slot_does_not_reach_the_others(model: Any, part: str, slots: list[int]) -> None:
+    """Rows of different slots stand in one batch, padded; what is not finite stays in its own rows."""
+    examples = some_examples(slots, each=2)
+    sizes = {"tokens_at_once": 4096, "row_nodes": 12}
     clean = random_bank(model, 3)
-    expected, _ = backward(model, clean, examples, tokens_at_once=4096)
+    expected, _ = backward(model, clean, examples, **sizes)
     clean.close()
     spoilt = random_bank(model, 3)
     with torch.no_grad():
         next(iter(getattr(spoilt, part).values()))[1] = float("nan")
-    losses, _ = backward(model, spoilt, examples, tokens_at_once=4096)
+    losses, _ = backward(model, spoilt, examples, **sizes)
     assert losses[1] != losses[1]
     for slot in (0, 2):
         assert losses[slot] == pytest.approx(expected[slot], abs=1e-6)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from sys2ft.engine import BASE, DecodeRequest, Example, Sampling, decode, prepare, score
 from sys2ft.engine.sampling import Uniforms, choose
 from sys2ft.engine.tree import TokenTree, group_rows, pack, row_size
-from sys2ft.errors import SettingsError
+from sys2ft.errors import ModelError, SettingsError
 
 FAMILIES = ("llama", "qwen2", "gemma3_text")
 VOCABULARY = 370  # ids that every tiny model knows
@@ -375,9 +375,50 @@ def test_an_example_is_checked(ids: list[int], mask: list[bool]) -> None:
 def test_prepare_refuses_a_head_it_does_not_know(tiny_model_dir: Path) -> None:
     import transformers
 
-    from sys2ft.errors import ModelError
-
     model = transformers.AutoModelForCausalLM.from_pretrained(tiny_model_dir, dtype=torch.float32)
     model.lm_head.register_forward_hook(lambda *_: _[-1] * 3 if _[-1].shape[0] == 1 and _[-1].dim() == 3 else None)
     with pytest.raises(ModelError, match="in a way the engine does not know"):
         prepare(model)
+
+
+def odd_model(name: str, **changes: Any) -> Any:
+    import transformers
+
+    small = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "head_dim": 8,
+    }
+    ends = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "max_position_embeddings": 512}
+    how = {"num_key_value_heads": 2, "vocab_size": 385, "initializer_range": 0.15, **small, **ends, **changes}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        config = getattr(transformers, name)(**how)
+        return transformers.AutoModelForCausalLM.from_config(
+            config, dtype=torch.float32, attn_implementation="eager"
+        ).eval()
+
+
+@pytest.mark.xfail(strict=True, reason="a window that holds for all layers, without `layer_types`, is overlooked")
+@pytest.mark.parametrize("name", ["MistralConfig", "Phi3Config"])
+def test_a_window_over_all_layers(name: str) -> None:
+    model = odd_model(name, sliding_window=16)
+    ids = some_ids(random.Random(0), 60)
+    example = Example(ids, [False] * 30 + [True] * 30)
+    expected, (spoken, _) = plain_log_likelihood(model, example), generate_greedily(model, [ids])[0]
+    prepare(model)
+    assert score(model, [example]).likelihoods[0].total == pytest.approx(expected, abs=1e-4)
+    assert decode(model, [DecodeRequest(ids, 0)], GREEDY, max_new_tokens=NEW, stop_ids=NONE).decoded[0].ids == spoken
+
+
+@pytest.mark.xfail(strict=True, reason="an architecture that cannot be routed raises what transformers raises")
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [("Gemma2Config", {"query_pre_attn_scalar": 8}), ("Llama4TextConfig", {})],
+    ids=["soft cap", "chunks"],
+)
+def test_an_attention_that_cannot_be_routed_is_refused(name: str, changes: dict[str, int]) -> None:
+    with pytest.raises(ModelError, match="to do:"):
+        prepare(odd_model(name, **changes))

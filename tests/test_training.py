@@ -107,9 +107,9 @@ def test_an_adapter_in_company_is_the_one_trained_alone(model: LoadedModel) -> N
     alone = train(model, mine, how, seed=5)
     alone.bank.close()
     assert len(curve(alone, "mine")) == 50
-    mixed = [x for pair in zip(mine, others, strict=False) for x in pair] + others[len(mine) :]
+    mixed = [x for pair in zip(others, mine, strict=False) for x in pair] + others[len(mine) :]
     together = train(model, mixed, how, seed=5)
-    assert together.names == ["mine", "short", "long"]
+    assert together.names == ["short", "mine", "long"]
     together.bank.close()
     assert farthest(weights(alone, "mine"), weights(together, "mine")) < 1e-5
     assert curve(together, "mine") == pytest.approx(curve(alone, "mine"), abs=1e-4)

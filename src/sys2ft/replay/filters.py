@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-Reason = Literal["truncated", "unparsed", "empty", "refused", "off_topic", "copied", "repeat", "unsupported", "surplus"]
+Reason = Literal["truncated", "unparsed", "empty", "refused", "off_topic", "copied", "invented", "repeat", "unsupported", "surplus"]
 
 REASONS: dict[Reason, str] = {
     "truncated": "did not end within the room it had",
@@ -14,6 +14,7 @@ REASONS: dict[Reason, str] = {
     "refused": "the model refused, or spoke about itself",
     "off_topic": "names nothing of the news",
     "copied": "repeats the prompt's instruction, or speaks of its examples",
+    "invented": "restates the news with names or numbers that it does not have",
     "repeat": "was generated before for the same news",
     "unsupported": "the answer is not made likelier by the news in context, or is unlikely even with it",
     "surplus": "was not needed any more",
@@ -67,3 +68,11 @@ def names_of_example(text: str, names: set[str], news: str) -> bool:
     """Whether `text` names somebody or something of the prompt's examples that the news does not name."""
     words = {word.casefold() for word in _WORD.findall(text)}
     return bool(words & names - {word.casefold() for word in _WORD.findall(news)})
+
+
+def invents(text: str, news: str) -> bool:
+    """Whether a restatement brings numbers, or names within a sentence, that the news does not have."""
+    known = {word.casefold() for word in _WORD.findall(news)}
+    numbers = set(re.findall(r"\d+", text)) - set(re.findall(r"\d+", news))
+    names = {name.casefold().removesuffix("'s") for name in re.findall(r"(?<=[a-z,] )[A-Z][\w'-]*", text)} - {"i"}
+    return bool(numbers or names - known)

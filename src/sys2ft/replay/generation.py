@@ -252,6 +252,8 @@ class _Generator:
             return said, "copied"
         if stage == "ask" and filters.names_nothing_of(said, item.news.text):
             return said, "off_topic"
+        if self.how.restates and filters.invents(said, item.news.text):
+            return said, "invented"
         return said, None
 
     def _judge_repeat(self, item: _Item, said: set[str]) -> None:

@@ -25,7 +25,7 @@ class Protocol:
     With `ask` the model is prompted with the news in context and `parse` reads what it says (None: not usable).
     Without it nothing is generated and the news itself is the completion. With `answer`, what was parsed is a
     question, answered in a fresh conversation with the news in context. In training the news is never shown: an
-    element's prompt is its question, or one of `cues`.
+    element's prompt is its question, or one of `cues`. What `restates` the news may bring no new names or numbers.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Protocol:
     answer: Template | None = None
     parse_answer: Parser = str.strip
     cues: Sequence[str] = ()
+    restates: bool = False
 
     def __post_init__(self) -> None:
         if bool(self.cues) == (self.answer is not None) or (self.ask is None and self.answer is not None):
@@ -76,7 +77,9 @@ def naive() -> Protocol:
 
 def paraphrase() -> Protocol:
     """The model restates the news."""
-    return Protocol(name="paraphrase", ask=template("paraphrase"), parse=one_paragraph, cues=lines("cues"))
+    return Protocol(
+        name="paraphrase", ask=template("paraphrase"), parse=one_paragraph, cues=lines("cues"), restates=True
+    )
 
 
 def implication() -> Protocol:
