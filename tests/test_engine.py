@@ -401,7 +401,6 @@ def odd_model(name: str, **changes: Any) -> Any:
         ).eval()
 
 
-@pytest.mark.xfail(strict=True, reason="a window that holds for all layers, without `layer_types`, is overlooked")
 @pytest.mark.parametrize("name", ["MistralConfig", "Phi3Config"])
 def test_a_window_over_all_layers(name: str) -> None:
     model = odd_model(name, sliding_window=16)
@@ -413,7 +412,6 @@ def test_a_window_over_all_layers(name: str) -> None:
     assert decode(model, [DecodeRequest(ids, 0)], GREEDY, max_new_tokens=NEW, stop_ids=NONE).decoded[0].ids == spoken
 
 
-@pytest.mark.xfail(strict=True, reason="an architecture that cannot be routed raises what transformers raises")
 @pytest.mark.parametrize(
     ("name", "changes"),
     [("Gemma2Config", {"query_pre_attn_scalar": 8}), ("Llama4TextConfig", {})],

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from sys2ft.engine.bank import BASE, AdapterBank, adapter_rows
-from sys2ft.engine.forward import decode_states, head, hidden_states
+from sys2ft.engine.forward import decode_states, head, hidden_states, sliding_window
 from sys2ft.engine.prefix_attention import DecodeState
 from sys2ft.engine.sampling import Sampling, Uniforms, choose
 from sys2ft.engine.tree import Example, TokenTree, group_rows, pack
@@ -147,7 +147,7 @@ class _Batch:
             bounds=bounds,
             prefix_lengths_B=as_tensor(prefix_lengths),
             lengths_B=as_tensor(own_lengths),
-            window=_window(self.model),
+            window=sliding_window(self.model),
         )
         return state, torch.stack([hidden[row] for row in range(len(prompts))])
 
@@ -220,10 +220,3 @@ def _common_prefix(prompts: Sequence[Sequence[int]]) -> int:
     while same < longest and all(ids[same] == prompts[0][same] for ids in prompts):
         same += 1
     return same
-
-
-def _window(model: torch.nn.Module) -> int | None:
-    if "sliding_attention" in (getattr(model.config, "layer_types", None) or ()):
-        window: int | None = getattr(model.config, "sliding_window", None)
-        return window
-    return None

@@ -35,7 +35,8 @@ def _attention(
     if keep_kv is not None:
         keep_kv.append((key, value))
     if decode_state is not None:
-        return prefix_attention(module, query, key, value, decode_state, kwargs["scaling"]), None
+        sliding = kwargs.get("sliding_window") is not None
+        return prefix_attention(module, query, key, value, decode_state, kwargs["scaling"], sliding), None
     output, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
     return output, None
 
@@ -55,32 +56,55 @@ def prepare(model: nn.Module) -> None:
     ids_BT = torch.arange(1, 5, device=device)[None] % config.vocab_size
     mask_BTT = torch.ones(1, 4, 4, dtype=torch.bool, device=device).tril()
     own = config._attn_implementation
+    try:
+        worst, scale = _difference(model, ids_BT, mask_BTT)
+    except (KeyError, ValueError, TypeError) as error:
+        model.set_attn_implementation(own)  # type: ignore[operator]
+        raise _unknown(model, str(error)) from error
+    # Half precision rounds differently under another mask: a wrong head or mask is off by far more than that.
+    tolerance = 1e-3 if next(model.parameters()).dtype == torch.float32 else 5e-2
+    if not worst < tolerance * max(1.0, scale):
+        model.set_attn_implementation(own)  # type: ignore[operator]
+        raise _unknown(model, f"logits differ by {worst:.2g} from its own forward pass")
+
+
+def _difference(model: nn.Module, ids_BT: Tensor, mask_BTT: Tensor) -> tuple[float, float]:
+    """Largest difference between the engine's logits and the model's own, and the largest of the latter."""
+    positions_BT = torch.arange(ids_BT.shape[1], device=ids_BT.device)[None]
     with torch.inference_mode():
         theirs_TV = model(input_ids=ids_BT, attention_mask=torch.ones_like(ids_BT), use_cache=False).logits[0].float()
         model.set_attn_implementation(_NAME)  # type: ignore[operator]
-        ours_TV = head(model, hidden_states(model, ids_BT, torch.arange(4, device=device)[None], mask_BTT)[0])
-    worst = (ours_TV - theirs_TV).abs().max().item()
-    # Half precision rounds differently under another mask: a wrong head or mask is off by far more than that.
-    tolerance = 1e-3 if next(model.parameters()).dtype == torch.float32 else 5e-2
-    if not worst < tolerance * max(1.0, theirs_TV.abs().max().item()):
-        model.set_attn_implementation(own)  # type: ignore[operator]
-        raise ModelError(
-            f"{type(model).__name__} computes its logits or its masks in a way the engine does not know "
-            f"(they differ by {worst:.2g} from its own forward pass)",
-            expected="a decoder-only causal language model of transformers whose head is its output embedding",
-            do="use another model, or report the architecture",
-        )
+        ours_TV = head(model, hidden_states(model, ids_BT, positions_BT, mask_BTT)[0])
+    return (ours_TV - theirs_TV).abs().max().item(), theirs_TV.abs().max().item()
+
+
+def _unknown(model: nn.Module, why: str) -> ModelError:
+    return ModelError(
+        f"{type(model).__name__} computes its attention or its logits in a way the engine does not know: {why}",
+        expected="a decoder-only causal language model of transformers whose head is its output embedding",
+        do="use another model, or report the architecture",
+    )
 
 
 def masks(model: nn.Module, mask_RTT: Tensor, positions_RT: Tensor) -> Tensor | dict[str, Tensor]:
     """The prepared boolean mask(s) (R, 1, T, T) in the form the model's class takes."""
     full = mask_RTT[:, None]
-    layer_types = getattr(model.config, "layer_types", None)
-    if not layer_types:
-        return full
-    window = getattr(model.config, "sliding_window", None) or 2**30
-    near = (positions_RT[:, None, :, None] - positions_RT[:, None, None, :]) < window
-    return {"full_attention": full, "sliding_attention": full & near}
+    window = sliding_window(model)
+    near = full
+    if window is not None:
+        near = full & ((positions_RT[:, None, :, None] - positions_RT[:, None, None, :]) < window)
+    if getattr(model.config, "layer_types", None):
+        return {"full_attention": full, "sliding_attention": near}
+    return near
+
+
+def sliding_window(model: nn.Module) -> int | None:
+    """How many tokens back a sliding-window layer looks; None where the model has no such layer."""
+    config = cast(Any, model).config
+    layer_types = getattr(config, "layer_types", None)
+    slides = "sliding_attention" in layer_types if layer_types else getattr(config, "use_sliding_window", True)
+    window: int | None = getattr(config, "sliding_window", None)
+    return window if slides else None
 
 
 def hidden_states(

@@ -74,10 +74,17 @@ def _as_bias(visible: Tensor) -> Tensor:
 
 
 def prefix_attention(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, state: DecodeState, scaling: float
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    state: DecodeState,
+    scaling: float,
+    sliding: bool,
 ) -> Tensor:
     """Attention output (B, 1, H*Q, d) of one new token a row; its keys and values go into the state's own buffers.
 
+    `sliding`: this layer looks back no further than the state's window.
     query (B, H*Q, 1, d), key and value (B, H, 1, d), rotary positions applied.
     """
     layer = int(module.layer_idx)  # type: ignore[arg-type]
@@ -98,7 +105,6 @@ def prefix_attention(
         part = torch.bmm(together, keys.transpose(1, 2)).view(heads, end - start, queries, -1)
         scores_BHQK[start:end, ..., : keys.shape[1]] = part.transpose(0, 1)
     scores_BHQK[..., longest:] = torch.matmul(query_BHQd, own_keys.transpose(2, 3))
-    sliding = getattr(module, "is_sliding", False) or getattr(module, "sliding_window", None) is not None
     bias_BK = state.bias_sliding_BK if sliding and state.bias_sliding_BK is not None else state.bias_BK
     weights_BHQK = scores_BHQK.float().add_(bias_BK[:, None, None]).softmax(-1).to(query.dtype)
 

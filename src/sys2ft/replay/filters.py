@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-Reason = Literal["truncated", "unparsed", "empty", "refused", "off_topic", "copied", "invented", "repeat", "unsupported", "surplus"]
+Reason = Literal[
+    "truncated", "unparsed", "empty", "refused", "off_topic", "copied", "invented", "repeat", "unsupported", "surplus"
+]
 
 REASONS: dict[Reason, str] = {
     "truncated": "did not end within the room it had",
