@@ -310,7 +310,12 @@ def start(news_file: Path, model_dir: Path, out: Path) -> subprocess.Popen[bytes
         *FLAGS,
     ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+    # A shell's background jobs ignore SIGINT, and so would everything they start: the child is to heed it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 # A file that a stage writes again and again, and how many writes to wait for at most before the kill.

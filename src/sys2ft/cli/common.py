@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+
+_COLUMNS = 100
 
 if TYPE_CHECKING:
     from sys2ft.job import Result
@@ -55,7 +58,8 @@ def print_result(result: Result) -> None:
     """The table, the report's path and the adapters' paths, on standard output."""
     from sys2ft.report import terminal_table
 
-    console = Console()
+    # Where nobody's terminal says how wide it is, the tables take the width they are made for.
+    console = Console() if sys.stdout.isatty() else Console(width=_COLUMNS)
     console.print(terminal_table(result.summary))
     print(f"report    {result.report}")
     if result.adapters:
