@@ -15,7 +15,7 @@ from typing import Any
 from sys2ft.engine import BASE, AdapterBank, DecodeRequest, Example, Sampling, decode, prepare, score
 from sys2ft.evaluation import graders
 from sys2ft.evaluation.ask import asked, messages, option_letters, option_order
-from sys2ft.evaluation.records import CONDITIONS, Condition, Prediction, Scoring
+from sys2ft.evaluation.records import CHOICE_SCORINGS, CONDITIONS, Condition, Prediction, Scoring
 from sys2ft.evaluation.settings import EvaluateSettings
 from sys2ft.models import LoadedModel
 from sys2ft.news import News, Question
@@ -102,7 +102,7 @@ def _asked(
     scoring: Scoring,
     seed: int,
 ) -> list[_Asked]:
-    by_choice = scoring in ("cloze", "cloze_raw", "letter")
+    by_choice = scoring in CHOICE_SCORINGS
     return [
         _Asked(item, index, condition, scoring, *slots[item.id], tuple(option_order(item, index, seed)))
         for item in news

@@ -11,6 +11,8 @@ CONDITIONS: tuple[Condition, ...] = get_args(Condition)
 
 Scoring = Literal["cloze", "cloze_raw", "letter", "direct", "reasoned"]
 SCORINGS: tuple[Scoring, ...] = get_args(Scoring)
+CHOICE_SCORINGS: frozenset[str] = frozenset({"cloze", "cloze_raw", "letter"})
+"""Scorings that pick one of the choices; only these have a chance level. Free text has none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

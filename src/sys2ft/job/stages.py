@@ -16,6 +16,7 @@ from sys2ft.engine.bank import linear_layers
 from sys2ft.engine.checkpoint import remove_checkpoint
 from sys2ft.errors import SettingsError
 from sys2ft.evaluation import EvaluateSettings, Prediction, evaluate
+from sys2ft.evaluation.records import CHOICE_SCORINGS
 from sys2ft.models import LoadedModel
 from sys2ft.news import News, news_from_dict, news_to_dict
 from sys2ft.replay import GenerateSettings, Replay, ReplayElement, generate, protocol
@@ -143,7 +144,7 @@ def require_questions(news: Sequence[News], settings: EvaluateSettings) -> None:
             expected="at least one question",
             do="add questions to the news file, or use `sys2ft generate` and `sys2ft train` only",
         )
-    by_choice = settings.headline in ("cloze", "cloze_raw", "letter")
+    by_choice = settings.headline in CHOICE_SCORINGS
     if by_choice and not any(question.choices for item in news for question in item.questions):
         raise SettingsError(
             f"none of the questions has choices, which the headline scoring {settings.headline!r} needs",

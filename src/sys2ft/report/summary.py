@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 
 from sys2ft.errors import UserError
 from sys2ft.evaluation import statistics
+from sys2ft.evaluation.records import CHOICE_SCORINGS
 from sys2ft.evaluation.statistics import Item, Outcomes, Score, Undefined
 from sys2ft.report.artifacts import BASE, CONDITIONS, Artifacts, read_artifacts
 from sys2ft.runs.atomic import write_json
@@ -25,8 +26,6 @@ Answers: TypeAlias = Mapping[tuple[str, str, str], Outcomes]
 BASELINE = "naive"
 NOT_YET = Undefined(reason="not evaluated yet")
 UNEVEN = Undefined(reason="the two sides have not answered the same questions yet")
-CHOICE_SCORINGS = frozenset({"cloze", "cloze_raw", "letter"})
-"""Scorings that pick one of the choices; only these have a chance level. Free text has none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
