@@ -8,6 +8,7 @@ from sys2ft.engine.optimiser import SlotAdamW
 from sys2ft.engine.peft_format import load_adapter, save_adapter
 from sys2ft.engine.sampling import Sampling
 from sys2ft.engine.score import LogLikelihood, ScoreResult, score
+from sys2ft.engine.stops import StopStrings
 from sys2ft.engine.tree import Example
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "ScoreResult",
     "SlotAdamW",
     "StepCost",
+    "StopStrings",
     "backward",
     "decode",
     "load_adapter",

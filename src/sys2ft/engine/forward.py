@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from sys2ft.engine.prefix_attention import DecodeState, prefix_attention
+from sys2ft.engine.prefix_attention import DecodeState, KeysValues, prefix_attention
 from sys2ft.errors import ModelError
 
 _NAME = "sys2ft"
@@ -29,7 +29,8 @@ def _attention(
     value: Tensor,
     attention_mask: Tensor | None,
     decode_state: DecodeState | None = None,
-    keep_kv: list[tuple[Tensor, Tensor]] | None = None,
+    prefix: list[KeysValues] | None = None,
+    keep_kv: list[KeysValues] | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     if keep_kv is not None:
@@ -37,6 +38,11 @@ def _attention(
     if decode_state is not None:
         sliding = kwargs.get("sliding_window") is not None
         return prefix_attention(module, query, key, value, decode_state, kwargs["scaling"], sliding), None
+    if prefix is not None:
+        before_keys, before_values = prefix[int(cast(Any, module).layer_idx)]
+        rows = key.shape[0]
+        key = torch.cat([before_keys.expand(rows, -1, -1, -1), key], dim=2)
+        value = torch.cat([before_values.expand(rows, -1, -1, -1), value], dim=2)
     output, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
     return output, None
 
@@ -86,13 +92,19 @@ def _unknown(model: nn.Module, why: str) -> ModelError:
     )
 
 
-def masks(model: nn.Module, mask_RTT: Tensor, positions_RT: Tensor) -> Tensor | dict[str, Tensor]:
-    """The prepared boolean mask(s) (R, 1, T, T) in the form the model's class takes."""
-    full = mask_RTT[:, None]
+def masks(model: nn.Module, mask_RTK: Tensor, positions_RT: Tensor) -> Tensor | dict[str, Tensor]:
+    """The prepared boolean mask(s) (R, 1, T, K) in the form the model's class takes.
+
+    Where K > T, the first K - T keys are those of a prefix that begins at position 0.
+    """
+    full = mask_RTK[:, None]
     window = sliding_window(model)
     near = full
     if window is not None:
-        near = full & ((positions_RT[:, None, :, None] - positions_RT[:, None, None, :]) < window)
+        rows, tokens, keys = mask_RTK.shape
+        prefix_RP = torch.arange(keys - tokens, device=positions_RT.device).expand(rows, -1)
+        key_positions_RK = torch.cat([prefix_RP, positions_RT], dim=1)
+        near = full & ((positions_RT[:, None, :, None] - key_positions_RK[:, None, None, :]) < window)
     if getattr(model.config, "layer_types", None):
         return {"full_attention": full, "sliding_attention": near}
     return near
@@ -111,15 +123,21 @@ def hidden_states(
     model: nn.Module,
     tokens_RT: Tensor,
     positions_RT: Tensor,
-    mask_RTT: Tensor,
-    keep_kv: list[tuple[Tensor, Tensor]] | None = None,
+    mask_RTK: Tensor,
+    prefix: list[KeysValues] | None = None,
+    keep_kv: list[KeysValues] | None = None,
 ) -> Tensor:
-    """Last hidden states (R, T, D); with `keep_kv`, each layer's keys and values (R, heads, T, d) are appended."""
+    """Last hidden states (R, T, D).
+
+    `prefix`: each layer's keys and values (heads, P, d) of tokens that stand before all rows; the mask then has
+    K = P + T keys (else K = T). To `keep_kv` each layer's keys and values (R, heads, T, d) of the new tokens are added.
+    """
     output = cast(Any, model).base_model(
         input_ids=tokens_RT,
         position_ids=positions_RT,
-        attention_mask=masks(model, mask_RTT, positions_RT),
+        attention_mask=masks(model, mask_RTK, positions_RT),
         use_cache=False,
+        prefix=prefix,
         keep_kv=keep_kv,
     )
     return cast(Tensor, output.last_hidden_state)

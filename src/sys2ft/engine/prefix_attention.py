@@ -17,23 +17,50 @@ from torch import Tensor, nn
 _BLOCK = 32  # tokens by which own buffers grow
 
 
+KeysValues = tuple[Tensor, Tensor]
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    """Prompts of one adapter slot whose first `shared` tokens are the same.
+
+    `prefix[layer]`: keys and values (H, shared, d) of those tokens, once they are read.
+    """
+
+    slot: int
+    shared: int
+    prefix: list[KeysValues] | None = None
+
+
 @dataclass(slots=True)
 class DecodeState:
     """Keys and values of a decode loop.
 
-    prefix[layer][group]: keys and values (H, P_g, d). own[layer]: keys and values (B, H, C, d).
-    `bounds[g]` are the first row and the end of group g. `lengths_B` counts each row's own tokens before this step.
+    own[layer]: keys and values (B, H, C, d). `row_groups` names the group of each row; rows of a group stand together.
+    `lengths_B` counts each row's own tokens before this step. `window`: how far back a sliding-window layer looks.
     """
 
-    prefix: list[list[tuple[Tensor, Tensor]]]
-    own: list[tuple[Tensor, Tensor]]
-    bounds: list[tuple[int, int]]
-    prefix_lengths_B: Tensor
+    own: list[KeysValues]
+    row_groups: list[Group]
     lengths_B: Tensor
     window: int | None = None
     used: int = field(init=False, default=0)
+    spans: list[tuple[int, int, Group]] = field(init=False)
+    prefix_lengths_B: Tensor = field(init=False)
     bias_BK: Tensor = field(init=False)
     bias_sliding_BK: Tensor | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self._find_spans()
+
+    def _find_spans(self) -> None:
+        """First row and end of each group."""
+        self.spans = []
+        for row, group in enumerate(self.row_groups):
+            start = self.spans.pop()[0] if row and group is self.row_groups[row - 1] else row
+            self.spans.append((start, row + 1, group))
+        shared = [group.shared for group in self.row_groups]
+        self.prefix_lengths_B = torch.tensor(shared, dtype=torch.long, device=self.lengths_B.device)
 
     @property
     def positions_B(self) -> Tensor:
@@ -44,7 +71,7 @@ class DecodeState:
         """Prepare masks and room for one new token a row."""
         device = self.lengths_B.device
         self.used = int(self.lengths_B.max()) + 1
-        longest = max(keys.shape[1] for keys, _ in self.prefix[0])
+        longest = max(group.shared for _, _, group in self.spans)
         key_P, key_C = torch.arange(longest, device=device), torch.arange(self.used, device=device)
         visible_BK = torch.cat(
             [key_P < self.prefix_lengths_B[:, None], key_C <= self.lengths_B[:, None]], dim=-1
@@ -55,18 +82,36 @@ class DecodeState:
                 [key_P.expand(len(self.lengths_B), -1), self.prefix_lengths_B[:, None] + key_C], dim=-1
             )
             self.bias_sliding_BK = _as_bias(visible_BK & (self.positions_B[:, None] - position_BK < self.window))
-        for layer, (keys, values) in enumerate(self.own):
-            if keys.shape[2] < self.used:
-                grow = (0, 0, 0, _BLOCK)
-                self.own[layer] = (nn.functional.pad(keys, grow), nn.functional.pad(values, grow))
+        if self.own[0][0].shape[2] < self.used:
+            self.own = [(_longer(keys, _BLOCK), _longer(values, _BLOCK)) for keys, values in self.own]
 
-    def keep(self, rows: Tensor, bounds: list[tuple[int, int]], groups: list[int]) -> None:
-        """Go on with some rows only (in order) and with the groups that still have any."""
-        self.own = [(keys[rows], values[rows]) for keys, values in self.own]
-        self.prefix = [[layer[g] for g in groups] for layer in self.prefix]
-        self.bounds = bounds
-        self.lengths_B = self.lengths_B[rows]
-        self.prefix_lengths_B = self.prefix_lengths_B[rows]
+    def keep(self, rows: list[int]) -> None:
+        """Go on with some rows only, in order."""
+        kept = torch.tensor(rows, dtype=torch.long, device=self.lengths_B.device)
+        self.own = [(keys[kept], values[kept]) for keys, values in self.own]
+        self.lengths_B = self.lengths_B[kept]
+        self.row_groups = [self.row_groups[row] for row in rows]
+        self._find_spans()
+
+    def append(self, other: DecodeState) -> None:
+        """Take up the rows of another state after one's own."""
+        room = max(self.own[0][0].shape[2], other.own[0][0].shape[2])
+        self.own = [
+            (_stacked(keys, more_keys, room), _stacked(values, more_values, room))
+            for (keys, values), (more_keys, more_values) in zip(self.own, other.own, strict=True)
+        ]
+        self.lengths_B = torch.cat([self.lengths_B, other.lengths_B])
+        self.row_groups = self.row_groups + other.row_groups
+        self._find_spans()
+
+
+def _longer(buffer_BHCd: Tensor, tokens: int) -> Tensor:
+    return nn.functional.pad(buffer_BHCd, (0, 0, 0, tokens))
+
+
+def _stacked(first_BHCd: Tensor, then_BHCd: Tensor, room: int) -> Tensor:
+    parts = [_longer(part, room - part.shape[2]) for part in (first_BHCd, then_BHCd)]
+    return torch.cat(parts)
 
 
 def _as_bias(visible: Tensor) -> Tensor:
@@ -97,10 +142,10 @@ def prefix_attention(
 
     query_BHQd = query.reshape(rows, heads, -1, size) * scaling
     queries = query_BHQd.shape[2]
-    prefix = state.prefix[layer]
-    longest = max(keys.shape[1] for keys, _ in prefix)
+    longest = max(group.shared for _, _, group in state.spans)
     scores_BHQK = torch.zeros(rows, heads, queries, longest + state.used, dtype=query.dtype, device=query.device)
-    for (start, end), (keys, _) in zip(state.bounds, prefix, strict=True):
+    for start, end, group in state.spans:
+        keys = _prefix_of(group, layer)[0]
         together = query_BHQd[start:end].transpose(0, 1).reshape(heads, -1, size)
         part = torch.bmm(together, keys.transpose(1, 2)).view(heads, end - start, queries, -1)
         scores_BHQK[start:end, ..., : keys.shape[1]] = part.transpose(0, 1)
@@ -109,9 +154,15 @@ def prefix_attention(
     weights_BHQK = scores_BHQK.float().add_(bias_BK[:, None, None]).softmax(-1).to(query.dtype)
 
     output_BHQd = torch.matmul(weights_BHQK[..., longest:], own_values)
-    for (start, end), (_, values) in zip(state.bounds, prefix, strict=True):
-        length = values.shape[1]  # 0 for a prompt of one token, alone in its group
+    for start, end, group in state.spans:
+        values = _prefix_of(group, layer)[1]
+        length = group.shared  # 0 where prompts share nothing
         together = weights_BHQK[start:end, ..., :length].transpose(0, 1).reshape(heads, (end - start) * queries, length)
         part = torch.bmm(together, values).view(heads, end - start, queries, size)
         output_BHQd[start:end] += part.transpose(0, 1)
     return output_BHQd.view(rows, 1, heads * queries, size)
+
+
+def _prefix_of(group: Group, layer: int) -> KeysValues:
+    assert group.prefix is not None, "a group's prefix is read before its rows go on"
+    return group.prefix[layer]

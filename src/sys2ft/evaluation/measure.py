@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sys2ft.engine import BASE, AdapterBank, DecodeRequest, Example, Sampling, decode, prepare, score
+from sys2ft.engine import BASE, AdapterBank, DecodeRequest, Example, Sampling, StopStrings, decode, prepare, score
 from sys2ft.evaluation import graders
 from sys2ft.evaluation.ask import asked, messages, option_letters, option_order
 from sys2ft.evaluation.records import CHOICE_SCORINGS, CONDITIONS, Condition, Prediction, Scoring
@@ -200,7 +200,7 @@ class _Ways:
             Sampling(temperature=settings.free_text_temperature, top_p=settings.free_text_top_p),
             max_new_tokens=settings.reasoned_tokens if reasoned else settings.direct_tokens,
             stop_ids=chat.stop_ids,
-            stop_when=(lambda ids: self._stopped(ids, stops)) if stops else None,
+            stop_when=StopStrings(self.model.tokenizer, stops) if stops else None,
             bank=self.bank,
         )
         rows = []
@@ -223,10 +223,6 @@ class _Ways:
                 self._row(item, item.scoring, said, verdict.correct, item.question.grader, "; ".join(notes), detail)
             )
         return rows
-
-    def _stopped(self, ids: list[int], stops: Sequence[str]) -> bool:
-        tail = self.model.tokenizer.decode(ids[-8:])
-        return any(stop in tail for stop in stops)
 
     def _row(
         self,

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-from sys2ft.engine import DecodeRequest, Example, Sampling, decode, prepare, score
+from sys2ft.engine import DecodeRequest, Example, Sampling, StopStrings, decode, prepare, score
 from sys2ft.engine import flops as flop_counts
 from sys2ft.models import LoadedModel, Message
 from sys2ft.news import News
@@ -91,7 +91,8 @@ class _Generator:
         self.seed, self.once, self.show = seed, once, show
         self.computed = self.generated = self.predictions = 0
         self.seconds = 0.0
-        self._piece: dict[int, str] = {}
+        self._line_ends = StopStrings(model.tokenizer, ("\n",), after_text=True)
+        self._question_ends = StopStrings(model.tokenizer, ("?", "\n"), after_text=True)
 
     def run(self) -> Replay:
         wanted = self.settings.samples_per_news
@@ -207,7 +208,7 @@ class _Generator:
             Sampling(temperature=temperature, top_p=self.settings.top_p, top_k=self.settings.top_k),
             max_new_tokens=self.settings.max_new_tokens,
             stop_ids=self.model.chat.stop_ids,
-            stop_when=lambda ids: self._ends(ids, "?\n" if question else "\n"),
+            stop_when=self._question_ends if question else self._line_ends,
             rows_at_once=self.settings.rows_at_once,
         )
         rows = [{"text": self.model.tokenizer.decode(d.ids), "finished": d.finished} for d in result.decoded]
@@ -217,13 +218,6 @@ class _Generator:
             "tokens_generated": result.tokens_generated,
             "predictions": result.tokens_generated,
         }
-
-    def _ends(self, ids: list[int], marks: str) -> bool:
-        """Whether the last token ends a line (after something was said) or a question."""
-        last = self._piece.get(ids[-1])
-        if last is None:
-            last = self._piece[ids[-1]] = self.model.tokenizer.decode(ids[-1:])
-        return any(mark in last for mark in marks) and bool(self.model.tokenizer.decode(ids).strip())
 
     def _judge(
         self,

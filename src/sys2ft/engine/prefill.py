@@ -1,0 +1,153 @@
+"""Reading prompts: what the prompts of a group begin with is read once and kept, what follows as token trees.
+
+Shapes: B prompts, D hidden size, H key-value heads, C own tokens (padded to the longest), T nodes, P prefix, d head
+size.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from sys2ft.engine.bank import AdapterBank, adapter_rows
+from sys2ft.engine.forward import hidden_states
+from sys2ft.engine.prefix_attention import Group, KeysValues
+from sys2ft.engine.tree import TokenTree
+
+_NODES = 768  # prompt tokens read together: more would spend the time on attention between strangers
+
+
+@dataclass(slots=True)
+class Reading:
+    """Prompts as a decode loop goes on from them.
+
+    hidden_BD: the last hidden state of each prompt. own[layer]: keys and values (B, H, C, d) of what follows its
+    group's prefix, of which row b holds `lengths[b]`.
+    """
+
+    hidden_BD: Tensor
+    own: list[KeysValues]
+    lengths: list[int]
+    tokens_computed: int
+
+
+def read_prompts(
+    model: torch.nn.Module, bank: AdapterBank | None, prompts: Sequence[tuple[Sequence[int], Group]]
+) -> Reading:
+    """Read (token ids, group) pairs, those of a group side by side; groups without a prefix yet are given theirs."""
+    reader = _Reader(model, bank, prompts)
+    for tokens in reader.passes():
+        reader.read(tokens)
+    hidden_BD = torch.stack([reader.hidden[row] for row in range(len(prompts))])
+    return Reading(hidden_BD, reader.own, reader.lengths, reader.tokens_computed)
+
+
+@dataclass(slots=True)
+class _Pass:
+    """A tree to read: the nodes of each row in it, and the group whose prefix stands before its roots, if any."""
+
+    slot: int
+    after: Group | None = None
+    tree: TokenTree = field(default_factory=TokenTree)
+    nodes: dict[int, list[int]] = field(default_factory=dict)
+    prefix_of: dict[int, Group] = field(default_factory=dict)  # by row: the prefix to keep from that row's nodes
+
+    @property
+    def start(self) -> int:
+        """Position of the tree's roots."""
+        return self.after.shared if self.after else 0
+
+
+class _Reader:
+    def __init__(
+        self, model: torch.nn.Module, bank: AdapterBank | None, prompts: Sequence[tuple[Sequence[int], Group]]
+    ) -> None:
+        self.model, self.bank, self.prompts = model, bank, prompts
+        self.device = next(model.parameters()).device
+        self.lengths = [len(ids) - group.shared for ids, group in prompts]
+        self.hidden: dict[int, Tensor] = {}
+        self.own: list[KeysValues] = []
+        self.tokens_computed = 0
+
+    def passes(self) -> Iterator[_Pass]:
+        """Small groups of a slot are read together, prefix and all; a large one has its prefix read by itself."""
+        several: _Pass | None = None
+        for _, members in itertools.groupby(range(len(self.prompts)), key=lambda row: id(self.prompts[row][1])):
+            rows = list(members)
+            group = self.prompts[rows[0]][1]
+            own = sum(self.lengths[row] for row in rows)
+            if group.prefix is None and group.shared + own <= _NODES:
+                prefix = self.prompts[rows[0]][0][: group.shared]
+                if several and (
+                    several.slot != group.slot or len(several.tree) + several.tree.cost([*prefix, 0]) + own > _NODES
+                ):
+                    yield several
+                    several = None
+                several = several or _Pass(group.slot)
+                self._add(several, rows)
+                several.prefix_of[rows[0]] = group
+                continue
+            if group.prefix is None and group.shared:
+                alone = _Pass(group.slot)
+                alone.nodes[-1] = alone.tree.path([*self.prompts[rows[0]][0][: group.shared], 0])
+                alone.prefix_of[-1] = group
+                yield alone
+            yield from self._in_parts(group, rows)
+        if several:
+            yield several
+
+    def _in_parts(self, group: Group, rows: Sequence[int]) -> Iterator[_Pass]:
+        """What follows the group's prefix, in trees of bounded size."""
+        part = _Pass(group.slot, group)
+        for row in rows:
+            if part.nodes and len(part.tree) + self.lengths[row] > _NODES:
+                yield part
+                part = _Pass(group.slot, group)
+            self._add(part, [row])
+        yield part
+
+    def _add(self, into: _Pass, rows: Sequence[int]) -> None:
+        for row in rows:
+            # A tree leaves out a sequence's last token, which is only predicted: a prompt is followed by one.
+            into.nodes[row] = into.tree.path([*self.prompts[row][0][into.start :], 0])
+
+    def read(self, tokens: _Pass) -> None:
+        tree, before = tokens.tree, tokens.start
+        ancestors_TT = torch.from_numpy(tree.ancestors(len(tree))).to(self.device)
+        mask_TK = torch.cat([ancestors_TT.new_ones(len(tree), before), ancestors_TT], dim=1)
+        kept: list[KeysValues] = []
+        with adapter_rows(self.bank, [tokens.slot]):
+            hidden_1TD = hidden_states(
+                self.model,
+                torch.tensor([tree.tokens], device=self.device),
+                torch.tensor([tree.depths], device=self.device) + before,
+                mask_TK[None],
+                prefix=tokens.after.prefix if tokens.after else None,
+                keep_kv=kept,
+            )
+        self.tokens_computed += len(tree)
+        if tokens.after and tokens.after.prefix is None:  # prompts that share nothing
+            tokens.after.prefix = [(keys[0, :, :0], values[0, :, :0]) for keys, values in kept]
+        if not self.own:
+            self.own = [(self._room(keys), self._room(values)) for keys, values in kept]
+        for row, path in tokens.nodes.items():
+            nodes = torch.tensor(path, device=self.device)
+            group = tokens.prefix_of.get(row)
+            if group is not None:
+                shared = nodes[: group.shared]
+                group.prefix = [(keys[0, :, shared], values[0, :, shared]) for keys, values in kept]
+            if row < 0:
+                continue
+            self.hidden[row] = hidden_1TD[0, nodes[-1]]
+            length = self.lengths[row]
+            for (keys, values), (own_keys, own_values) in zip(kept, self.own, strict=True):
+                own_keys[row, :, :length] = keys[0, :, nodes[len(path) - length :]]
+                own_values[row, :, :length] = values[0, :, nodes[len(path) - length :]]
+
+    def _room(self, like_1HTd: Tensor) -> Tensor:
+        _, heads, _, size = like_1HTd.shape
+        return like_1HTd.new_zeros(len(self.prompts), heads, max(self.lengths), size)
