@@ -74,6 +74,10 @@ class AdapterBank:
     def scaling(self) -> float:
         return self.alpha / self.rank
 
+    def parameters(self) -> list[Tensor]:
+        """A and B of every layer, each with the slot as its first dimension: views of `weights_KP`."""
+        return [*self.a.values(), *self.b.values()]
+
     def initialise(self, slot: int, seed: int) -> None:
         """LoRA's start for one slot: A uniform as Kaiming with a=sqrt(5), B zero. Depends on `seed` alone."""
         generator = torch.Generator().manual_seed(seed)

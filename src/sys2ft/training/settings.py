@@ -64,8 +64,7 @@ class TrainSettings:
         if wrong:
             raise SettingsError(
                 ", ".join(wrong),
-                expected=f"{', '.join(numbers)} above 0; {', '.join(shares)} at least 0 and below 1; "
-                f"{', '.join(counts)} at least 0",
+                expected=f"numbers above 0; {', '.join(shares)} at least 0 and below 1; {', '.join(counts)} at least 0",
                 do="change the setting that is out of range",
             )
         if bool(self.held_out) != bool(self.patience):
