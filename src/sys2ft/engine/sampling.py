@@ -76,7 +76,7 @@ def _top(values_BV: Tensor, count: int) -> tuple[Tensor, Tensor]:
     if blocks <= 2 * count:
         return values_BV.topk(count, dim=-1)
     whole = blocks * _BLOCK
-    blocks_BNW = values_BV[:, :whole].unflatten(1, (blocks, _BLOCK))
+    blocks_BNW = values_BV[:, :whole].view(rows, blocks, _BLOCK)
     best_BK = blocks_BNW.amax(-1).topk(count, dim=-1).indices
     candidates_BC = blocks_BNW.gather(1, best_BK[:, :, None].expand(-1, -1, _BLOCK)).flatten(1)
     places_BC = (best_BK[:, :, None] * _BLOCK + torch.arange(_BLOCK, device=best_BK.device)).flatten(1)
@@ -111,7 +111,8 @@ def _invert(weights_BK: Tensor, uniforms_B: Tensor) -> Tensor:
 
 def _invert_blocks(weights_BV: Tensor, uniforms_B: Tensor) -> Tensor:
     """`_invert` for long rows, (B,): first the block, then the place in it, so that one pass sums the row."""
-    blocks_BNW = nn.functional.pad(weights_BV, (0, -weights_BV.shape[1] % _BLOCK)).unflatten(1, (-1, _BLOCK))
+    padded_BV = nn.functional.pad(weights_BV, (0, -weights_BV.shape[1] % _BLOCK))
+    blocks_BNW = padded_BV.view(len(padded_BV), -1, _BLOCK)
     sums_BN = blocks_BNW.sum(-1).double()
     cumulative_BN = sums_BN.cumsum(-1)
     sought_B1 = uniforms_B[:, None] * cumulative_BN[:, -1:]
