@@ -48,7 +48,7 @@ def _attention(
     if prefix is not None:
         before_keys, before_values = prefix[int(cast(Any, module).layer_idx)]
         rows = key.shape[0]
-        key = torch.cat([before_keys.expand(rows, -1, -1, -1), key], dim=2)
+        key = torch.cat([before_keys.transpose(1, 2).expand(rows, -1, -1, -1), key], dim=2)
         value = torch.cat([before_values.expand(rows, -1, -1, -1), value], dim=2)
     output, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
     return output, None
@@ -136,8 +136,9 @@ def hidden_states(
 ) -> Tensor:
     """Last hidden states (R, T, D).
 
-    `prefix`: each layer's keys and values (heads, P, d) of tokens that stand before all rows; the mask then has
-    K = P + T keys (else K = T). To `keep_kv` each layer's keys and values (R, heads, T, d) of the new tokens are added.
+    `prefix`: each layer's keys (heads, d, P) and values (heads, P, d) of tokens that stand before all rows; the mask
+    then has K = P + T keys (else K = T). To `keep_kv` each layer's keys and values (R, heads, T, d) of the new tokens
+    are added.
     """
     output = cast(Any, model).base_model(
         input_ids=tokens_RT,
