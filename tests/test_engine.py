@@ -376,12 +376,15 @@ def test_packing_keeps_every_target_and_its_path(many: list[list[int]], data: st
 
 def visible(packed: Any) -> list[list[int]]:
     """The nodes that each node attends to, in order of depth: read off the branches that attention is cut into."""
-    asked = [
-        path[seen].tolist()
-        for block in packed.paths.blocks
-        for path, seen_CL in zip(block.path_EL, block.full_E1CL[:, 0], strict=True)
-        for seen in seen_CL
-    ]
+    asked: list[list[int]] = []
+    start = 0
+    for block in packed.paths.blocks:
+        branches, _, _, longest = block.full_E1CL.shape
+        path_EL = packed.paths.path[start : start + branches * longest].view(branches, longest)
+        start += branches * longest
+        for path, seen_CL in zip(path_EL, block.full_E1CL[:, 0], strict=True):
+            asked += [path[seen].tolist() for seen in seen_CL]
+    assert [nodes[-1] for nodes in asked] == packed.paths.own.tolist(), "a node sees itself last"
     assert packed.paths.padded == len(asked) - len(packed)
     return [asked[place] for place in packed.paths.place_T.tolist()]
 

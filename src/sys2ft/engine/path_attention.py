@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import numpy as np
@@ -27,13 +27,8 @@ _ASKED, _PATH = 1.15, 1.5
 
 @dataclass(slots=True)
 class _Block:
-    """Branches computed together: the nodes that ask, the nodes of their paths, and who sees whom.
+    """Branches computed together, and which node of a branch's path each of its nodes sees."""
 
-    Padding repeats a node of the branch itself: what overflows in one adapter's branch must not reach another's.
-    """
-
-    own_EC: Tensor
-    path_EL: Tensor
     full_E1CL: Tensor
     near_E1CL: Tensor | None
 
@@ -45,12 +40,18 @@ class _Block:
 
 @dataclass(slots=True)
 class Paths:
-    """How a batch of trees is cut into branches. `place_T`: where each node stands among the blocks' results."""
+    """How a batch of trees is cut into branches.
+
+    `own` and `path` are the nodes that ask and those of their paths, (E, C) and (E, L) of all blocks end to end;
+    `place_T` says where each node stands in `own`. Padding repeats a node of the branch itself: what overflows in one
+    adapter's branch must not reach another's.
+    """
 
     blocks: list[_Block]
+    own: Tensor
+    path: Tensor
     place_T: Tensor
-    places: int
-    _bias: dict[tuple[int, bool], Tensor]
+    _bias: dict[tuple[int, bool], Tensor] = field(default_factory=dict)
 
     def bias(self, block: int, sliding: bool, like: Tensor) -> Tensor:
         """The block's bias, made once for all layers."""
@@ -62,7 +63,7 @@ class Paths:
     @property
     def padded(self) -> int:
         """Places computed by attention that hold no node."""
-        return self.places - len(self.place_T)
+        return len(self.own) - len(self.place_T)
 
 
 def lay_paths(
@@ -74,7 +75,7 @@ def lay_paths(
         if count:  # an example that another one holds already brings no node
             alike.setdefault((_rounded(count, _ASKED), _rounded(len(path), _PATH)), []).append(branch)
     place_T = np.zeros(sum(own), dtype=np.int64)
-    blocks = []
+    blocks, owns, whole = [], [], []
     done = 0
     for branches in alike.values():
         asked = max(own[b] for b in branches)
@@ -89,18 +90,16 @@ def lay_paths(
             depth_EC[e] = np.minimum(np.arange(asked) + len(path) - count, len(path) - 1)
             place_T[path[len(path) - count :]] = done + e * asked + np.arange(count)
         behind_ECL = depth_EC[:, :, None] - np.arange(longest)
-        full = behind_ECL >= 0
-        near = None if window is None else full & (behind_ECL < window)
-        blocks.append(
-            _Block(
-                torch.from_numpy(own_EC).to(device),
-                torch.from_numpy(path_EL).to(device),
-                torch.from_numpy(full)[:, None].to(device),
-                None if near is None else torch.from_numpy(near)[:, None].to(device),
-            )
-        )
+        full = torch.from_numpy(behind_ECL >= 0)[:, None].to(device)
+        near = None if window is None else full & torch.from_numpy(behind_ECL < window)[:, None].to(device)
+        blocks.append(_Block(full, near))
+        owns.append(own_EC.ravel())
+        whole.append(path_EL.ravel())
         done += own_EC.size
-    return Paths(blocks, torch.from_numpy(place_T).to(device), done, {})
+    own_nodes, path_nodes, place = (
+        torch.from_numpy(x).to(device) for x in (np.concatenate(owns), np.concatenate(whole), place_T)
+    )
+    return Paths(blocks, own_nodes, path_nodes, place)
 
 
 def _rounded(length: int, base: float) -> int:
@@ -129,19 +128,22 @@ def _take(rows: Tensor, index: Tensor) -> Tensor:
 
 def path_attention(query: Tensor, key: Tensor, value: Tensor, paths: Paths, *, scaling: float, sliding: bool) -> Tensor:
     """Attention output (1, T, H, d). query (1, H, T, d), key and value (1, h, T, d), rotary positions applied."""
-    query_THd, key_Thd, value_Thd = (tensor[0].transpose(0, 1).contiguous() for tensor in (query, key, value))
+    shapes = [(*block.full_E1CL.shape[:1], *block.full_E1CL.shape[2:]) for block in paths.blocks]  # E, C, L
+    # Taken for all blocks at once, and then cut: one sum of gradients instead of one a block.
+    queries, keys, values = (
+        torch.split(
+            _take(tensor[0].transpose(0, 1).contiguous(), nodes),
+            [shape[0] * shape[which] for shape in shapes],
+        )
+        for tensor, nodes, which in ((query, paths.own, 1), (key, paths.path, 2), (value, paths.path, 2))
+    )
     # CPU kernels share key-value heads by themselves; those of CUDA that take a mask do not.
     shared = query.device.type == "cpu"
     repeat = 1 if shared else query.shape[1] // key.shape[1]
     outputs = []
-    for number, block in enumerate(paths.blocks):
-        branches, asked = block.own_EC.shape
-        query_EHCd = (
-            _take(query_THd, block.own_EC.flatten()).view(branches, asked, *query_THd.shape[1:]).transpose(1, 2)
-        )
-        key_EhLd, value_EhLd = (
-            _take(rows, block.path_EL.flatten()).view(branches, -1, *rows.shape[1:]).transpose(1, 2)
-            for rows in (key_Thd, value_Thd)
+    for number, (branches, _, _) in enumerate(shapes):
+        query_EHCd, key_EhLd, value_EhLd = (
+            part[number].view(branches, -1, *part[number].shape[1:]).transpose(1, 2) for part in (queries, keys, values)
         )
         if repeat > 1:
             key_EhLd, value_EhLd = (x.repeat_interleave(repeat, dim=1) for x in (key_EhLd, value_EhLd))
@@ -153,5 +155,5 @@ def path_attention(query: Tensor, key: Tensor, value: Tensor, paths: Paths, *, s
             scale=scaling,
             enable_gqa=shared and query.shape[1] != key.shape[1],
         )
-        outputs.append(output_EHCd.transpose(1, 2).reshape(branches * asked, *query_THd.shape[1:]))
+        outputs.append(output_EHCd.transpose(1, 2).flatten(0, 1))
     return _take(torch.cat(outputs), paths.place_T)[None]
