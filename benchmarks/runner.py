@@ -83,7 +83,7 @@ class Bench:
             command = [str(side.python), str(Path(__file__).parent / side.script)]
         paths = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
         with tempfile.TemporaryFile() as said:
-            process = subprocess.Popen(
+            with subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -91,14 +91,12 @@ class Bench:
                 text=True,
                 encoding="utf-8",
                 env=os.environ | {"PYTHONPATH": paths},
-            )
-            try:
-                result, error = self._listen(process, order, title)
-            except BaseException:
-                process.kill()
-                raise
-            finally:
-                process.wait()
+            ) as process:
+                try:
+                    result, error = self._listen(process, order, title)
+                except BaseException:
+                    process.kill()
+                    raise
             if result is not None:
                 return result
             said.seek(0)

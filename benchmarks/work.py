@@ -172,4 +172,4 @@ def own_texts(count: int) -> list[str]:
     """What each prompt of `decode` asks by itself."""
     asked = [ask for facts in _subjects(60) for fact in facts for ask in fact.asks]
     order = random.Random(item_seed("benchmark prompts")).sample(range(len(asked)), len(asked))
-    return [f"Say in one sentence: {asked[order[i % len(order)]]}" for i in range(count)]
+    return [asked[order[i % len(order)]] for i in range(count)]

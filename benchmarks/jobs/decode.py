@@ -31,8 +31,8 @@ def prompts(model: LoadedModel, count: int) -> list[list[int]]:
     found = []
     for asked in work.own_texts(count):
         own = model.tokenizer(f" {asked}", add_special_tokens=False, verbose=False)["input_ids"]
-        # Cut to length, or filled up with its own beginning: the number of tokens is what has to be equal.
-        found.append([*prefix, *(own * room)[:room], *closed])
+        # Cut at the front, or filled up with its own end: the number of tokens is what has to be equal.
+        found.append([*prefix, *(own * room)[-room:], *closed])
     sizes = {len(ids) for ids in found}
     if sizes != {work.PREFIX_TOKENS + work.OWN_TOKENS}:
         raise ValueError(f"prompts of {sizes} tokens: the text is too short for this tokenizer")
