@@ -183,7 +183,8 @@ def test_memory_counts_the_adapters(context: Context) -> None:
     assert base["peak_bytes"] > base["base_bytes"]
 
 
-def test_the_gemm_share_is_flop_over_time_over_the_best_rate(context: Context) -> None:
+def test_the_gemm_share_is_flop_over_time_over_the_best_rate(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gemm, "_SIZES", {"cpu": (128, 512)})
     report = gemm.ours(context, adapters=2, pairs=8, rank=4, seconds=0.05)
     model = load_model(context.model, dtype="float32", device="cpu").model
     supervised = sum(

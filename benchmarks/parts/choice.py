@@ -12,7 +12,7 @@ from benchmarks.runner import OURS, Bench, Report, Side
 from benchmarks.work import CHOICES, adapter_of, choices
 
 QUESTIONS = 375
-_SIZES = (4, 8, 16, 32, 64)
+_SIZES = {"cpu": (4, 8, 16, 32, 64), "cuda": (32, 64, 128, 256)}
 # Nats. In bfloat16 two orders of the same sums already differ by more than that: there it is nats a token, on average.
 TOLERANCE, HALF_TOLERANCE = 1e-3, 0.05
 
@@ -25,7 +25,7 @@ def measure(bench: Bench) -> Part:
     with tempfile.TemporaryDirectory() as scratch:
         bench.job("choice.adapters", {"count": s.adapters, "rank": s.rank, "folder": scratch}, "choice")
         common = {"count": count, "adapters": s.adapters, "folder": scratch}
-        options = CHOICES * count
+        options, kind = CHOICES * count, bench.about["device"].partition(":")[0]
         done = sum(slot < only for slot in adapter_of(choices(count), s.adapters))
 
         def peer(name: str, target: float | None, remark: str, **more: Any) -> Side:
@@ -35,7 +35,7 @@ def measure(bench: Bench) -> Part:
                 args={**common, "only": only, **more},
                 share=done / count,
                 target=target,
-                sizes=tuple(size for size in _SIZES if size <= options),
+                sizes=tuple(size for size in _SIZES[kind] if size <= options) or (options,),
                 remark=remark,
             )
 

