@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +23,21 @@ from sys2ft.engine import (
     Example,
     Sampling,
     SlotAdamW,
+    SlotGradients,
+    StepCost,
     backward,
     decode,
     flops,
     load_adapter,
+    low_rank,
     prepare,
     save_adapter,
     score,
 )
 from sys2ft.engine.bank import linear_layers
-from sys2ft.engine.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint
+from sys2ft.engine.checkpoint import State, write_state
 from sys2ft.engine.forward import hidden_states
 from sys2ft.errors import ModelError, SettingsError
-from sys2ft.training import Training
 
 FAMILIES = ("llama", "qwen2", "gemma3_text")
 
@@ -66,8 +68,7 @@ def random_bank(model: Any, slots: int, *, rank: int = 4, seed: int = 0, **how: 
     bank = AdapterBank(model, slots, rank=rank, alpha=2 * rank, **how)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for parameter in bank.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.2)
+        bank.weights_KP.copy_(torch.randn(bank.weights_KP.shape, generator=generator) * 0.2)
     return bank
 
 
@@ -137,10 +138,10 @@ def test_a_saved_slot_is_a_peft_adapter(folder: Path, tmp_path: Path) -> None:
 def test_an_adapter_that_does_not_fit_is_refused(model: Any, tmp_path: Path, how: dict[str, Any], found: str) -> None:
     save_adapter(random_bank(model, 1), 0, tmp_path / "adapter", base_name="base")
     other = random_bank(model, 1, **how)
-    before = [p.detach().clone() for p in other.parameters()]
+    before = other.weights_KP.clone()
     with pytest.raises(ModelError, match=found):
         load_adapter(other, 0, tmp_path / "adapter")
-    assert all(torch.equal(a, b) for a, b in zip(before, other.parameters(), strict=True))
+    assert torch.equal(before, other.weights_KP)
 
 
 def test_a_folder_without_an_adapter_is_refused(model: Any, tmp_path: Path) -> None:
@@ -244,19 +245,46 @@ def test_initialisation_depends_on_the_seed_alone(model: Any) -> None:
         assert not many.b[name][2].any()
 
 
-@pytest.mark.parametrize("sizes", [{}, {"tokens_at_once": 30}, {"row_nodes": 12}], ids=str)
-def test_the_gradient_is_that_of_each_slots_mean_loss(folder: Path, tmp_path: Path, sizes: dict[str, int]) -> None:
+def gradients(model: Any, bank: AdapterBank, examples: Sequence[Example], **how: Any) -> Gradients:
+    """Losses by slot, the gradient of each slot (P,), and what it cost."""
+    losses: dict[int, float] = {}
+    by_slot: dict[int, torch.Tensor] = {}
+    cost = StepCost()
+    for part in backward(model, bank, examples, **{"tokens_at_once": 512, **how}):
+        assert not by_slot.keys() & set(part.slots), "a slot's gradient comes whole"
+        losses |= part.losses
+        by_slot |= {slot: row.clone() for slot, row in zip(part.slots, part.gradient_SP, strict=True)}
+        cost += part.cost
+    return losses, by_slot, cost
+
+
+Gradients = tuple[dict[int, float], dict[int, torch.Tensor], StepCost]
+
+
+def layer_of(bank: AdapterBank, vector_P: torch.Tensor, name: str, part: str) -> torch.Tensor:
+    """A or B of one layer, cut out of a slot's vector."""
+    like = (bank.a if part == "A" else bank.b)[name][0]
+    start = like.storage_offset()
+    return vector_P[start : start + like.numel()].view(like.shape)
+
+
+@pytest.mark.parametrize("products", [1, 10**6], ids=["one by one", "side by side"])
+@pytest.mark.parametrize("sizes", [{}, {"tokens_at_once": 30}, {"tokens_at_once": 60}], ids=str)
+def test_the_gradient_is_that_of_each_slots_mean_loss(
+    folder: Path, tmp_path: Path, sizes: dict[str, int], products: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from peft import PeftModel
 
+    monkeypatch.setattr(low_rank, "_LONG", products)
     model = load(folder, "sdpa")
     prepare(model)
-    bank = random_bank(model, 3)
-    examples = some_examples([0, 2, 0], each=3) + some_examples([2], seed=4, each=1)
-    losses, cost = backward(model, bank, examples, **{"tokens_at_once": 512, **sizes})
-    assert set(losses) == {0, 2}
+    bank = random_bank(model, 4)
+    examples = some_examples([0, 2, 0], each=3) + some_examples([2, 3], seed=4, each=1)
+    losses, got, cost = gradients(model, bank, examples, **sizes)
+    assert set(losses) == set(got) == {0, 2, 3}, "a slot without examples gets no gradient"
     assert cost.tokens_shown == sum(len(e.ids) for e in examples)
     assert cost.tokens_computed < cost.tokens_shown
-    for slot in (0, 2):
+    for slot in (0, 2, 3):
         save_adapter(bank, slot, tmp_path / str(slot), base_name="base")
         theirs = PeftModel.from_pretrained(load(folder), tmp_path / str(slot), is_trainable=True).eval()
         loss = mean_cross_entropy(theirs, [e for e in examples if e.slot == slot])
@@ -264,27 +292,20 @@ def test_the_gradient_is_that_of_each_slots_mean_loss(folder: Path, tmp_path: Pa
         assert losses[slot] == pytest.approx(loss.item(), abs=1e-5)
         parts = dict(theirs.named_parameters())
         for name in bank.modules:
-            for part, ours in (("A", bank.a), ("B", bank.b)):
+            for part in "AB":
                 expected = parts[f"base_model.model.{name}.lora_{part}.default.weight"].grad
                 assert expected is not None
-                got = ours[name].grad
-                assert got is not None
-                assert torch.allclose(got[slot], expected, atol=1e-5, rtol=1e-4), name
-                assert not got[1].any(), "a slot without examples gets no gradient"
+                assert torch.allclose(layer_of(bank, got[slot], name, part), expected, atol=1e-5, rtol=1e-4), name
     assert all(p.grad is None and not p.requires_grad for p in model.parameters())
 
 
 def test_slots_do_not_dilute_one_another(model: Any) -> None:
     bank = random_bank(model, 2)
     mine = some_examples([0])
-    backward(model, bank, mine, tokens_at_once=512)
-    alone = [p.grad[0].clone() for p in bank.parameters() if p.grad is not None]
-    for p in bank.parameters():
-        p.grad = None
-    backward(model, bank, [*mine, *some_examples([1] * 10)], tokens_at_once=512)
-    together = [p.grad[0] for p in bank.parameters() if p.grad is not None]
-    assert max((a - b).abs().max().item() for a, b in zip(alone, together, strict=True)) < 1e-5
-    assert max(a.abs().max().item() for a in alone) > 1e-2
+    _, alone, _ = gradients(model, bank, mine)
+    _, together, _ = gradients(model, bank, [*mine, *some_examples([1] * 10)])
+    assert (alone[0] - together[0]).abs().max() < 1e-5
+    assert alone[0].abs().max() > 1e-2
 
 
 def adam_by_torch(start: torch.Tensor, gradients: list[torch.Tensor], rates: list[float], decay: float) -> torch.Tensor:
@@ -298,99 +319,75 @@ def adam_by_torch(start: torch.Tensor, gradients: list[torch.Tensor], rates: lis
     return parameter.detach()
 
 
+def of_step(gradient_KP: torch.Tensor) -> SlotGradients:
+    return SlotGradients(list(range(len(gradient_KP))), gradient_KP.clone(), {}, StepCost())
+
+
 @pytest.mark.parametrize("decay", [0.0, 0.1])
 def test_the_optimiser_is_torchs_adamw_slot_by_slot(decay: float) -> None:
     generator = torch.Generator().manual_seed(0)
-    start = torch.randn(3, 4, 5, generator=generator)
-    parameter = nn.Parameter(start.clone())
-    optimiser = SlotAdamW([parameter], weight_decay=decay)
-    gradients = [torch.randn(3, 4, 5, generator=generator) * 10**n for n in range(-3, 3)]
+    start = torch.randn(3, 20, generator=generator)
+    weights_KP = start.clone()
+    optimiser = SlotAdamW(weights_KP, weight_decay=decay)
+    drawn = [torch.randn(3, 20, generator=generator) * 10**n for n in range(-3, 3)]
     active = [[True, step % 2 == 0, step < 4] for step in range(6)]
     rates = [[0.1, 0.01 * (step + 1), 0.3] for step in range(6)]
-    for gradient, on, rate in zip(gradients, active, rates, strict=True):
-        parameter.grad = gradient.clone()
-        norms = optimiser.step(rate, on, 1.0)
-        assert torch.allclose(norms, gradient.flatten(1).norm(dim=1), rtol=1e-5)
-        assert parameter.grad is None
+    for gradient, on, rate in zip(drawn, active, rates, strict=True):
+        norms = optimiser.step(of_step(gradient), {s: rate[s] for s in range(3) if on[s]}, 1.0)
+        assert list(norms.values()) == pytest.approx(gradient.norm(dim=1).tolist(), rel=1e-5)
     for slot in range(3):
         own = [step for step in range(6) if active[step][slot]]
-        expected = adam_by_torch(start[slot], [gradients[s][slot] for s in own], [rates[s][slot] for s in own], decay)
-        assert torch.allclose(parameter[slot], expected, atol=1e-5), slot
+        expected = adam_by_torch(start[slot], [drawn[s][slot] for s in own], [rates[s][slot] for s in own], decay)
+        assert torch.allclose(weights_KP[slot], expected, atol=1e-5), slot
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 def test_a_slot_with_a_gradient_that_is_not_finite_stays_as_it_was(bad: float) -> None:
-    parameter = nn.Parameter(torch.ones(3, 2, 2))
-    optimiser = SlotAdamW([parameter])
-    parameter.grad = torch.ones(3, 2, 2)
-    parameter.grad[1, 0, 1] = bad
-    norms = optimiser.step([0.1] * 3, [True] * 3, 1.0)
-    assert not norms[1].isfinite()
-    assert torch.equal(parameter[1], torch.ones(2, 2))
-    assert parameter.isfinite().all()
-    assert torch.equal(parameter[0], parameter[2])
-    assert (parameter[0] < 1).all()
-    assert optimiser.steps_K.tolist() == [1, 0, 1]
-    assert all(t.isfinite().all() for t in optimiser.state().values())
+    weights_KP = torch.ones(3, 4)
+    optimiser = SlotAdamW(weights_KP)
+    gradient = torch.ones(3, 4)
+    gradient[1, 2] = bad
+    norms = optimiser.step(of_step(gradient), dict.fromkeys(range(3), 0.1), 1.0)
+    assert not norms[1] < float("inf")
+    assert torch.equal(weights_KP[1], torch.ones(4))
+    assert torch.equal(weights_KP[0], weights_KP[2])
+    assert (weights_KP[0] < 1).all()
+    assert {slot: m.steps.item() for slot, m in optimiser.moments.items()} == {0: 1, 2: 1}
+    optimiser.forget(0)
+    assert set(optimiser.moments) == {2}
 
 
-@pytest.mark.parametrize("slots", [[0, 1, 2, 0, 0, 2], [0, 1, 2, 1, 1, 0]], ids=["fewest rows", "most rows"])
+@pytest.mark.parametrize("slots", [[0, 1, 2, 0, 0, 2], [0, 1, 2, 1, 1, 0]], ids=["fewest examples", "most examples"])
 @pytest.mark.parametrize("part", ["a", "b"])
-def test_a_spoilt_slot_does_not_reach_the_others(model: Any, part: str, slots: list[int]) -> None:
-    """Rows of different slots stand in one batch, padded; what is not finite stays in its own rows."""
+@pytest.mark.parametrize("products", [1, 10**6], ids=["one by one", "side by side"])
+def test_a_spoilt_slot_does_not_reach_the_others(
+    model: Any, part: str, slots: list[int], products: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slots of unequal size stand in one batch, padded; what is not finite stays with its own."""
+    monkeypatch.setattr(low_rank, "_LONG", products)
     examples = some_examples(slots, each=2)
-    sizes = {"tokens_at_once": 4096, "row_nodes": 12}
     clean = random_bank(model, 3)
-    expected, _ = backward(model, clean, examples, **sizes)
+    expected, sound, _ = gradients(model, clean, examples, tokens_at_once=4096)
     clean.close()
     spoilt = random_bank(model, 3)
-    with torch.no_grad():
-        next(iter(getattr(spoilt, part).values()))[1] = float("nan")
-    losses, _ = backward(model, spoilt, examples, **sizes)
+    next(iter(getattr(spoilt, part).values()))[1] = float("nan")
+    losses, got, _ = gradients(model, spoilt, examples, tokens_at_once=4096)
     assert losses[1] != losses[1]
     for slot in (0, 2):
         assert losses[slot] == pytest.approx(expected[slot], abs=1e-6)
-        for one, other in zip(clean.parameters(), spoilt.parameters(), strict=True):
-            assert one.grad is not None
-            assert other.grad is not None
-            assert torch.allclose(one.grad[slot], other.grad[slot], atol=1e-6)
-    optimiser = SlotAdamW(spoilt.parameters())
-    before = [p.detach()[1].clone() for p in spoilt.parameters()]
-    optimiser.step([1e-3] * 3, [True, False, True], 1.0)
-    for was, parameter in zip(before, spoilt.parameters(), strict=True):
-        assert torch.equal(was.nan_to_num(9.0), parameter.detach()[1].nan_to_num(9.0))
-        assert parameter[[0, 2]].isfinite().all()
+        assert torch.allclose(got[slot], sound[slot], atol=1e-6)
 
 
-def steps(model: Any, bank: AdapterBank, optimiser: SlotAdamW, numbers: Iterator[int]) -> None:
-    for step in numbers:
-        backward(model, bank, some_examples([0, 1], seed=step), tokens_at_once=256)
-        optimiser.step([1e-2, 1e-3], [True, True], 1.0)
-
-
-def test_a_checkpoint_restores_bit_for_bit(model: Any, tmp_path: Path) -> None:
-    def fresh(seed: int) -> tuple[AdapterBank, SlotAdamW]:
-        bank = random_bank(model, 2, seed=seed)
-        return bank, SlotAdamW(bank.parameters())
-
-    bank, optimiser = fresh(0)
-    counted = Training(bank, ["x", "y"], curve=[{"loss": 0.1 + 0.2}], tokens_trained=7, seconds=1.5, diverged=["y"])
-    assert load_checkpoint(tmp_path / "none", bank, optimiser, counted) == 0
-    steps(model, bank, optimiser, iter(range(3)))
-    save_checkpoint(tmp_path / "there", 3, bank, optimiser, counted)
-    steps(model, bank, optimiser, iter(range(3, 6)))
-    bank.close()
-
-    other, resumed = fresh(1)
-    empty = Training(other, ["x", "y"])
-    assert load_checkpoint(tmp_path / "there", other, resumed, empty) == 3
-    assert (empty.curve, empty.tokens_trained, empty.seconds, empty.diverged) == ([{"loss": 0.1 + 0.2}], 7, 1.5, ["y"])
-    assert resumed.steps_K.tolist() == [3, 3]
-    steps(model, other, resumed, iter(range(3, 6)))
-    ours, theirs = ([*b.parameters(), *o.state().values()] for b, o in ((bank, optimiser), (other, resumed)))
-    assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
-    remove_checkpoint(tmp_path / "there")
-    assert not list(tmp_path.iterdir())
+def test_a_state_is_read_back_bit_for_bit(tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    stacked = torch.randn(3, 7, generator=generator)
+    tensors = {"a": stacked[1], "b": torch.tensor([float("inf"), -0.0, 1e-45]), "c": torch.randn(2, 3).T}
+    write_state(tmp_path / "there" / "state", tensors, {"loss": 0.1 + 0.2, "names": ["x", "ü"]})
+    state = State(tmp_path / "there" / "state")
+    assert state.record == {"loss": 0.1 + 0.2, "names": ["x", "ü"]}
+    assert all(torch.equal(state[name], tensor) for name, tensor in tensors.items())
+    assert torch.signbit(state["b"]).tolist() == [False, True, False]
+    assert [p.name for p in (tmp_path / "there").iterdir()] == ["state"]
 
 
 def test_flop_are_those_that_torch_counts(model: Any) -> None:
@@ -410,10 +407,13 @@ def test_flop_are_those_that_torch_counts(model: Any) -> None:
 def test_training_leaves_the_base_alone(model: Any) -> None:
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     bank = random_bank(model, 2)
-    start = [p.detach().clone() for p in bank.parameters()]
-    steps(model, bank, SlotAdamW(bank.parameters()), iter(range(5)))
+    start = bank.weights_KP.clone()
+    optimiser = SlotAdamW(bank.weights_KP)
+    for step in range(5):
+        for part in backward(model, bank, some_examples([0, 1], seed=step), tokens_at_once=256):
+            optimiser.step(part, {0: 1e-2, 1: 1e-3}, 1.0)
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
     assert all(p.grad is None and not p.requires_grad for p in model.parameters())
-    assert all(not torch.equal(a, b) for a, b in zip(start, bank.parameters(), strict=True))
+    assert (start != bank.weights_KP).float().mean() > 0.99
     bank.close()
     assert not list(itertools.chain.from_iterable(m._forward_hooks for m in model.modules()))

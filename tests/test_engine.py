@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from sys2ft.engine import BASE, DecodeRequest, Example, Sampling, decode, prepare, score
 from sys2ft.engine.sampling import Uniforms, _top, choose
-from sys2ft.engine.tree import TokenTree, group_rows, pack, row_size
+from sys2ft.engine.tree import TokenTree, pack, slot_trees, together
 from sys2ft.errors import ModelError, SettingsError
 
 FAMILIES = ("llama", "qwen2", "gemma3_text")
@@ -211,7 +211,7 @@ def test_score_is_the_full_forward_pass(pair: tuple[Any, Any]) -> None:
     examples.append(Example(ids, [i % 3 == 1 for i in range(30)]))  # supervised here and there
     examples += examples[:3]
     expected = [plain_log_likelihood(theirs, e) for e in examples]
-    for sizes in ({}, {"row_nodes": 16}, {"tokens_at_once": 1}, {"tokens_at_once": 100, "row_nodes": 60}):
+    for sizes in ({}, {"tokens_at_once": 1}, {"tokens_at_once": 60}):
         got = score(ours, examples, **sizes)
         assert [x.total for x in got.likelihoods] == pytest.approx(expected, abs=1e-4)
         assert [x.tokens for x in got.likelihoods] == [sum(e.loss_mask) for e in examples]
@@ -342,35 +342,48 @@ def test_a_tree_holds_every_prefix_once(many: list[list[int]]) -> None:
 
 @settings(deadline=None)
 @given(sequences, st.data(), st.integers(1, 20))
-def test_packing_keeps_every_target(many: list[list[int]], data: st.DataObject, room: int) -> None:
+def test_packing_keeps_every_target_and_its_path(many: list[list[int]], data: st.DataObject, room: int) -> None:
     examples = []
     for ids in many:
         mask = data.draw(st.lists(st.booleans(), min_size=len(ids) - 1, max_size=len(ids) - 1))
         examples.append(
             Example(ids, [False, *mask] if any(mask) else [False, *mask[:-1], True], data.draw(st.integers(-1, 1)))
         )
-    rows = group_rows(examples, room)
-    assert sorted(itertools.chain.from_iterable(rows)) == list(range(len(examples)))
-    for row in rows:
-        assert len({examples[i].slot for i in row}) == 1
-        assert row_size(examples, row) <= room or len(row) == 1
-    packed = pack(examples, rows)
-    assert packed.row_slots == [examples[row[0]].slot for row in rows]
-    assert packed.tokens_computed == sum(row_size(examples, row) for row in rows)
-    width = packed.tokens_RT.shape[1]
+    trees = slot_trees(examples, room)
+    assert sorted(itertools.chain.from_iterable(tree.members for tree in trees)) == list(range(len(examples)))
+    assert all(len(tree) <= room or len(tree.members) == 1 for tree in trees)
+    batches = list(together(trees, room))
+    assert [id(tree) for batch in batches for tree in batch] == [id(tree) for tree in trees]
+    assert all(sum(map(len, batch)) <= room or len(batch) == 1 for batch in batches)
+    packed = pack(examples, trees)
+    assert packed.segments == [(tree.slot, len(tree)) for tree in trees]
+    assert len(packed) == sum(map(len, trees))
+    behind = visible(packed)
+    owner = [tree for tree in trees for _ in range(len(tree))]
     found = set()
     for node, target, example in zip(
         packed.node_N.tolist(), packed.target_N.tolist(), packed.example_N.tolist(), strict=True
     ):
-        row, place = divmod(node, width)
-        assert example in rows[row]
-        path = packed.mask_RTT[row, place].nonzero().squeeze(1)
-        depth = int(packed.positions_RT[row, place])
-        assert packed.tokens_RT[row, path].tolist() == list(examples[example].ids[: depth + 1])
+        assert example in owner[node].members
+        assert owner[node].slot == examples[example].slot
+        depth = int(packed.positions_T[node])
+        assert packed.tokens_T[behind[node]].tolist() == list(examples[example].ids[: depth + 1])
         assert target == examples[example].ids[depth + 1]
         found.add((example, depth + 1))
     assert found == {(i, n) for i, e in enumerate(examples) for n, on in enumerate(e.loss_mask) if on}
     assert torch.equal(packed.unique_nodes_U[packed.unique_N], packed.node_N)
+
+
+def visible(packed: Any) -> list[list[int]]:
+    """The nodes that each node attends to, in order of depth: read off the branches that attention is cut into."""
+    asked = [
+        path[seen].tolist()
+        for block in packed.paths.blocks
+        for path, seen_CL in zip(block.path_EL, block.full_E1CL[:, 0], strict=True)
+        for seen in seen_CL
+    ]
+    assert packed.paths.padded == len(asked) - len(packed)
+    return [asked[place] for place in packed.paths.place_T.tolist()]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from sys2ft.errors import ModelError, SettingsError
 from sys2ft.models import LoadedModel, Message, load_model
 from sys2ft.runs import Display
 from sys2ft.training import JOINT, Training, TrainItem, TrainSettings, train
-from sys2ft.training.loop import _batches, _rate
+from sys2ft.training.schedule import batches, rate
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +44,12 @@ def items(adapter: str, count: int) -> list[TrainItem]:
     return [item(adapter, f"What of {adapter} {n}?", f"The answer {n} of {adapter}.") for n in range(count)]
 
 
-def weights(training: Training, name: str) -> list[torch.Tensor]:
-    slot = training.names.index(name)
-    return [p.detach()[slot] for p in training.bank.parameters()]
+def weights(training: Training, name: str) -> torch.Tensor:
+    return training.bank.weights_KP[training.names.index(name)]
 
 
-def farthest(one: Sequence[torch.Tensor], other: Sequence[torch.Tensor]) -> float:
-    return max((a - b).abs().max().item() for a, b in zip(one, other, strict=True))
+def farthest(one: torch.Tensor, other: torch.Tensor) -> float:
+    return (one - other).abs().max().item()
 
 
 def curve(training: Training, name: str, what: str = "loss") -> list[float]:
@@ -115,7 +114,7 @@ def test_an_adapter_in_company_is_the_one_trained_alone(model: LoadedModel) -> N
     assert curve(together, "mine") == pytest.approx(curve(alone, "mine"), abs=1e-4)
     assert curve(together, "mine", "lr") == curve(alone, "mine", "lr")
     start = AdapterBank(model.model, 1, rank=4, alpha=8)
-    assert farthest(weights(alone, "mine"), [p[0] for p in start.parameters()]) > 0.1
+    assert farthest(weights(alone, "mine"), start.weights_KP[0]) > 0.1
     assert farthest(weights(alone, "mine"), weights(together, "short")) > 0.1
 
 
@@ -147,7 +146,7 @@ def test_a_learning_rate_out_of_all_reason_is_reported_not_raised(model: LoadedM
     training = train(model, items("n", 4), TrainSettings(epochs=30, rank=4, learning_rate=1e20, batch_size=2))
     assert training.diverged == ["n"]
     assert all(math.isfinite(row["loss"]) for row in training.curve)
-    assert all(p.isfinite().all() for p in training.bank.parameters())
+    assert training.bank.weights_KP.isfinite().all()
 
 
 class Interrupted(Exception):
@@ -183,7 +182,7 @@ def test_an_interrupted_training_ends_with_the_same_bits(
             train(model, taught, how, seed=2, checkpoint=tmp_path / "checkpoint", show=StopAt(stop))
         assert not any(m._forward_hooks for m in model.model.modules()), "an interrupted training leaves no hook"
     resumed = train(model, taught, how, seed=2, checkpoint=tmp_path / "checkpoint")
-    assert all(torch.equal(a, b) for a, b in zip(whole.bank.parameters(), resumed.bank.parameters(), strict=True))
+    assert torch.equal(whole.bank.weights_KP, resumed.bank.weights_KP)
     assert resumed.curve == whole.curve
     left, right = whole.totals, resumed.totals
     assert {**left, "seconds": 0} == {**right, "seconds": 0}
@@ -203,24 +202,24 @@ def test_totals_count_tokens(model: LoadedModel) -> None:
 @settings(deadline=None)
 @given(st.integers(1, 30), st.integers(1, 9), st.floats(0.1, 5), st.integers(0, 5))
 def test_an_epoch_shows_every_element_once(count: int, size: int, epochs: float, seed: int) -> None:
-    batches = _batches("name", count, TrainSettings(epochs=epochs, batch_size=size), seed)
-    flat = [i for batch in batches for i in batch]
+    made = batches("name", count, TrainSettings(epochs=epochs, batch_size=size), seed)
+    flat = [i for batch in made for i in batch]
     assert len(flat) == max(1, round(count * epochs))
     for start in range(0, len(flat) - count + 1, count):
         assert sorted(flat[start : start + count]) == list(range(count))
     assert len(set(flat[len(flat) // count * count :])) == len(flat) % count
-    assert all(len(batch) == size for batch in batches[:-1])
-    assert 1 <= len(batches[-1]) <= size
+    assert all(len(batch) == size for batch in made[:-1])
+    assert 1 <= len(made[-1]) <= size
 
 
 def test_the_order_depends_on_name_and_seed_alone() -> None:
     how = TrainSettings(epochs=2, batch_size=4)
-    order = _batches("name", 20, how, 0)
-    assert _batches("name", 20, how, 0) == order
-    assert _batches("other", 20, how, 0) != order
-    assert _batches("name", 20, how, 1) != order
+    order = batches("name", 20, how, 0)
+    assert batches("name", 20, how, 0) == order
+    assert batches("other", 20, how, 0) != order
+    assert batches("name", 20, how, 1) != order
     assert order[:5] != order[5:], "each epoch has its own order"
-    first = Counter(_batches("name", 20, how, seed)[0][0] for seed in range(200))
+    first = Counter(batches("name", 20, how, seed)[0][0] for seed in range(200))
     assert len(first) > 15
 
 
@@ -236,18 +235,18 @@ def test_the_order_depends_on_name_and_seed_alone() -> None:
 )
 def test_the_schedule(steps: int, warmup: float, expected: list[float]) -> None:
     how = TrainSettings(learning_rate=0.1, warmup=warmup)
-    got = [_rate(step, steps, how) / 0.1 for step in range(steps)]
+    got = [rate(step, steps, how) / 0.1 for step in range(steps)]
     assert got == pytest.approx(expected), (
         "a linear rise to the peak, then a linear fall that would reach 0 after the end"
     )
-    assert _rate(steps, steps, how) == 0
+    assert rate(steps, steps, how) == 0
 
 
 @settings(deadline=None)
 @given(st.integers(1, 300), st.floats(0, 0.99))
 def test_the_schedule_has_one_peak(steps: int, warmup: float) -> None:
     how = TrainSettings(learning_rate=1.0, warmup=warmup)
-    rates = [_rate(step, steps, how) for step in range(steps)]
+    rates = [rate(step, steps, how) for step in range(steps)]
     top = rates.index(max(rates))
     assert max(rates) == pytest.approx(1.0)
     assert min(rates) > 0

@@ -44,6 +44,19 @@ class StorageError(Sys2ftError):
     """Writing failed: disk full, folder not writable, file system gone."""
 
 
+class MemoryShortage(Sys2ftError):
+    """Memory ran out, and the engine had nothing left to make smaller."""
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether `error` says that memory ran out."""
+    # torch says so by a class of its own on CUDA, and in words on a CPU.
+    words = ("out of memory", "not enough memory", "can't allocate memory")
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
+    )
+
+
 def check_sampling(temperature: float, top_p: float, top_k: int) -> None:
     """Raise SettingsError unless temperature >= 0, 0 < top_p <= 1 and top_k >= 0."""
     if not (temperature >= 0 and 0 < top_p <= 1 and top_k >= 0):

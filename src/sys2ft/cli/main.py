@@ -16,7 +16,7 @@ from sys2ft.cli.models import ModelsInfo, ModelsList, ModelsPull
 from sys2ft.cli.news import NewsCheck, NewsExample
 from sys2ft.cli.run import Demo, Run
 from sys2ft.cli.stages import Evaluate, Generate, Report, Train
-from sys2ft.errors import Sys2ftError
+from sys2ft.errors import Sys2ftError, out_of_memory
 
 _INTERRUPTED = 130
 
@@ -99,7 +99,7 @@ def call(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (MemoryError, RuntimeError) as error:
-        if not _out_of_memory(error):
+        if not out_of_memory(error):
             raise
         print(
             "sys2ft: memory ran out. What was finished is kept.",
@@ -110,9 +110,3 @@ def call(arguments: Sequence[str] | None = None) -> int:
         )
         return 1
     return 0
-
-
-def _out_of_memory(error: Exception) -> bool:
-    # torch says so by a class of its own on CUDA, and in words on a CPU.
-    words = ("out of memory", "not enough memory", "can't allocate memory")
-    return isinstance(error, MemoryError) or any(word in str(error).lower() for word in words)

@@ -69,7 +69,9 @@ class Train(_OnFolder):
         with display(self.quiet) as show:
             run, model = reopen(self.folder, show)
             with run.lock():
-                train_stage(run, model, self.train, show)
+                ended = train_stage(run, model, self.train, show)
+        for line in ended:
+            print(line)
         print(f"adapters  {run.path / 'adapters'}")
 
 

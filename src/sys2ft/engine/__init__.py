@@ -3,7 +3,7 @@
 from sys2ft.engine.bank import BASE, AdapterBank
 from sys2ft.engine.decode import Decoded, DecodeRequest, DecodeResult, decode
 from sys2ft.engine.forward import prepare
-from sys2ft.engine.loss import StepCost, backward
+from sys2ft.engine.loss import SlotGradients, StepCost, backward
 from sys2ft.engine.optimiser import SlotAdamW
 from sys2ft.engine.peft_format import load_adapter, save_adapter
 from sys2ft.engine.sampling import Sampling
@@ -22,6 +22,7 @@ __all__ = [
     "Sampling",
     "ScoreResult",
     "SlotAdamW",
+    "SlotGradients",
     "StepCost",
     "StopStrings",
     "backward",

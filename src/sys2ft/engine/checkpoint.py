@@ -1,62 +1,47 @@
-"""Checkpoints of a training: the bank, the optimiser and the counters, written whole, read back bit for bit."""
+"""Files that hold a training's state: float32 tensors and a record, written whole, read back bit for bit.
+
+The format is safetensors, written tensor by tensor: the state of many adapters is larger than the base, and a second
+copy of it in memory would decide how many fit.
+"""
 
 from __future__ import annotations
 
 import json
-import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, cast
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save
+from torch import Tensor
 
-from sys2ft.engine.bank import AdapterBank
-from sys2ft.engine.optimiser import SlotAdamW
-from sys2ft.runs.atomic import write_bytes
-
-_FILE = "checkpoint.safetensors"
+from sys2ft.runs.atomic import atomic_file
 
 
-class Counters(Protocol):
-    """What is counted while training and must survive an interruption."""
-
-    curve: list[dict[str, object]]
-    diverged: list[str]
-    tokens_trained: int
-    tokens_computed: int
-    predictions: int
-    seconds: float
-
-
-_COUNTED = ("curve", "diverged", "tokens_trained", "tokens_computed", "predictions", "seconds")
-
-
-def save_checkpoint(folder: Path, step: int, bank: AdapterBank, optimiser: SlotAdamW, counters: Counters) -> None:
-    """Write the state before step `step` to `folder`."""
-    tensors = {f"bank.{i}": p.detach() for i, p in enumerate(bank.parameters())} | optimiser.state()
-    counted = {name: getattr(counters, name) for name in _COUNTED}
-    metadata = {"step": str(step), "counters": json.dumps(counted)}
-    write_bytes(folder / _FILE, save({k: v.cpu().contiguous() for k, v in tensors.items()}, metadata))
+def write_state(path: Path, tensors: Mapping[str, Tensor], record: Any) -> None:
+    """Write `tensors` (float32) and `record` (what JSON can hold) to `path`, whole or not at all."""
+    header: dict[str, Any] = {"__metadata__": {"record": json.dumps(record)}}
+    end = 0
+    for name, tensor in tensors.items():
+        assert tensor.dtype == torch.float32, name
+        start, end = end, end + 4 * tensor.numel()
+        header[name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with atomic_file(path) as file:
+        file.write(len(text).to_bytes(8, "little"))
+        file.write(text)
+        for tensor in tensors.values():
+            file.write(tensor.detach().cpu().contiguous().numpy().data.cast("B"))
 
 
-def load_checkpoint(folder: Path, bank: AdapterBank, optimiser: SlotAdamW, counters: Counters) -> int:
-    """Take up the state in `folder` and return the step to go on with; 0 where there is none."""
-    file = folder / _FILE
-    if not file.is_file():
-        return 0
-    with safe_open(file, "pt") as stored:
-        metadata = stored.metadata()
-        tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a mapping
-    with torch.no_grad():
-        for i, parameter in enumerate(bank.parameters()):
-            parameter.copy_(tensors[f"bank.{i}"])
-    optimiser.load(tensors)
-    for name, value in json.loads(metadata["counters"]).items():
-        setattr(counters, name, value)
-    return int(metadata["step"])
+class State:
+    """A file that `write_state` made; tensors are read when they are asked for."""
 
+    def __init__(self, path: Path) -> None:
+        self._file = cast(Any, safe_open(path, "pt"))
+        self.record: Any = json.loads(self._file.metadata()["record"])
 
-def remove_checkpoint(folder: Path) -> None:
-    """Delete what `save_checkpoint` wrote."""
-    shutil.rmtree(folder, ignore_errors=True)
+    def __getitem__(self, name: str) -> Tensor:
+        tensor: Tensor = self._file.get_tensor(name)
+        return tensor

@@ -2,9 +2,11 @@
 
 The model runs through transformers' own code. Two of its extension points are used: a prepared 4-D mask (or a mapping
 of them, for models that mix full and sliding-window layers), and the attention interface, where the name 'sys2ft'
-means SDPA, except inside the decode loop, which attends to a shared prefix and to each row's own tokens.
+means SDPA, except in token trees, where a node attends to its own path, and inside the decode loop, which attends to
+a shared prefix and to each row's own tokens.
 
-Shapes: R or B rows, T tokens in a row, D hidden size, V vocabulary, U nodes whose prediction is wanted, d head size.
+Shapes: R or B rows, T tokens in a row or nodes of a batch of trees, D hidden size, V vocabulary, U nodes whose
+prediction is wanted, d head size.
 """
 
 from __future__ import annotations
@@ -16,10 +18,12 @@ from torch import Tensor, nn
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from sys2ft.engine.path_attention import Paths, path_attention
 from sys2ft.engine.prefix_attention import DecodeState, KeysValues, prefix_attention
 from sys2ft.errors import ModelError
 
 _NAME = "sys2ft"
+_LOGITS_AT_ONCE = 2**24
 
 
 def _attention(
@@ -28,6 +32,7 @@ def _attention(
     key: Tensor,
     value: Tensor,
     attention_mask: Tensor | None,
+    paths: Paths | None = None,
     decode_state: DecodeState | None = None,
     prefix: list[KeysValues] | None = None,
     keep_kv: list[KeysValues] | None = None,
@@ -35,8 +40,10 @@ def _attention(
 ) -> tuple[Tensor, None]:
     if keep_kv is not None:
         keep_kv.append((key, value))
+    sliding = kwargs.get("sliding_window") is not None
+    if paths is not None:
+        return path_attention(query, key, value, paths, scaling=kwargs["scaling"], sliding=sliding), None
     if decode_state is not None:
-        sliding = kwargs.get("sliding_window") is not None
         return prefix_attention(module, query, key, value, decode_state, kwargs["scaling"], sliding), None
     if prefix is not None:
         before_keys, before_values = prefix[int(cast(Any, module).layer_idx)]
@@ -144,19 +151,40 @@ def hidden_states(
     return cast(Tensor, output.last_hidden_state)
 
 
+def tree_states(model: nn.Module, tokens_T: Tensor, positions_T: Tensor, paths: Paths) -> Tensor:
+    """Last hidden states (T, D) of token trees laid end to end."""
+    output = cast(Any, model).base_model(
+        input_ids=tokens_T[None],
+        position_ids=positions_T[None],
+        attention_mask=_no_mask(model, tokens_T.device),
+        use_cache=False,
+        paths=paths,
+    )
+    return cast(Tensor, output.last_hidden_state)[0]
+
+
 def decode_states(model: nn.Module, tokens_BT: Tensor, positions_BT: Tensor, state: DecodeState) -> Tensor:
     """Last hidden states (B, T, D) of new tokens that attend to `state`, which takes up their keys and values."""
-    # Attention masks itself from `state`; a 4-D mask is handed over so that the model builds none of its own.
-    unused = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=tokens_BT.device)
-    layer_types = getattr(model.config, "layer_types", None)
     output = cast(Any, model).base_model(
         input_ids=tokens_BT,
         position_ids=positions_BT,
-        attention_mask=dict.fromkeys(("full_attention", "sliding_attention"), unused) if layer_types else unused,
+        attention_mask=_no_mask(model, tokens_BT.device),
         use_cache=False,
         decode_state=state,
     )
     return cast(Tensor, output.last_hidden_state)
+
+
+def _no_mask(model: nn.Module, device: torch.device) -> Tensor | dict[str, Tensor]:
+    """For attention that masks itself: a 4-D mask is handed over so that the model builds none of its own."""
+    unused = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=device)
+    layer_types = getattr(model.config, "layer_types", None)
+    return dict.fromkeys(("full_attention", "sliding_attention"), unused) if layer_types else unused
+
+
+def head_rows(model: nn.Module) -> int:
+    """How many rows of logits are held at once: 64 MB of them in float32."""
+    return max(1, _LOGITS_AT_ONCE // int(cast(Any, model).config.vocab_size))
 
 
 def head(model: nn.Module, hidden_UD: Tensor) -> Tensor:

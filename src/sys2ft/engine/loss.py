@@ -1,34 +1,58 @@
-"""The training loss, computed where it is needed and nowhere else.
+"""The training loss and its gradient, computed where they are needed and nowhere else.
 
-Each slot's loss is its own mean over its own supervised tokens, and the gradients of all slots come from one sum of
-those means: slots do not dilute one another. The head runs on supervised positions only, a block at a time, and its
-gradient is taken block by block, so that the logits of a batch never exist together.
+Each slot's loss is its own mean over its own supervised tokens: slots do not dilute one another. Slots are taken a few
+at a time, as many as fit into one pass, so that a gradient exists for these few only. The head runs on supervised
+positions only, a block at a time, so that the logits of a batch never exist together.
 
-Shapes: U supervised nodes, N targets, D hidden size, V vocabulary.
+Shapes: T nodes, U supervised nodes, N targets, D hidden size, V vocabulary, S slots taken together, P weights of a
+slot.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from sys2ft.engine.bank import AdapterBank
-from sys2ft.engine.forward import head, hidden_states
-from sys2ft.engine.tree import Example, Pack, group_rows, pack, row_size
-
-_HEAD_ROWS = 256
+from sys2ft.engine.dropout import Dropout, node_keys
+from sys2ft.engine.forward import head, head_rows, sliding_window, tree_states
+from sys2ft.engine.low_rank import Gradient
+from sys2ft.engine.tree import Example, Pack, SlotTree, pack, slot_trees, together
 
 
 @dataclass(frozen=True, slots=True)
 class StepCost:
-    """What a step computed: tree nodes, head rows, and the tokens the examples hold when nothing is shared."""
+    """What a step computed: tree nodes, head rows, tokens the examples hold when nothing is shared, and padding.
 
-    tokens_computed: int
-    predictions: int
-    tokens_shown: int
+    `padded` counts places of attention that hold no node. No other layer computes padding.
+    """
+
+    tokens_computed: int = 0
+    predictions: int = 0
+    tokens_shown: int = 0
+    padded: int = 0
+
+    def __add__(self, other: StepCost) -> StepCost:
+        return StepCost(
+            self.tokens_computed + other.tokens_computed,
+            self.predictions + other.predictions,
+            self.tokens_shown + other.tokens_shown,
+            self.padded + other.padded,
+        )
+
+
+@dataclass(slots=True)
+class SlotGradients:
+    """The whole gradient of some slots' mean losses: row s belongs to `slots[s]`. Losses in nats a supervised token."""
+
+    slots: list[int]
+    gradient_SP: Tensor
+    losses: dict[int, float]
+    cost: StepCost
 
 
 def backward(
@@ -37,44 +61,95 @@ def backward(
     examples: Sequence[Example],
     *,
     tokens_at_once: int,
-    row_nodes: int = 384,
-) -> tuple[dict[int, float], StepCost]:
-    """Accumulate each slot's gradient of its mean loss (nats a supervised token); return the losses by slot."""
-    device = next(model.parameters()).device
+    dropout_seeds: Mapping[int, int] | None = None,
+) -> Iterator[SlotGradients]:
+    """Each slot's mean loss and its gradient, as many slots at a time as fit into a pass of `tokens_at_once`.
+
+    A slot with more than that is taken alone, in several passes. Where the bank has dropout, `dropout_seeds` gives each
+    slot's seed of this step.
+    """
     supervised: dict[int, int] = {}
     for example in examples:
         supervised[example.slot] = supervised.get(example.slot, 0) + sum(example.loss_mask)
-    rows = group_rows(examples, min(row_nodes, tokens_at_once))
-    sizes = [row_size(examples, row) for row in rows]
-    order = sorted(range(len(rows)), key=lambda r: (-sizes[r], examples[rows[r][0]].slot, r))
-    weights = torch.tensor([1.0 / supervised[example.slot] for example in examples], device=device)
-    losses = dict.fromkeys(supervised, 0.0)
-    computed = predictions = 0
-    while order:
-        count = max(1, tokens_at_once // sizes[order[0]])
-        batch, order = order[:count], order[count:]
-        packed = pack(examples, [rows[r] for r in batch], device)
-        with bank.rows(packed.row_slots):
-            hidden = hidden_states(model, packed.tokens_RT, packed.positions_RT, packed.mask_RTT)
-            hidden_UD = hidden.flatten(0, 1)[packed.unique_nodes_U]
-            losses_N, gradient_UD = _head_gradient(model, hidden_UD.detach(), packed, weights)
+    weights = [1.0 / supervised[example.slot] for example in examples]
+    for passes in _flights(slot_trees(examples, tokens_at_once), tokens_at_once):
+        yield _Flight(model, bank, examples, weights, dropout_seeds).run(passes)
+
+
+def _flights(trees: Sequence[SlotTree], max_nodes: int) -> Iterator[list[list[SlotTree]]]:
+    """Passes after which the gradient of every slot in them is whole."""
+    several = [tree.slot for tree, other in itertools.pairwise(trees) if tree.slot == other.slot]
+    for slot in dict.fromkeys(several):
+        yield [[tree] for tree in trees if tree.slot == slot]
+    for batch in together([tree for tree in trees if tree.slot not in several], max_nodes):
+        yield [batch]
+
+
+class _Flight:
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        bank: AdapterBank,
+        examples: Sequence[Example],
+        weights: Sequence[float],
+        dropout_seeds: Mapping[int, int] | None,
+    ) -> None:
+        self.model, self.bank, self.examples = model, bank, examples
+        self.device = bank.weights_KP.device
+        self.weights = torch.tensor(weights, device=self.device)
+        self.seeds = dropout_seeds if bank.dropout else None
+        self.cost = StepCost()
+
+    def run(self, passes: Sequence[Sequence[SlotTree]]) -> SlotGradients:
+        slots = sorted({tree.slot for trees in passes for tree in trees})
+        places = {slot: place for place, slot in enumerate(slots)}
+        gradient = Gradient(places, torch.zeros(len(slots), self.bank.size, device=self.device))
+        losses_S = torch.zeros(len(slots), device=self.device)
+        place_of_example = torch.tensor([places.get(example.slot, 0) for example in self.examples], device=self.device)
+        for trees in passes:
+            packed = pack(
+                self.examples, trees, self.device, window=sliding_window(self.model), named=self.seeds is not None
+            )
+            losses_N = self._pass(packed, gradient)
+            losses_S.index_add_(0, place_of_example[packed.example_N], losses_N)
+            shown = sum(len(self.examples[i].ids) for tree in trees for i in tree.members)
+            self.cost += StepCost(len(packed), len(packed.unique_nodes_U), shown, packed.paths.padded)
+        losses = dict(zip(slots, losses_S.tolist(), strict=True))
+        return SlotGradients(slots, gradient.total_SP, losses, self.cost)
+
+    def _pass(self, packed: Pack, gradient: Gradient) -> Tensor:
+        dropout = None
+        if self.seeds is not None:
+            assert packed.names_T is not None
+            seeds = [self.seeds[slot] for slot, _ in packed.segments]
+            keys_T = node_keys(packed.names_T, packed.segments, seeds).to(self.device)
+            dropout = Dropout(self.bank.dropout, keys_T)
+        with self.bank.parts(packed.segments, gradient=gradient, dropout=dropout):
+            hidden_TD = tree_states(self.model, packed.tokens_T, packed.positions_T, packed.paths)
+            hidden_UD = hidden_TD[packed.unique_nodes_U]
+            del hidden_TD
+            losses_N, gradient_UD = _head_gradient(self.model, hidden_UD.detach(), packed, self.weights)
             torch.autograd.backward(hidden_UD, gradient_UD)
-        for example, loss in zip(packed.example_N.tolist(), losses_N.tolist(), strict=True):
-            losses[examples[example].slot] += loss
-        computed += packed.tokens_computed
-        predictions += len(hidden_UD)
-    return losses, StepCost(computed, predictions, sum(len(example.ids) for example in examples))
+        return losses_N
 
 
 def _head_gradient(model: torch.nn.Module, hidden_UD: Tensor, packed: Pack, weights: Tensor) -> tuple[Tensor, Tensor]:
     """Weighted negative log-likelihoods (N,) and their sum's gradient in `hidden_UD`."""
-    gradient_UD = torch.zeros_like(hidden_UD)
-    losses_N = torch.zeros(len(packed.target_N), device=hidden_UD.device)
-    for start in range(0, len(hidden_UD), _HEAD_ROWS):
-        here = ((packed.unique_N >= start) & (packed.unique_N < start + _HEAD_ROWS)).nonzero().squeeze(1)
-        block = hidden_UD[start : start + _HEAD_ROWS].requires_grad_()
-        log_UV = head(model, block).log_softmax(-1)
-        picked = -log_UV[packed.unique_N[here] - start, packed.target_N[here]] * weights[packed.example_N[here]]
-        (gradient_UD[start : start + _HEAD_ROWS],) = torch.autograd.grad(picked.sum(), block)
-        losses_N[here] = picked.detach()
+    gradient_UD = torch.empty_like(hidden_UD)
+    weight_N = weights[packed.example_N]
+    weight_U = torch.zeros(len(hidden_UD), device=hidden_UD.device).index_add_(0, packed.unique_N, weight_N)
+    losses_N = torch.zeros_like(weight_N)
+    rows = head_rows(model)
+    for start in range(0, len(hidden_UD), rows):
+        block_UD = hidden_UD[start : start + rows].requires_grad_()
+        with torch.enable_grad():
+            logits_UV = head(model, block_UD)
+        here = ((packed.unique_N >= start) & (packed.unique_N < start + rows)).nonzero().squeeze(1)
+        node_N, target_N = packed.unique_N[here] - start, packed.target_N[here]
+        log_UV = logits_UV.detach().log_softmax(-1)
+        losses_N[here] = -log_UV[node_N, target_N] * weight_N[here]
+        # d(sum of weighted losses) / d(logits), written over the log-probabilities: a block of logits is large.
+        error_UV = log_UV.exp_().mul_(weight_U[start : start + rows, None])
+        error_UV.index_put_((node_N, target_N), -weight_N[here], accumulate=True)
+        (gradient_UD[start : start + rows],) = torch.autograd.grad(logits_UV, block_UD, error_UV)
     return losses_N, gradient_UD

@@ -1,92 +1,81 @@
-"""AdamW over stacked slots: every slot has its own step count, learning rate, clipping and fate.
+"""AdamW over the slots of a bank: every slot has its own moments, step count, learning rate, clipping and fate.
 
-The update is elementwise and each slot is clipped by its own gradient norm, so that an adapter trained in company
-takes the same steps as one trained alone. A slot whose loss or gradient is not finite is left as it was and reported.
+Each slot is one vector and is updated by itself, so that an adapter trained in company takes the same steps as one
+trained alone. A slot whose gradient is not finite is left as it was. Moments exist from `begin`, or a
+slot's first step, until `forget`.
 
-AdamW: Loshchilov and Hutter, arXiv 1711.05101.
+AdamW: Loshchilov and Hutter, arXiv 1711.05101. Shapes: K slots, S slots of a step, P weights of a slot.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.optim.adamw import adamw
+
+from sys2ft.engine.loss import SlotGradients
+
+
+@dataclass(slots=True)
+class Moments:
+    """AdamW's state of one slot."""
+
+    first_P: Tensor
+    second_P: Tensor
+    steps: Tensor
 
 
 class SlotAdamW:
-    """AdamW for parameters of shape (K, ...), K slots."""
+    """AdamW for `weights_KP`, in place."""
 
     def __init__(
         self,
-        parameters: Sequence[nn.Parameter],
+        weights_KP: Tensor,
         *,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
-        self.parameters = list(parameters)
+        self.weights_KP = weights_KP
         self.betas, self.eps, self.weight_decay = betas, eps, weight_decay
-        self.first = [torch.zeros_like(p) for p in self.parameters]
-        self.second = [torch.zeros_like(p) for p in self.parameters]
-        self.steps_K = torch.zeros(self.parameters[0].shape[0], device=self.parameters[0].device)
+        self.moments: dict[int, Moments] = {}
 
-    def gradient_norms(self) -> Tensor:
-        """L2 norm of each slot's gradient, (K,)."""
-        total_K = torch.zeros_like(self.steps_K)
-        for parameter in self.parameters:
-            if parameter.grad is not None:
-                total_K += parameter.grad.detach().flatten(1).square().sum(1)
-        return total_K.sqrt()
+    def begin(self, slot: int) -> Moments:
+        """Moments of a slot before its first step."""
+        weights_P = self.weights_KP[slot]
+        steps = torch.zeros((), device=weights_P.device)
+        self.moments[slot] = Moments(torch.zeros_like(weights_P), torch.zeros_like(weights_P), steps)
+        return self.moments[slot]
 
     @torch.no_grad()
-    def step(self, learning_rates: Sequence[float], active: Sequence[bool], max_norm: float | None) -> Tensor:
-        """Update the active slots, clear all gradients, and return the gradient norms (K,) before clipping.
+    def step(
+        self, gradients: SlotGradients, learning_rates: Mapping[int, float], max_norm: float | None
+    ) -> dict[int, float]:
+        """Update the slots that have a rate, and return all gradient norms before clipping.
 
-        `learning_rates` and `active` have K entries; `max_norm` clips each slot's gradient norm (None: no clipping).
+        `max_norm` clips each slot's gradient norm (None: no clipping). The gradients are used up.
         """
-        norms_K = self.gradient_norms()
-        live_K = torch.tensor(active, device=norms_K.device) & norms_K.isfinite()
-        clip_K = torch.ones_like(norms_K)
-        if max_norm is not None:
-            clip_K = (max_norm / (norms_K + 1e-6)).clamp(max=1.0)
-        rates_K = torch.tensor(learning_rates, dtype=torch.float32, device=norms_K.device)
-        self.steps_K += live_K
-        taken_K = self.steps_K.clamp(min=1.0)
-        beta1, beta2 = self.betas
-        correction1_K, correction2_K = 1 - beta1**taken_K, 1 - beta2**taken_K
-        live = live_K.tolist()
-        for parameter, first, second in zip(self.parameters, self.first, self.second, strict=True):
-            if parameter.grad is None:
+        norms = torch.linalg.vector_norm(gradients.gradient_SP, dim=1).tolist()
+        for slot, norm, gradient_P in zip(gradients.slots, norms, gradients.gradient_SP, strict=True):
+            if slot not in learning_rates or not norm < float("inf"):
                 continue
-            shape = (-1,) + (1,) * (parameter.dim() - 1)
-            gradient = parameter.grad * clip_K.view(shape)
-            rate = rates_K.view(shape)
-            moment1 = torch.lerp(first, gradient, 1 - beta1)
-            moment2 = torch.lerp(second, gradient.square(), 1 - beta2)
-            scale = (moment2 / correction2_K.view(shape)).sqrt_().add_(self.eps)
-            update = moment1 / correction1_K.view(shape) / scale
-            new = parameter * (1 - rate * self.weight_decay) - rate * update
-            if all(live):
-                first.copy_(moment1), second.copy_(moment2), parameter.copy_(new)
-            else:  # a select, not a product: 0 * nan is nan
-                keep = live_K.view(shape)
-                first.copy_(torch.where(keep, moment1, first))
-                second.copy_(torch.where(keep, moment2, second))
-                parameter.copy_(torch.where(keep, new, parameter))
-            parameter.grad = None
-        return norms_K
+            if max_norm is not None:
+                gradient_P *= min(1.0, max_norm / (norm + 1e-6))
+            self._update(slot, gradient_P, learning_rates[slot])
+        return dict(zip(gradients.slots, norms, strict=True))
 
-    def state(self) -> dict[str, Tensor]:
-        """Everything a checkpoint needs, by name."""
-        tensors = {"steps": self.steps_K}
-        for index, (first, second) in enumerate(zip(self.first, self.second, strict=True)):
-            tensors[f"first.{index}"], tensors[f"second.{index}"] = first, second
-        return tensors
+    def _update(self, slot: int, gradient_P: Tensor, rate: float) -> None:
+        moments = self.moments[slot] if slot in self.moments else self.begin(slot)
+        # Fused: one pass over the slot, and no temporary of its size.
+        adamw(
+            [self.weights_KP[slot]], [gradient_P], [moments.first_P], [moments.second_P], [], [moments.steps],
+            fused=True, amsgrad=False, maximize=False, lr=rate, weight_decay=self.weight_decay,
+            beta1=self.betas[0], beta2=self.betas[1], eps=self.eps,
+        )  # fmt: skip
 
-    def load(self, tensors: dict[str, Tensor]) -> None:
-        """Take up what `state` gave."""
-        self.steps_K.copy_(tensors["steps"])
-        for index, (first, second) in enumerate(zip(self.first, self.second, strict=True)):
-            first.copy_(tensors[f"first.{index}"])
-            second.copy_(tensors[f"second.{index}"])
+    def forget(self, slot: int) -> None:
+        """Free the moments of a slot that is done."""
+        self.moments.pop(slot, None)

@@ -26,7 +26,7 @@ def save_adapter(bank: AdapterBank, slot: int, folder: Path, *, base_name: str) 
     config = LoraConfig(
         r=bank.rank,
         lora_alpha=bank.alpha,
-        lora_dropout=0.0,
+        lora_dropout=bank.dropout,
         target_modules=bank.targets,
         bias="none",
         task_type="CAUSAL_LM",

@@ -1,22 +1,24 @@
-"""Token trees: many sequences in one row, every shared prefix computed once.
+"""Token trees: many sequences laid end to end, every shared prefix computed once, nothing padded.
 
-Attention is causal, so a token's hidden state depends on its ancestors alone. Sequences that begin alike can therefore
-share those tokens exactly: the row holds the nodes of their prefix tree, each node attends to its ancestors, and its
-position is its depth. Training packs an adapter's examples this way (the system prompt and repeated questions are
-computed once), scoring packs a question's choices as branches. A sequence's last token is only predicted, never read,
-so it takes no place in the row.
+Attention is causal, so a token's hidden state depends on its ancestors alone. Sequences of one adapter that begin alike
+can therefore share those tokens exactly: a batch holds the nodes of their prefix tree, each node attends to its
+ancestors, and its position is its depth. Training packs an adapter's examples this way (the system prompt and repeated
+questions are computed once), scoring packs a question's choices as branches. A sequence's last token is only
+predicted, never read, so it takes no place.
 
-Shapes: R rows, T nodes in a row (padded to the longest), N supervised targets, U nodes they are read off.
+Shapes: T nodes of a batch, N supervised targets, U nodes they are read off.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from sys2ft.engine.path_attention import Paths, lay_paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Example:
 
 
 class TokenTree:
-    """The prefix tree of some examples; `add` says how many nodes an example brought."""
+    """The prefix tree of some sequences."""
 
     def __init__(self) -> None:
         self.tokens: list[int] = []
@@ -47,7 +49,7 @@ class TokenTree:
         return len(self.tokens)
 
     def path(self, ids: Sequence[int]) -> list[int]:
-        """Nodes of `ids[:-1]`, inserted where missing: node i predicts `ids[i + 1]`."""
+        """Nodes of `ids[:-1]`, inserted where missing: node i predicts `ids[i + 1]`. New ones stand at its end."""
         node, nodes = -1, []
         for depth, token in enumerate(ids[:-1]):
             key = (node, token)
@@ -79,23 +81,81 @@ class TokenTree:
                 mask[node] |= mask[parent]
         return mask
 
+    def names(self) -> list[int]:
+        """A 64-bit hash of each node's tokens from the root on: what names it wherever it is laid."""
+        names: list[int] = []
+        for token, parent in zip(self.tokens, self.parents, strict=True):
+            before = names[parent] if parent >= 0 else 0
+            names.append((before * 0x5851F42D4C957F2D + token + 1) & 0xFFFFFFFFFFFFFFFF)
+        return names
+
+
+@dataclass(slots=True)
+class SlotTree:
+    """The tree of some examples of one slot: their places in the caller's list, their nodes, and how many are new."""
+
+    slot: int
+    tree: TokenTree = field(default_factory=TokenTree)
+    members: list[int] = field(default_factory=list)
+    paths: list[list[int]] = field(default_factory=list)
+    own: list[int] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.tree)
+
+    def add(self, index: int, example: Example) -> None:
+        before = len(self.tree)
+        self.members.append(index)
+        self.paths.append(self.tree.path(example.ids))
+        self.own.append(len(self.tree) - before)
+
+
+def slot_trees(examples: Sequence[Example], max_nodes: int) -> list[SlotTree]:
+    """The examples as trees, in order of slot; a slot has several where one would pass `max_nodes`.
+
+    A single example may be longer than that. Examples of a slot go in the order given, so those that begin alike
+    should stand together where a slot has many.
+    """
+    trees: list[SlotTree] = []
+    for index in sorted(range(len(examples)), key=lambda i: examples[i].slot):
+        example = examples[index]
+        last = trees[-1] if trees else None
+        if last is None or last.slot != example.slot or len(last) + last.tree.cost(example.ids) > max_nodes:
+            trees.append(last := SlotTree(example.slot))
+        last.add(index, example)
+    return trees
+
+
+def together(trees: Iterable[SlotTree], max_nodes: int) -> Iterator[list[SlotTree]]:
+    """Neighbouring trees whose nodes fit into one pass of `max_nodes`."""
+    batch: list[SlotTree] = []
+    nodes = 0
+    for tree in trees:
+        if batch and nodes + len(tree) > max_nodes:
+            yield batch
+            batch, nodes = [], 0
+        batch.append(tree)
+        nodes += len(tree)
+    if batch:
+        yield batch
+
 
 @dataclass(slots=True)
 class Pack:
-    """Trees as tensors, with the targets that are read off them.
+    """Trees as tensors, one after the other, with the targets that are read off them.
 
-    tokens_RT, positions_RT, mask_RTT as the forward pass takes them; row_slots one slot a row. Target n is token
-    `target_N[n]`, predicted at node `node_N[n]` of the flattened (R*T) rows, for example `example_N[n]`.
+    `segments`: (slot, nodes) of each tree. Target n is token `target_N[n]`, predicted at node `node_N[n]`, for example
+    `example_N[n]`. `names_T` (asked for) hold a 64-bit name of each node, made of its tokens.
     """
 
-    tokens_RT: Tensor
-    positions_RT: Tensor
-    mask_RTT: Tensor
-    row_slots: list[int]
+    tokens_T: Tensor
+    positions_T: Tensor
+    paths: Paths
+    segments: list[tuple[int, int]]
     node_N: Tensor
     target_N: Tensor
     example_N: Tensor
-    tokens_computed: int
+    names_T: np.ndarray | None = None
     unique_nodes_U: Tensor = field(init=False)
     unique_N: Tensor = field(init=False)
 
@@ -103,67 +163,42 @@ class Pack:
         # Several targets may be read off one node (choices that begin alike): the head runs once for each node.
         self.unique_nodes_U, self.unique_N = torch.unique(self.node_N, return_inverse=True)
 
-
-def group_rows(examples: Sequence[Example], max_nodes: int) -> list[list[int]]:
-    """Split examples into rows: one slot a row, at most `max_nodes` nodes where a single example allows it.
-
-    Examples of a slot go in the order given, so that those which share a prefix should stand together.
-    """
-    rows: list[list[int]] = []
-    open_rows: dict[int, tuple[TokenTree, list[int]]] = {}
-    for index, example in enumerate(examples):
-        tree, row = open_rows.get(example.slot, (TokenTree(), []))
-        if row and len(tree) + tree.cost(example.ids) > max_nodes:
-            tree, row = TokenTree(), []
-        if not row:
-            rows.append(row)
-        tree.path(example.ids)
-        row.append(index)
-        open_rows[example.slot] = (tree, row)
-    return rows
+    def __len__(self) -> int:
+        return len(self.tokens_T)
 
 
-def row_size(examples: Sequence[Example], row: Sequence[int]) -> int:
-    """Nodes of one row."""
-    tree = TokenTree()
-    for index in row:
-        tree.path(examples[index].ids)
-    return len(tree)
-
-
-def pack(examples: Sequence[Example], rows: Sequence[Sequence[int]], device: torch.device | str = "cpu") -> Pack:
-    """Lay out `rows` (indices into `examples`) as one batch; `example_N` keeps the indices given."""
-    trees, node_lists, targets, owners = [], [], [], []
-    for row in rows:
-        tree, nodes, tokens, indices = TokenTree(), [], [], []
-        for index in row:
+def pack(
+    examples: Sequence[Example],
+    trees: Sequence[SlotTree],
+    device: torch.device | str = "cpu",
+    *,
+    window: int | None = None,
+    named: bool = False,
+) -> Pack:
+    """Lay out `trees` of `examples` as one batch. `window`: how far back a sliding-window layer looks."""
+    nodes, targets, owners = [], [], []
+    paths: list[list[int]] = []
+    start = 0
+    for tree in trees:
+        for index, path in zip(tree.members, tree.paths, strict=True):
             example = examples[index]
-            path = tree.path(example.ids)
+            path = [start + node for node in path]
+            paths.append(path)
             for place in range(1, len(example.ids)):
                 if example.loss_mask[place]:
                     nodes.append(path[place - 1])
-                    tokens.append(example.ids[place])
-                    indices.append(index)
-        trees.append(tree)
-        node_lists.append(nodes)
-        targets.extend(tokens)
-        owners.extend(indices)
-    size = max(len(tree) for tree in trees)
-    tokens_RT = np.zeros((len(rows), size), dtype=np.int64)
-    positions_RT = np.zeros((len(rows), size), dtype=np.int64)
-    mask_RTT = np.empty((len(rows), size, size), dtype=bool)
-    for r, tree in enumerate(trees):
-        tokens_RT[r, : len(tree)] = tree.tokens
-        positions_RT[r, : len(tree)] = tree.depths
-        mask_RTT[r] = tree.ancestors(size)
-    flat = [r * size + node for r, nodes in enumerate(node_lists) for node in nodes]
+                    targets.append(example.ids[place])
+                    owners.append(index)
+        start += len(tree)
+    own = [count for tree in trees for count in tree.own]
+    names = np.array([name for t in trees for name in t.tree.names()], dtype=np.uint64) if named else None
     return Pack(
-        tokens_RT=torch.from_numpy(tokens_RT).to(device),
-        positions_RT=torch.from_numpy(positions_RT).to(device),
-        mask_RTT=torch.from_numpy(mask_RTT).to(device),
-        row_slots=[examples[row[0]].slot for row in rows],
-        node_N=torch.tensor(flat, device=device),
+        tokens_T=torch.tensor([token for t in trees for token in t.tree.tokens], device=device),
+        positions_T=torch.tensor([depth for t in trees for depth in t.tree.depths], device=device),
+        paths=lay_paths(paths, own, device, window),
+        segments=[(tree.slot, len(tree)) for tree in trees],
+        node_N=torch.tensor(nodes, device=device),
         target_N=torch.tensor(targets, device=device),
         example_N=torch.tensor(owners, device=device),
-        tokens_computed=sum(len(tree) for tree in trees),
+        names_T=names,
     )

@@ -13,7 +13,6 @@ from typing import Any
 
 from sys2ft.engine import AdapterBank, load_adapter, save_adapter
 from sys2ft.engine.bank import linear_layers
-from sys2ft.engine.checkpoint import remove_checkpoint
 from sys2ft.errors import SettingsError
 from sys2ft.evaluation import EvaluateSettings, Prediction, evaluate
 from sys2ft.evaluation.records import CHOICE_SCORINGS
@@ -21,7 +20,7 @@ from sys2ft.models import LoadedModel
 from sys2ft.news import News, news_from_dict, news_to_dict
 from sys2ft.replay import GenerateSettings, Replay, ReplayElement, generate, protocol
 from sys2ft.runs import Display, Run, digest, read_json, read_jsonl, write_json, write_jsonl
-from sys2ft.training import JOINT, TrainItem, TrainSettings, train
+from sys2ft.training import JOINT, Checkpoint, TrainItem, TrainSettings, told, train
 
 
 def open_run(out: str | Path, model: LoadedModel, news: Sequence[News], *, seed: int, command: str = "") -> Run:
@@ -82,11 +81,14 @@ def protocols_of(run: Run) -> list[str]:
     return made
 
 
-def train_stage(run: Run, model: LoadedModel, settings: TrainSettings, show: Display) -> None:
-    """Write `adapters/<protocol>/<news id or joint>/` in PEFT's format, and the loss curves under `training/`."""
+def train_stage(run: Run, model: LoadedModel, settings: TrainSettings, show: Display) -> list[str]:
+    """Write `adapters/<protocol>/<news id or joint>/` in PEFT's format, and the loss curves under `training/`.
+
+    Returns a line for each adapter that did not take all its steps.
+    """
     protocols = protocols_of(run)
     require_layers(model, settings)  # before the folder remembers settings that cannot be used
-    run.stage("train", asdict(settings), free=("tokens_at_once", "checkpoint_seconds"))
+    run.stage("train", asdict(settings), free=("tokens_at_once", "max_adapters_at_once", "checkpoint_seconds"))
     for name in protocols:
         if (run.path / "training" / f"{name}.json").is_file():
             continue
@@ -97,6 +99,8 @@ def train_stage(run: Run, model: LoadedModel, settings: TrainSettings, show: Dis
             TrainItem(adapter=JOINT if joint else e.news_id, prompt=e.prompt, completion=e.completion) for e in kept
         ]
         _train_protocol(run, model, settings, show, name, items)
+    records = {name: read_json(run.path / "training" / f"{name}.json") for name in protocols}
+    return [f"{name}: {told(*ended)}" for name in protocols for ended in records[name].get("ended", {}).items()]
 
 
 def require_layers(model: LoadedModel, settings: TrainSettings) -> None:
@@ -110,7 +114,8 @@ def _train_protocol(
     folder = run.path / "training"
     curve: list[dict[str, Any]] = []
     totals: dict[str, Any] = {
-        "adapters": 0, "tokens_trained": 0, "tokens_computed": 0, "flop": 0.0, "seconds": 0.0, "diverged": []
+        "adapters": 0, "tokens_trained": 0, "tokens_computed": 0, "flop": 0.0, "seconds": 0.0, "diverged": [],
+        "ended": {},
     }  # fmt: skip
     adapters: list[str] = []
     if items:
@@ -130,7 +135,7 @@ def _train_protocol(
             save_adapter(training.bank, training.names.index(adapter), target, base_name=run.record["model"]["name"])
         training.bank.close()
         curve, totals = training.curve, training.totals
-        remove_checkpoint(checkpoint)
+        Checkpoint.remove(checkpoint)
     write_jsonl(folder / f"{name}.jsonl", curve)
     # This file comes last: it says that the protocol's adapters are complete.
     write_json(folder / f"{name}.json", {"protocol": name, "elements": len(items), "names": adapters, **totals})

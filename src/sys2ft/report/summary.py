@@ -17,6 +17,7 @@ from sys2ft.evaluation.records import CHOICE_SCORINGS
 from sys2ft.evaluation.statistics import Item, Outcomes, Score, Undefined
 from sys2ft.report.artifacts import BASE, CONDITIONS, Artifacts, read_artifacts
 from sys2ft.runs.atomic import write_json
+from sys2ft.training.ending import told
 
 Measured: TypeAlias = Score | Undefined
 Slice = Literal["all", "domain", "kind"]
@@ -109,6 +110,8 @@ class Summary:
     """Protocol with the highest closed-book accuracy under the headline scoring among those that have answered every
     question; the first of equals."""
     missing: tuple[str, ...]
+    ended: tuple[str, ...]
+    """Adapters that did not take all their steps, and why, in words."""
 
     def block(self, scoring: str | None = None, by: Slice = "all", name: str = "all") -> Block:
         """One block; by default all questions under the headline scoring."""
@@ -153,6 +156,11 @@ def summarise_artifacts(artifacts: Artifacts) -> Summary:
         costs=tuple(_cost(artifacts, protocol) for protocol in artifacts.protocols),
         best=_best(next(block for block in blocks if (block.scoring, block.by) == (headline, "all"))),
         missing=(*artifacts.missing, *_partial(artifacts, answers)),
+        ended=tuple(
+            f"{protocol}: {told(name, ended)}"
+            for protocol, trained in artifacts.training.items()
+            for name, ended in trained.get("ended", {}).items()
+        ),
     )
 
 

@@ -30,6 +30,8 @@ def terminal_table(summary: Summary) -> Group:
     for title, first, blocks in _sections(summary):
         names = [row.subject for row in blocks[0].rows]
         parts += [Text(), _title(title), _grid(first, ("n", *names), [_pairs(b, first) for b in blocks])]
+    if summary.ended:
+        parts += [Text(), _title("Adapters that ended early"), _small(_some(summary.ended))]
     if summary.missing:
         parts += [Text(), _title("Missing"), _small(summary.missing)]
     return Group(*parts)
@@ -52,6 +54,8 @@ def markdown_table(summary: Summary) -> str:
     for title, first, blocks in _sections(summary):
         names = [row.subject for row in blocks[0].rows]
         said += [f"{title}:", _markdown(first, ("n", *names), [_pairs(b, first) for b in blocks])]
+    if summary.ended:
+        said.append("Adapters that ended early:\n\n" + "\n".join(f"- {_escape(part)}" for part in _some(summary.ended)))
     if summary.missing:
         said.append("Missing:\n\n" + "\n".join(f"- {_escape(part)}" for part in summary.missing))
     return "\n\n".join(said) + "\n"
@@ -100,6 +104,11 @@ def _grid(first: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, 
     for row in rows:
         table.add_row(*(Text(cell) for cell in row), style="bold" if mark is not None and row[0] == mark else "")
     return table
+
+
+def _some(lines: Sequence[str], most: int = 10) -> list[str]:
+    more = len(lines) - most
+    return [*lines[:most], *([f"and {more} more: see the report, or training/*.json"] if more > 0 else [])]
 
 
 def _title(text: str) -> Text:

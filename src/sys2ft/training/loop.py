@@ -1,13 +1,14 @@
 """Training: replay elements to adapters, one for each news or one for all.
 
-Every adapter is a slot of one bank over the frozen base, and all of them train together: a step takes the next batch
-of each adapter, sums their own mean losses, and updates each by its own schedule. An adapter trained in company is the
-one that would have been trained alone. The loss lies on the completion and its end-of-turn token only; the news is
-never shown.
+Every adapter is a slot of one bank over the frozen base, and as many as memory holds train together: a round takes the
+next batch of each, and updates each by its own mean loss and its own schedule. One that is done makes room for the
+next. An adapter trained in company is the one that would have been trained alone. The loss lies on the completion and
+its end-of-turn token only; the news is never shown.
 """
 
 from __future__ import annotations
 
+import gc
 import math
 import time
 from collections.abc import Sequence
@@ -15,14 +16,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import torch
 
-from sys2ft.engine import AdapterBank, Example, SlotAdamW, backward, prepare
+from sys2ft.engine import AdapterBank, Example, SlotAdamW, SlotGradients, backward, memory, prepare, score
 from sys2ft.engine import flops as flop_counts
-from sys2ft.engine.checkpoint import load_checkpoint, save_checkpoint
-from sys2ft.errors import SettingsError
-from sys2ft.models import LoadedModel
+from sys2ft.engine.loss import StepCost
+from sys2ft.engine.tree import slot_trees
+from sys2ft.errors import MemoryShortage, SettingsError, out_of_memory
+from sys2ft.models import LoadedModel, Message
 from sys2ft.runs import Display, item_seed
+from sys2ft.training.adapter import Adapter
+from sys2ft.training.checkpoint import Checkpoint
+from sys2ft.training.ending import told
+from sys2ft.training.schedule import rate
 from sys2ft.training.settings import TrainSettings
 
 
@@ -37,27 +43,52 @@ class TrainItem:
 
 @dataclass(slots=True)
 class Training:
-    """Trained adapters: slot i of the bank is `names[i]`; the loss curve, and what it cost."""
+    """Trained adapters: slot i of the bank is `names[i]`; the loss curve, how adapters ended, and what it cost.
+
+    `ended` names the adapters that did not take all their steps: `how` (diverged, stopped), `step`, `epoch`, `why`.
+    `kept_epochs` says at which epoch the weights of an adapter with held-out elements were best.
+    """
 
     bank: AdapterBank
     names: list[str]
     curve: list[dict[str, Any]] = field(default_factory=list)
-    diverged: list[str] = field(default_factory=list)
-    tokens_trained: int = 0
-    tokens_computed: int = 0
-    predictions: int = 0
+    ended: dict[str, dict[str, Any]] = field(default_factory=dict)
+    kept_epochs: dict[str, float] = field(default_factory=dict)
+    cost: StepCost = field(default_factory=StepCost)
+    scored: StepCost = field(default_factory=StepCost)
+    """What held-out losses cost."""
+    adapters_at_once: int = 0
+    halved: int = 0
+    """How often memory ran out, and the number of adapters at once was halved."""
     seconds: float = 0.0
 
     @property
+    def diverged(self) -> list[str]:
+        return [name for name in self.names if self.ended.get(name, {}).get("how") == "diverged"]
+
+    @property
     def totals(self) -> dict[str, Any]:
-        """What the training cost. FLOP are those of the tokens computed (see `engine.flops`)."""
+        """What the training cost. FLOP are those of the tokens computed (see `engine.flops`).
+
+        `padding` is the share of attention's places that held no token; the other layers compute no padding.
+        """
+        model = self.bank.model
+        flop = flop_counts.training(model, self.cost.tokens_computed, self.cost.predictions)
+        flop += flop_counts.forward(model, self.scored.tokens_computed, self.scored.predictions)
+        places = self.cost.tokens_computed + self.cost.padded
         return {
             "adapters": len(self.names),
-            "tokens_trained": self.tokens_trained,
-            "tokens_computed": self.tokens_computed,
-            "flop": flop_counts.training(self.bank.model, self.tokens_computed, self.predictions),
+            "adapters_at_once": self.adapters_at_once,
+            "halved": self.halved,
+            "tokens_trained": self.cost.tokens_shown,
+            "tokens_computed": self.cost.tokens_computed,
+            "padding": round(self.cost.padded / places, 4) if places else 0.0,
+            "tokens_scored": self.scored.tokens_computed,
+            "flop": flop,
             "seconds": round(self.seconds, 3),
             "diverged": self.diverged,
+            "ended": self.ended,
+            "kept_epochs": self.kept_epochs,
         }
 
 
@@ -71,31 +102,49 @@ def train(
     show: Display | None = None,
     label: str = "train",
 ) -> Training:
-    """Train one adapter for each name among `items`, in order of first appearance, all at once.
+    """Train one adapter for each name among `items`, in order of first appearance.
 
     With `checkpoint` (a folder) an interrupted call goes on from its last checkpoint to the same weights. An adapter
-    whose loss is not finite is stopped, named in `diverged`, and leaves the others untouched.
+    whose loss is not finite is stopped, named in `ended`, and leaves the others untouched. Raises MemoryShortage where
+    memory does not hold one adapter.
     """
     if not items:
         raise SettingsError("no replay element to train on", expected="at least one", do="generate some first")
     prepare(model.model)
     names = list(dict.fromkeys(item.adapter for item in items))
-    bank = AdapterBank(
-        model.model, len(names), rank=settings.rank, alpha=settings.alpha, targets=settings.target_modules or None
-    )
+    examples = _examples(model, items, names)
+    bank = _bank(model, len(names), settings)
     try:
-        return _fit(
-            model, bank, names, _examples(model, items, names), settings, seed, checkpoint, show or Display(), label
-        )
+        adapters = [Adapter.of(i, name, examples[i], settings, seed) for i, name in enumerate(names)]
+        trainer = _Trainer(Training(bank, names), adapters, settings, seed, checkpoint, show or Display(), label)
+        return trainer.run()
     except BaseException:
         bank.close()
         raise
 
 
+def _bank(model: LoadedModel, adapters: int, settings: TrainSettings) -> AdapterBank:
+    try:
+        return AdapterBank(
+            model.model,
+            adapters,
+            rank=settings.rank,
+            alpha=settings.alpha,
+            targets=settings.target_modules or None,
+            dropout=settings.dropout,
+        )
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        raise MemoryShortage(
+            f"memory does not hold the weights of {adapters} adapters of rank {settings.rank}",
+            expected="room for all of them at once: 4 bytes a weight",
+            do="lower --rank, name fewer --target-modules, or take fewer news at a time",
+        ) from error
+
+
 def _examples(model: LoadedModel, items: Sequence[TrainItem], names: Sequence[str]) -> list[list[Example]]:
     """Rendered examples, by slot."""
-    from sys2ft.models import Message
-
     by_slot: list[list[Example]] = [[] for _ in names]
     slot_of = {name: slot for slot, name in enumerate(names)}
     for item in items:
@@ -106,97 +155,194 @@ def _examples(model: LoadedModel, items: Sequence[TrainItem], names: Sequence[st
     return by_slot
 
 
-def _fit(
-    model: LoadedModel,
-    bank: AdapterBank,
-    names: list[str],
-    examples: list[list[Example]],
-    settings: TrainSettings,
-    seed: int,
-    checkpoint: Path | None,
-    show: Display,
-    label: str,
-) -> Training:
-    optimiser = SlotAdamW(bank.parameters(), weight_decay=settings.weight_decay)
-    batches = [_batches(name, len(own), settings, seed) for name, own in zip(names, examples, strict=True)]
-    training = Training(bank, names)
-    for slot, name in enumerate(names):
-        bank.initialise(slot, item_seed(seed, "adapter", name))
-    start = load_checkpoint(checkpoint, bank, optimiser, training) if checkpoint else 0
-    steps = max(len(own) for own in batches)
-    saved = time.perf_counter()
-    with show.task(label, steps) as advance:
-        advance(start)
-        for step in range(start, steps):
-            begun = time.perf_counter()
-            active = [step < len(own) and names[slot] not in training.diverged for slot, own in enumerate(batches)]
-            batch = [examples[slot][i] for slot, on in enumerate(active) if on for i in batches[slot][step]]
-            if batch:
-                rates = [_rate(step, len(own), settings) for own in batches]
-                losses, cost = backward(model.model, bank, batch, tokens_at_once=settings.tokens_at_once)
-                finite = [on and math.isfinite(losses[slot]) for slot, on in enumerate(active)]
-                norms = optimiser.step(rates, finite, settings.max_grad_norm).tolist()
-                _record(training, step, batches, examples, active, losses, norms, rates)
-                training.tokens_trained += cost.tokens_shown
-                training.tokens_computed += cost.tokens_computed
-                training.predictions += cost.predictions
-            training.seconds += time.perf_counter() - begun
-            advance(1)
-            if checkpoint and step + 1 < steps and time.perf_counter() - saved > settings.checkpoint_seconds:
-                save_checkpoint(checkpoint, step + 1, bank, optimiser, training)
-                saved = time.perf_counter()
-    return training
+class _Trainer:
+    """Adapters that wait, those that train, and the state they share."""
 
+    def __init__(
+        self,
+        training: Training,
+        adapters: list[Adapter],
+        settings: TrainSettings,
+        seed: int,
+        checkpoint: Path | None,
+        show: Display,
+        label: str,
+    ) -> None:
+        self.training, self.adapters, self.settings, self.seed = training, adapters, settings, seed
+        self.show, self.label = show, label
+        self.bank = training.bank
+        self.optimiser = SlotAdamW(self.bank.weights_KP, weight_decay=settings.weight_decay)
+        self.checkpoint = Checkpoint(checkpoint, training, adapters, self.optimiser) if checkpoint else None
+        self.active: list[Adapter] = []
+        self.waiting: list[Adapter] = []
 
-def _record(
-    training: Training,
-    step: int,
-    batches: list[list[list[int]]],
-    examples: list[list[Example]],
-    active: list[bool],
-    losses: dict[int, float],
-    norms: list[float],
-    rates: list[float],
-) -> None:
-    for slot, name in enumerate(training.names):
-        if not active[slot]:
-            continue
-        if not (math.isfinite(losses[slot]) and math.isfinite(norms[slot])):
-            training.diverged.append(name)
-            continue
-        per_epoch = len(examples[slot])
-        seen = sum(len(own) for own in batches[slot][: step + 1])
-        training.curve.append(
-            {
-                "adapter": name,
-                "step": step,
-                "epoch": round(seen / per_epoch, 4),
-                "loss": losses[slot],
-                "lr": rates[slot],
-                "grad_norm": norms[slot],
-                "tokens": sum(len(examples[slot][i].ids) for i in batches[slot][step]),
-            }
+    def run(self) -> Training:
+        self.active = self.checkpoint.load() if self.checkpoint else []
+        self.waiting = [a for a in self.adapters if a not in self.active and not a.done]
+        if not self.training.adapters_at_once:
+            self.training.adapters_at_once = self._limit()
+            if self.checkpoint and self.training.adapters_at_once < len(self.adapters):
+                self.checkpoint.save([])  # a resumed training shall form the same batches
+        saved = time.perf_counter()
+        with self.show.task(self.label, sum(len(a.batches) for a in self.adapters)) as advance:
+            shown = 0
+            while self.active or self.waiting:
+                done = sum(len(a.batches) if a.done else a.step for a in self.adapters)
+                advance(done - shown)
+                shown = done
+                begun = time.perf_counter()
+                self._round()
+                self.training.seconds += time.perf_counter() - begun
+                going_on = bool(self.active or self.waiting)
+                if self.checkpoint and going_on and time.perf_counter() - saved > self.settings.checkpoint_seconds:
+                    self.checkpoint.save(self.active)
+                    saved = time.perf_counter()
+            advance(sum(len(a.batches) for a in self.adapters) - shown)
+        self.training.curve.sort(key=lambda row: (row["step"], self.training.names.index(row["adapter"])))
+        return self.training
+
+    def _limit(self) -> int:
+        """How many adapters to train at once."""
+        if self.settings.max_adapters_at_once:
+            return min(self.settings.max_adapters_at_once, len(self.adapters))
+        room = self.settings.tokens_at_once
+        smallest = min(len(tree) for a in self.adapters for tree in slot_trees(a.batch, room)[:1])
+        need = memory.need(
+            self.bank,
+            tokens_at_once=room,
+            slots_at_once=min(len(self.adapters), 1 + room // smallest),
+            best=bool(self.settings.patience),
         )
+        fit = memory.adapters_that_fit(need, memory.free_memory(self.bank.weights_KP.device), len(self.adapters))
+        if fit < len(self.adapters):
+            self.show.note(f"{self.label}: {fit} of {len(self.adapters)} adapters at once, by the memory that is free")
+        return fit
 
+    def _round(self) -> None:
+        """One step of every adapter that trains; fewer of them where memory runs out."""
+        short = False
+        try:
+            self._admit()
+            self._measure()
+            self._step()
+            self._measure()
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            short = True  # dealt with below, where the error no longer holds what was computed
+        if short:
+            self._halve()
+        for adapter in self.active:
+            if adapter.done:
+                self._finish(adapter)
+        self.active = [adapter for adapter in self.active if not adapter.done]
 
-def _batches(name: str, count: int, settings: TrainSettings, seed: int) -> list[list[int]]:
-    """The batches of one adapter over all epochs: its own order, which depends on its name and the seed alone."""
-    order: list[int] = []
-    total = max(1, round(count * settings.epochs))
-    epoch = 0
-    while len(order) < total:
-        generator = np.random.default_rng(item_seed(seed, "order", name, epoch))
-        order.extend(generator.permutation(count).tolist())
-        epoch += 1
-    order = order[:total]
-    return [order[start : start + settings.batch_size] for start in range(0, total, settings.batch_size)]
+    def _admit(self) -> None:
+        while self.waiting and len(self.active) < self.training.adapters_at_once:
+            adapter = self.waiting.pop(0)
+            self.active.append(adapter)
+            self.bank.initialise(adapter.slot, item_seed(self.seed, "adapter", adapter.name))
+            self.optimiser.begin(adapter.slot)
+            if adapter.held:
+                adapter.best_P = torch.zeros_like(self.bank.weights_KP[adapter.slot])
 
+    def _step(self) -> None:
+        steppers = {a.slot: a for a in self.active if not a.done and a.batch}
+        parts = backward(
+            self.bank.model,
+            self.bank,
+            [example for a in steppers.values() for example in a.batch],
+            tokens_at_once=self.settings.tokens_at_once,
+            dropout_seeds={a.slot: a.dropout_seed for a in steppers.values()},
+        )
+        for part in parts:
+            self.training.cost += part.cost
+            self._update(part, [steppers[slot] for slot in part.slots])
 
-def _rate(step: int, steps: int, settings: TrainSettings) -> float:
-    """Learning rate of a step (from 0): linear rise over the warm-up, then linear fall to 0 after the last step."""
-    if step >= steps:
-        return 0.0
-    rise = max(1, round(settings.warmup * steps))
-    if step < rise:
-        return settings.learning_rate * (step + 1) / rise
-    return settings.learning_rate * (steps - step) / max(1, steps - rise + 1)
+    def _update(self, part: SlotGradients, adapters: Sequence[Adapter]) -> None:
+        rates = {a.slot: rate(a.step, len(a.batches), self.settings) for a in adapters}
+        finite = {slot: value for slot, value in rates.items() if math.isfinite(part.losses[slot])}
+        norms = self.optimiser.step(part, finite, self.settings.max_grad_norm)
+        for adapter in adapters:
+            loss, norm = part.losses[adapter.slot], norms[adapter.slot]
+            if not math.isfinite(loss):
+                self._end(adapter, "diverged", f"the loss is {loss}")
+            elif not math.isfinite(norm):
+                self._end(adapter, "diverged", f"the gradient's norm is {norm}")
+            else:
+                self.training.curve.append(
+                    {
+                        "adapter": adapter.name,
+                        "step": adapter.step,
+                        "epoch": adapter.epoch(adapter.step + 1),
+                        "loss": loss,
+                        "lr": rates[adapter.slot],
+                        "grad_norm": norm,
+                        "tokens": sum(len(example.ids) for example in adapter.batch),
+                    }
+                )
+                adapter.advance()
+
+    def _measure(self) -> None:
+        """Held-out losses of the adapters that have ended an epoch."""
+        due = [adapter for adapter in self.active if adapter.due]
+        if not due:
+            return
+        held = [example for adapter in due for example in adapter.held]
+        result = score(self.bank.model, held, self.bank, tokens_at_once=self.settings.tokens_at_once)
+        self.training.scored += StepCost(result.tokens_computed, result.predictions)
+        sums = {adapter.slot: [0.0, 0] for adapter in due}
+        for example, got in zip(held, result.likelihoods, strict=True):
+            sums[example.slot][0] -= got.total
+            sums[example.slot][1] += got.tokens
+        for adapter in due:
+            total, tokens = sums[adapter.slot]
+            loss = total / tokens
+            adapter.judge(loss, self.bank.weights_KP[adapter.slot], self.settings.patience)
+            if math.isfinite(loss):
+                row = next(r for r in reversed(self.training.curve) if r["adapter"] == adapter.name)
+                row["held_out_loss"] = loss
+            if adapter.ended:
+                self._told(adapter)
+
+    def _end(self, adapter: Adapter, how: str, why: str) -> None:
+        adapter.end(how, why)
+        self._told(adapter)
+
+    def _told(self, adapter: Adapter) -> None:
+        assert adapter.ended is not None
+        self.training.ended[adapter.name] = adapter.ended
+        self.show.note(f"{self.label}: {told(adapter.name, adapter.ended)}")
+
+    def _finish(self, adapter: Adapter) -> None:
+        """Leave the adapter with its best weights and free what it needed to train."""
+        if adapter.best_loss is not None and adapter.best_P is not None and adapter.name not in self.training.diverged:
+            self.bank.weights_KP[adapter.slot].copy_(adapter.best_P)
+            self.training.kept_epochs[adapter.name] = adapter.epoch(adapter.best_step)
+        adapter.best_P = None
+        self.optimiser.forget(adapter.slot)
+
+    def _halve(self) -> None:
+        """Let half of the adapters wait, from their start again."""
+        gc.collect()
+        if self.bank.weights_KP.is_cuda:
+            torch.cuda.empty_cache()
+        if len(self.active) == 1:
+            raise MemoryShortage(
+                f"memory ran out while one adapter was trained ({self.active[0].name})",
+                expected="room for one adapter and for one pass over --tokens-at-once tokens",
+                do="lower --tokens-at-once or --rank; what was finished is kept",
+            )
+        keep = len(self.active) // 2
+        self.training.adapters_at_once = keep
+        self.training.halved += 1
+        self.show.note(f"{self.label}: memory ran out; going on with {keep} adapters at once")
+        put_back = self.active[keep:]
+        self.active = self.active[:keep]
+        for adapter in put_back:
+            adapter.reset()
+            self.optimiser.forget(adapter.slot)
+            self.training.ended.pop(adapter.name, None)
+        names = {adapter.name for adapter in put_back}
+        self.training.curve = [row for row in self.training.curve if row["adapter"] not in names]
+        self.waiting = put_back + self.waiting

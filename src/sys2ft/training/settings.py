@@ -33,8 +33,16 @@ class TrainSettings:
     """Each adapter's gradient is clipped to this norm."""
     weight_decay: float = 0.0
     """AdamW's weight decay."""
+    dropout: float = 0.0
+    """LoRA dropout: share of the inputs of A that a step leaves out."""
+    held_out: float = 0.0
+    """Share of each adapter's elements that it is not trained on; their loss is measured after every epoch."""
+    patience: int = 0
+    """Epochs without a lower held-out loss after which an adapter stops; it goes back to its best weights."""
     tokens_at_once: int = 1024
     """Tokens in one forward and backward pass; bounds memory, changes no result beyond rounding."""
+    max_adapters_at_once: int = 0
+    """Adapters that train together; 0: as many as memory is estimated to hold. Changes no result beyond rounding."""
     checkpoint_seconds: float = 60.0
     """Training can be resumed from checkpoints made this often."""
 
@@ -46,9 +54,22 @@ class TrainSettings:
             "batch_size": self.batch_size, "max_grad_norm": self.max_grad_norm, "tokens_at_once": self.tokens_at_once,
         }  # fmt: skip
         wrong = [f"{name}={value}" for name, value in numbers.items() if not value > 0]
-        if wrong or not 0 <= self.warmup < 1 or self.weight_decay < 0:
+        shares = {"warmup": self.warmup, "dropout": self.dropout, "held_out": self.held_out}
+        wrong += [f"{name}={value}" for name, value in shares.items() if not 0 <= value < 1]
+        counts = {
+            "weight_decay": self.weight_decay, "patience": self.patience,
+            "max_adapters_at_once": self.max_adapters_at_once,
+        }  # fmt: skip
+        wrong += [f"{name}={value}" for name, value in counts.items() if not value >= 0]
+        if wrong:
             raise SettingsError(
-                ", ".join(wrong) or f"warmup={self.warmup}, weight_decay={self.weight_decay}",
-                expected="numbers above 0; warmup at least 0 and below 1; weight_decay at least 0",
+                ", ".join(wrong),
+                expected=f"numbers above 0; {', '.join(shares)} at least 0 and below 1; {', '.join(counts)} at least 0",
                 do="change the setting that is out of range",
+            )
+        if bool(self.held_out) != bool(self.patience):
+            raise SettingsError(
+                f"held_out={self.held_out}, patience={self.patience}",
+                expected="both above 0, to stop an adapter early by elements it is not trained on, or neither",
+                do="set --held-out 0.1 --patience 2, or leave both out",
             )

@@ -1,0 +1,150 @@
+"""How much memory a training takes, how much is free, and so how many adapters fit at once.
+
+Counted are: weights of all adapters; AdamW's two moments (and the best weights, where they are kept) of those that
+train; gradients of those that share a pass; what a pass keeps for its backward pass, which is measured on a short one;
+and the logits of a block. The base is in memory already. `free_memory` knows limits of a container and of the process.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from sys2ft.engine.bank import AdapterBank
+from sys2ft.engine.forward import head_rows, sliding_window, tree_states
+from sys2ft.engine.low_rank import Gradient
+from sys2ft.engine.tree import Example, pack, slot_trees
+
+_FLOAT = 4
+_PROBE = 32  # tokens of the short pass
+_BACKWARD = 1.3  # over what is kept: gradients that pass through the layers, and gaps of the allocator
+_USABLE = 0.9  # of the free memory: allocators leave gaps
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Need:
+    """Bytes that training takes beside the base and the adapters' weights."""
+
+    fixed: int
+    """One pass forward and backward: activations, gradients of the adapters in it, a block of logits."""
+    per_adapter: int
+    """What each adapter keeps while it trains."""
+
+    def total(self, adapters: int) -> int:
+        return self.fixed + adapters * self.per_adapter
+
+
+def need(bank: AdapterBank, *, tokens_at_once: int, slots_at_once: int, best: bool) -> Need:
+    """What training takes with passes of `tokens_at_once` tokens of `slots_at_once` adapters.
+
+    `best`: a copy of the best weights is kept.
+    """
+    logits = 2 * head_rows(bank.model) * int(cast(Any, bank.model).config.vocab_size) * _FLOAT
+    gradients = slots_at_once * bank.size * _FLOAT
+    kept = activations_a_token(bank) * tokens_at_once
+    return Need(fixed=int(_BACKWARD * kept) + logits + gradients, per_adapter=bank.size * _FLOAT * (3 if best else 2))
+
+
+def adapters_that_fit(need: Need, free: int, wanted: int) -> int:
+    """How many of `wanted` adapters to train at once in `free` bytes; at least one."""
+    room = int(_USABLE * free) - need.fixed
+    return max(1, min(wanted, room // need.per_adapter))
+
+
+def activations_a_token(bank: AdapterBank) -> float:
+    """Bytes that a forward pass keeps for its backward pass, for each token: measured on a short one."""
+    model, device = bank.model, bank.weights_KP.device
+    ids = [token % int(cast(Any, model).config.vocab_size) for token in range(1, _PROBE + 2)]
+    examples = [Example(ids, [False] * _PROBE + [True], 0)]
+    packed = pack(examples, slot_trees(examples, _PROBE), device, window=sliding_window(model))
+    gradient = Gradient({0: 0}, torch.zeros(1, bank.size, device=device))
+    held = {p.untyped_storage().data_ptr() for p in (*model.parameters(), *model.buffers(), bank.weights_KP)}
+    with _kept_storages() as kept, bank.parts(packed.segments, gradient=gradient):
+        tree_states(model, packed.tokens_T, packed.positions_T, packed.paths)
+    return sum(size for place, size in kept.items() if place not in held) / len(packed)
+
+
+@contextmanager
+def _kept_storages() -> Iterator[dict[int, int]]:
+    """Storages that autograd keeps within the block: place to bytes."""
+    kept: dict[int, int] = {}
+    tensors: list[Tensor] = []  # a storage that is freed could lend its place to another
+
+    def note(tensor: Tensor) -> Tensor:
+        tensors.append(tensor)
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        yield kept
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that this process may still take on `device`."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        # What torch's allocator holds without using it is free as well.
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return min([_system(), *_container(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")), *_process()])
+
+
+def _system() -> int:
+    available = _fields(Path("/proc/meminfo")).get("MemAvailable")
+    if available is not None:
+        return available
+    # Elsewhere the system does not say; half of what there is leaves room for others.
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+
+
+def _process() -> Iterator[int]:
+    """What the process's own limit (`ulimit -v`) leaves."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    used = _fields(Path("/proc/self/status")).get("VmSize")
+    if limit != resource.RLIM_INFINITY and used is not None:
+        yield max(0, limit - used)
+
+
+def _container(groups: Path, root: Path) -> Iterator[int]:
+    """What the control groups (version 1 and 2) around this process leave, from the innermost to the root."""
+    for line in _lines(groups):
+        _, controllers, path = line.split(":", 2)
+        if controllers in ("", "memory"):
+            top = root if controllers == "" else root / "memory"
+            names = ("memory.max", "memory.current", "inactive_file")
+            if controllers:
+                names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+            place = top / path.lstrip("/")
+            for folder in (place, *place.parents):
+                yield from _group(folder, *names)
+                if folder == top:
+                    break
+
+
+def _group(folder: Path, limit_file: str, used_file: str, cache: str) -> Iterator[int]:
+    limit, used = ("".join(_lines(folder / name)).strip() for name in (limit_file, used_file))
+    if limit.isdigit() and used.isdigit():  # 'max': no limit
+        # Pages of files count as used, and are given up when memory runs short.
+        files = next((int(line.split()[1]) for line in _lines(folder / "memory.stat") if line.startswith(cache)), 0)
+        yield max(0, int(limit) - int(used) + files)
+
+
+def _fields(file: Path) -> dict[str, int]:
+    """Bytes by name from a file of lines such as 'MemAvailable:  123 kB'."""
+    rows = (line.split() for line in _lines(file))
+    return {row[0].rstrip(":"): int(row[1]) * 1024 for row in rows if len(row) == 3 and row[2] == "kB"}
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="utf-8").splitlines()
+    except OSError:  # not this system's way of saying it
+        return []

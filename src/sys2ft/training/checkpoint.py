@@ -1,0 +1,106 @@
+"""Checkpoints of a training: a killed one goes on from its last to the same weights.
+
+Adapters that are done are written once, each to a file of its own. Those that train are written together with all that
+is counted, after a whole round. Those that wait follow from the seed.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from sys2ft.engine import SlotAdamW
+from sys2ft.engine.checkpoint import State, write_state
+from sys2ft.engine.loss import StepCost
+from sys2ft.errors import SettingsError
+from sys2ft.training.adapter import Adapter
+
+if TYPE_CHECKING:
+    from sys2ft.training.loop import Training
+
+_COUNTED = ("curve", "ended", "kept_epochs", "adapters_at_once", "halved", "seconds")
+_COSTS = ("cost", "scored")
+
+
+class Checkpoint:
+    """The checkpoint of one training in `folder`."""
+
+    def __init__(self, folder: Path, training: Training, adapters: list[Adapter], optimiser: SlotAdamW) -> None:
+        self.folder, self.training, self.adapters, self.optimiser = folder, training, adapters, optimiser
+
+    @staticmethod
+    def remove(folder: Path) -> None:
+        """Delete what `save` wrote."""
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def _done(self, adapter: Adapter) -> Path:
+        return self.folder / f"done-{adapter.slot:05d}.safetensors"
+
+    def _of(self) -> list[Any]:
+        """What the checkpoint belongs to."""
+        return [self.training.bank.size, [[a.name, len(a.examples), len(a.batches)] for a in self.adapters]]
+
+    def save(self, active: list[Adapter]) -> None:
+        """Write the state between two rounds; `active` train, what is neither that nor done waits."""
+        done = [adapter for adapter in self.adapters if adapter.done]
+        weights_KP = self.training.bank.weights_KP
+        for adapter in done:
+            if not self._done(adapter).is_file():
+                write_state(self._done(adapter), {"weights": weights_KP[adapter.slot]}, None)
+        tensors: dict[str, Tensor] = {}
+        steps = {}
+        for adapter in active:
+            moments = self.optimiser.moments[adapter.slot]
+            parts = {"weights": weights_KP[adapter.slot], "first": moments.first_P, "second": moments.second_P}
+            if adapter.best_P is not None:
+                parts["best"] = adapter.best_P
+            tensors |= {f"{adapter.slot}.{name}": tensor for name, tensor in parts.items()}
+            steps[adapter.slot] = moments.steps.item()
+        training = self.training
+        record = {
+            "of": self._of(),
+            "counted": {name: getattr(training, name) for name in _COUNTED},
+            "costs": {name: asdict(getattr(training, name)) for name in _COSTS},
+            "adapters": [[a.slot, a.record()] for a in [*done, *active]],
+            "steps": list(steps.items()),
+        }
+        write_state(self.folder / "state.safetensors", tensors, record)
+
+    def load(self) -> list[Adapter]:
+        """Take up the state in the folder, if there is one, and return the adapters that train."""
+        file = self.folder / "state.safetensors"
+        if not file.is_file():
+            return []
+        state = State(file)
+        if state.record["of"] != self._of():
+            raise SettingsError(
+                f"{self.folder} holds the checkpoint of another training",
+                expected="the same adapters with as many elements, and the same settings",
+                do="give those, or delete that folder to begin again",
+            )
+        for name, value in state.record["counted"].items():
+            setattr(self.training, name, value)
+        for name, value in state.record["costs"].items():
+            setattr(self.training, name, StepCost(**value))
+        steps = dict(state.record["steps"])
+        weights_KP = self.training.bank.weights_KP
+        active = []
+        for slot, record in state.record["adapters"]:
+            adapter = self.adapters[slot]
+            adapter.take_up(record)
+            if adapter.done:
+                weights_KP[slot].copy_(State(self._done(adapter))["weights"])
+                continue
+            weights_KP[slot].copy_(state[f"{slot}.weights"])
+            moments = self.optimiser.begin(slot)
+            moments.first_P.copy_(state[f"{slot}.first"])
+            moments.second_P.copy_(state[f"{slot}.second"])
+            moments.steps.fill_(steps[slot])
+            if adapter.held:
+                adapter.best_P = state[f"{slot}.best"].to(weights_KP.device)
+            active.append(adapter)
+        return active

@@ -1,0 +1,12 @@
+"""How an adapter ended before its last step, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def told(name: str, ended: Mapping[str, Any]) -> str:
+    """One line about adapter `name`; `ended` as in `Training.ended`."""
+    steps = f"{ended['step']} step{'' if ended['step'] == 1 else 's'}"
+    return f"{name} {ended['how']} after {steps} (epoch {ended['epoch']:g}): {ended['why']}"

@@ -1,0 +1,43 @@
+"""What an adapter meets when: elements held out, order and batches, learning rate. All by its name and the seed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sys2ft.runs import item_seed
+from sys2ft.training.settings import TrainSettings
+
+
+def split(name: str, count: int, share: float, seed: int) -> tuple[list[int], list[int]]:
+    """Which of an adapter's `count` elements it is trained on, and which are held out: at least one of each.
+
+    A single element is trained on.
+    """
+    if not share or count < 2:
+        return list(range(count)), []
+    order = np.random.default_rng(item_seed(seed, "held out", name)).permutation(count).tolist()
+    held = min(count - 1, max(1, round(count * share)))
+    return sorted(order[held:]), sorted(order[:held])
+
+
+def batches(name: str, count: int, settings: TrainSettings, seed: int) -> list[list[int]]:
+    """The batches of one adapter over all epochs, each epoch in an order of its own."""
+    order: list[int] = []
+    total = max(1, round(count * settings.epochs))
+    epoch = 0
+    while len(order) < total:
+        generator = np.random.default_rng(item_seed(seed, "order", name, epoch))
+        order.extend(generator.permutation(count).tolist())
+        epoch += 1
+    order = order[:total]
+    return [order[start : start + settings.batch_size] for start in range(0, total, settings.batch_size)]
+
+
+def rate(step: int, steps: int, settings: TrainSettings) -> float:
+    """Learning rate of a step (from 0): linear rise over the warm-up, then linear fall to 0 after the last step."""
+    if step >= steps:
+        return 0.0
+    rise = max(1, round(settings.warmup * steps))
+    if step < rise:
+        return settings.learning_rate * (step + 1) / rise
+    return settings.learning_rate * (steps - step) / max(1, steps - rise + 1)
