@@ -39,4 +39,5 @@ def trained(context: Context, *, adapters: int, batch: int, rank: int, tokens_at
         training = train(model, items(adapters, STEPS * batch), how, seed=context.seed, show=context.show)
     state = sum(p.numel() * p.element_size() for p in training.bank.parameters())
     # Weights, gradients and AdamW's two moments, all float32.
-    return context.result(tokens=training.totals["tokens_trained"], adapter_bytes=4 * state)
+    at_once = training.totals.get("adapters_at_once", adapters)  # where memory is scarce they may train in groups
+    return context.result(tokens=training.totals["tokens_trained"], adapter_bytes=4 * state, at_once=at_once)

@@ -57,6 +57,7 @@ def _part(bench: Bench, runs: dict[str, list[dict[str, Any]]], names: list[str],
     part.rows.append((f"{many} without activations", gib(without), f"{ratio:.2f}", "–", f"{WANTED:g} {reached}"))
     part.rows.append(("activations", gib(activations), "–", "–", "–"))
     part.checks[f"{many}: at most {WANTED:g} times the base, activations aside"] = ratio <= WANTED
+    part.checks[f"{many}: all of them at once"] = all(run["at_once"] == s.many for run in runs[many])
     part.notes += [
         "peak: of the process (on CUDA: of torch's allocations), after loading.",
         "base: with one forward pass of as many tokens.",
