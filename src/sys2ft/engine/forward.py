@@ -9,6 +9,7 @@ Shapes: R or B rows, T tokens in a row, D hidden size, V vocabulary, U nodes who
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
@@ -31,6 +32,7 @@ def _attention(
     decode_state: DecodeState | None = None,
     prefix: list[KeysValues] | None = None,
     keep_kv: list[KeysValues] | None = None,
+    heads_off: Mapping[int, Tensor] | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     if keep_kv is not None:
@@ -44,7 +46,8 @@ def _attention(
         key = torch.cat([before_keys.expand(rows, -1, -1, -1), key], dim=2)
         value = torch.cat([before_values.expand(rows, -1, -1, -1), value], dim=2)
     output, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
-    return output, None
+    off = heads_off.get(int(cast(Any, module).layer_idx)) if heads_off else None
+    return (output if off is None else output.index_fill(2, off, 0.0)), None
 
 
 def prepare(model: nn.Module) -> None:
@@ -126,11 +129,13 @@ def hidden_states(
     mask_RTK: Tensor,
     prefix: list[KeysValues] | None = None,
     keep_kv: list[KeysValues] | None = None,
+    heads_off: Mapping[int, Tensor] | None = None,
 ) -> Tensor:
     """Last hidden states (R, T, D).
 
     `prefix`: each layer's keys and values (heads, P, d) of tokens that stand before all rows; the mask then has
     K = P + T keys (else K = T). To `keep_kv` each layer's keys and values (R, heads, T, d) of the new tokens are added.
+    `heads_off`: attention heads, by block from 0, whose output is zero.
     """
     output = cast(Any, model).base_model(
         input_ids=tokens_RT,
@@ -139,6 +144,7 @@ def hidden_states(
         use_cache=False,
         prefix=prefix,
         keep_kv=keep_kv,
+        heads_off=heads_off,
     )
     return cast(Tensor, output.last_hidden_state)
 
