@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sys2ft.engine import BASE, DecodeRequest, Example, Sampling, decode, prepare, score
-from sys2ft.engine.sampling import Uniforms, choose
+from sys2ft.engine.sampling import Uniforms, _top, choose
 from sys2ft.engine.tree import TokenTree, group_rows, pack, row_size
 from sys2ft.errors import ModelError, SettingsError
 
@@ -279,6 +279,18 @@ def test_the_support_is_exact(size: int, spread: float, how: Sampling) -> None:
     assert set(got.tolist()) == support
     counts = np.bincount(got.numpy(), minlength=size)[order[: len(inside)][inside]]
     assert counts / len(grid) == pytest.approx(probs[inside] / probs[inside].sum(), abs=2e-4)
+
+
+@pytest.mark.parametrize(("size", "count"), [(20_001, 50), (6_400, 7), (300, 50), (128, 128)])
+def test_the_largest_are_found_block_by_block(size: int, count: int) -> None:
+    rng = np.random.default_rng(size)
+    logits_BV = torch.from_numpy(np.stack([rng.permutation(size) for _ in range(5)])).float()
+    logits_BV[0, :count] += size  # all in one block
+    logits_BV[1, -count:] += size  # in what is left beside whole blocks
+    values, places = logits_BV.topk(count)
+    got_values, got_places = _top(logits_BV, count)
+    assert torch.equal(got_values, values)
+    assert torch.equal(got_places, places)
 
 
 def test_temperature_zero_takes_the_most_likely() -> None:

@@ -43,10 +43,10 @@ def _attention(
     if prefix is not None:
         before_keys, before_values = prefix[int(cast(Any, module).layer_idx)]
         rows = key.shape[0]
-        key = torch.cat([before_keys.expand(rows, -1, -1, -1), key], dim=2)
+        key = torch.cat([before_keys.transpose(1, 2).expand(rows, -1, -1, -1), key], dim=2)
         value = torch.cat([before_values.expand(rows, -1, -1, -1), value], dim=2)
     output, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
-    off = heads_off.get(int(cast(Any, module).layer_idx)) if heads_off else None
+    off = heads_off.get(int(cast(Any, module).layer_idx)) if heads_off else None  # by block: heads whose output is zero
     return (output if off is None else output.index_fill(2, off, 0.0)), None
 
 
@@ -129,13 +129,12 @@ def hidden_states(
     mask_RTK: Tensor,
     prefix: list[KeysValues] | None = None,
     keep_kv: list[KeysValues] | None = None,
-    heads_off: Mapping[int, Tensor] | None = None,
 ) -> Tensor:
     """Last hidden states (R, T, D).
 
-    `prefix`: each layer's keys and values (heads, P, d) of tokens that stand before all rows; the mask then has
-    K = P + T keys (else K = T). To `keep_kv` each layer's keys and values (R, heads, T, d) of the new tokens are added.
-    `heads_off`: attention heads, by block from 0, whose output is zero.
+    `prefix`: each layer's keys (heads, d, P) and values (heads, P, d) of tokens that stand before all rows; the mask
+    then has K = P + T keys (else K = T). To `keep_kv` each layer's keys and values (R, heads, T, d) of the new tokens
+    are added.
     """
     output = cast(Any, model).base_model(
         input_ids=tokens_RT,
@@ -144,7 +143,6 @@ def hidden_states(
         use_cache=False,
         prefix=prefix,
         keep_kv=keep_kv,
-        heads_off=heads_off,
     )
     return cast(Tensor, output.last_hidden_state)
 

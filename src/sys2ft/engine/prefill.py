@@ -25,8 +25,8 @@ _NODES = 768  # prompt tokens read together: more would spend the time on attent
 class Reading:
     """Prompts as a decode loop goes on from them.
 
-    hidden_BD: the last hidden state of each prompt. own[layer]: keys and values (B, H, C, d) of what follows its
-    group's prefix, of which row b holds `lengths[b]`.
+    hidden_BD: the last hidden state of each prompt. own[layer]: keys (B, H, d, C) and values (B, H, C, d) of what
+    follows its group's prefix, of which row b holds `lengths[b]`.
     """
 
     hidden_BD: Tensor
@@ -131,22 +131,25 @@ class _Reader:
             )
         self.tokens_computed += len(tree)
         if tokens.after and tokens.after.prefix is None:  # prompts that share nothing
-            tokens.after.prefix = [(keys[0, :, :0], values[0, :, :0]) for keys, values in kept]
+            tokens.after.prefix = [(keys[0, :, :0].transpose(1, 2), values[0, :, :0]) for keys, values in kept]
         if not self.own:
-            self.own = [(self._room(keys), self._room(values)) for keys, values in kept]
+            self.own = [(self._room(keys).transpose(2, 3).contiguous(), self._room(values)) for keys, values in kept]
         for row, path in tokens.nodes.items():
             nodes = torch.tensor(path, device=self.device)
             group = tokens.prefix_of.get(row)
             if group is not None:
                 shared = nodes[: group.shared]
-                group.prefix = [(keys[0, :, shared], values[0, :, shared]) for keys, values in kept]
+                group.prefix = [
+                    (keys[0, :, shared].transpose(1, 2).contiguous(), values[0, :, shared]) for keys, values in kept
+                ]
             if row < 0:
                 continue
             self.hidden[row] = hidden_1TD[0, nodes[-1]]
             length = self.lengths[row]
+            own_nodes = nodes[len(path) - length :]
             for (keys, values), (own_keys, own_values) in zip(kept, self.own, strict=True):
-                own_keys[row, :, :length] = keys[0, :, nodes[len(path) - length :]]
-                own_values[row, :, :length] = values[0, :, nodes[len(path) - length :]]
+                own_keys[row, ..., :length] = keys[0, :, own_nodes].transpose(1, 2)
+                own_values[row, :, :length] = values[0, :, own_nodes]
 
     def _room(self, like_1HTd: Tensor) -> Tensor:
         _, heads, _, size = like_1HTd.shape

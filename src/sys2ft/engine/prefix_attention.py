@@ -24,7 +24,7 @@ KeysValues = tuple[Tensor, Tensor]
 class Group:
     """Prompts of one adapter slot whose first `shared` tokens are the same.
 
-    `prefix[layer]`: keys and values (H, shared, d) of those tokens, once they are read.
+    `prefix[layer]`: keys (H, d, shared) and values (H, shared, d) of those tokens, once they are read.
     """
 
     slot: int
@@ -36,8 +36,9 @@ class Group:
 class DecodeState:
     """Keys and values of a decode loop.
 
-    own[layer]: keys and values (B, H, C, d). `row_groups` names the group of each row; rows of a group stand together.
-    `lengths_B` counts each row's own tokens before this step. `window`: how far back a sliding-window layer looks.
+    own[layer]: keys (B, H, d, C) and values (B, H, C, d). `row_groups` names the group of each row; rows of a group
+    stand together. `lengths_B` counts each row's own tokens before this step. `window`: how far back a sliding-window
+    layer looks.
     """
 
     own: list[KeysValues]
@@ -82,8 +83,9 @@ class DecodeState:
                 [key_P.expand(len(self.lengths_B), -1), self.prefix_lengths_B[:, None] + key_C], dim=-1
             )
             self.bias_sliding_BK = _as_bias(visible_BK & (self.positions_B[:, None] - position_BK < self.window))
-        if self.own[0][0].shape[2] < self.used:
-            self.own = [(_longer(keys, _BLOCK), _longer(values, _BLOCK)) for keys, values in self.own]
+        room = self.own[0][1].shape[2]
+        if room < self.used:
+            self.own = [_with_room(own, room + _BLOCK) for own in self.own]
 
     def keep(self, rows: list[int]) -> None:
         """Go on with some rows only, in order."""
@@ -95,23 +97,22 @@ class DecodeState:
 
     def append(self, other: DecodeState) -> None:
         """Take up the rows of another state after one's own."""
-        room = max(self.own[0][0].shape[2], other.own[0][0].shape[2])
+        room = max(self.own[0][1].shape[2], other.own[0][1].shape[2])
         self.own = [
-            (_stacked(keys, more_keys, room), _stacked(values, more_values, room))
-            for (keys, values), (more_keys, more_values) in zip(self.own, other.own, strict=True)
+            (torch.cat([keys, more_keys]), torch.cat([values, more_values]))
+            for (keys, values), (more_keys, more_values) in zip(
+                (_with_room(own, room) for own in self.own), (_with_room(own, room) for own in other.own), strict=True
+            )
         ]
         self.lengths_B = torch.cat([self.lengths_B, other.lengths_B])
         self.row_groups = self.row_groups + other.row_groups
         self._find_spans()
 
 
-def _longer(buffer_BHCd: Tensor, tokens: int) -> Tensor:
-    return nn.functional.pad(buffer_BHCd, (0, 0, 0, tokens))
-
-
-def _stacked(first_BHCd: Tensor, then_BHCd: Tensor, room: int) -> Tensor:
-    parts = [_longer(part, room - part.shape[2]) for part in (first_BHCd, then_BHCd)]
-    return torch.cat(parts)
+def _with_room(own: KeysValues, tokens: int) -> KeysValues:
+    keys_BHdC, values_BHCd = own
+    more = tokens - values_BHCd.shape[2]
+    return nn.functional.pad(keys_BHdC, (0, more)), nn.functional.pad(values_BHCd, (0, 0, 0, more))
 
 
 def _as_bias(visible: Tensor) -> Tensor:
@@ -135,31 +136,32 @@ def prefix_attention(
     layer = int(module.layer_idx)  # type: ignore[arg-type]
     rows, heads, _, size = key.shape
     own_keys, own_values = state.own[layer]
-    index = state.lengths_B[:, None, None, None].expand(-1, heads, 1, size)
-    own_keys.scatter_(2, index, key)
-    own_values.scatter_(2, index, value)
-    own_keys, own_values = own_keys[:, :, : state.used], own_values[:, :, : state.used]
+    index = state.lengths_B[:, None, None, None]
+    own_keys.scatter_(3, index.expand(-1, heads, size, 1), key.transpose(2, 3))
+    own_values.scatter_(2, index.expand(-1, heads, 1, size), value)
+    own_keys, own_values = own_keys[..., : state.used], own_values[:, :, : state.used]
 
     query_BHQd = query.reshape(rows, heads, -1, size) * scaling
     queries = query_BHQd.shape[2]
     longest = max(group.shared for _, _, group in state.spans)
-    scores_BHQK = torch.zeros(rows, heads, queries, longest + state.used, dtype=query.dtype, device=query.device)
+    # The rows of a group, and their query heads, stand side by side: one product a group and key-value head.
+    query_HNd = query_BHQd.transpose(0, 1).reshape(heads, rows * queries, size)
+    scores_HNK = query.new_zeros(heads, rows * queries, longest + state.used)
     for start, end, group in state.spans:
-        keys = _prefix_of(group, layer)[0]
-        together = query_BHQd[start:end].transpose(0, 1).reshape(heads, -1, size)
-        part = torch.bmm(together, keys.transpose(1, 2)).view(heads, end - start, queries, -1)
-        scores_BHQK[start:end, ..., : keys.shape[1]] = part.transpose(0, 1)
-    scores_BHQK[..., longest:] = torch.matmul(query_BHQd, own_keys.transpose(2, 3))
+        here = slice(start * queries, end * queries)
+        scores_HNK[:, here, : group.shared] = torch.bmm(query_HNd[:, here], _prefix_of(group, layer)[0])
+    scores_HBQK = scores_HNK.view(heads, rows, queries, -1)
+    scores_HBQK[..., longest:] = torch.matmul(query_BHQd, own_keys).transpose(0, 1)
     bias_BK = state.bias_sliding_BK if sliding and state.bias_sliding_BK is not None else state.bias_BK
-    weights_BHQK = scores_BHQK.float().add_(bias_BK[:, None, None]).softmax(-1).to(query.dtype)
+    weights_HBQK = scores_HBQK.float().add_(bias_BK[:, None]).softmax(-1).to(query.dtype)
 
-    output_BHQd = torch.matmul(weights_BHQK[..., longest:], own_values)
-    for start, end, group in state.spans:
-        values = _prefix_of(group, layer)[1]
-        length = group.shared  # 0 where prompts share nothing
-        together = weights_BHQK[start:end, ..., :length].transpose(0, 1).reshape(heads, (end - start) * queries, length)
-        part = torch.bmm(together, values).view(heads, end - start, queries, size)
-        output_BHQd[start:end] += part.transpose(0, 1)
+    weights_HNK = weights_HBQK.view(heads, rows * queries, -1)
+    output_HNd = torch.empty_like(query_HNd)
+    for start, end, group in state.spans:  # a prefix of length 0 gives zeros
+        here = slice(start * queries, end * queries)
+        output_HNd[:, here] = torch.bmm(weights_HNK[:, here, : group.shared], _prefix_of(group, layer)[1])
+    output_BHQd = torch.matmul(weights_HBQK[..., longest:].transpose(0, 1), own_values)
+    output_BHQd += output_HNd.view(heads, rows, queries, size).transpose(0, 1)
     return output_BHQd.view(rows, 1, heads * queries, size)
 
 

@@ -1,7 +1,7 @@
 """What happens inside a model while it reads one long text: the residual stream of every layer, seen and let go.
 
-The text is read in chunks, each going on from the keys and values of what stands before it. Forward hooks on the
-decoder layers hand every layer's residual stream to the caller, who keeps what is needed of it: memory does not grow
+The text is read in chunks, each going on from a cache of the keys and values of what stands before it. Forward hooks on
+the decoder layers hand every layer's residual stream to the caller, who keeps what is needed of it: memory does not grow
 with layers times length. The same place holds what takes the reading apart: heads that are switched off, tokens whose
 representation is moved, and attention weights of short texts.
 
@@ -19,10 +19,10 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from transformers import DynamicCache
 
 from sys2ft.engine.bank import BASE, AdapterBank, adapter_rows
-from sys2ft.engine.forward import hidden_states, prepare
-from sys2ft.engine.prefix_attention import KeysValues
+from sys2ft.engine.forward import masks, prepare
 from sys2ft.errors import ModelError
 
 SeeLayer = Callable[[int, int, Tensor], None]
@@ -49,33 +49,40 @@ class Reader:
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
 
-    def states(self, tokens_T: Sequence[int], positions_T: Tensor, mask_TK: Tensor, **options: Any) -> Tensor:
-        """Last hidden states (T, D) of one row of tokens."""
+    def states(self, tokens_T: Sequence[int], positions_T: Tensor, mask_TK: Tensor, past: DynamicCache) -> Tensor:
+        """Last hidden states (T, D) of one row of tokens behind those in `past`, which takes up their keys and values.
+
+        The mask says what each token sees: the P keys of the past, then the T tokens themselves.
+        """
         off = {block: torch.tensor(list(heads), device=self.device) for block, heads in (self.heads_off or {}).items()}
-        tokens_1T = torch.tensor([list(tokens_T)], device=self.device)
         with torch.inference_mode(), adapter_rows(self.bank, [self.slot]):
-            hidden_1TD = hidden_states(self.model, tokens_1T, positions_T[None], mask_TK[None], heads_off=off, **options)
-        return hidden_1TD[0]
+            output = cast(Any, self.model).base_model(
+                input_ids=torch.tensor([list(tokens_T)], device=self.device),
+                position_ids=positions_T[None],
+                attention_mask=masks(self.model, mask_TK[None], positions_T[None]),
+                past_key_values=past,
+                use_cache=True,
+                heads_off=off,
+            )
+        return cast(Tensor, output.last_hidden_state[0])
 
 
 def read_text(
     reader: Reader, tokens_T: Sequence[int], *, see_layer: SeeLayer | None = None, see_last: SeeLast | None = None
-) -> list[KeysValues]:
-    """Read a text once, from its beginning; returns each layer's keys and values (1, heads, T, d)."""
-    kept: list[KeysValues] = []
+) -> DynamicCache:
+    """Read a text once, from its beginning; returns the keys and values of all of it."""
+    # Without a configuration every layer keeps all keys, also those that look back over a window: their mask is given.
+    past = DynamicCache()
     for start in range(0, len(tokens_T), reader.tokens_at_once):
         chunk = tokens_T[start : start + reader.tokens_at_once]
         end = start + len(chunk)
         positions_T = torch.arange(start, end, device=reader.device)
         mask_TK = torch.arange(end, device=reader.device)[None] <= positions_T[:, None]
-        new: list[KeysValues] = []
-        prefix = [(keys[0], values[0]) for keys, values in kept] or None
         with _watching(reader.model, see_layer, start):
-            hidden_TD = reader.states(chunk, positions_T, mask_TK, prefix=prefix, keep_kv=new)
+            hidden_TD = reader.states(chunk, positions_T, mask_TK, past)
         if see_last is not None:
             see_last(start, hidden_TD)
-        kept = [(_after(old[0], k), _after(old[1], v)) for old, (k, v) in zip(kept, new, strict=True)] if kept else new
-    return kept
+    return past
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +94,11 @@ class Move:
     shift_D: Tensor
 
 
-def read_moved(reader: Reader, tokens_T: Sequence[int], text: list[KeysValues], moves: Sequence[Move]) -> Tensor:
+def read_moved(reader: Reader, tokens_T: Sequence[int], past: DynamicCache, moves: Sequence[Move]) -> Tensor:
     """Last hidden states (M, D) of single tokens, each read again behind its own past with its stream shifted.
 
-    `text`: what `read_text` returned for the tokens. What comes before the token stays as it was.
+    `past`: what `read_text` returned for the tokens; it is left as it was, and so is what comes before each token.
     """
-    prefix = [(keys[0], values[0]) for keys, values in text]
     done = []
     for start in range(0, len(moves), reader.tokens_at_once):
         part = moves[start : start + reader.tokens_at_once]
@@ -101,7 +107,8 @@ def read_moved(reader: Reader, tokens_T: Sequence[int], text: list[KeysValues], 
         itself_MM = torch.eye(len(part), dtype=torch.bool, device=reader.device)
         with _shifting(reader.model, part):
             tokens = [tokens_T[move.position] for move in part]
-            done.append(reader.states(tokens, positions_M, torch.cat([past_MK, itself_MM], dim=1), prefix=prefix))
+            done.append(reader.states(tokens, positions_M, torch.cat([past_MK, itself_MM], dim=1), past))
+        past.crop(-len(part))
     return torch.cat(done)
 
 
@@ -130,10 +137,6 @@ def decoder_layers(model: nn.Module) -> list[nn.Module]:
         expected="a decoder-only causal language model of transformers",
         do="use another model, or report the architecture",
     )
-
-
-def _after(before: Tensor, new: Tensor) -> Tensor:
-    return torch.cat([before, new], dim=2)
 
 
 def _stream(output: Any) -> Tensor:

@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from transformers import DynamicCache
 
 from sys2ft.engine.forward import head
-from sys2ft.engine.prefix_attention import KeysValues
 from sys2ft.engine.trace import Reader, read_text
 from sys2ft.representations.prompts import Prompt
 
@@ -41,7 +41,7 @@ class Measurement:
     """Node means at the last length; NaN for a node that is not in the window."""
     probability_WN: Singles
     """Probability of each node's word as the next token; NaN where no neighbour has to follow."""
-    text: list[KeysValues]
+    past: DynamicCache
     """Keys and values of the whole context, for interventions."""
 
 
@@ -65,7 +65,7 @@ def measure(
     if not every_word:
         asked_W &= np.isin(np.arange(len(asked_W)) + 1, lengths)
     predictions = _Predictions(reader, prompt, asked_W)
-    text = read_text(reader, prompt.tokens, see_layer=sums.see, see_last=predictions.see)
+    past = read_text(reader, prompt.tokens, see_layer=sums.see, see_last=predictions.see)
     distances, last = [], []
     for layer in layers:
         means_CND = sums.means(layer)
@@ -77,7 +77,7 @@ def measure(
         distances_LCP=np.stack(distances),
         means_LND=np.stack(last),
         probability_WN=predictions.probability_WN,
-        text=text,
+        past=past,
     )
 
 

@@ -111,7 +111,7 @@ def move_representations(
         for shifts in by_name.values()
         for pair, shift_D in zip(pairs, shifts, strict=True)
     ]
-    hidden_MD = read_moved(reader, prompt.tokens, measured.text, stay + todo)
+    hidden_MD = read_moved(reader, prompt.tokens, measured.past, stay + todo)
     said_MN = _predicted(reader, prompt, hidden_MD)
     target = np.array([(adjacency[p.target] > adjacency[p.node]) for p in pairs])
     own = np.array([(adjacency[p.node] > adjacency[p.target]) for p in pairs])
