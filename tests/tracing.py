@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from conftest import CHATML, SPECIAL_TOKENS, build_model
-
 from sys2ft.representations.graphs import DAYS, MONTHS
 from sys2ft.representations.words import COMMON
 

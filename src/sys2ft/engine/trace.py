@@ -1,9 +1,9 @@
 """What happens inside a model while it reads one long text: the residual stream of every layer, seen and let go.
 
-The text is read in chunks, each going on from a cache of the keys and values of what stands before it. Forward hooks on
-the decoder layers hand every layer's residual stream to the caller, who keeps what is needed of it: memory does not grow
-with layers times length. The same place holds what takes the reading apart: heads that are switched off, tokens whose
-representation is moved, and attention weights of short texts.
+The text is read in chunks, each going on from a cache of the keys and values of what stands before it. Forward hooks
+on the decoder layers hand every layer's residual stream to the caller, who keeps what is needed of it: memory does not
+grow with layers times length. The same place holds what takes the reading apart: heads that are switched off, tokens
+whose representation is moved, and attention weights of short texts.
 
 Layers are counted as transformers counts hidden states: 0 is what enters the first block, l is what block l puts out.
 

@@ -23,7 +23,18 @@ from sys2ft.runs import item_seed, read_json
 
 SHUFFLES = 200
 COMPONENTS = 8  # looked at one by one
-CURVES = ("accuracy", "at", "one_step", "two_step", "energy", "raw", "mixing", "procrustes", "mixed_procrustes", "angle")
+CURVES = (
+    "accuracy",
+    "at",
+    "one_step",
+    "two_step",
+    "energy",
+    "raw",
+    "mixing",
+    "procrustes",
+    "mixed_procrustes",
+    "angle",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,9 +106,7 @@ class Traced:
         graph, scheme, focus = self.graph, self.scheme, self.scheme.focus_index
         distances_CP = arrays.distances_LCP[focus].astype(np.float64)
         right_W = baselines.accuracy(graph, arrays.nodes_W, arrays.probability_WN)
-        mixed_CP = baselines.mixing(
-            arrays.nodes_W, graph.nodes, scheme.lengths, window=scheme.window, skip=scheme.skip
-        )
+        mixed_CP = baselines.mixing(arrays.nodes_W, graph.nodes, scheme.lengths, window=scheme.window, skip=scheme.skip)
         aligned_C, angle_C = alignment(graph, distances_CP, scheme.dimensions)
         add = {
             "accuracy": baselines.trailing(right_W, scheme.lengths, scheme.window),
@@ -226,12 +235,12 @@ def turns(traced: Traced) -> tuple[dict[str, Transition | None], dict[str, Estim
         if energy and right and kind in energy.draws and kind in right.draws:
             ratio = getattr(energy, kind).estimate / getattr(right, kind).estimate
             ratios_D = 10 ** (energy.draws[kind] - right.draws[kind])
-            lead[kind] = Estimate(ratio, *expanded_interval(ratios_D, traced.walks), traced.walks)
+            lead[kind] = Estimate.of(ratio, expanded_interval(ratios_D, traced.walks), traced.walks)
     return found, lead
 
 
 def components(traced: Traced) -> list[dict[str, Any]]:
-    """The first components at the full length: share of variance and of energy, and energies on the graph and the prior.
+    """The first components at the full length: shares of variance and energy, and energies on the graph and the prior.
 
     `p`: share of shuffles of the nodes whose energy along this component is as low, in the averaged distances.
     """
@@ -268,7 +277,8 @@ def _chance(components: Components, k: int, adjacency: Floats) -> float | None:
     apart_P = geometry.pairs_of(np.square(along[:, None] - along[None]))
     real = geometry.normalised_energy(apart_P, adjacency)
     many = [
-        geometry.normalised_energy(apart_P, one) for one in geometry.shuffled(adjacency, 5 * SHUFFLES, item_seed("p", k))
+        geometry.normalised_energy(apart_P, one)
+        for one in geometry.shuffled(adjacency, 5 * SHUFFLES, item_seed("p", k))
     ]
     return float((1 + sum(m <= real + 1e-12 for m in many)) / (1 + len(many)))
 

@@ -1,7 +1,7 @@
 """Claims about in-context representations, each with its estimate, interval and verdict.
 
-A verdict is 'yes' where the interval lies wholly on the claim's side, 'no' where it lies wholly on the other, and 'open'
-where it holds both, or where there is no interval.
+A verdict is 'yes' where the interval lies wholly on the claim's side, 'no' where it lies wholly on the other, and
+'open' where it holds both, or where there is no interval.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def normalised_energy(distances_P: npt.NDArray[np.floating], adjacency_NN: Float
     return result
 
 
-def _mean(values_P: Floats) -> Floats:
+def _mean(values_P: npt.NDArray[np.floating]) -> Floats:
     """Mean over the last axis without NaN; NaN where there is nothing else."""
     there = ~np.isnan(values_P)
     count = there.sum(axis=-1)

@@ -79,7 +79,9 @@ def make_graph(spec: str) -> Graph:
     path = Path(spec).expanduser()
     if path.is_file():
         return from_networkx(path.stem, _read_edges(path))
-    raise SettingsError(f"graph {spec!r}, which is neither a known form nor a file", expected=_KNOWN, do="correct --graph")
+    raise SettingsError(
+        f"graph {spec!r}, which is neither a known form nor a file", expected=_KNOWN, do="correct --graph"
+    )
 
 
 def from_networkx(name: str, graph: nx.Graph) -> Graph:

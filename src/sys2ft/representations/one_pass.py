@@ -26,7 +26,7 @@ from sys2ft.representations.prompts import Prompt
 
 Singles = npt.NDArray[np.float32]
 
-_POSITIONS = 128  # predicted together: the logits of a large vocabulary would fill the memory
+POSITIONS = 128  # predicted together: the logits of a large vocabulary would fill the memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,8 +146,8 @@ class _Predictions:
 
     def see(self, start: int, hidden_TD: Tensor) -> None:
         rows = [row for row in range(len(hidden_TD)) if start + row in self._asked]
-        for first in range(0, len(rows), _POSITIONS):
-            part = rows[first : first + _POSITIONS]
+        for first in range(0, len(rows), POSITIONS):
+            part = rows[first : first + POSITIONS]
             words = [self._asked[start + row] for row in part]
             self.probability_WN[words] = next_words(self._model, hidden_TD[part], self._word_ids)
 

@@ -49,7 +49,7 @@ class Plan:
 
 
 def make_plan(model: LoadedModel, settings: RepresentSettings) -> Plan:
-    """Check settings against a model. Raises SettingsError for graphs, words, layers and lengths that cannot be used."""
+    """Check settings against a model. Raises SettingsError for graphs, words, layers and lengths that will not do."""
     graphs = tuple(make_graph(spec) for spec in settings.graph)
     if len({graph.slug for graph in graphs}) < len(graphs):
         raise SettingsError(

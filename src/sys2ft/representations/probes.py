@@ -19,7 +19,7 @@ from torch import Tensor
 from sys2ft.engine.trace import Move, Reader, attention_weights, read_moved
 from sys2ft.representations import baselines, geometry
 from sys2ft.representations.graphs import Floats
-from sys2ft.representations.one_pass import Measurement, measure, next_words
+from sys2ft.representations.one_pass import POSITIONS, Measurement, measure, next_words
 from sys2ft.representations.prompts import Prompt
 from sys2ft.runs import item_seed
 
@@ -92,7 +92,14 @@ class _Pair:
 
 
 def move_representations(
-    reader: Reader, prompt: Prompt, measured: Measurement, *, layers: Sequence[int], dimensions: int, moves: int, seed: int
+    reader: Reader,
+    prompt: Prompt,
+    measured: Measurement,
+    *,
+    layers: Sequence[int],
+    dimensions: int,
+    moves: int,
+    seed: int,
 ) -> list[dict[str, Any]]:
     """Move last words' representations from their node's mean to another node's, and see where the predictions go.
 
@@ -173,5 +180,5 @@ def _move(prompt: Prompt, pair: _Pair, layer: int, shift_D: Floats, reader: Read
 
 def _predicted(reader: Reader, prompt: Prompt, hidden_MD: Tensor) -> Floats:
     word_ids = torch.tensor(prompt.word_ids, device=reader.device)
-    parts = [next_words(reader.model, part, word_ids) for part in hidden_MD.split(128)]
-    return np.concatenate(parts).astype(np.float64)
+    parts = torch.split(hidden_MD, POSITIONS)
+    return np.concatenate([next_words(reader.model, part, word_ids) for part in parts]).astype(np.float64)

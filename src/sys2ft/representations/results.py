@@ -48,7 +48,8 @@ def analyse(folder: Path) -> dict[str, Any]:
         skip=settings["skip"],
         dimensions=settings["dimensions"],
     )
-    graphs, arrays, fitted = [], {}, []
+    graphs, fitted = [], []
+    arrays: dict[str, Any] = {}
     missing: list[str] = []
     for row in plan["graphs"]:
         graph = graph_of(row)
@@ -222,7 +223,7 @@ def _heads_off(folder: Path, settings: dict[str, Any], name: str, missing: list[
 
 
 def _weights(folder: Path, traced: Traced, settings: dict[str, Any], missing: list[str]) -> dict[str, Any] | None:
-    """What learning in weights did: knowledge, accuracy and geometry, and whether the geometry is the in-context one."""
+    """What learning in weights did: knowledge, accuracy, geometry, and whether that is the in-context one."""
     graph, scheme = traced.graph, traced.scheme
     if not settings["learn"]:
         return None
@@ -273,7 +274,7 @@ def _at_end(arrays: Arrays, scheme: Scheme) -> Floats:
 
 
 def _same_geometry(changes: list[tuple[Floats, Floats]], graph: Graph) -> dict[str, Any]:
-    """Correlation, over pairs of nodes, of what the context and what the weights did to the distances; with shuffles."""
+    """Correlation, over pairs of nodes, of what context and weights did to the distances; with its shuffles."""
     real, null = [], []
     for number, (context_P, weights_P) in enumerate(changes):
         known = ~np.isnan(context_P + weights_P)

@@ -55,7 +55,9 @@ class RepresentSettings:
     def __post_init__(self) -> None:
         counts = ("context", "walks", "window", "dimensions", "heads", "moves", "tokens_at_once", "probe_context")
         small = [f"{name}={getattr(self, name)}" for name in counts if getattr(self, name) < 1]
-        small += [f"{name}={getattr(self, name)}" for name in ("skip", "probe_walks", "learn") if getattr(self, name) < 0]
+        small += [
+            f"{name}={getattr(self, name)}" for name in ("skip", "probe_walks", "learn") if getattr(self, name) < 0
+        ]
         if small:
             raise SettingsError(
                 ", ".join(small), expected="at least 1; for skip, probe-walks and learn at least 0", do="raise it"

@@ -34,8 +34,8 @@ IN_WEIGHTS: tuple[tuple[str, Order | None, int], ...] = (
     ("learnt", "random", 1),
     ("learnt", None, 0),
 )
-"""Subject, order of the words (None: along the graph) and draw of it: what is measured of each placement that is learnt,
-besides the base on the walk. Two random draws, because two differences to one measurement would share its noise."""
+"""Subject, order of the words (None: along the graph) and draw of it: what is measured of each placement that is
+learnt, besides the base on the walk. Two random draws: two differences to one measurement would share its noise."""
 
 
 def trace(
@@ -169,9 +169,7 @@ class _Study:
         walks = {f"{graph.slug}-{walk:02d}": walk for walk in range(self.settings.learn)}
         prompts = {name: self.plan.prompt(self.model, graph, walk, self.seed) for name, walk in walks.items()}
         folder = f"{ROOT}/{graph.slug}/learn"
-        bank, names = learn(
-            self.run, self.model, prompts, folder, generating, training, seed=self.seed, show=self.show
-        )
+        bank, names = learn(self.run, self.model, prompts, folder, generating, training, seed=self.seed, show=self.show)
         try:
             with self.show.task(f"{graph.name}: in weights", len(names) * len(IN_WEIGHTS)) as advance:
                 for slot, name in enumerate(names):
@@ -188,7 +186,9 @@ class _Study:
         finally:
             bank.close()
 
-    def _in_weights(self, reader: Reader, graph: Graph, walk: int, order: Order | None, draw: int, key: str) -> dict[str, Any]:
+    def _in_weights(
+        self, reader: Reader, graph: Graph, walk: int, order: Order | None, draw: int, key: str
+    ) -> dict[str, Any]:
         prompt = self.plan.prompt(self.model, graph, walk, self.seed, order, draw)
         _write_arrays(self.run.path / f"{key}.npz", prompt, self._measure(reader, prompt))
         return {"words": list(prompt.words), "tokens": len(prompt.tokens)}

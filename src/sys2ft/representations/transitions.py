@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,10 @@ class Estimate:
     high: float | None
     n: int
 
+    @classmethod
+    def of(cls, estimate: float, interval: tuple[float | None, float | None], n: int) -> Estimate:
+        return cls(estimate, *interval, n)
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -45,7 +49,7 @@ def mean_over_walks(values_X: npt.ArrayLike, seed: int = 0) -> Estimate | None:
     if not len(values):
         return None
     draws_D = resampling_weights(len(values), draws=DRAWS, seed=seed) @ values / len(values)
-    return Estimate(float(values.mean()), *expanded_interval(draws_D, len(values)), len(values))
+    return Estimate.of(float(values.mean()), expanded_interval(draws_D, len(values)), len(values))
 
 
 def draws_of(curves_XC: Floats, seed: int = 0) -> tuple[Floats, Floats]:
@@ -158,7 +162,7 @@ def _named(
 def _best(x_C: Floats, curves_DC: Floats, breaks: int) -> tuple[Floats, Floats]:
     """Best breaks (D, breaks) of each curve, sought among the lengths, and the squared error (D) that is left."""
     inner = range(_FEWEST - 1, len(x_C) - _FEWEST)
-    places = [p for p in combinations(inner, breaks) if all(b - a >= _FEWEST - 1 for a, b in zip(p, p[1:], strict=False))]
+    places = [p for p in combinations(inner, breaks) if all(b - a >= _FEWEST - 1 for a, b in pairwise(p))]
     least_D = np.full(len(curves_DC), np.inf)
     chosen_D = np.zeros(len(curves_DC), dtype=np.int64)
     total_D = np.square(curves_DC).sum(axis=1)

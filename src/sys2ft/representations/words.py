@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from sys2ft.errors import SettingsError
 
 _BEFORE = "the"  # a word is looked at between two others, as it will stand in the text
 
-COMMON = (
-    "apple bird car egg house milk plane opera box sand sun mango rock math code phone table river door cloud "
-    "lamp horse bread paper stone glass chair wheel tree fish book clock road ship wine gold silver iron wood rain "
-    "snow wind fire water salt sugar honey coffee tea cheese butter lemon orange rice corn meat soup cake salad pepper "
-    "garden forest mountain island beach desert lake ocean valley bridge tower castle church school hospital hotel "
-    "market bank office factory farm station airport museum library theater kitchen bedroom window roof wall floor "
-    "mirror brush knife fork spoon plate bottle cup bowl basket bag coat shirt shoe hat ring watch belt dress "
-    "guitar piano drum violin song dance film novel poem letter stamp coin ticket map flag key lock bell rope chain "
-    "hammer nail saw needle thread cloth wool silk cotton leather plastic rubber steel copper diamond pearl "
-    "dog cat cow pig sheep goat lion tiger bear wolf fox rabbit mouse snake frog eagle duck chicken monkey elephant "
-    "whale shark spider ant bee doctor nurse teacher student farmer soldier king queen prince judge lawyer driver "
-    "pilot captain sailor artist actor singer writer baker hunter"
-).split()
+COMMON = tuple(
+    word
+    for line in (Path(__file__).parent / "words.txt").read_text(encoding="utf-8").splitlines()
+    for word in line.partition("#")[0].split()
+)
 
 
 def word_id(tokenizer: Any, word: str) -> int | None:
     """The token that the word is in a running text, with a blank before it; None where it is several."""
-    ids = _encode(tokenizer, f"{_BEFORE} {word} {_BEFORE}")
-    first, last = _encode(tokenizer, _BEFORE), _encode(tokenizer, f"{_BEFORE} {_BEFORE}")[len(_encode(tokenizer, _BEFORE)) :]
-    whole = len(ids) == len(first) + 1 + len(last) and ids[: len(first)] == first and ids[len(first) + 1 :] == last
-    return ids[len(first)] if whole else None
+    first = _encode(tokenizer, _BEFORE)
+    last = _encode(tokenizer, f"{_BEFORE} {_BEFORE}")[len(first) :]
+    found = _encode(tokenizer, f"{_BEFORE} {word} {_BEFORE}")
+    whole = [*first, *found[len(first) : len(first) + 1], *last]
+    return found[len(first)] if found == whole else None
 
 
 def choose_words(tokenizer: Any, nodes: int, own: Sequence[str] = ()) -> dict[str, int]:
