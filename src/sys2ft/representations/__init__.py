@@ -29,11 +29,13 @@ if TYPE_CHECKING:
     from sys2ft.representations.plan import Plan, make_plan
     from sys2ft.representations.prompts import Prompt, make_prompt
     from sys2ft.representations.results import analyse
-    from sys2ft.representations.settings import RepresentSettings
+    from sys2ft.representations.settings import LEARN_GENERATE, LEARN_TRAIN, RepresentSettings
     from sys2ft.representations.study import trace
     from sys2ft.representations.words import choose_words
 
 __all__ = [
+    "LEARN_GENERATE",
+    "LEARN_TRAIN",
     "Graph",
     "Measurement",
     "Plan",
@@ -53,6 +55,8 @@ __getattr__ = contents(
     __name__,
     {
         "Graph": "graphs",
+        "LEARN_GENERATE": "settings",
+        "LEARN_TRAIN": "settings",
         "Measurement": "one_pass",
         "Plan": "plan",
         "Prompt": "prompts",

@@ -13,15 +13,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sys2ft.evaluation.statistics import expanded_interval
 from sys2ft.representations import baselines, geometry
 from sys2ft.representations.geometry import Components
 from sys2ft.representations.graphs import Floats, Graph
 from sys2ft.representations.prompts import Ints
-from sys2ft.representations.transitions import Estimate, Transition, band, mean_over_walks, two_phases
+from sys2ft.representations.transitions import (
+    Estimate,
+    Transition,
+    band,
+    interval_of_draws,
+    mean_over_walks,
+    two_phases,
+)
 from sys2ft.runs import item_seed, read_json
 
 SHUFFLES = 200
+_ENOUGH = 0.75  # of the nodes
 COMPONENTS = 8  # looked at one by one
 CURVES = (
     "accuracy",
@@ -152,18 +159,22 @@ def _finished(folder: Path, walks: int) -> Iterator[tuple[int, Path]]:
             yield walk, file
 
 
+def enough(components: Components | None) -> bool:
+    """Whether there are components, of enough of the nodes to compare their places with the graph's."""
+    return components is not None and components.variance_K[0] > 0 and components.present_N.mean() >= _ENOUGH
+
+
 def alignment(graph: Graph, distances_CP: Floats, dimensions: int) -> tuple[Floats, Floats]:
     """Procrustes distance (C) of the first components to the spectral embedding, and the widest angle between them.
 
-    NaN where not all nodes are in the window: parts of a graph are aligned too easily.
+    Over the nodes that are in the window; NaN where fewer than three quarters are, since few points always match well.
     """
     reference = geometry.spectral_embedding(graph.adjacency, dimensions)
     apart_C, angle_C = np.full(len(distances_CP), np.nan), np.full(len(distances_CP), np.nan)
     for c, distances_P in enumerate(distances_CP):
-        if np.isnan(distances_P).any():
-            continue
         components = geometry.pca(distances_P, graph.nodes)
-        if components is not None and components.variance_K[0] > 0:
+        if enough(components):
+            assert components is not None
             first = components.coordinates_NK[:, :dimensions]
             apart_C[c] = geometry.procrustes(first, reference)
             angle_C[c] = geometry.subspace_angles(first, reference).max()
@@ -213,7 +224,8 @@ def maps(traced: Traced) -> dict[str, Floats]:
     share_LC = np.full(mean_LCP.shape[:2], np.nan)
     for place in np.ndindex(share_LC.shape):
         components = geometry.pca(mean_LCP[place], graph.nodes)
-        if components is not None:
+        if enough(components):
+            assert components is not None
             share_LC[place] = components.share_K[: scheme.dimensions].sum()
     return {
         "energy_LC": _mean_over(np.array(traced.energy_XLC)),
@@ -235,7 +247,7 @@ def turns(traced: Traced) -> tuple[dict[str, Transition | None], dict[str, Estim
         if energy and right and kind in energy.draws and kind in right.draws:
             ratio = getattr(energy, kind).estimate / getattr(right, kind).estimate
             ratios_D = 10 ** (energy.draws[kind] - right.draws[kind])
-            lead[kind] = Estimate.of(ratio, expanded_interval(ratios_D, traced.walks), traced.walks)
+            lead[kind] = Estimate.of(ratio, interval_of_draws(ratios_D, traced.walks), traced.walks)
     return found, lead
 
 
@@ -271,16 +283,15 @@ def components(traced: Traced) -> list[dict[str, Any]]:
 
 def _chance(components: Components, k: int, adjacency: Floats) -> float | None:
     """How often shuffled nodes have as low an energy along a component."""
-    along = components.coordinates_NK[:, k]
+    along_N = components.coordinates_NK[components.present_N, k]
     if not components.variance_K[k] > 0:
         return None
-    apart_P = geometry.pairs_of(np.square(along[:, None] - along[None]))
-    real = geometry.normalised_energy(apart_P, adjacency)
-    many = [
-        geometry.normalised_energy(apart_P, one)
-        for one in geometry.shuffled(adjacency, 5 * SHUFFLES, item_seed("p", k))
-    ]
-    return float((1 + sum(m <= real + 1e-12 for m in many)) / (1 + len(many)))
+    adjacency = adjacency[np.ix_(components.present_N, components.present_N)]
+    i, j = np.nonzero(np.triu(adjacency))
+    rng = np.random.default_rng(item_seed("chance", k))
+    orders_SN = np.array([np.arange(len(along_N)), *(rng.permutation(len(along_N)) for _ in range(5 * SHUFFLES))])
+    real, *many = np.square(along_N[orders_SN[:, i]] - along_N[orders_SN[:, j]]).sum(axis=1)
+    return float((1 + np.sum(np.array(many) <= real * (1 + 1e-12))) / (1 + len(many)))
 
 
 def _given(value: float) -> float | None:

@@ -13,6 +13,7 @@ Shapes: N nodes, P pairs of nodes (the order of `numpy.triu_indices`), K compone
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +23,15 @@ from sys2ft.representations.graphs import Floats
 _SAME = 1e-9  # eigenvalues closer than this share an eigenspace
 
 
+@lru_cache(maxsize=16)
+def upper(nodes: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Rows and columns of the entries above the diagonal."""
+    return np.triu_indices(nodes, k=1)
+
+
 def pairs_of(matrix_NN: Floats) -> Floats:
     """The entries above the diagonal (..., P) of symmetric matrices (..., N, N)."""
-    i, j = np.triu_indices(matrix_NN.shape[-1], k=1)
+    i, j = upper(matrix_NN.shape[-1])
     pairs: Floats = matrix_NN[..., i, j]
     return pairs
 
@@ -32,7 +39,7 @@ def pairs_of(matrix_NN: Floats) -> Floats:
 def matrix_of(values_P: npt.NDArray[np.floating], nodes: int) -> Floats:
     """Symmetric matrices (..., N, N) with a zero diagonal out of their entries above it."""
     matrix = np.zeros((*values_P.shape[:-1], nodes, nodes))
-    i, j = np.triu_indices(nodes, k=1)
+    i, j = upper(nodes)
     matrix[..., i, j] = matrix[..., j, i] = values_P
     return matrix
 
@@ -148,11 +155,24 @@ def procrustes(coordinates_NK: Floats, reference_NM: Floats) -> float:
     return float(1.0 - np.clip(found.sum() / (norm * np.sqrt(len(found))), 0.0, 1.0) ** 2)
 
 
+def procrustes_by_chance(coordinates_NK: Floats, reference_NM: Floats, count: int, seed: int) -> float:
+    """Mean Procrustes distance over `count` shuffles of the nodes that are present."""
+    x, y = _matched(coordinates_NK, reference_NM)
+    rng = np.random.default_rng(seed)
+    orders_SN = np.array([rng.permutation(len(x)) for _ in range(count)])
+    found_S = np.linalg.svd(x[orders_SN].mT @ y, compute_uv=False).sum(axis=1)
+    columns = min(x.shape[1], y.shape[1])
+    return float(np.mean(1.0 - np.clip(found_S / (np.linalg.norm(x) * np.sqrt(columns)), 0.0, 1.0) ** 2))
+
+
 def aligned(coordinates_NK: Floats, reference_NK: Floats) -> Floats:
-    """The coordinates turned, mirrored and scaled to lie on the reference as nearly as they can; NaN stay NaN."""
+    """The coordinates turned and mirrored to lie on the reference as nearly as they can, and brought to its size.
+
+    NaN stay NaN. Size is not fitted: what lies quite otherwise would shrink to a point.
+    """
     x, y = _matched(coordinates_NK, reference_NK, orthonormal=False)
-    u, found, vt = np.linalg.svd(x.T @ y)
-    scale = found.sum() / max(float(np.square(x).sum()), 1e-300)
+    u, _, vt = np.linalg.svd(x.T @ y)
+    scale = float(np.linalg.norm(y) / max(np.linalg.norm(x), 1e-300))
     present = ~np.isnan(coordinates_NK[:, 0])
     middle = coordinates_NK[present].mean(axis=0)
     turned: Floats = (coordinates_NK - middle) @ (u @ vt[: u.shape[0]]) * scale + reference_NK[present].mean(axis=0)

@@ -161,18 +161,18 @@ def _above_prior(traced: Traced) -> Floats:
 
 
 def _aligned_by_chance(traced: Traced) -> Floats:
-    """Each walk's mean Procrustes distance at the full length with its nodes shuffled (X)."""
+    """Each walk's mean Procrustes distance at the full length with the nodes in its window shuffled (X)."""
     dimensions = traced.scheme.dimensions
     reference = geometry.spectral_embedding(traced.graph.adjacency, dimensions)
     found = []
     for walk, components in enumerate(traced.components_X):
-        if components is None or not components.present_N.all() or not components.variance_K[0] > 0:
+        if not analysis.enough(components):
             found.append(np.nan)
             continue
-        rng = np.random.default_rng(item_seed("alignment", traced.graph.name, walk))
+        assert components is not None
+        seed = item_seed("alignment", traced.graph.name, walk)
         first = components.coordinates_NK[:, :dimensions]
-        shuffled = (first[rng.permutation(len(first))] for _ in range(analysis.SHUFFLES))
-        found.append(float(np.mean([geometry.procrustes(one, reference) for one in shuffled])))
+        found.append(geometry.procrustes_by_chance(first, reference, analysis.SHUFFLES, seed))
     return np.array(found)
 
 
@@ -275,24 +275,28 @@ def _at_end(arrays: Arrays, scheme: Scheme) -> Floats:
 
 def _same_geometry(changes: list[tuple[Floats, Floats]], graph: Graph) -> dict[str, Any]:
     """Correlation, over pairs of nodes, of what context and weights did to the distances; with its shuffles."""
-    real, null = [], []
+    real: list[float] = []
+    null: list[float] = []
     for number, (context_P, weights_P) in enumerate(changes):
-        known = ~np.isnan(context_P + weights_P)
-        real.append(_correlation(context_P[known], weights_P[known]))
-        matrix = geometry.matrix_of(weights_P, graph.nodes)
+        both_2NN = geometry.matrix_of(np.array([context_P, weights_P]), graph.nodes)
+        present = np.flatnonzero(np.isnan(both_2NN).sum(axis=(0, 2)) < graph.nodes - 1)
+        context_NN, weights_NN = both_2NN[:, present[:, None], present]
         rng = np.random.default_rng(item_seed("same geometry", graph.name, number))
-        for _ in range(analysis.SHUFFLES):
-            order = rng.permutation(graph.nodes)
-            other = geometry.pairs_of(matrix[np.ix_(order, order)])
-            both = ~np.isnan(context_P + other)
-            null.append(_correlation(context_P[both], other[both]))
+        orders_SN = np.array([rng.permutation(len(present)) for _ in range(analysis.SHUFFLES)])
+        shuffled_SP = geometry.pairs_of(weights_NN[orders_SN[:, :, None], orders_SN[:, None]])
+        context_P = geometry.pairs_of(context_NN)
+        real.append(_correlation(context_P, geometry.pairs_of(weights_NN)))
+        null.extend(_correlation(context_P, other_P) for other_P in shuffled_SP)
     return {
         "correlation": _estimate(real),
-        "shuffled": [float(q) for q in np.nanquantile(null, (0.025, 0.975))],
+        "shuffled": [float(q) for q in np.quantile(null, (0.025, 0.975))],
     }
 
 
 def _correlation(a: Floats, b: Floats) -> float:
+    """Pearson's, over the pairs that both know; 0 where one of them does not vary."""
+    known = ~np.isnan(a + b)
+    a, b = a[known], b[known]
     return float(np.corrcoef(a, b)[0, 1]) if len(a) > 2 and a.std() > 0 and b.std() > 0 else 0.0
 
 

@@ -6,11 +6,18 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from sys2ft.errors import SettingsError
+from sys2ft.replay import GenerateSettings
+from sys2ft.training import JOINT, TrainSettings
 
 Form = Literal["walk", "pairs"]
 FORMS: tuple[Form, ...] = get_args(Form)
 
 AUTO = -1
+
+LEARN_GENERATE = GenerateSettings(protocols=("naive",), samples_per_news=8)
+"""How the edges of a placement become replay elements: each as it is, behind eight cues."""
+LEARN_TRAIN = TrainSettings(adapters=JOINT)
+"""One adapter a placement, for all of its edges."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,11 +56,11 @@ class RepresentSettings:
     """Interventions at each of four depths: pairs of a last word's node and another node to move it to."""
     learn: int = 0
     """Placements of the words that are learnt in weights too, from the edges as news; 0: none."""
-    tokens_at_once: int = 512
+    chunk: int = 512
     """Tokens read in one forward pass; bounds memory, changes no result beyond rounding."""
 
     def __post_init__(self) -> None:
-        counts = ("context", "walks", "window", "dimensions", "heads", "moves", "tokens_at_once", "probe_context")
+        counts = ("context", "walks", "window", "dimensions", "heads", "moves", "chunk", "probe_context")
         small = [f"{name}={getattr(self, name)}" for name in counts if getattr(self, name) < 1]
         small += [
             f"{name}={getattr(self, name)}" for name in ("skip", "probe_walks", "learn") if getattr(self, name) < 0

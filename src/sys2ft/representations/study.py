@@ -66,7 +66,7 @@ class _Study:
         self.settings = plan.settings
         self.seed: int = run.record["seed"]
         slot = BASE if bank is None else 0
-        self.reader = Reader(model=model.model, bank=bank, slot=slot, tokens_at_once=self.settings.tokens_at_once)
+        self.reader = Reader(model=model.model, bank=bank, slot=slot, tokens_at_once=self.settings.chunk)
 
     def described(self) -> dict[str, Any]:
         """What the analyses need to know of the plan."""

@@ -14,12 +14,16 @@ from sys2ft.job.stages import described, require_layers, require_protocols
 from sys2ft.models import DEFAULT_MODEL, LoadedModel, load_model
 from sys2ft.replay import GenerateSettings
 from sys2ft.report import write_represent_report
-from sys2ft.representations import RepresentSettings, analyse, make_plan, trace
+from sys2ft.representations import (
+    LEARN_GENERATE,
+    LEARN_TRAIN,
+    RepresentSettings,
+    analyse,
+    make_plan,
+    trace,
+)
 from sys2ft.runs import Display, Run, write_json
 from sys2ft.training import JOINT, TrainSettings
-
-LEARN_GENERATE = GenerateSettings(protocols=("naive",), samples_per_news=8)
-LEARN_TRAIN = TrainSettings(adapters=JOINT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +42,8 @@ def represent(
     out: str | Path = "sys2ft-represent",
     adapter: str | Path | None = None,
     reference: str | Path | None = None,
-    generate: GenerateSettings = LEARN_GENERATE,
-    train: TrainSettings = LEARN_TRAIN,
+    generate: GenerateSettings | None = None,
+    train: TrainSettings | None = None,
     seed: int = 0,
     command: str = "",
     show: Display | None = None,
@@ -52,6 +56,7 @@ def represent(
     with. Raises ModelError and SettingsError for what the caller can mend, StorageError when writing fails.
     """
     settings = settings or RepresentSettings()
+    generate, train = generate or LEARN_GENERATE, train or LEARN_TRAIN
     show = show or Display()
     compared = _read_reference(Path(reference)) if reference else None
     loaded = load_model(model, progress=show.note) if isinstance(model, str) else model
@@ -62,7 +67,7 @@ def represent(
     try:
         run = _open(out, loaded, adapter, seed, command)
         with run.lock():
-            run.stage("represent", asdict(settings), free=("tokens_at_once",))
+            run.stage("represent", asdict(settings), free=("chunk",))
             if settings.learn:
                 run.stage("generate", asdict(generate))
                 run.stage("train", asdict(train), free=("tokens_at_once", "checkpoint_seconds"))
