@@ -105,8 +105,8 @@ def call(arguments: Sequence[str] | None = None) -> int:
             raise
         print(
             "sys2ft: memory ran out. What was finished is kept.",
-            "  to do: lower --tokens-at-once (represent: --chunk) and give the same command; where generation needs too "
-            "much, lower --rows-at-once in a new folder",
+            "  to do: lower --tokens-at-once (represent: --chunk) and give the same command; where generation needs "
+            "too much, lower --rows-at-once in a new folder",
             sep="\n",
             file=sys.stderr,
         )

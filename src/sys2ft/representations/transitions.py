@@ -161,22 +161,28 @@ def two_phases(contexts_C: npt.ArrayLike, curves_XC: Floats) -> Transition | Non
 def _named(
     x_C: Floats, breaks: Floats, slopes: Sequence[float], drawn_DB: Floats, walks: int, direction: float
 ) -> tuple[dict[str, Estimate], dict[str, Floats]]:
-    """Onset and saturation among the breaks: where the slope, in the curve's own direction, rises and falls most."""
+    """Onset and saturation among the breaks, by the slopes in the curve's own direction.
+
+    The onset is where they rise most; the saturation where they fall most, of the breaks behind the onset if there is
+    one.
+    """
     turns = direction * np.diff(slopes)
+    places: dict[str, int] = {}
+    if len(turns) and turns.max() > 0:
+        places["onset"] = int(turns.argmax())
+    behind = range(places.get("onset", -1) + 1, len(turns))
+    if behind and min(turns[place] for place in behind) < 0:
+        places["saturation"] = min(behind, key=lambda place: float(turns[place]))
     found: dict[str, Estimate] = {}
-    draws: dict[str, Floats] = {}
-    for name, sign in (("onset", 1.0), ("saturation", -1.0)):
-        if len(turns) and (sign * turns).max() > 0:
-            place = int((sign * turns).argmax())
-            low, high = interval_of_draws(drawn_DB[:, place], walks)
-            if low is not None and high is not None:
-                # Breaks are sought at measured lengths, so nothing is known to better than the next ones.
-                at = int(np.argmin(np.abs(x_C - breaks[place])))
-                low, high = min(low, float(x_C[max(at - 1, 0)])), max(high, float(x_C[min(at + 1, len(x_C) - 1)]))
-                low, high = 10**low, 10**high
-            found[name] = Estimate(float(10 ** breaks[place]), low, high, walks)
-            draws[name] = drawn_DB[:, place]
-    return found, draws
+    for name, place in places.items():
+        low, high = interval_of_draws(drawn_DB[:, place], walks)
+        if low is not None and high is not None:
+            # Breaks are sought at measured lengths, so nothing is known to better than the next ones.
+            at = int(np.argmin(np.abs(x_C - breaks[place])))
+            low, high = min(low, float(x_C[max(at - 1, 0)])), max(high, float(x_C[min(at + 1, len(x_C) - 1)]))
+            low, high = 10**low, 10**high
+        found[name] = Estimate(float(10 ** breaks[place]), low, high, walks)
+    return found, {name: drawn_DB[:, place] for name, place in places.items()}
 
 
 def _best(x_C: Floats, curves_DC: Floats, breaks: int) -> tuple[Floats, Floats]:
