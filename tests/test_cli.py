@@ -22,7 +22,7 @@ from sys2ft.cli.main import call
 from talking import NEWS, write_news_file
 from test_job import FLAGS, contents, leftovers, start
 
-COMMANDS = ("run", "demo", "generate", "train", "evaluate", "report", "models", "news")
+COMMANDS = ("run", "demo", "generate", "train", "evaluate", "report", "represent", "models", "news")
 GENERATE_FLAGS = [*FLAGS[: FLAGS.index("--epochs")], "--dtype", "float32", "--device", "cpu"]
 TRAIN_FLAGS = ["--epochs", "2", "--batch-size", "2", "--rank", "4", "--alpha", "8", "--checkpoint-seconds", "0"]
 EVALUATE_FLAGS = ["--direct-tokens", "8", "--reasoned-tokens", "16"]

@@ -16,10 +16,11 @@ from sys2ft.lazy import contents
 if TYPE_CHECKING:
     from sys2ft.errors import ModelError, NewsError, SettingsError, StorageError, Sys2ftError, UserError
     from sys2ft.evaluation import EvaluateSettings, Prediction, evaluate
-    from sys2ft.job import Result, run
+    from sys2ft.job import Result, Study, represent, run
     from sys2ft.models import LoadedModel, load_model
     from sys2ft.news import News, Question, bundled_news, read_news
     from sys2ft.replay import GenerateSettings, Replay, ReplayElement, generate
+    from sys2ft.representations import RepresentSettings
     from sys2ft.training import Training, TrainItem, TrainSettings, train
 
 __version__ = "0.1.0"
@@ -27,10 +28,11 @@ __version__ = "0.1.0"
 _WHERE = {
     "errors": ("ModelError", "NewsError", "SettingsError", "StorageError", "Sys2ftError", "UserError"),
     "evaluation": ("EvaluateSettings", "Prediction", "evaluate"),
-    "job": ("Result", "run"),
+    "job": ("Result", "Study", "represent", "run"),
     "models": ("LoadedModel", "load_model"),
     "news": ("News", "Question", "bundled_news", "read_news"),
     "replay": ("GenerateSettings", "Replay", "ReplayElement", "generate"),
+    "representations": ("RepresentSettings",),
     "training": ("TrainItem", "TrainSettings", "Training", "train"),
 }
 
@@ -45,9 +47,11 @@ __all__ = [
     "Question",
     "Replay",
     "ReplayElement",
+    "RepresentSettings",
     "Result",
     "SettingsError",
     "StorageError",
+    "Study",
     "Sys2ftError",
     "TrainItem",
     "TrainSettings",
@@ -58,6 +62,7 @@ __all__ = [
     "generate",
     "load_model",
     "read_news",
+    "represent",
     "run",
     "train",
 ]

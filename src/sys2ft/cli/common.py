@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-_COLUMNS = 100
+COLUMNS = 100
 
 if TYPE_CHECKING:
     from sys2ft.job import Result
@@ -59,7 +59,7 @@ def print_result(result: Result) -> None:
     from sys2ft.report import terminal_table
 
     # Where nobody's terminal says how wide it is, the tables take the width they are made for.
-    console = Console() if sys.stdout.isatty() else Console(width=_COLUMNS)
+    console = Console() if sys.stdout.isatty() else Console(width=COLUMNS)
     console.print(terminal_table(result.summary))
     print(f"report    {result.report}")
     if result.adapters:

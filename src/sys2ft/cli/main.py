@@ -14,6 +14,7 @@ from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 
 from sys2ft.cli.models import ModelsInfo, ModelsList, ModelsPull
 from sys2ft.cli.news import NewsCheck, NewsExample
+from sys2ft.cli.represent import Represent
 from sys2ft.cli.run import Demo, Run
 from sys2ft.cli.stages import Evaluate, Generate, Report, Train
 from sys2ft.errors import Sys2ftError, out_of_memory
@@ -57,6 +58,7 @@ Command = (
     | Annotated[Train, subcommand("train")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Report, subcommand("report")]
+    | Annotated[Represent, subcommand("represent")]
     | Annotated[Models, subcommand("models")]
     | Annotated[NewsFiles, subcommand("news")]
 )
@@ -103,8 +105,8 @@ def call(arguments: Sequence[str] | None = None) -> int:
             raise
         print(
             "sys2ft: memory ran out. What was finished is kept.",
-            "  to do: lower --tokens-at-once and give the same command; where generation needs too much, lower "
-            "--rows-at-once in a new folder",
+            "  to do: lower --tokens-at-once (represent: --chunk) and give the same command; where generation needs "
+            "too much, lower --rows-at-once in a new folder",
             sep="\n",
             file=sys.stderr,
         )

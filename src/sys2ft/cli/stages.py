@@ -11,6 +11,7 @@ from rich.console import Console
 from tyro.conf import Positional
 
 from sys2ft.cli.common import ModelOptions, print_result, reopen
+from sys2ft.cli.represent import print_study
 from sys2ft.evaluation import EvaluateSettings
 from sys2ft.models import DEFAULT_MODEL
 from sys2ft.news import read_news
@@ -97,10 +98,12 @@ class Report(_OnFolder):
     """Write the scores and the report of a run folder again, and print the table."""
 
     def run(self) -> None:
-        from sys2ft.job import finish
+        from sys2ft.job import finish, finish_study
         from sys2ft.runs import Run
 
         run = Run.open(self.folder)
         with run.lock():
-            result = finish(run)
-        print_result(result)
+            if "represent" in run.record["settings"]:
+                print_study(finish_study(run))
+            else:
+                print_result(finish(run))

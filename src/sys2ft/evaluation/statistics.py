@@ -35,7 +35,18 @@ import numpy.typing as npt
 
 from sys2ft.errors import UserError
 
-__all__ = ["Item", "Outcomes", "Score", "Undefined", "gap_share", "mean_over_news", "paired_difference"]
+__all__ = [
+    "Item",
+    "Outcomes",
+    "Score",
+    "Undefined",
+    "expanded_interval",
+    "gap_share",
+    "mean_over_news",
+    "paired_difference",
+    "resampling_weights",
+    "student",
+]
 
 Item: TypeAlias = tuple[str, int]
 """A question: the id of its news and its place among that news's questions."""
@@ -154,6 +165,24 @@ def gap_share(
     )  # fmt: skip
 
 
+def resampling_weights(clusters: int, *, draws: int = DRAWS, seed: int = 0) -> Floats:
+    """How often each cluster is drawn, (draws, clusters): for statistics other than a mean over questions."""
+    return _weights(clusters, draws, seed)
+
+
+def expanded_interval(
+    statistic_D: Floats, clusters: int, *, level: float = 0.95
+) -> tuple[float, float] | tuple[None, None]:
+    """Expanded percentiles of a statistic's bootstrap draws; (None, None) for one cluster.
+
+    Draws that do not differ give an interval of no width: what that means, the caller has to know.
+    """
+    low, high, method = _ends(statistic_D, clusters, level)
+    if method == "wilson":
+        return float(statistic_D[0]), float(statistic_D[0])
+    return (None, None) if low is None or high is None else (low, high)
+
+
 def _value(outcome: bool | float | None) -> float:
     return 0.0 if outcome is None else float(outcome)
 
@@ -205,7 +234,7 @@ def _ends(statistic_D: Floats, n_news: int, level: float) -> tuple[float | None,
     ordered_D = np.sort(statistic_D)
     if ordered_D[-1] - ordered_D[0] < 1e-12:  # draws that differ by rounding only
         return None, None, "wilson"
-    tail = NormalDist().cdf(-sqrt(n_news / (n_news - 1)) * _student(level, n_news - 1))
+    tail = NormalDist().cdf(-sqrt(n_news / (n_news - 1)) * student(level, n_news - 1))
     cut = int(tail * (len(ordered_D) - 1))
     return float(ordered_D[cut]), float(ordered_D[-1 - cut]), "bootstrap"
 
@@ -219,7 +248,7 @@ def _wilson(share: float, trials: int, level: float) -> tuple[float, float]:
 
 
 @lru_cache(maxsize=256)
-def _student(level: float, freedom: int) -> float:
+def student(level: float, freedom: int) -> float:
     """The t with P(|T| <= t) = level, by bisection on the finite sums of Abramowitz & Stegun 26.7.3 and 26.7.4."""
     low, high = 0.0, pi / 2
     for _ in range(60):

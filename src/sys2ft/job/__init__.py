@@ -7,14 +7,18 @@ from sys2ft.lazy import contents
 if TYPE_CHECKING:
     from sys2ft.job.main_job import Result, finish, run
     from sys2ft.job.stages import evaluate_stage, generate_stage, news_of, open_run, require_protocols, train_stage
+    from sys2ft.job.study import Study, finish_study, represent
 
 __all__ = [
     "Result",
+    "Study",
     "evaluate_stage",
     "finish",
+    "finish_study",
     "generate_stage",
     "news_of",
     "open_run",
+    "represent",
     "require_protocols",
     "run",
     "train_stage",
@@ -25,10 +29,13 @@ __getattr__ = contents(
     {
         "Result": "main_job",
         "evaluate_stage": "stages",
+        "Study": "study",
         "finish": "main_job",
+        "finish_study": "study",
         "generate_stage": "stages",
         "news_of": "stages",
         "open_run": "stages",
+        "represent": "study",
         "require_protocols": "stages",
         "run": "main_job",
         "train_stage": "stages",

@@ -26,15 +26,11 @@ from sys2ft.training import JOINT, Checkpoint, TrainItem, TrainSettings, told, t
 def open_run(out: str | Path, model: LoadedModel, news: Sequence[News], *, seed: int, command: str = "") -> Run:
     """The run folder at `out` for this model, these news and this seed: a new one, or the one to go on with."""
     rows = [news_to_dict(item) for item in news]
-    described = {
-        "sha256": model.fingerprint,
-        "architecture": type(model.model).__name__,
-        "parameters": sum(p.numel() for p in model.model.parameters()),
-    }
+    about_model = described(model)
     dtype, device = str(model.dtype).removeprefix("torch."), model.device.type
-    identity = {"model": described, "news": digest(rows), "seed": seed, "dtype": dtype, "device": device}
+    identity = {"model": about_model, "news": digest(rows), "seed": seed, "dtype": dtype, "device": device}
     about = {
-        "model": {"name": model.source.name, **described},
+        "model": {"name": model.source.name, **about_model},
         "dtype": dtype,
         "device": device,
         "seed": seed,
@@ -44,6 +40,15 @@ def open_run(out: str | Path, model: LoadedModel, news: Sequence[News], *, seed:
     if not (run.path / "news.jsonl").is_file():
         write_jsonl(run.path / "news.jsonl", rows)
     return run
+
+
+def described(model: LoadedModel) -> dict[str, Any]:
+    """What identifies a model in a run's record."""
+    return {
+        "sha256": model.fingerprint,
+        "architecture": type(model.model).__name__,
+        "parameters": sum(p.numel() for p in model.model.parameters()),
+    }
 
 
 def news_of(run: Run) -> list[News]:

@@ -5,6 +5,8 @@ matplotlib and jinja2 are imported by `write_report` when it is called, and by n
 
 from sys2ft.report.artifacts import Artifacts, read_artifacts
 from sys2ft.report.page import write_report
+from sys2ft.report.represent_page import write_represent_report
+from sys2ft.report.represent_table import represent_tables
 from sys2ft.report.summary import Block, Cost, Measured, Row, Summary, summarise, write_scores
 from sys2ft.report.table import markdown_table, terminal_table, yield_table
 from sys2ft.report.words import headline, number
@@ -20,9 +22,11 @@ __all__ = [
     "markdown_table",
     "number",
     "read_artifacts",
+    "represent_tables",
     "summarise",
     "terminal_table",
     "write_report",
+    "write_represent_report",
     "write_scores",
     "yield_table",
 ]
