@@ -19,7 +19,7 @@ from sys2ft.evaluation import EvaluateSettings, Prediction, evaluate
 from sys2ft.evaluation.records import CHOICE_SCORINGS
 from sys2ft.models import LoadedModel
 from sys2ft.news import News, news_from_dict, news_to_dict
-from sys2ft.replay import GenerateSettings, Replay, ReplayElement, generate, protocol
+from sys2ft.replay import GenerateSettings, Replay, ReplayElement, generate, protocol, withheld
 from sys2ft.runs import Display, Run, digest, read_json, read_jsonl, write_json, write_jsonl
 from sys2ft.training import JOINT, TrainItem, TrainSettings, train
 
@@ -63,6 +63,8 @@ def generate_stage(run: Run, model: LoadedModel, settings: GenerateSettings, sho
     require_protocols(settings.protocols)  # before the folder remembers one that is not there
     run.stage("generate", asdict(settings))
     replays = generate(model, news_of(run), settings, seed=run.record["seed"], once=run.once, show=show)
+    kept_out = {} if settings.keep_instructions else withheld(news_of(run))
+    write_json(run.path / "replay" / "withheld.json", {name: asdict(found) for name, found in kept_out.items()})
     for name, replay in replays.items():
         write_jsonl(run.path / "replay" / f"{name}.jsonl", (element.to_dict() for element in replay.elements))
         write_json(run.path / "replay" / f"{name}.yield.json", replay.counts.to_dict())
@@ -142,7 +144,8 @@ def require_questions(news: Sequence[News], settings: EvaluateSettings) -> None:
         raise SettingsError(
             "none of the news has a question: nothing can be measured",
             expected="at least one question",
-            do="add questions to the news file, or use `sys2ft generate` and `sys2ft train` only",
+            do="add questions to the news file, or let the model write some: `sys2ft news probe NEWS --out PROBED`; "
+            "`sys2ft generate` and `sys2ft train` need none",
         )
     by_choice = settings.headline in CHOICE_SCORINGS
     if by_choice and not any(question.choices for item in news for question in item.questions):
