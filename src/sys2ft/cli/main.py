@@ -15,6 +15,7 @@ from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 from sys2ft.cli.models import ModelsInfo, ModelsList, ModelsPull
 from sys2ft.cli.news import NewsCheck, NewsExample
 from sys2ft.cli.news_import import NewsImport
+from sys2ft.cli.news_probe import NewsProbe
 from sys2ft.cli.run import Demo, Run
 from sys2ft.cli.stages import Evaluate, Generate, Report, Train
 from sys2ft.errors import Sys2ftError
@@ -32,6 +33,7 @@ _News = (
     Annotated[NewsCheck, subcommand("check")]
     | Annotated[NewsExample, subcommand("example")]
     | Annotated[NewsImport, subcommand("import")]
+    | Annotated[NewsProbe, subcommand("probe")]
 )
 
 
@@ -47,7 +49,7 @@ class Models:
 
 @dataclass(frozen=True, slots=True)
 class NewsFiles:
-    """Files of news: checking one, an example to start from, making one from documents and data sets."""
+    """Files of news: checking one, an example to start from, importing documents and data sets, questions."""
 
     action: _News
 

@@ -6,7 +6,15 @@ from sys2ft.lazy import contents
 
 if TYPE_CHECKING:
     from sys2ft.job.main_job import Result, finish, run
-    from sys2ft.job.stages import evaluate_stage, generate_stage, news_of, open_run, require_protocols, train_stage
+    from sys2ft.job.stages import (
+        evaluate_stage,
+        generate_stage,
+        news_of,
+        open_run,
+        probe_stage,
+        require_protocols,
+        train_stage,
+    )
 
 __all__ = [
     "Result",
@@ -15,6 +23,7 @@ __all__ = [
     "generate_stage",
     "news_of",
     "open_run",
+    "probe_stage",
     "require_protocols",
     "run",
     "train_stage",
@@ -29,6 +38,7 @@ __getattr__ = contents(
         "generate_stage": "stages",
         "news_of": "stages",
         "open_run": "stages",
+        "probe_stage": "stages",
         "require_protocols": "stages",
         "run": "main_job",
         "train_stage": "stages",

@@ -19,6 +19,7 @@ from sys2ft.evaluation import EvaluateSettings, Prediction, evaluate
 from sys2ft.evaluation.records import CHOICE_SCORINGS
 from sys2ft.models import LoadedModel
 from sys2ft.news import News, news_from_dict, news_to_dict
+from sys2ft.probing import Probes, ProbeSettings, probe
 from sys2ft.replay import GenerateSettings, Replay, ReplayElement, generate, protocol, withheld
 from sys2ft.runs import Display, Run, digest, read_json, read_jsonl, write_json, write_jsonl
 from sys2ft.training import JOINT, TrainItem, TrainSettings, train
@@ -69,6 +70,14 @@ def generate_stage(run: Run, model: LoadedModel, settings: GenerateSettings, sho
         write_jsonl(run.path / "replay" / f"{name}.jsonl", (element.to_dict() for element in replay.elements))
         write_json(run.path / "replay" / f"{name}.yield.json", replay.counts.to_dict())
     return replays
+
+
+def probe_stage(run: Run, model: LoadedModel, settings: ProbeSettings, show: Display) -> Probes:
+    """Write `probes.jsonl`: every question drawn for news without questions, kept or rejected and why."""
+    run.stage("probe", asdict(settings))
+    probes = probe(model, news_of(run), settings, seed=run.record["seed"], once=run.once, show=show)
+    write_jsonl(run.path / "probes.jsonl", (candidate.to_dict() for candidate in probes.candidates))
+    return probes
 
 
 def protocols_of(run: Run) -> list[str]:

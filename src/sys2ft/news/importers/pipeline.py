@@ -289,8 +289,8 @@ class _Import:
                 return
             ids.add(news.id.casefold())
         seen.add(key)
-        for found in instructions_in(news.text)[:1]:
-            summary.instructions.add(f"{news.id} ({place}): {found.kind}: {found.excerpt}")
+        for order in instructions_in(news.text)[:1]:
+            summary.instructions.add(f"{news.id} ({place}): {order.kind}: {order.excerpt}")
         (counted,) = summary.files
         counted.news += 1
         counted.questions += len(news.questions)
