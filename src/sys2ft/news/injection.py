@@ -15,7 +15,7 @@ import unicodedata
 from dataclasses import dataclass
 
 _MARKUP = re.compile(
-    r"<[|｜][A-Za-z0-9_▁ /-]{1,40}[|｜]>"  # ChatML, Llama 3, Phi, DeepSeek and others
+    r"<[|｜][A-Za-z0-9_▁/][A-Za-z0-9_▁ /-]{0,40}[|｜]>"  # ChatML, Llama 3, Phi, DeepSeek and others
     r"|\[/?INST\]|<</?SYS>>|</?(?:start|end)_of_turn>|\[/?(?:AVAILABLE_TOOLS|TOOL_CALLS|SYSTEM_PROMPT)\]"
     r"|</?s>\s*\[INST\]|</?(?:system|assistant)(?:_prompt|_message)?>"
     r"|^\s*#{2,4}\s*(?:Instructions?|Response|System(?: prompt)?|Assistant|Human)\s*:",
@@ -40,10 +40,10 @@ _OVERRIDE = re.compile(
     re.IGNORECASE,
 )
 _ADDRESS = re.compile(
-    r"\byou\s+are\s+(?:now\s+|no\s+longer\s+)?(?:an?\s+|the\s+)?(?:[\w-]+\s+){0,3}?"
+    r"\byou\s+are\s+(?:now\s+|no\s+longer\s+)?(?:an?\s+|the\s+)?(?:[\w-]+,?\s+){0,4}?"
     r"(?:AI\b(?:\s+(?:assistant|model|agent))?|assistant\b|chat-?bot\b|language\s+model\b|LLM\b|ChatGPT\b|GPT-?\d"
     r"|Claude\b|Gemini\b|Copilot\b|Llama\b|DAN\b)"
-    r"|\bas\s+an?\s+(?:AI|large\s+language|language)\s+model\b"
+    r"|\bas\s+an?\s+(?:AI\s+language|AI|large\s+language|language)\s+model\b"
     r"|(?:^|[.!?:;]\s+)(?:please\s+)?(?:act|behave|pretend|respond|answer|role-?play)\s+as\s+(?:if\s+you\s+(?:are|were)\b"
     r"|an?\s+(?:[\w-]+\s+){0,3}?(?:assistant|AI|chat-?bot|language\s+model|expert|hacker|terminal)\b)"
     r"|\bfrom\s+now\s+on,?\s+(?:you\b|respond\b|reply\b|answer\b|only\b)"
@@ -98,10 +98,10 @@ def instructions_in(text: str) -> list[Instruction]:
 
 
 def _dialogue(text: str) -> re.Match[str] | None:
-    """The first turn of a dialogue with an assistant. 'System:' or 'User:' alone stand in ordinary tables and logs."""
+    """The first turn of a dialogue with an assistant. One of these words alone stands in ordinary lists and logs."""
     turns = list(_TURN.finditer(text))
     roles = {_ROLES.get(turn.group(1).casefold(), turn.group(1).casefold()) for turn in turns}
-    return turns[0] if len(roles) > 1 or "assistant" in roles else None
+    return turns[0] if len(roles) > 1 and "assistant" in roles else None
 
 
 def _around(text: str, match: re.Match[str]) -> str:

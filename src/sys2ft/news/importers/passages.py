@@ -165,7 +165,7 @@ class Packer:
         what = "longer than the budget: divided at sentence borders"
         yield Remark(what=what, place=entry.place, shown=f"{len(spans)} passages", left_out=False)
         for number, (text, own) in enumerate(zip(texts, mine, strict=True), start=1):
-            part = replace(entry, text=text, questions=tuple(own), answer_at=(), made=None)
+            part = replace(entry, text=text, questions=tuple(own), answer_at=())
             place = f"{entry.place}, part {number}" if entry.place else f"part {number}"
             yield Passage(text=head + text.strip(), place=place, entry=part)
 

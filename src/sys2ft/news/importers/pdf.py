@@ -6,6 +6,7 @@ Chapters come from the file's outline. Lines that come again at the top or botto
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -36,6 +37,8 @@ def read_pdf(source: Source) -> Iterator[Piece]:
             what_it_is(head) or "text", expected="a PDF file", do="rename it: its ending is not of its kind"
         )
     pypdf = optional("pypdf", "pypdf", "reading PDF")
+    # It logs what it mends; what it cannot mend it raises, and that is told.
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)
     reader = _open(source, pypdf)
     pages = [_page_lines(source, page, number) for number, page in enumerate(reader.pages, start=1)]
     blank = [number for number, lines in enumerate(pages, start=1) if not lines]

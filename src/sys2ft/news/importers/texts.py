@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import codecs
-import io
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO, TextIO
 
 from charset_normalizer import from_bytes
 
@@ -100,16 +100,17 @@ def lines_of(source: Source) -> Iterator[str]:
     """
     encoding = encoding_of(source, read_head(source))
     try:
-        with source.path.open("rb") as file:
-            if codecs.lookup(encoding).name.startswith(("utf-16", "utf-32")):
-                yield from _wide_lines(source, file, encoding)
-            else:
+        if codecs.lookup(encoding).name.startswith(("utf-16", "utf-32")):
+            with source.path.open(encoding=encoding) as text:
+                yield from _wide_lines(source, text, encoding)
+        else:
+            with source.path.open("rb") as file:
                 yield from _narrow_lines(source, file, encoding)
     except OSError as error:
         raise cannot_be_read(source, error) from error
 
 
-def _narrow_lines(source: Source, file: io.BufferedReader, encoding: str) -> Iterator[str]:
+def _narrow_lines(source: Source, file: BinaryIO, encoding: str) -> Iterator[str]:
     """Lines of an encoding in which a line ends with the byte 10: each is decoded by itself, so that errors know it."""
     limit, number = source.settings.max_record, 0
     while raw := file.readline(limit + 1):
@@ -125,9 +126,8 @@ def _narrow_lines(source: Source, file: io.BufferedReader, encoding: str) -> Ite
         yield line.rstrip("\r\n")
 
 
-def _wide_lines(source: Source, file: io.BufferedReader, encoding: str) -> Iterator[str]:
+def _wide_lines(source: Source, text: TextIO, encoding: str) -> Iterator[str]:
     limit, number = source.settings.max_record, 0
-    text = io.TextIOWrapper(file, encoding=encoding)
     while True:
         try:
             line = text.readline(limit + 1)
@@ -171,19 +171,20 @@ def not_of(source: Source, encoding: str, place: str, error: UnicodeDecodeError)
 
 def read_text(source: Source) -> Iterator[Piece]:
     """Plain text: paragraphs parted by empty lines; a lone first line, or an underlined one, is a title."""
-    titles: tuple[str, ...] = ()
+    document: tuple[str, ...] = ()
+    chapters: tuple[str, ...] = ()
     first: tuple[str, list[str]] | None = None
     begun = False
     for place, lines in _paragraphs(lines_of(source)):
         if len(lines) == 2 and _UNDERLINE.match(lines[1].strip()) and len(lines[0]) <= 120:
             lone = lines[0].strip()
-            titles = (lone,) if lines[1].strip()[0] == "=" or not titles else (titles[0], lone)
+            chapters = (lone,) if lines[1].strip()[0] == "=" or not chapters else (chapters[0], lone)
         elif not begun and len(lines) == 1 and _is_title(lines[0]):
             first = (place, lines)
         else:
             if first is not None:
-                titles, first = (first[1][0].strip(), *titles), None
-            yield paragraph(lines, titles, place)
+                document, first = (first[1][0].strip(),), None
+            yield paragraph(lines, document + chapters, place)
         begun = True
     if first is not None:  # no title of anything: it is all there is
         yield paragraph(first[1], (), first[0])
