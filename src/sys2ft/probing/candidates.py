@@ -44,6 +44,8 @@ class Candidate:
 
     news: News
     index: int
+    given: str = ""
+    """The answer that a question was to be found for; empty where the question came first."""
     question: str = ""
     answer: str = ""
     wrong: list[str] = field(default_factory=list)
@@ -94,6 +96,49 @@ def against_answer(said: str, candidate: Candidate) -> str | None:
     if filters.refused(said) or _REFERS.search(said):
         return "refused"
     return "given_away" if _within(said, candidate.question) else None
+
+
+def answer_spans(news: News, seed: int) -> list[str]:
+    """What a question about the news may have as its answer: its names and numbers, then its other words, shuffled."""
+    rng = random.Random(item_seed(seed, "probe", "spans", news.id))
+    exact = [*_names(news.text), *_numbers(news.text)]
+    known = {word for span in exact for word in filters.content_words(span)}
+    found = re.findall(r"(?<![\w-])[a-zà-ÿ]{4,}(?![\w-])", news.text)
+    plain = [word for word in dict.fromkeys(found) if filters.content_words(word) - known]
+    rng.shuffle(exact)
+    rng.shuffle(plain)
+    return [*exact, *plain]
+
+
+def alike_in(candidate: Candidate, seed: int) -> list[str]:
+    """What could stand in the answer's place: other names of the news, or other numbers, in seeded order.
+
+    For a number these are those of the news, then ones near it; words around it stay.
+    """
+    text, answer = candidate.news.text, candidate.answer
+    rng = random.Random(item_seed(seed, "probe", "alike", candidate.news.id, candidate.index))
+    if answer in _names(text):
+        others = [name for name in _names(text) if name != answer]
+        rng.shuffle(others)
+        return others
+    found = _numbers(answer)
+    if len(found) != 1:
+        return []
+    value = found[0]
+    others = [number for number in _numbers(text) if number != value]
+    near = [str(int(value) + step) for step in (1, -1, 2, 3)] if value.isdigit() else []
+    rng.shuffle(others)
+    rng.shuffle(near)
+    return [answer.replace(value, number) for number in (*others, *near) if not number.startswith("-")]
+
+
+def _names(text: str) -> list[str]:
+    """Words capitalised within a sentence, runs of them as one."""
+    return list(dict.fromkeys(re.findall(r"(?<=[a-zà-ÿ,;:] )[A-ZÀ-Þ][\w'’-]*(?: [A-ZÀ-Þ][\w'’-]*)*", text)))
+
+
+def _numbers(text: str) -> list[str]:
+    return list(dict.fromkeys(re.findall(r"(?<![\w.,])\d+(?:[.,]\d+)*(?![\w])", text)))
 
 
 def wrong_choices(said: Sequence[str], candidate: Candidate, wanted: int) -> list[str]:

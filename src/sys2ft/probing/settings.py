@@ -18,19 +18,22 @@ class ProbeSettings:
     rounds: int = 2
     """Rounds of drawing for news that still lack probes."""
     choices: int = 4
-    """Choices of a probe, the answer among them."""
+    """Choices of a probe, the answer among them. Wrong ones are other names of the news or other numbers, where the
+    answer is a name or a number, and what the model invents."""
     wrong_samples: int = 10
-    """Wrong answers drawn for each question, from which those that differ are taken."""
+    """Wrong answers drawn for each question that needs them, from which those that differ are taken."""
     samples: int = 3
     """Answers drawn to each question with the news in context, and as many without it; at least 2."""
     chance_margin: float = 0.1
     """Without the news, the answer's share among the choices may exceed chance by so much."""
-    temperature: float = 1.0
+    temperature: float = 0.7
     """Sampling temperature of questions and wrong answers."""
     check_temperature: float = 0.5
     """Sampling temperature of the answers that a question is checked by."""
     top_p: float = 0.95
     """Nucleus of the sampling of questions and wrong answers."""
+    top_k: int = 50
+    """Tokens that may be sampled at a step, the most likely ones; 0: all."""
     max_new_tokens: int = 48
     """Room for a question."""
     answer_tokens: int = 16
@@ -52,5 +55,5 @@ class ProbeSettings:
                 expected="at least 2 samples and 2 choices, a wrong answer drawn for each choice, the rest above 0",
                 do="raise the setting that is too small",
             )
-        check_sampling(self.temperature, self.top_p, 0)
-        check_sampling(self.check_temperature, self.top_p, 0)
+        check_sampling(self.temperature, self.top_p, self.top_k)
+        check_sampling(self.check_temperature, 1.0, 0)

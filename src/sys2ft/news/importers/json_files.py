@@ -12,8 +12,9 @@ from sys2ft.errors import NewsError
 from sys2ft.news.importers.pieces import Piece, Source, excerpt, optional
 from sys2ft.news.importers.records import known_shapes, recognise
 from sys2ft.news.importers.tables import Columns, read_json_lines, read_record
-from sys2ft.news.importers.texts import cannot_be_read, encoding_of, lines_of, read_head, too_long
+from sys2ft.news.importers.texts import cannot_be_read, encoding_of, read_head, too_long
 
+_FIRST_LINE = 1_000_000
 _LISTS = ("data", "rows", "records", "examples", "items")
 """Fields of an outermost mapping whose list holds the records, as SQuAD's `data` does."""
 
@@ -87,14 +88,14 @@ def _stream(source: Source, under: str) -> Iterator[Any]:
 
 
 def _is_json_lines(source: Source) -> bool:
-    """Whether the first line is a whole JSON value and another one follows."""
-    lines = lines_of(source)
+    """Whether the first line is a whole JSON value and another one follows; not where that line is a long one."""
+    with source.path.open("rb") as file:
+        first, rest = file.readline(_FIRST_LINE), file.read(_FIRST_LINE)
     try:
-        first = next(lines)
-        json.loads(first)
-        return any(line.strip() for line in lines)
-    except (ValueError, RecursionError, NewsError):
+        json.loads(first.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
         return False
+    return first.endswith(b"\n") and bool(rest.strip())
 
 
 def _list_of(source: Source) -> str:
