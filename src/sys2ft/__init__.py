@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from sys2ft.job import Result, run
     from sys2ft.models import LoadedModel, load_model
     from sys2ft.news import News, Question, bundled_news, read_news
+    from sys2ft.news.importers import ImportSettings, import_news
+    from sys2ft.probing import ProbeSettings, probe
     from sys2ft.replay import GenerateSettings, Replay, ReplayElement, generate
     from sys2ft.training import Training, TrainItem, TrainSettings, train
 
@@ -30,6 +32,8 @@ _WHERE = {
     "job": ("Result", "run"),
     "models": ("LoadedModel", "load_model"),
     "news": ("News", "Question", "bundled_news", "read_news"),
+    "news.importers": ("ImportSettings", "import_news"),
+    "probing": ("ProbeSettings", "probe"),
     "replay": ("GenerateSettings", "Replay", "ReplayElement", "generate"),
     "training": ("TrainItem", "TrainSettings", "Training", "train"),
 }
@@ -37,11 +41,13 @@ _WHERE = {
 __all__ = [
     "EvaluateSettings",
     "GenerateSettings",
+    "ImportSettings",
     "LoadedModel",
     "ModelError",
     "News",
     "NewsError",
     "Prediction",
+    "ProbeSettings",
     "Question",
     "Replay",
     "ReplayElement",
@@ -56,7 +62,9 @@ __all__ = [
     "bundled_news",
     "evaluate",
     "generate",
+    "import_news",
     "load_model",
+    "probe",
     "read_news",
     "run",
     "train",
