@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from sys2ft.job import Result, Study, represent, run
     from sys2ft.models import LoadedModel, load_model
     from sys2ft.news import News, Question, bundled_news, read_news
+    from sys2ft.news.importers import ImportSettings, import_news
+    from sys2ft.probing import ProbeSettings, probe
     from sys2ft.replay import GenerateSettings, Replay, ReplayElement, generate
     from sys2ft.representations import RepresentSettings
     from sys2ft.training import Training, TrainItem, TrainSettings, train
@@ -31,6 +33,8 @@ _WHERE = {
     "job": ("Result", "Study", "represent", "run"),
     "models": ("LoadedModel", "load_model"),
     "news": ("News", "Question", "bundled_news", "read_news"),
+    "news.importers": ("ImportSettings", "import_news"),
+    "probing": ("ProbeSettings", "probe"),
     "replay": ("GenerateSettings", "Replay", "ReplayElement", "generate"),
     "representations": ("RepresentSettings",),
     "training": ("TrainItem", "TrainSettings", "Training", "train"),
@@ -39,11 +43,13 @@ _WHERE = {
 __all__ = [
     "EvaluateSettings",
     "GenerateSettings",
+    "ImportSettings",
     "LoadedModel",
     "ModelError",
     "News",
     "NewsError",
     "Prediction",
+    "ProbeSettings",
     "Question",
     "Replay",
     "ReplayElement",
@@ -60,7 +66,9 @@ __all__ = [
     "bundled_news",
     "evaluate",
     "generate",
+    "import_news",
     "load_model",
+    "probe",
     "read_news",
     "represent",
     "run",

@@ -14,6 +14,8 @@ from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 
 from sys2ft.cli.models import ModelsInfo, ModelsList, ModelsPull
 from sys2ft.cli.news import NewsCheck, NewsExample
+from sys2ft.cli.news_import import NewsImport
+from sys2ft.cli.news_probe import NewsProbe
 from sys2ft.cli.represent import Represent
 from sys2ft.cli.run import Demo, Run
 from sys2ft.cli.stages import Evaluate, Generate, Report, Train
@@ -28,7 +30,12 @@ _Models = (
 )
 
 
-_News = Annotated[NewsCheck, subcommand("check")] | Annotated[NewsExample, subcommand("example")]
+_News = (
+    Annotated[NewsCheck, subcommand("check")]
+    | Annotated[NewsExample, subcommand("example")]
+    | Annotated[NewsImport, subcommand("import")]
+    | Annotated[NewsProbe, subcommand("probe")]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +50,7 @@ class Models:
 
 @dataclass(frozen=True, slots=True)
 class NewsFiles:
-    """Files of news: checking one, an example to start from."""
+    """Files of news: checking one, an example to start from, importing documents and data sets, questions."""
 
     action: _News
 

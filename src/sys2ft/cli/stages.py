@@ -16,7 +16,7 @@ from sys2ft.evaluation import EvaluateSettings
 from sys2ft.models import DEFAULT_MODEL
 from sys2ft.news import read_news
 from sys2ft.replay import GenerateSettings
-from sys2ft.runs import display
+from sys2ft.runs import display, read_json
 from sys2ft.training import TrainSettings
 
 
@@ -47,6 +47,8 @@ class Generate(ModelOptions):
             with run.lock():
                 replays = generate_stage(run, model, self.generate, show)
         Console().print(yield_table([replay.counts for replay in replays.values()]))
+        for name, found in read_json(run.path / "replay" / "withheld.json").items():
+            print(f"kept out  {name}: {found['kind']}: {found['excerpt']}")
         print(f"elements  {run.path / 'replay'}")
 
 

@@ -6,7 +6,15 @@ from sys2ft.lazy import contents
 
 if TYPE_CHECKING:
     from sys2ft.job.main_job import Result, finish, run
-    from sys2ft.job.stages import evaluate_stage, generate_stage, news_of, open_run, require_protocols, train_stage
+    from sys2ft.job.stages import (
+        evaluate_stage,
+        generate_stage,
+        news_of,
+        open_run,
+        probe_stage,
+        require_protocols,
+        train_stage,
+    )
     from sys2ft.job.study import Study, finish_study, represent
 
 __all__ = [
@@ -18,6 +26,7 @@ __all__ = [
     "generate_stage",
     "news_of",
     "open_run",
+    "probe_stage",
     "represent",
     "require_protocols",
     "run",
@@ -36,6 +45,7 @@ __getattr__ = contents(
         "news_of": "stages",
         "open_run": "stages",
         "represent": "study",
+        "probe_stage": "stages",
         "require_protocols": "stages",
         "run": "main_job",
         "train_stage": "stages",

@@ -1,10 +1,11 @@
-"""What is worth a second look in valid news: repetition, and cues that let a question be answered without the news."""
+"""What is worth a second look in valid news: repetition, orders to a model, and cues that give an answer away."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
+from sys2ft.news.injection import instructions_in
 from sys2ft.news.schema import News, Question
 
 NEAR_DUPLICATE = 0.75
@@ -23,6 +24,10 @@ def check(news: Sequence[News]) -> list[str]:
         if len(one.questions) < 2:
             n = "no question" if not one.questions else "only 1 question"
             warnings.append(f"{one.id}: {n}; with fewer than 2 its accuracy says little")
+        warnings += [
+            f"{one.id}: {found.kind} ({found.excerpt!r}); generation leaves it out but for --keep-instructions"
+            for found in instructions_in(one.text)
+        ]
         for number, question in enumerate(one.questions, start=1):
             place = f"{one.id}, question {number}"
             warnings += [f"{place}: {cue}" for cue in _cues(question)]

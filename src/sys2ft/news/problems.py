@@ -91,6 +91,8 @@ _EXPECTED = {
     "aliases": "a list of other right wordings, as texts",
     "kind": "one of " + ", ".join(_ALLOWED["kind"]),
     "grader": "one of " + ", ".join(_ALLOWED["grader"]),
+    "made_by": "the name of the model that wrote the question, as text",
+    "source": "where the text was taken from, as text",
 }
 
 

@@ -12,7 +12,7 @@ from sys2ft.news.problems import Location, Problem, describe, from_validation, n
 from sys2ft.news.schema import News
 
 # file name -> object name
-_NEWS_FIELDS = {"id": "id", "domain": "domain", "news": "text", "questions": "questions"}
+_NEWS_FIELDS = {"id": "id", "domain": "domain", "news": "text", "questions": "questions", "source": "source"}
 _QUESTION_FIELDS = {
     "question": "text",
     "answer": "answer",
@@ -20,6 +20,7 @@ _QUESTION_FIELDS = {
     "aliases": "aliases",
     "kind": "kind",
     "grader": "grader",
+    "made_by": "made_by",
 }
 # What people write instead, and spelling alone does not bring near.
 _NEWS_SYNONYMS = {"text": "news", "content": "news", "body": "news", "name": "id", "topic": "domain", "qa": "questions"}
@@ -27,7 +28,7 @@ _QUESTION_SYNONYMS = {"text": "question", "prompt": "question", "q": "question",
 
 
 def news_to_dict(news: News) -> dict[str, Any]:
-    """The news as the mapping that a file holds; empty fields (questions, choices, aliases, kind) are left out."""
+    """The news as the mapping that a file holds; empty fields (questions, choices, kind, source ...) are left out."""
     row: dict[str, Any] = {"id": news.id, "domain": news.domain, "news": news.text}
     if news.questions:
         row["questions"] = [
@@ -38,6 +39,8 @@ def news_to_dict(news: News) -> dict[str, Any]:
             }
             for question in news.questions
         ]
+    if news.source is not None:
+        row["source"] = news.source
     return row
 
 

@@ -75,7 +75,7 @@ class Question(BaseModel):
 
     A question without choices is asked as free text only. `aliases` are other right wordings of the answer. The grader
     of free text is 'number' when the answer is a bare number, else 'alias', unless given. `kind` is None when the
-    author did not say.
+    author did not say. `made_by` names the model that wrote the question; None where a person did.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -86,6 +86,7 @@ class Question(BaseModel):
     aliases: Texts = ()
     kind: Kind | None = None
     grader: Grader = Field(default_factory=_default_grader)
+    made_by: Text | None = None
 
     @field_validator("choices")
     @classmethod
@@ -145,7 +146,10 @@ class Question(BaseModel):
 
 
 class News(BaseModel):
-    """One piece of news: its text, and the questions that show whether a model has taken it in."""
+    """One piece of news: its text, and the questions that show whether a model has taken it in.
+
+    `source` says where the text was taken from, for people: a file and a place in it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -154,3 +158,4 @@ class News(BaseModel):
     domain: Text = "general"
     text: Text
     questions: Annotated[tuple[Question, ...], BeforeValidator(_only_a_list)] = ()
+    source: Text | None = None

@@ -54,7 +54,7 @@ def _render(artifacts: Artifacts, summary: Summary, most: int) -> str:
         sentences=sentences,
         landmarks=_landmarks(summary),
         caption=words.caption(summary, summary.block()),
-        notes=words.notes(summary.block()),
+        notes=[*summary.remarks, *words.notes(summary.block())],
         figures=_figures(artifacts, summary),
         reasons=sorted({reason for cost in summary.costs for reason in cost.rejected}),
         examples=[views.examples(artifacts, protocol, most) for protocol in summary.protocols],
