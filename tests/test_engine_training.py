@@ -368,6 +368,20 @@ def test_an_interrupted_training_in_turns_ends_with_the_same_bits(model: LoadedM
         train(model, taught[1:], how, seed=2, checkpoint=folder)
 
 
+def test_an_interrupted_training_can_go_on_with_fewer_at_once(model: LoadedModel, tmp_path: Path) -> None:
+    def how(at_once: int) -> TrainSettings:
+        return TrainSettings(**{**settings_of(MANY), "max_adapters_at_once": at_once, "checkpoint_seconds": 0})
+
+    whole = train(model, several(), how(4), seed=2)
+    whole.bank.close()
+    with pytest.raises(Interrupted):
+        train(model, several(), how(4), seed=2, checkpoint=tmp_path / "checkpoint", show=StopAt(10))
+    resumed = train(model, several(), how(1), seed=2, checkpoint=tmp_path / "checkpoint")
+    assert resumed.totals["adapters_at_once"] == 1
+    assert farthest(resumed.bank.weights_KP, whole.bank.weights_KP) < 1e-5
+    assert [(r["adapter"], r["step"]) for r in resumed.curve] == [(r["adapter"], r["step"]) for r in whole.curve]
+
+
 def short_of_memory(monkeypatch: pytest.MonkeyPatch, most: int, error: type[Exception], words: str) -> None:
     """Memory runs out in the second pass of any step that more than `most` adapters take together."""
 
@@ -460,7 +474,8 @@ else:
     before = status("VmHWM")
     rank, tokens = (256, 256) if mode == "adapters" else (2, 4096)
     result = train(model, taught(8, 32), TrainSettings(**{**how, "batch_size": 32}, rank=rank, tokens_at_once=tokens))
-    need = memory.need(result.bank, tokens_at_once=tokens, slots_at_once=8, best=False)
+    nodes = result.cost.tokens_computed // 16
+    need = memory.need(result.bank, tokens_at_once=tokens, tokens_a_step=nodes, best=False)
     weights = result.bank.weights_KP.numel() * 4
     print(json.dumps({"estimate": need.total(8) + weights, "measured": status("VmHWM") - before}))
 """
@@ -511,10 +526,11 @@ def test_the_estimate_is_near_the_peak(wide_model_dir: Path, mode: str) -> None:
 
 def test_the_estimate_decides_how_many_train(model: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     bank = AdapterBank(model.model, 5, rank=4, alpha=8)
-    need = memory.need(bank, tokens_at_once=MANY.tokens_at_once, slots_at_once=5, best=False)
+    need = memory.need(bank, tokens_at_once=MANY.tokens_at_once, tokens_a_step=50, best=False)
     bank.close()
-    assert need.per_adapter == 2 * 4 * bank.size
-    monkeypatch.setattr(memory, "free_memory", lambda device: int((need.fixed + 3.5 * need.per_adapter) / 0.9))
+    assert need.state == 2 * need.gradient == 2 * 4 * bank.size
+    monkeypatch.setattr(memory, "need", lambda *args, **how: need)
+    monkeypatch.setattr(memory, "free_memory", lambda device: int((need.total(3) + need.total(4)) / 2 / 0.9))
     notes = Notes()
     training = train(model, several(), MANY, show=notes)
     assert training.totals["adapters_at_once"] == 3

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -34,13 +35,18 @@ class Dropout:
 
     def kept(self, layer: int, features: int) -> Tensor:
         """Which entries are kept, boolean (T, I)."""
-        feature_I = _as_keys(_mixed(np.arange(features, dtype=np.uint64) + np.uint64(layer << 32)))
-        bits_TI = self.key_T[:, None] ^ feature_I.to(self.key_T.device)
+        bits_TI = self.key_T[:, None] ^ _feature_keys(layer, features, self.key_T.device)
         # Two rounds of multiply and fold, in 32-bit numbers that wrap: a generator's work at a sixth of its cost.
         bits_TI *= 0x2C1B3C6D
         bits_TI ^= bits_TI >> 15
         bits_TI *= 0x297A2D39
         return bits_TI >= int(self.rate * 2**32) - 2**31
+
+
+@cache
+def _feature_keys(layer: int, features: int, device: torch.device) -> Tensor:
+    """A 32-bit key for each input of a layer."""
+    return _as_keys(_mixed(np.arange(features, dtype=np.uint64) + np.uint64(layer << 32))).to(device)
 
 
 def node_keys(names_T: np.ndarray, segments: Sequence[tuple[int, int]], seeds: Sequence[int]) -> Tensor:

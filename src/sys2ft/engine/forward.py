@@ -24,7 +24,7 @@ from sys2ft.engine.prefix_attention import DecodeState, KeysValues, prefix_atten
 from sys2ft.errors import ModelError
 
 _NAME = "sys2ft"
-_LOGITS_AT_ONCE = 2**24
+_LOGITS_AT_ONCE = {"cpu": 2**24, "cuda": 2**27}  # enough for a product to be worth its call
 
 
 def _attention(
@@ -186,8 +186,14 @@ def _no_mask(model: nn.Module, device: torch.device) -> Tensor | dict[str, Tenso
 
 
 def head_rows(model: nn.Module) -> int:
-    """How many rows of logits are held at once: 64 MB of them in float32."""
-    return max(1, _LOGITS_AT_ONCE // int(cast(Any, model).config.vocab_size))
+    """How many rows of logits are held at once."""
+    most = _LOGITS_AT_ONCE["cuda" if next(model.parameters()).is_cuda else "cpu"]
+    return max(1, most // int(cast(Any, model).config.vocab_size))
+
+
+def logits_bytes(model: nn.Module) -> int:
+    """Bytes of the logits that are held at once, in float32."""
+    return 4 * head_rows(model) * int(cast(Any, model).config.vocab_size)
 
 
 def head(model: nn.Module, hidden_UD: Tensor) -> Tensor:

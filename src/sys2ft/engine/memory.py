@@ -19,11 +19,10 @@ import torch
 from torch import Tensor
 
 from sys2ft.engine.bank import AdapterBank
-from sys2ft.engine.forward import head_rows, sliding_window, tree_states
+from sys2ft.engine.forward import logits_bytes, sliding_window, tree_states
 from sys2ft.engine.low_rank import Gradient
 from sys2ft.engine.tree import Example, pack, slot_trees
 
-_FLOAT = 4
 _PROBE = 32  # tokens of the short pass
 _BACKWARD = 1.3  # over what is kept: gradients that pass through the layers, and gaps of the allocator
 _USABLE = 0.9  # of the free memory: allocators leave gaps
@@ -33,30 +32,39 @@ _USABLE = 0.9  # of the free memory: allocators leave gaps
 class Need:
     """Bytes that training takes beside the base and the adapters' weights."""
 
-    fixed: int
-    """One pass forward and backward: activations, gradients of the adapters in it, a block of logits."""
-    per_adapter: int
-    """What each adapter keeps while it trains."""
+    tokens_at_once: int
+    tokens_a_step: int
+    """Tokens of one adapter's step."""
+    activations: float
+    """For each token of a pass."""
+    logits: int
+    gradient: int
+    """For each adapter in a pass."""
+    state: int
+    """For each adapter that trains: moments, best weights."""
 
     def total(self, adapters: int) -> int:
-        return self.fixed + adapters * self.per_adapter
+        """With so many adapters at once."""
+        together = min(adapters, 1 + self.tokens_at_once // self.tokens_a_step)
+        tokens = min(self.tokens_at_once, adapters * self.tokens_a_step)
+        return int(tokens * self.activations) + self.logits + together * self.gradient + adapters * self.state
+
+    def fits(self, free: int, wanted: int) -> int:
+        """How many of `wanted` adapters to train at once in `free` bytes; at least one."""
+        return next((n for n in range(wanted, 1, -1) if self.total(n) <= _USABLE * free), 1)
 
 
-def need(bank: AdapterBank, *, tokens_at_once: int, slots_at_once: int, best: bool) -> Need:
-    """What training takes with passes of `tokens_at_once` tokens of `slots_at_once` adapters.
-
-    `best`: a copy of the best weights is kept.
-    """
-    logits = 2 * head_rows(bank.model) * int(cast(Any, bank.model).config.vocab_size) * _FLOAT
-    gradients = slots_at_once * bank.size * _FLOAT
-    kept = activations_a_token(bank) * tokens_at_once
-    return Need(fixed=int(_BACKWARD * kept) + logits + gradients, per_adapter=bank.size * _FLOAT * (3 if best else 2))
-
-
-def adapters_that_fit(need: Need, free: int, wanted: int) -> int:
-    """How many of `wanted` adapters to train at once in `free` bytes; at least one."""
-    room = int(_USABLE * free) - need.fixed
-    return max(1, min(wanted, room // need.per_adapter))
+def need(bank: AdapterBank, *, tokens_at_once: int, tokens_a_step: int, best: bool) -> Need:
+    """What training takes with passes of `tokens_at_once` tokens. `best`: a copy of the best weights is kept."""
+    slot = bank.size * bank.weights_KP.element_size()
+    return Need(
+        tokens_at_once=tokens_at_once,
+        tokens_a_step=tokens_a_step,
+        activations=_BACKWARD * activations_a_token(bank),
+        logits=2 * logits_bytes(bank.model),
+        gradient=slot,
+        state=slot * (3 if best else 2),
+    )
 
 
 def activations_a_token(bank: AdapterBank) -> float:

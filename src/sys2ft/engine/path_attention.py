@@ -20,8 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-# Lengths are rounded up to powers of this to find branches of like length. Larger: fewer, fuller calls, more padding.
-_STEP = 1.2
+# Branches are alike when the nodes they ask for, and those of their paths, round up to the same powers of these.
+# Larger: fewer, fuller calls, and more padding.
+_ASKED, _PATH = 1.15, 1.5
 
 
 @dataclass(slots=True)
@@ -71,7 +72,7 @@ def lay_paths(
     alike: dict[tuple[int, int], list[int]] = {}
     for branch, (path, count) in enumerate(zip(paths, own, strict=True)):
         if count:  # an example that another one holds already brings no node
-            alike.setdefault((_rounded(count), _rounded(len(path))), []).append(branch)
+            alike.setdefault((_rounded(count, _ASKED), _rounded(len(path), _PATH)), []).append(branch)
     place_T = np.zeros(sum(own), dtype=np.int64)
     blocks = []
     done = 0
@@ -102,8 +103,8 @@ def lay_paths(
     return Paths(blocks, torch.from_numpy(place_T).to(device), done, {})
 
 
-def _rounded(length: int) -> int:
-    return math.ceil(math.log(length, _STEP))
+def _rounded(length: int, base: float) -> int:
+    return math.ceil(math.log(length, base))
 
 
 class _Take(torch.autograd.Function):

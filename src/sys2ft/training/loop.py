@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import math
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -179,10 +180,13 @@ class _Trainer:
     def run(self) -> Training:
         self.active = self.checkpoint.load() if self.checkpoint else []
         self.waiting = [a for a in self.adapters if a not in self.active and not a.done]
-        if not self.training.adapters_at_once:
+        if self.settings.max_adapters_at_once:
+            self.training.adapters_at_once = min(self.settings.max_adapters_at_once, len(self.adapters))
+            self._put_back(self.training.adapters_at_once)
+        elif not self.training.adapters_at_once:
             self.training.adapters_at_once = self._limit()
             if self.checkpoint and self.training.adapters_at_once < len(self.adapters):
-                self.checkpoint.save([])  # a resumed training shall form the same batches
+                self.checkpoint.save([])  # whatever memory is free when it is resumed: the same batches
         saved, wait = time.perf_counter(), self.settings.checkpoint_seconds
         with self.show.task(self.label, sum(len(a.batches) for a in self.adapters)) as advance:
             shown = 0
@@ -206,17 +210,16 @@ class _Trainer:
 
     def _limit(self) -> int:
         """How many adapters to train at once."""
-        if self.settings.max_adapters_at_once:
-            return min(self.settings.max_adapters_at_once, len(self.adapters))
-        room = self.settings.tokens_at_once
-        smallest = min(len(tree) for a in self.adapters for tree in slot_trees(a.batch, room)[:1])
+        if len(self.adapters) == 1:
+            return 1
+        nodes = [len(tree) for adapter in self.adapters for tree in slot_trees(adapter.batch, sys.maxsize)]
         need = memory.need(
             self.bank,
-            tokens_at_once=room,
-            slots_at_once=min(len(self.adapters), 1 + room // smallest),
+            tokens_at_once=self.settings.tokens_at_once,
+            tokens_a_step=sum(nodes) // len(nodes),
             best=bool(self.settings.patience),
         )
-        fit = memory.adapters_that_fit(need, memory.free_memory(self.bank.weights_KP.device), len(self.adapters))
+        fit = need.fits(memory.free_memory(self.bank.weights_KP.device), len(self.adapters))
         if fit < len(self.adapters):
             self.show.note(f"{self.label}: {fit} of {len(self.adapters)} adapters at once, by the memory that is free")
         return fit
@@ -326,7 +329,7 @@ class _Trainer:
         self.optimiser.forget(adapter.slot)
 
     def _halve(self) -> None:
-        """Let half of the adapters wait, from their start again."""
+        """Go on with half of the adapters."""
         gc.collect()
         if self.bank.weights_KP.is_cuda:
             torch.cuda.empty_cache()
@@ -340,6 +343,10 @@ class _Trainer:
         self.training.adapters_at_once = keep
         self.training.halved += 1
         self.show.note(f"{self.label}: memory ran out; going on with {keep} adapters at once")
+        self._put_back(keep)
+
+    def _put_back(self, keep: int) -> None:
+        """Let all but the first `keep` adapters wait, from their start again."""
         put_back = self.active[keep:]
         self.active = self.active[:keep]
         for adapter in put_back:
