@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from sys2ft.engine import AdapterBank, load_adapter, save_adapter
-from sys2ft.engine.checkpoint import remove_checkpoint
 from sys2ft.evaluation import EvaluateSettings, evaluate
 from sys2ft.models import LoadedModel
 from sys2ft.news import News, Question, news_to_dict
@@ -22,7 +21,7 @@ from sys2ft.replay import GenerateSettings, generate
 from sys2ft.representations.prompts import Prompt
 from sys2ft.runs import Display, Run, item_seed, write_json, write_jsonl
 from sys2ft.runs.folder import Once
-from sys2ft.training import TrainItem, TrainSettings, train
+from sys2ft.training import Checkpoint, TrainItem, TrainSettings, train
 
 _WRONG_CHOICES = 3
 
@@ -124,7 +123,7 @@ def _train(
     done.bank.close()
     write_jsonl(place / "training.jsonl", done.curve)
     write_json(place / "training.json", done.totals)  # last: it says that the adapters are complete
-    remove_checkpoint(checkpoint)
+    Checkpoint.remove(checkpoint)
 
 
 def _ask(
