@@ -121,6 +121,7 @@ def _narrow_lines(source: Source, file: BinaryIO, encoding: str) -> Iterator[str
             line = raw.decode(encoding)
         except UnicodeDecodeError as error:
             raise not_of(source, encoding, f"line {number}", error) from error
+        source.advance(len(raw))
         if number == 1:
             line = line.removeprefix("\ufeff")
         yield line.rstrip("\r\n")
