@@ -197,6 +197,9 @@ def test_docx(tmp_path: Path) -> None:
         "Handbook of the Ferry > Crew\nname: Ines Okafor; task: captain\nname: Mara Holt",
     ]
     assert "eats fish" in summary.told["hidden text"].first[0]
+    assert summary.told["footnotes, comments, page headers and footers"].first == [
+        f"{tmp_path}/handbook.docx, header (Ferry company)"
+    ]
 
 
 def test_csv(tmp_path: Path) -> None:
@@ -228,10 +231,16 @@ def test_rows_of_one_text_become_one_news_with_all_questions(tmp_path: Path) -> 
 
 
 def test_json_lines_as_a_table(tmp_path: Path) -> None:
-    rows = [{"headline": "Elm", "body": "It grew.", "n": 1}, {"body": "Oak fell."}]
+    rows = [{"headline": "Elm", "body": "It grew.", "n": 1}, {"body": ["Oak", "fell."]}]
     path = write(tmp_path / "rows.jsonl", "\n".join(map(json.dumps, rows)))
-    assert texts_of(path) == ["Elm\nIt grew.", "Oak fell."]
-    assert texts_of(path, text_fields=("body",), title_field=None) == ["Elm\nIt grew.", "Oak fell."]
+    assert texts_of(path) == ["Elm\nIt grew.", "Oak\nfell."]
+    assert texts_of(path, text_fields=("body",), title_field=None) == ["Elm\nIt grew.", "Oak\nfell."]
+
+
+def test_several_answers_of_a_row_are_aliases(tmp_path: Path) -> None:
+    row = {"text": "Elm has 12 people.", "question": "How many?", "answers": ["12", "twelve"]}
+    ((one,), _) = imported(write(tmp_path / "rows.jsonl", json.dumps(row)))
+    assert [(q.answer, q.aliases) for q in one.questions] == [("12", ("twelve",))]
 
 
 def test_news_pass_with_id_domain_and_questions(tmp_path: Path) -> None:
