@@ -54,7 +54,7 @@ def _escaped(line: str) -> str:
 
 
 def write_docx(path: Path) -> Path:
-    """A Word file with a title, headings, a list, a table, a link, and a hidden run."""
+    """A Word file with a title, headings, a list, a table, a link, a hidden run and a page header."""
     document = docx.Document()
     document.add_heading("Handbook of the Ferry", level=0)
     document.add_heading("Fares", level=1)
@@ -74,5 +74,6 @@ def write_docx(path: Path) -> Path:
         row = table.add_row()
         for cell, text in zip(row.cells, cells, strict=True):
             cell.text = text
+    document.sections[0].header.paragraphs[0].text = "Ferry company"
     document.save(str(path))
     return path

@@ -50,7 +50,7 @@ class NewsImport:
                 def count(text: str) -> int:
                     return len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
-            with show.task("import (bytes)", total_bytes(self.sources)) as advance:
+            with show.task("import (bytes)", total_bytes(self.sources, self.out, self.settings)) as advance:
                 summary = import_news(self.sources, self.out, self.settings, count=count, advance=advance)
         _print(summary, self.settings)
 

@@ -38,7 +38,24 @@ def read_docx(source: Source) -> Iterator[Piece]:
             expected="a DOCX file",
             do="open it in a word processor and save it again as DOCX, or leave it out",
         ) from error
+    yield from _asides(document)
     yield from _blocks(document)
+
+
+def _asides(document: Any) -> Iterator[Remark]:
+    """What stands outside the text's own run of paragraphs: it is left out, and told."""
+    for part in document.part.package.iter_parts():
+        named = re.fullmatch(r"/word/(footnotes|endnotes|comments|header|footer)\d*\.xml", str(part.partname))
+        words = named and _text_of(part.blob.decode("utf-8", "replace"))
+        if named and words:
+            yield Remark(what="footnotes, comments, page headers and footers", place=named.group(1), shown=words)
+    boxes = re.findall(r"(?s)<w:txbxContent>.*?</w:txbxContent>", document.element.body.xml)
+    for words in dict.fromkeys(filter(None, map(_text_of, boxes))):  # a box stands there twice, for old programs
+        yield Remark(what="text box", place="text box", shown=words)
+
+
+def _text_of(xml: str) -> str:
+    return excerpt(" ".join(re.findall(r"<w:t(?: [^>]*)?>([^<]*)</w:t>", xml)))
 
 
 def _blocks(document: Any) -> Iterator[Piece]:

@@ -237,6 +237,7 @@ def read_html(source: Source) -> Iterator[Piece]:
         with source.path.open("rb") as file:
             while chunk := file.read(_CHUNK):
                 page.feed(_decoded(source, decoder, chunk, page, encoding))
+                source.advance(len(chunk))
                 if len(page.rawdata) > source.settings.max_record:
                     raise too_long(source, f"line {page.getpos()[0]}", "a tag, comment or script")
                 yield from _drain(page)

@@ -30,6 +30,7 @@ class _Bounded:
         self.since += size
         if self.since > self.source.settings.max_record + size:
             raise too_long(self.source, f"record {self.record + 1}", "a record")
+        self.source.advance(size)
         return self.file.read(size)
 
     def next_record(self) -> None:

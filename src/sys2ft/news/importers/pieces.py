@@ -62,11 +62,16 @@ Piece: TypeAlias = Block | Entry | Remark | Bad
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Source:
-    """A file to be read, and what its errors call it."""
+    """A file to be read."""
 
     path: Path
     name: str
+    """What errors call it: a path that can be opened from here."""
+    label: str
+    """What the news say about it: its path below the folder that was given, or its name."""
     settings: ImportSettings
+    advance: Callable[[int], None] = lambda size: None
+    """Told how many bytes have been read since the last call, by readers of streams."""
 
     def error(self, found: str, *, expected: str, do: str, place: str = "") -> NewsError:
         """What is wrong with the file, or at a place in it."""

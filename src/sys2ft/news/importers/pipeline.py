@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -58,6 +59,7 @@ PLACES = 5
 """How many places are kept of each thing that is told; the rest is counted."""
 SHOWN = 20
 """How many instruction-like texts and bad records are kept in words; the rest is counted."""
+_TOLD_AT_ONCE = 250_000
 
 
 @dataclass(slots=True)
@@ -144,8 +146,9 @@ def import_news(
 ) -> ImportSummary:
     """Read files and folders, and write their texts as the news file `out`, which appears whole or not at all.
 
-    `count` gives the tokens of a text; without it they are estimated. `advance` is told the bytes of each file that is
-    done. Memory does not grow with the size of the sources, but for some 100 bytes a news.
+    `count` gives the tokens of a text; without it they are estimated. `advance` is told how many bytes have been read
+    since the last call; they add up to `total_bytes`. Memory does not grow with the size of the sources, but for some
+    100 bytes a news.
 
     Raises:
         NewsError: naming the file and the place, for what cannot be used (with `skip_bad` it is counted instead), and
@@ -161,30 +164,45 @@ def import_news(
     listed = list(_files(sources, out, summary, settings))
     with appearing(out) as file:
         job = _Import(summary, settings, count or estimate_tokens, file)
-        for path, name, form in listed:
-            shown = os.fsencode(name).decode("utf-8", "replace")  # a name on the disk need not be text
-            job.one(Source(path=path, name=shown, settings=settings), form)
-            if advance is not None:
-                advance(_size(path))
+        for path, label, form in listed:
+            # A name on the disk need not be text.
+            shown, kept = (os.fsencode(name).decode("utf-8", "replace") for name in (path, label))
+            with _progress(path, advance) as read:
+                job.one(Source(path=path, name=shown, label=kept, settings=settings, advance=read), form)
         if not summary.news:
             raise _nothing(sources, summary)
     return summary
 
 
-def total_bytes(sources: Sequence[str | Path]) -> int:
-    """Bytes of the files below `sources`, for a progress bar."""
-    paths = [Path(source) for source in sources]
-    return sum(_size(file) for path in paths for file in ([path] if path.is_file() else path.rglob("*")))
+def total_bytes(sources: Sequence[str | Path], out: str | Path, settings: ImportSettings) -> int:
+    """Bytes of the files that `import_news` would read, for a progress bar."""
+    listed = _files(sources, Path(out), ImportSummary(Path(out), ""), settings)
+    return sum(path.stat().st_size for path, _, _ in listed)
 
 
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else 0
+@contextmanager
+def _progress(path: Path, advance: Callable[[int], None] | None) -> Iterator[Callable[[int], None]]:
+    """Tells of a file's bytes a quarter of a megabyte at a time, and in the end of exactly as many as it has."""
+    if advance is None:
+        yield lambda size: None
+        return
+    total, told, read = path.stat().st_size, 0, 0
+
+    def add(size: int) -> None:
+        nonlocal told, read
+        read = min(total, read + size)
+        if read - told > _TOLD_AT_ONCE:
+            advance(read - told)
+            told = read
+
+    yield add
+    advance(total - told)
 
 
 def _files(
     sources: Sequence[str | Path], out: Path, summary: ImportSummary, settings: ImportSettings
 ) -> Iterator[tuple[Path, str, str]]:
-    """Path, name and form of every file to be read, in order of name."""
+    """Path, label and form of every file to be read, in order of name."""
     for source in map(Path, sources):
         if source.is_file():
             form = settings.form if settings.form != "auto" else ENDINGS.get(source.suffix.lower())
@@ -194,10 +212,10 @@ def _files(
                     expected="a name that ends in " + ", ".join(ENDINGS),
                     do="save it in one of these forms (a spreadsheet as CSV), or say what it is with --form",
                 )
-            yield source, str(source), form or "text"
+            yield source, source.name, form or "text"
         elif source.is_dir():
-            for path in sorted(_below(source)):
-                name = path.relative_to(source).as_posix()
+            for path in sorted(_below(source, summary)):
+                name = str(path)
                 form = ENDINGS.get(path.suffix.lower()) or ("text" if is_text_name(path) else None)
                 if path.resolve() == out.resolve():
                     summary.tell("the output of this import itself", name)
@@ -205,7 +223,7 @@ def _files(
                     ending = f"ends in {path.suffix!r}" if path.suffix else "without an ending"
                     summary.tell(f"file {ending}: not a kind that is read", name)
                 elif settings.form in ("auto", form):
-                    yield path, name, form
+                    yield path, path.relative_to(source).as_posix(), form
                 else:
                     summary.tell(f"file of another form than --form {settings.form}", name)
         else:
@@ -216,9 +234,13 @@ def _files(
             )
 
 
-def _below(folder: Path) -> Iterator[Path]:
+def _below(folder: Path, summary: ImportSummary) -> Iterator[Path]:
     """Files below a folder, but hidden ones."""
-    for here, folders, files in os.walk(folder):
+
+    def closed(error: OSError) -> None:
+        summary.tell("folder that cannot be read", f"{error.filename} ({error.strerror})")
+
+    for here, folders, files in os.walk(folder, onerror=closed):
         folders[:] = [name for name in folders if not name.startswith(".")]
         yield from (Path(here) / name for name in files if not name.startswith("."))
 
@@ -266,7 +288,7 @@ class _Import:
         summary.bad.add(str(error).split("\n")[0])
 
     def _passage(self, summary: ImportSummary, passage: Passage, source: Source, seen: set[int], ids: set[str]) -> None:
-        place = f"{source.name}, {passage.place}" if passage.place else source.name
+        place = f"{source.name}, {passage.place}"
         plain = " ".join(passage.text.casefold().split())
         digest = hashlib.sha256(plain.encode("utf-8", "replace")).hexdigest()[:16]
         key = int(digest, 16)
@@ -275,7 +297,7 @@ class _Import:
             summary.duplicates.add(f"{place}{f' (with {lost} questions)' if lost else ''}")
             return
         try:
-            news = self._news(passage, place, digest)
+            news = self._news(passage, f"{source.label}, {passage.place}", digest)
         except ValidationError:  # all that can be wrong with a text by now
             found = "half of a surrogate pair, which is not a character"
             do = "write the character itself"
@@ -297,7 +319,7 @@ class _Import:
         counted.with_choices += sum(bool(question.choices) for question in news.questions)
         self.file.write(json_line(news))
 
-    def _news(self, passage: Passage, place: str, digest: str) -> News:
+    def _news(self, passage: Passage, taken_from: str, digest: str) -> News:
         entry = passage.entry
         made = entry.made if entry is not None else None
         if made is not None and made.text == passage.text:
@@ -307,7 +329,7 @@ class _Import:
             domain=made.domain if made is not None else self.settings.domain,
             text=passage.text,
             questions=entry.questions if entry is not None else (),
-            source=place,
+            source=taken_from,
         )
 
 

@@ -59,7 +59,8 @@ class Columns:
         titles = tuple(words for name in self.title if (words := " ".join(_words(row.get(name)).split())))
         asked: tuple[Question, ...] = ()
         if self.question and self.answer and (wanted := _words(row.get(self.question[0]))):
-            one = question_of(wanted, [_words(row.get(self.answer[0]))], place)
+            answer = row.get(self.answer[0])
+            one = question_of(wanted, [_words(a) for a in (answer if isinstance(answer, list) else [answer])], place)
             if isinstance(one, Remark):
                 yield one
             else:
@@ -86,8 +87,8 @@ def _no_column(source: Source, name: str, names: Sequence[str], flag: str, place
 def _words(value: object) -> str:
     if value is None:
         return ""
-    if isinstance(value, list | tuple):
-        return _words(value[0]) if value else ""
+    if isinstance(value, list):
+        return "\n".join(map(_words, value))
     if isinstance(value, Mapping):
         return json.dumps(value, ensure_ascii=False)
     return clean(str(value)).strip()

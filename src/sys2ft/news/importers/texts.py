@@ -84,13 +84,17 @@ def cannot_be_read(source: Source, error: OSError) -> NewsError:
 
 def encoding_of(source: Source, head: bytes) -> str:
     """The encoding to read the file by. Raises NewsError for a binary file."""
-    if source.settings.encoding:
-        return source.settings.encoding
-    if (binary := what_it_is(head)) is not None:
+    given = source.settings.encoding
+    if not (given and is_wide(given)) and (binary := what_it_is(head)) is not None:
         raise source.error(
             binary, expected="text", do="convert it to text, or rename it if its ending is the wrong one"
         )
-    return next((name for bom, name in _BOMS.items() if head.startswith(bom)), "utf-8")
+    return given or next((name for bom, name in _BOMS.items() if head.startswith(bom)), "utf-8")
+
+
+def is_wide(encoding: str) -> bool:
+    """Whether characters have two or four bytes, so that zero bytes are ordinary and lines do not end with byte 10."""
+    return codecs.lookup(encoding).name.startswith(("utf-16", "utf-32"))
 
 
 def lines_of(source: Source) -> Iterator[str]:
@@ -100,7 +104,7 @@ def lines_of(source: Source) -> Iterator[str]:
     """
     encoding = encoding_of(source, read_head(source))
     try:
-        if codecs.lookup(encoding).name.startswith(("utf-16", "utf-32")):
+        if is_wide(encoding):
             with source.path.open(encoding=encoding) as text:
                 yield from _wide_lines(source, text, encoding)
         else:
@@ -121,6 +125,7 @@ def _narrow_lines(source: Source, file: BinaryIO, encoding: str) -> Iterator[str
             line = raw.decode(encoding)
         except UnicodeDecodeError as error:
             raise not_of(source, encoding, f"line {number}", error) from error
+        source.advance(len(raw))
         if number == 1:
             line = line.removeprefix("\ufeff")
         yield line.rstrip("\r\n")
