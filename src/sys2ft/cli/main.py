@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 
+from sys2ft.cli.audit import NewsAudit
 from sys2ft.cli.models import ModelsInfo, ModelsList, ModelsPull
 from sys2ft.cli.news import NewsCheck, NewsExample
 from sys2ft.cli.run import Demo, Run
@@ -27,7 +28,11 @@ _Models = (
 )
 
 
-_News = Annotated[NewsCheck, subcommand("check")] | Annotated[NewsExample, subcommand("example")]
+_News = (
+    Annotated[NewsCheck, subcommand("check")]
+    | Annotated[NewsAudit, subcommand("audit")]
+    | Annotated[NewsExample, subcommand("example")]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,7 @@ class Models:
 
 @dataclass(frozen=True, slots=True)
 class NewsFiles:
-    """Files of news: checking one, an example to start from."""
+    """Files of news: checking one, whether it is fit to measure with, an example to start from."""
 
     action: _News
 

@@ -23,7 +23,7 @@ Shapes: C news (clusters), I items (questions), D bootstrap draws, K columns (mo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import atan, cos, pi, sin, sqrt, tan
@@ -35,7 +35,16 @@ import numpy.typing as npt
 
 from sys2ft.errors import UserError
 
-__all__ = ["Item", "Outcomes", "Score", "Undefined", "gap_share", "mean_over_news", "paired_difference"]
+__all__ = [
+    "Item",
+    "Outcomes",
+    "Score",
+    "Undefined",
+    "gap_share",
+    "mean_over_news",
+    "noise_of_chance",
+    "paired_difference",
+]
 
 Item: TypeAlias = tuple[str, int]
 """A question: the id of its news and its place among that news's questions."""
@@ -152,6 +161,21 @@ def gap_share(
         estimate=float((tuned - closed) / (icl - closed)), low=low, high=high, n_items=gap.n_items,
         n_news=gap.n_news, level=level, ungraded=ungraded, method=method,
     )  # fmt: skip
+
+
+def noise_of_chance(chances: Sequence[float], *, level: float = 0.95) -> tuple[float, float]:
+    """The accuracies between which somebody stays who guesses every question, each right with its chance.
+
+    The central interval of the sum's exact distribution. It is for what cannot know an answer, such as a rule that goes
+    by the length of the choices: for a model, whose answers about one news hang together, use `mean_over_news`.
+    """
+    probabilities = np.ones(1)
+    for chance in chances:
+        probabilities = np.convolve(probabilities, [1 - chance, chance])
+    up_to = probabilities.cumsum()
+    tail = (1 - level) / 2
+    low, high = np.searchsorted(up_to, tail, side="right"), np.searchsorted(up_to, 1 - tail)
+    return float(low / len(chances)), float(high / len(chances))
 
 
 def _value(outcome: bool | float | None) -> float:

@@ -5,11 +5,16 @@ from typing import TYPE_CHECKING
 from sys2ft.lazy import contents
 
 if TYPE_CHECKING:
+    from sys2ft.job.audit import ModelAudit, TextAudit, audit_model, audit_text
     from sys2ft.job.main_job import Result, finish, run
     from sys2ft.job.stages import evaluate_stage, generate_stage, news_of, open_run, require_protocols, train_stage
 
 __all__ = [
+    "ModelAudit",
     "Result",
+    "TextAudit",
+    "audit_model",
+    "audit_text",
     "evaluate_stage",
     "finish",
     "generate_stage",
@@ -23,7 +28,11 @@ __all__ = [
 __getattr__ = contents(
     __name__,
     {
+        "ModelAudit": "audit",
         "Result": "main_job",
+        "TextAudit": "audit",
+        "audit_model": "audit",
+        "audit_text": "audit",
         "evaluate_stage": "stages",
         "finish": "main_job",
         "generate_stage": "stages",
