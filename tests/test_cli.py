@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from sys2ft.cli.main import call
+from sys2ft.news import bundled_news, news_to_dict
 from talking import NEWS, write_news_file
 from test_job import FLAGS, contents, leftovers, start
 
@@ -310,7 +311,32 @@ def test_news_example_is_a_news_file(here: Path, capsys: pytest.CaptureFixture[s
     assert call(["news", "check", "example.jsonl"]) == 0
     assert "2 news" in capsys.readouterr().out
     assert call(["news", "example", "--count", "0"]) == 0
-    assert capsys.readouterr().out.startswith(example)
+    demo = capsys.readouterr().out
+    assert demo.startswith(example) and demo.count("\n") == 10
+    assert call(["news", "example", "--set", "new-news", "--count", "0"]) == 0
+    (here / "new-news.jsonl").write_text(capsys.readouterr().out)
+    assert call(["news", "check", "new-news.jsonl"]) == 0
+    assert "75 news, 375 questions, 0 warnings" in capsys.readouterr().out
+    assert call(["news", "check", "new-news"]) == 0
+    assert "75 news, 375 questions, 0 warnings" in capsys.readouterr().out
+    assert call(["news", "example", "--set", "old-news"]) == 2
+    assert "one of demo, new-news" in capsys.readouterr().err
+
+
+def test_news_audit(here: Path, tiny_model_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["news", "audit", "demo"]) == 0
+    said = capsys.readouterr().out
+    assert "longest" in said and "10 news: 0 texts that repeat" in said and "closed book" not in said
+    (here / "two.jsonl").write_text("".join(json.dumps(news_to_dict(one)) + "\n" for one in bundled_news()[:2]))
+    audit = ["news", "audit", "two.jsonl", "--models", str(tiny_model_dir), "--out", "audit", "--dtype", "float32"]
+    assert call([*audit, "--scorings", "cloze", "letter"]) == 0
+    said = capsys.readouterr().out
+    for part in ("by cloze", "by letter", "in context", "statements", "neighbours", "closed book off chance"):
+        assert part in said, part
+    (folder,) = (here / "audit").iterdir()
+    assert (folder / "audit.json").is_file() and (folder / "predictions" / "statements.jsonl").is_file()
+    assert call([*audit, "--scorings", "cloze"]) == 2
+    assert "other settings" in capsys.readouterr().err
 
 
 def test_models_list_and_info(here: Path, tiny_model_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -330,7 +356,8 @@ import contextlib, io, json, sys, time
 begun = time.perf_counter()
 from sys2ft.cli.main import call
 said = {{}}
-for words in ([], *([c] for c in {COMMANDS!r}), ["models", "info"], ["models", "pull"], ["news", "check"]):
+inner = (["models", "info"], ["models", "pull"], ["news", "check"], ["news", "audit"])
+for words in ([], *([c] for c in {COMMANDS!r}), *inner):
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):
         call([*words, "--help"])
     said[" ".join(words)] = out.getvalue()

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 
+from sys2ft.cli.audit import NewsAudit
 from sys2ft.cli.models import ModelsInfo, ModelsList, ModelsPull
 from sys2ft.cli.news import NewsCheck, NewsExample
 from sys2ft.cli.news_import import NewsImport
@@ -32,6 +33,7 @@ _Models = (
 
 _News = (
     Annotated[NewsCheck, subcommand("check")]
+    | Annotated[NewsAudit, subcommand("audit")]
     | Annotated[NewsExample, subcommand("example")]
     | Annotated[NewsImport, subcommand("import")]
     | Annotated[NewsProbe, subcommand("probe")]
@@ -50,7 +52,7 @@ class Models:
 
 @dataclass(frozen=True, slots=True)
 class NewsFiles:
-    """Files of news: checking one, an example to start from, importing documents and data sets, questions."""
+    """Files of news: checking, auditing, an example to start from, importing documents and data sets, questions."""
 
     action: _News
 

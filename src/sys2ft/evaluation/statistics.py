@@ -23,7 +23,7 @@ Shapes: C news (clusters), I items (questions), D bootstrap draws, K columns (mo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import atan, cos, pi, sin, sqrt, tan
@@ -43,6 +43,7 @@ __all__ = [
     "expanded_interval",
     "gap_share",
     "mean_over_news",
+    "noise_of_chance",
     "paired_difference",
     "resampling_weights",
     "student",
@@ -181,6 +182,21 @@ def expanded_interval(
     if method == "wilson":
         return float(statistic_D[0]), float(statistic_D[0])
     return (None, None) if low is None or high is None else (low, high)
+
+
+def noise_of_chance(chances: Sequence[float], *, level: float = 0.95) -> tuple[float, float]:
+    """The accuracies between which somebody stays who guesses every question, each right with its chance.
+
+    The central interval of the sum's exact distribution. It is for what cannot know an answer, such as a rule that goes
+    by the length of the choices: for a model, whose answers about one news hang together, use `mean_over_news`.
+    """
+    probabilities = np.ones(1)
+    for chance in chances:
+        probabilities = np.convolve(probabilities, [1 - chance, chance])
+    up_to = probabilities.cumsum()
+    tail = (1 - level) / 2
+    low, high = np.searchsorted(up_to, tail, side="right"), np.searchsorted(up_to, 1 - tail)
+    return float(low / len(chances)), float(high / len(chances))
 
 
 def _value(outcome: bool | float | None) -> float:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from sys2ft.lazy import contents
 
 if TYPE_CHECKING:
+    from sys2ft.job.audit import ModelAudit, TextAudit, audit_model, audit_text
     from sys2ft.job.main_job import Result, finish, run
     from sys2ft.job.stages import (
         evaluate_stage,
@@ -18,8 +19,12 @@ if TYPE_CHECKING:
     from sys2ft.job.study import Study, finish_study, represent
 
 __all__ = [
+    "ModelAudit",
     "Result",
     "Study",
+    "TextAudit",
+    "audit_model",
+    "audit_text",
     "evaluate_stage",
     "finish",
     "finish_study",
@@ -36,7 +41,11 @@ __all__ = [
 __getattr__ = contents(
     __name__,
     {
+        "ModelAudit": "audit",
         "Result": "main_job",
+        "TextAudit": "audit",
+        "audit_model": "audit",
+        "audit_text": "audit",
         "evaluate_stage": "stages",
         "Study": "study",
         "finish": "main_job",
