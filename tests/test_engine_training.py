@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 import sys2ft
+from sys2ft.cli.main import call
 from sys2ft.engine import AdapterBank, Example, backward, low_rank, memory, prepare, save_adapter, score
 from sys2ft.engine.dropout import Dropout, node_keys
 from sys2ft.engine.loss import StepCost
@@ -26,7 +27,7 @@ from sys2ft.engine.low_rank import Gradient
 from sys2ft.engine.tree import pack, slot_trees
 from sys2ft.errors import MemoryShortage, SettingsError
 from sys2ft.models import LoadedModel, Message, load_model
-from sys2ft.runs import Display
+from sys2ft.runs import Display, read_json
 from sys2ft.training import Training, TrainItem, TrainSettings, loop, train
 from sys2ft.training.schedule import split
 from test_adapters import some_examples
@@ -296,6 +297,28 @@ def test_a_single_element_is_trained_on(model: LoadedModel) -> None:
 def test_both_or_neither(how: dict[str, Any]) -> None:
     with pytest.raises(SettingsError, match=r"--held-out 0\.1 --patience 2"):
         TrainSettings(**how)
+
+
+def test_a_run_tells_how_adapters_ended(model: LoadedModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    news = sys2ft.bundled_news("demo")[:2]
+    generate = sys2ft.GenerateSettings(protocols=("naive",), samples_per_news=4)
+    wild = TrainSettings(learning_rate=1e20, epochs=30, batch_size=2, rank=4)
+    evaluate = sys2ft.EvaluateSettings(scorings=("cloze",))
+    result = sys2ft.run(news, model=model, out=tmp_path, generate=generate, train=wild, evaluate=evaluate)
+    record = read_json(tmp_path / "training" / "naive.json")
+    assert record["diverged"] == [one.id for one in news]
+    assert record["names"] == []
+    assert set(record["ended"]) == set(record["diverged"])
+    for one in news:
+        ended = record["ended"][one.id]
+        assert (ended["how"], 0 < ended["step"] < 60) == ("diverged", True)
+        line = f"naive: {one.id} diverged after {ended['step']} step"
+        assert any(said.startswith(line) and ended["why"] in said for said in result.summary.ended)
+        assert line in result.table().replace("\\", "")
+        assert line in result.report.read_text(encoding="utf-8")
+    again = "--learning-rate 1e20 --epochs 30 --batch-size 2 --rank 4 --quiet".split()
+    assert call(["train", str(tmp_path), *again]) == 0
+    assert capsys.readouterr().out.splitlines()[:2] == list(result.summary.ended)
 
 
 # As many at once as memory holds ------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from sys2ft.engine.bank import AdapterBank
-from sys2ft.engine.forward import logits_bytes, sliding_window, tree_states
+from sys2ft.engine.forward import head_rows, sliding_window, tree_states
 from sys2ft.engine.low_rank import Gradient
 from sys2ft.engine.tree import Example, pack, slot_trees
 
@@ -56,12 +56,12 @@ class Need:
 
 def need(bank: AdapterBank, *, tokens_at_once: int, tokens_a_step: int, best: bool) -> Need:
     """What training takes with passes of `tokens_at_once` tokens. `best`: a copy of the best weights is kept."""
-    slot = bank.size * bank.weights_KP.element_size()
+    slot = 4 * bank.size
     return Need(
         tokens_at_once=tokens_at_once,
         tokens_a_step=tokens_a_step,
         activations=_BACKWARD * activations_a_token(bank),
-        logits=2 * logits_bytes(bank.model),
+        logits=2 * 4 * min(tokens_at_once, head_rows(bank.model)) * int(cast(Any, bank.model).config.vocab_size),
         gradient=slot,
         state=slot * (3 if best else 2),
     )
