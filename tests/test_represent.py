@@ -357,7 +357,7 @@ def test_an_unfinished_study_says_what_is_missing(tmp_path: Path) -> None:
 
 def test_the_page_is_a_function_of_the_folder_and_trusts_none_of_it(tmp_path: Path) -> None:
     pretend_study(tmp_path, ["days"], walks=3)
-    evil = "</script><script>alert(1)</script>"
+    evil, slug = "</script><script>alert(1)</script>", "script-script-alert-1-script"
     for name in ("run.json", "represent/plan.json"):
         file = tmp_path / name
         file.write_text(
@@ -365,7 +365,9 @@ def test_the_page_is_a_function_of_the_folder_and_trusts_none_of_it(tmp_path: Pa
             .replace("pretended", evil)
             .replace('"name": "days"', f'"name": {json.dumps(evil)}')
             .replace("Monday", evil)
+            .replace('"slug": "days"', f'"slug": "{slug}"')
         )
+    (tmp_path / "represent" / "days").rename(tmp_path / "represent" / slug)
     analyse(tmp_path)
     page = write_represent_report(tmp_path).read_text(encoding="utf-8")
     assert page == write_represent_report(tmp_path).read_text(encoding="utf-8")

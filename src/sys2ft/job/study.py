@@ -67,7 +67,7 @@ def represent(
     try:
         run = _open(out, loaded, adapter, seed, command)
         with run.lock():
-            run.stage("represent", asdict(settings), free=("chunk",))
+            run.stage("represent", asdict(settings), free=("chunk", "focus"))
             if settings.learn:
                 run.stage("generate", asdict(generate))
                 run.stage("train", asdict(train), free=("tokens_at_once", "checkpoint_seconds"))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from html import escape
 from io import BytesIO
 from typing import Any
 
@@ -110,4 +111,4 @@ def svg(figure: Any, name: str, described: str) -> str:
     box = re.search(r'viewBox="[^"]*"', opening[0])
     assert box, "matplotlib writes a viewBox"
     spaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
-    return f'<svg {spaces} {box[0]} role="img" aria-label="{described}">{text[opening.end() :]}'.strip()
+    return f'<svg {spaces} {box[0]} role="img" aria-label="{escape(described)}">{text[opening.end() :]}'.strip()

@@ -77,6 +77,30 @@ def _critical(axes: Any, transition: Found | None, colour: str) -> None:
             axes.plot(found["estimate"], 0.025, marker, color=colour, markersize=7, zorder=4)
 
 
+def alignment_figure(graph: Found, results: Found) -> str:
+    """How far the first components are from the graph's spectral embedding: Procrustes distance and widest angle."""
+    name = f"{graph['slug']}-alignment"
+    lengths, curves = results["lengths"], graph["curves"]
+    with mpl.rc_context(STYLE | {"svg.hashsalt": name}):
+        figure, axes = canvas(3.2)
+        _band(axes, lengths, curves["procrustes"], ACCURACY, "o", "Procrustes distance")
+        _line(axes, lengths, curves["mixed_procrustes"]["mean"], ACCURACY, "--", "the same, mixing null")
+        angle = {
+            part: [None if v is None else v / 90 for v in curves["angle"][part]] for part in ("mean", "low", "high")
+        }
+        _band(axes, lengths, angle, OTHER, "^", "widest angle, parts of 90 degrees")
+        chance = graph["ends"]["procrustes_by_chance"]
+        if chance is not None:
+            axes.axhline(chance["estimate"], color=GREY, linestyle=":", linewidth=1.2, label="Procrustes by chance")
+        axes.set_xscale("log")
+        axes.set_xlim(lengths[0], lengths[-1])
+        axes.set_ylim(0, 1.05)
+        few_ticks(axes.xaxis, "{x:g}")
+        axes.set_xlabel("words of context (log scale)")
+        legend(figure, axes)
+        return svg(figure, name, f"Alignment of the first components with the spectral embedding, {graph['name']}")
+
+
 def maps_figure(graph: Found, results: Found, arrays: Mapping[str, Floats]) -> str:
     """Layer by context: energy, distance to the spectral embedding, and the first components' share of variance."""
     name = f"{graph['slug']}-maps"

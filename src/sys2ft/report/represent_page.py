@@ -85,6 +85,12 @@ def _graph(graph: Found, results: Found, arrays: Arrays) -> dict[str, Any]:
             "Where structure lies that the words' own semantics push out of the first two.",
             pictures.emergence_figure(of, graph["slug"], lengths, focused_CP, 2) if of.prior is not None else "",
         ),
+        (
+            "Alignment",
+            f"Of the first {results['settings']['dimensions']} components with the graph's spectral embedding, where "
+            "three quarters of the nodes are in the window.",
+            figures.alignment_figure(graph, results),
+        ),
         ("Components", f"At the full length, layer {focus}.", figures.components_figure(graph)),
         ("Layers and contexts", "Means over the walks.", figures.maps_figure(graph, results, arrays)),
         (
@@ -111,6 +117,11 @@ def _graph(graph: Found, results: Found, arrays: Arrays) -> dict[str, Any]:
         # In a data block only '<' could end it; JSON may write that as an escape.
         "players": [(first, trusted(json.dumps(held).replace("<", "\\u003c"))) for first, held in frames],
         "figures": [(title, said, _drawn(svg)) for title, said, svg in drawn if svg != ""],
+        "landmarks": [
+            ("accuracy", graph["ends"]["accuracy"]),
+            ("energy (1: no trace)", graph["ends"]["energy"]),
+            ("Procrustes distance (0: the graph)", graph["ends"]["procrustes"]),
+        ],
         "findings": [row for row in results["findings"] if row["graph"] == graph["name"]],
     }
 
@@ -128,12 +139,10 @@ def headline(results: Found) -> str:
     return f"{graphs}: {right} of {count} claims hold, {len(claims) - right} do not, {count - len(claims)} are open"
 
 
-def interval(found: Found | None, signed: bool = False) -> str:
+def interval(found: Found | None) -> str:
     """An estimate with its interval, such as '0.62 [0.48, 0.74]'."""
     if found is None or found["estimate"] is None:
         return "–"
-    form = "+.3g" if signed else ".3g"
-    middle = f"{found['estimate']:{form}}"
     if found["low"] is None:
-        return f"{middle} [no interval]"
-    return f"{middle} [{found['low']:{form}}, {found['high']:{form}}]"
+        return f"{found['estimate']:.3g} [no interval]"
+    return f"{found['estimate']:.3g} [{found['low']:.3g}, {found['high']:.3g}]"

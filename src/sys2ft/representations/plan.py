@@ -15,6 +15,7 @@ from sys2ft.representations.settings import AUTO, RepresentSettings
 from sys2ft.representations.words import choose_words
 
 _LENGTHS = 50
+_DEPTHS = (0.25, 0.5, 0.75, 0.8)  # where representations are moved, as parts of the model's depth
 _SHORTEST = 4  # words: fewer show no structure
 
 
@@ -74,7 +75,6 @@ def make_plan(model: LoadedModel, settings: RepresentSettings) -> Plan:
             expected="at least two nodes more than dimensions",
             do="lower --dimensions or take a larger graph",
         )
-    quarters = {round(depth * part) for part in (0.25, 0.5, 0.75)} | {focus}
     return Plan(
         settings=settings,
         graphs=graphs,
@@ -84,7 +84,7 @@ def make_plan(model: LoadedModel, settings: RepresentSettings) -> Plan:
         layers=layers,
         focus=focus,
         lengths=_lengths(settings),
-        depths=tuple(sorted(quarters & set(layers))),
+        depths=tuple(sorted({round(depth * part) for part in _DEPTHS} & set(layers))),
     )
 
 

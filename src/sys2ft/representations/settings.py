@@ -27,7 +27,8 @@ class RepresentSettings:
     graph: tuple[str, ...] = ("grid:4x4",)
     """Graphs: grid:4x4, ring:10, hex:2x2, tree:2x3, days, months, or a file with an edge on each line."""
     words: tuple[str, ...] = ()
-    """Words to name nodes by, each one token; none named: common words that the tokenizer keeps whole."""
+    """Words to name nodes by, each one token; none named: common words that the tokenizer keeps whole. The graphs days
+    and months bring their own."""
     form: Form = "walk"
     """walk: a random walk on the graph. pairs: random pairs of neighbours, set apart by commas."""
     context: int = 1400
@@ -43,7 +44,8 @@ class RepresentSettings:
     layers: tuple[int, ...] = ()
     """Layers to measure, 0 (embeddings) to the model's depth; none named: all."""
     focus: int = AUTO
-    """The layer that curves and pictures show; -1: four fifths of the way up."""
+    """The layer that curves and pictures show; -1: four fifths of the way up. May be changed afterwards: give the
+    command again."""
     dimensions: int = 2
     """Components of the picture, of its alignment with the graph's spectral embedding, and of interventions."""
     probe_walks: int = 4
