@@ -316,7 +316,7 @@ def test_a_run_tells_how_adapters_ended(model: LoadedModel, tmp_path: Path, caps
         assert any(said.startswith(line) and ended["why"] in said for said in result.summary.ended)
         assert line in result.table().replace("\\", "")
         assert line in result.report.read_text(encoding="utf-8")
-    again = "--learning-rate 1e20 --epochs 30 --batch-size 2 --rank 4 --quiet".split()
+    again = ["--learning-rate", "1e20", "--epochs", "30", "--batch-size", "2", "--rank", "4", "--quiet"]
     assert call(["train", str(tmp_path), *again]) == 0
     assert capsys.readouterr().out.splitlines()[:2] == list(result.summary.ended)
 
