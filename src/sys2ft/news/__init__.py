@@ -10,7 +10,7 @@
 - `bundled`   the news that come with the package
 """
 
-from sys2ft.news.bundled import bundled_names, bundled_news, load_news
+from sys2ft.news.bundled import bundled_lines, bundled_names, bundled_news, load_news
 from sys2ft.news.checks import check, question_counts
 from sys2ft.news.reader import read_news, write_news
 from sys2ft.news.records import news_from_dict, news_to_dict
@@ -27,6 +27,7 @@ __all__ = [
     "News",
     "Question",
     "Surface",
+    "bundled_lines",
     "bundled_names",
     "bundled_news",
     "check",
