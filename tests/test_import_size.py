@@ -133,4 +133,4 @@ def test_a_large_file_is_read_as_a_stream(name: str, tmp_path: Path) -> None:
     assert files[1].stat().st_size > 5e6
     found = measured(files[0], files[1], tmp_path)
     assert found["news"] > 2000
-    assert found["growth"] < 3e6
+    assert found["growth"] < files[1].stat().st_size  # ids and texts' digests grow with the number of news

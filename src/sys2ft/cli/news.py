@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from tyro.conf import Positional
 
-from sys2ft.news import bundled_news, check, load_news, news_to_dict, question_counts
+from sys2ft.news import bundled_lines, check, load_news, question_counts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +45,5 @@ class NewsExample:
     """How many news; 0: all of them."""
 
     def run(self) -> None:
-        news = bundled_news(self.set)
-        for item in news[: self.count or None]:
-            print(json.dumps(news_to_dict(item), ensure_ascii=False))
+        for line in bundled_lines(self.set)[: self.count or None]:
+            print(line)

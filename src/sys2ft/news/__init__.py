@@ -13,7 +13,7 @@
 - `bundled`   the news that come with the package
 """
 
-from sys2ft.news.bundled import bundled_names, bundled_news, load_news
+from sys2ft.news.bundled import bundled_lines, bundled_names, bundled_news, load_news
 from sys2ft.news.checks import check, question_counts
 from sys2ft.news.injection import Instruction, instructions_in
 from sys2ft.news.reader import read_news, write_news
@@ -32,6 +32,7 @@ __all__ = [
     "News",
     "Question",
     "Surface",
+    "bundled_lines",
     "bundled_names",
     "bundled_news",
     "check",
