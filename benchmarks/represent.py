@@ -34,7 +34,7 @@ def main() -> None:
     prompt = plan.prompt(model, plan.graphs[0], 0, seed=0)
     lengths = [int(n) for n in np.linspace(options.context / options.lengths, options.context, options.lengths).round()]
     reader = Reader(model=model.model)
-    given: dict[str, Any] = {"lengths": lengths, "layers": plan.layers, "window": settings.window}
+    given: dict[str, Any] = {"lengths": lengths, "layers": plan.layers, "window": settings.window, "skip": 1}
     measure(reader, prompt.head(min(50, options.context)), lengths=[20], layers=plan.layers, window=10)  # warm up
     one, one_seconds = _timed(model, lambda: measure(reader, prompt, every_word=False, **given))
     every, every_seconds = _timed(model, lambda: measure(reader, prompt, **given))

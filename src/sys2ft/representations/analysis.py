@@ -198,7 +198,7 @@ def curves(traced: Traced) -> dict[str, Any]:
     found: dict[str, Any] = {name: band(traced.curve(name)) for name in CURVES}
     null_SC = _mean_over(np.array(traced.shuffled_XSC))
     found["shuffled"] = {
-        "mean": _listed(np.nanmean(null_SC, axis=0) if null_SC.size else null_SC),
+        "mean": _listed(null_SC.mean(axis=0)),
         "low": _listed(np.quantile(null_SC, 0.025, axis=0)),
         "high": _listed(np.quantile(null_SC, 0.975, axis=0)),
     }

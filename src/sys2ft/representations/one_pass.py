@@ -1,8 +1,9 @@
 """One pass over the longest context measures every shorter one: attention is causal, so nothing read later matters.
 
-While the model reads, each layer's residual stream is added up by node and by stretch of words; the means over a window
-at any requested length are differences of cumulative sums. What is kept of a layer are the squared distances between
-node means, from which every analysis follows (see `geometry`), and the means at the full length.
+While the model reads, each layer's residual stream is added up by node and by stretch of words, a stretch being what
+lies between two neighbouring ends of windows; the means over a window at any requested length are put together from
+the stretches in it. What is kept of a layer are the squared distances between node means, from which every analysis
+follows (see `geometry`), and the means at the full length.
 
 Shapes: T tokens, W words of the context, N nodes, C context lengths, L layers, D hidden size, P pairs of nodes, S
 stretches of words between the ends of windows.
@@ -52,7 +53,7 @@ def measure(
     lengths: Sequence[int],
     layers: Sequence[int],
     window: int,
-    skip: int = 1,
+    skip: int = 3,
     every_word: bool = True,
 ) -> Measurement:
     """Read a prompt once. A representation is the mean over a node's words among the last `window` of the context.
@@ -104,10 +105,14 @@ class WindowSums:
         bucket_T = np.full(len(prompt.tokens), -1, dtype=np.int64)
         bucket_T[prompt.places_W[inside_W]] = (stretch_W * self.nodes + prompt.nodes_W)[inside_W]
         self._bucket_T = torch.from_numpy(bucket_T).to(device)
-        self._first_C = torch.from_numpy(np.searchsorted(edges, starts_C)).to(device)
-        self._last_C = torch.from_numpy(np.searchsorted(edges, ends_C)).to(device)
+        first_C, last_C = np.searchsorted(edges, starts_C), np.searchsorted(edges, ends_C)
+        inside_CS = (np.arange(self.stretches) >= first_C[:, None]) & (np.arange(self.stretches) < last_C[:, None])
+        # Which stretches each window is made of. A product with it, unlike a difference of cumulative sums, loses no
+        # digits where the whole is much larger than the window.
+        self._inside_CS = torch.from_numpy(inside_CS).to(device, torch.float32)
         counts = np.bincount(bucket_T[bucket_T >= 0], minlength=self.stretches * self.nodes)
-        self._counts_SN = torch.from_numpy(counts.reshape(self.stretches, self.nodes)).to(device).double()
+        counts_SN = torch.from_numpy(counts.reshape(self.stretches, self.nodes)).to(device, torch.float32)
+        self._counts_CN = self._inside_CS @ counts_SN
         self._sums: dict[int, Tensor | None] = dict.fromkeys(layers)
 
     def see(self, layer: int, start: int, stream_TD: Tensor) -> None:
@@ -123,16 +128,11 @@ class WindowSums:
         sums.index_add_(0, bucket_T[counted], stream_TD[counted].float())
 
     def means(self, layer: int) -> Tensor:
-        """Node means (C, N, D) in double precision; NaN for a node that is not in the window. Can be taken once."""
-        sums = cast(Tensor, self._sums[layer]).view(self.stretches, self.nodes, -1)
+        """Node means (C, N, D); NaN for a node that is not in the window. Can be taken once."""
+        sums_SM = cast(Tensor, self._sums[layer]).view(self.stretches, -1)
         self._sums[layer] = None
-        sums_CND = self._windows(sums.double())
-        return sums_CND / self._windows(self._counts_SN)[..., None]  # 0 / 0 is NaN, as it should be
-
-    def _windows(self, by_stretch: Tensor) -> Tensor:
-        """Differences of cumulative sums (double, as a difference of large sums would lose digits)."""
-        upto = torch.cat([torch.zeros_like(by_stretch[:1]), by_stretch.cumsum(0)])
-        return upto[self._last_C] - upto[self._first_C]
+        sums_CND = (self._inside_CS @ sums_SM).view(len(self._inside_CS), self.nodes, -1)
+        return sums_CND / self._counts_CN[..., None]  # 0 / 0 is NaN, as it should be
 
 
 class _Predictions:
@@ -162,9 +162,13 @@ def next_words(model: Any, hidden_MD: Tensor, word_ids_N: Tensor) -> Singles:
 
 def squared_distances(means_CND: Tensor) -> Tensor:
     """Squared distances (C, P) between node means; NaN where one of the two is absent."""
-    centred = means_CND - means_CND.nanmean(dim=1, keepdim=True)  # else digits are lost where all are far from 0
-    squares_CN = centred.square().sum(-1)
-    products_CNN = torch.where(centred.isnan(), 0.0, centred) @ torch.where(centred.isnan(), 0.0, centred).mT
+    absent_CN = means_CND[:, :, 0].isnan()
+    filled_CND = means_CND.nan_to_num(0.0)
+    middle_C1D = filled_CND.sum(dim=1, keepdim=True) / (~absent_CN).sum(dim=1).clamp_min(1)[:, None, None]
+    centred_CND = filled_CND - middle_C1D  # else digits are lost where all are far from 0
+    products_CNN = centred_CND @ centred_CND.mT
+    squares_CN = products_CNN.diagonal(dim1=1, dim2=2)
     distances_CNN = squares_CN[:, :, None] + squares_CN[:, None, :] - 2 * products_CNN
+    distances_CNN.masked_fill_(absent_CN[:, :, None] | absent_CN[:, None, :], torch.nan)
     i, j = np.triu_indices(means_CND.shape[1], k=1)
     return distances_CNN[:, i, j].clamp_min(0.0)

@@ -39,8 +39,8 @@ class RepresentSettings:
     """Context lengths to measure at, in words; none named: 50 up to the whole, evenly on a log scale."""
     window: int = 50
     """Words at the end of the context over which a node's representation is the mean."""
-    skip: int = 1
-    """First words of a text that no mean takes in: the first token draws attention, and its norm dwarfs the others'."""
+    skip: int = 3
+    """First words of a text that no mean takes in: they draw attention, and their norm dwarfs the others'."""
     layers: tuple[int, ...] = ()
     """Layers to measure, 0 (embeddings) to the model's depth; none named: all."""
     focus: int = AUTO
