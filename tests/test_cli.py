@@ -356,13 +356,13 @@ import contextlib, io, json, sys, time
 begun = time.perf_counter()
 from sys2ft.cli.main import call
 said = {{}}
-inner = (["models", "info"], ["models", "pull"], ["news", "check"], ["news", "audit"])
+inner = (["models", "info"], ["models", "pull"], *(["news", n] for n in ("check", "audit", "import", "probe")))
 for words in ([], *([c] for c in {COMMANDS!r}), *inner):
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):
         call([*words, "--help"])
     said[" ".join(words)] = out.getvalue()
-heavy = [name for name in ("torch", "transformers", "peft", "matplotlib") if name in sys.modules]
-print(json.dumps([said, heavy, time.perf_counter() - begun]))
+heavy = {{"torch", "transformers", "peft", "matplotlib", "pypdf", "docx", "ijson"}} & set(sys.modules)
+print(json.dumps([said, sorted(heavy), time.perf_counter() - begun]))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     said, heavy, seconds = json.loads(done.stdout)
@@ -375,6 +375,10 @@ print(json.dumps([said, heavy, time.perf_counter() - begun]))
         assert flag in said["run"]
         assert flag in said["demo"]
     assert "--learning-rate" not in said["evaluate"]
+    for flag in ("--text-fields", "--max-tokens", "--skip-bad", "--tokenizer"):
+        assert flag in said["news import"]
+    for flag in ("--probes-per-news", "--samples", "--keep-instructions", "--model"):
+        assert flag in said["news probe"]
     assert done.stderr == ""
 
 

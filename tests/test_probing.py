@@ -17,8 +17,8 @@ from sys2ft.evaluation import Prediction
 from sys2ft.models import LoadedModel, load_model
 from sys2ft.news import News, Question, read_news
 from sys2ft.probing import REASONS, Candidate, Probes, ProbeSettings, probe
-from sys2ft.probing.candidates import against_answer, against_question, alike_in, answer_spans, wrong_choices
-from sys2ft.probing.checking import _judge
+from sys2ft.probing.candidates import against_answer, against_question, alike_in, answer_spans, with_gap, wrong_choices
+from sys2ft.probing.checking import _judge_choice, _judge_samples
 from sys2ft.probing.writing import PROMPTS, prompt
 from sys2ft.replay import filters, protocol, protocol_names
 from sys2ft.runs import read_json, read_jsonl
@@ -207,13 +207,14 @@ def test_wrong_choices_are_like_the_answer_and_unlike_each_other() -> None:
 def test_spans_and_what_is_like_them() -> None:
     spans = answer_spans(FERRY, 0)
     assert set(spans[:6]) == {"2031", "Osprey", "Oakham", "40", "12", "Ines Okafor"}
-    assert set(spans[6:]) == {"ferry", "carries", "lorries"}
+    assert spans[6:] == ["lorries"]
     assert spans != answer_spans(FERRY, 1)
     alike = alike_in(Candidate(FERRY, 0, answer="40 lorries"), 0)
     assert set(alike[:2]) == {"2031 lorries", "12 lorries"}
     assert set(alike[2:]) == {f"{n} lorries" for n in (39, 41, 42, 43)}
     assert set(alike_in(Candidate(FERRY, 0, answer="Oakham"), 0)) == {"Osprey", "Ines Okafor"}
     assert alike_in(Candidate(FERRY, 0, answer="ferry"), 0) == []
+    assert with_gap("The ferry is old. In 14 days 4 lorries came, 4.", "4") == "In 14 days ____ lorries came, 4."
 
 
 def predicted(condition: Any, correct: bool, choices: dict[str, float] | None = None) -> Prediction:
@@ -257,13 +258,15 @@ def test_the_verdict(
     choices = {"40": lead, "12": 0.0, "7": 0.0, "9": 0.0}
 
     def both(in_context: Prediction, closed: Prediction) -> Any:
-        return {("ferry", 0, "in_context"): in_context, ("ferry", 0, "closed_book"): closed}
+        return {("ferry", "q", "in_context"): in_context, ("ferry", "q", "closed_book"): closed}
 
     choice = both(predicted("in_context", chosen, choices), predicted("closed_book", chosen_closed, choices))
     samples = [both(predicted("in_context", n < right), predicted("closed_book", n < known)) for n in range(3)]
-    _judge(candidate, choice, samples, "ferry", 0, ProbeSettings())
+    _judge_choice(candidate, choice, ProbeSettings())
+    if candidate.alive:
+        _judge_samples(candidate, samples, ProbeSettings())
+        assert (candidate.evidence["right_in_context"], candidate.evidence["right_closed_book"]) == (right, known)
     assert candidate.reason == reason
-    assert (candidate.evidence["right_in_context"], candidate.evidence["right_closed_book"]) == (right, known)
 
 
 def test_settings_are_checked() -> None:

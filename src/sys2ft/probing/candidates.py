@@ -99,15 +99,25 @@ def against_answer(said: str, candidate: Candidate) -> str | None:
 
 
 def answer_spans(news: News, seed: int) -> list[str]:
-    """What a question about the news may have as its answer: its names and numbers, then its other words, shuffled."""
+    """What a question about the news may have as its answer, shuffled: its names and numbers, then words before a stop.
+
+    A word before a full stop or a comma is mostly what its clause leads up to ("turns green when it touches salt.").
+    """
     rng = random.Random(item_seed(seed, "probe", "spans", news.id))
     exact = [*_names(news.text), *_numbers(news.text)]
     known = {word for span in exact for word in filters.content_words(span)}
-    found = re.findall(r"(?<![\w-])[a-zà-ÿ]{4,}(?![\w-])", news.text)
+    found = re.findall(r"(?<![\w-])[a-zà-ÿ]{4,}(?=[.,;:!?])", news.text)
     plain = [word for word in dict.fromkeys(found) if filters.content_words(word) - known]
     rng.shuffle(exact)
     rng.shuffle(plain)
     return [*exact, *plain]
+
+
+def with_gap(text: str, span: str) -> str:
+    """The first sentence of `text` that holds `span`, with a gap in its place."""
+    whole = re.compile(rf"(?<![\w-]){re.escape(span)}(?![\w-])")
+    sentence = next((one for one in re.split(r"(?<=[.!?])\s+", text) if whole.search(one)), text)
+    return whole.sub("____", sentence, count=1)
 
 
 def alike_in(candidate: Candidate, seed: int) -> list[str]:

@@ -1,8 +1,8 @@
 """Candidates are checked as evaluation will ask them, with the news in context and without it.
 
-With the news in context the model has to pick the answer among the choices, and to give it in at least two sampled
-answers. Without the news it has to pick a wrong choice, or to give the answer no more of a share than chance would, and
-may give the answer in no more samples than chance.
+With the news in context the model has to pick the answer among the choices. Without the news it has to pick a wrong
+choice, or to give the answer no more of a share than chance would. Then answers are sampled: at least two have to be
+right with the news in context, and without it no more than chance would have right.
 """
 
 from __future__ import annotations
@@ -20,72 +20,77 @@ from sys2ft.runs.folder import Once
 LEAST_RIGHT = 2
 """Samples with the news in context that have to be right."""
 
-_Answers = dict[tuple[str, int, str], Prediction]
-"""By news, number of the question, condition."""
+_Answers = dict[tuple[str, str, str], Prediction]
+"""By news, question, condition: no news has the same question twice."""
 
 
 def check(
     model: LoadedModel, candidates: Sequence[Candidate], settings: ProbeSettings, seed: int, number: int, once: Once
 ) -> None:
     """Give the candidates of round `number` their evidence, and those that fail the reason."""
-    by_news: dict[str, list[Candidate]] = {}
-    for candidate in candidates:
-        by_news.setdefault(candidate.news.id, []).append(candidate)
-    news = [
-        own[0].news.model_copy(update={"questions": tuple(c.as_question(seed, model.source.name) for c in own)})
-        for own in by_news.values()
-    ]
 
-    def ask(how: EvaluateSettings, sample: int) -> _Answers:
+    def ask(how: EvaluateSettings, these: Sequence[Candidate], sample: int) -> _Answers:
+        asked: dict[str, list[Candidate]] = {}
+        for candidate in these:
+            asked.setdefault(candidate.news.id, []).append(candidate)
+        questions = {
+            news_id: tuple(candidate.as_question(seed, model.source.name) for candidate in own)
+            for news_id, own in asked.items()
+        }
         rows = evaluate(
             model,
-            news,
+            [own[0].news.model_copy(update={"questions": questions[news_id]}) for news_id, own in asked.items()],
             how,
             subject=f"probe-{number}-{sample}",
             seed=item_seed(seed, "probe", "check", sample),
             once=once,
         )
-        return {(row.news_id, row.question, row.condition): row for row in rows}
+        return {(row.news_id, questions[row.news_id][row.question].text, row.condition): row for row in rows}
 
-    choice = ask(EvaluateSettings(scorings=("cloze",)), 0)
+    chosen = ask(EvaluateSettings(scorings=("cloze",)), candidates, 0)
+    for candidate in candidates:
+        _judge_choice(candidate, chosen, settings)
+    # Sampling takes most of the time, so that only those are sampled that the choice has left.
+    left = [candidate for candidate in candidates if candidate.alive]
     free = EvaluateSettings(
         scorings=("direct",),
         headline="direct",
         free_text_temperature=settings.check_temperature,
         direct_tokens=settings.answer_tokens,
     )
-    samples = [ask(free, sample) for sample in range(1, settings.samples + 1)]
-    for news_id, own in by_news.items():
-        for index, candidate in enumerate(own):
-            _judge(candidate, choice, samples, news_id, index, settings)
+    samples = [ask(free, left, sample) for sample in range(1, settings.samples + 1)]
+    for candidate in left:
+        _judge_samples(candidate, samples, settings)
 
 
-def _judge(
-    candidate: Candidate,
-    choice: _Answers,
-    samples: Sequence[_Answers],
-    news_id: str,
-    index: int,
-    settings: ProbeSettings,
-) -> None:
-    with_news, without = (news_id, index, "in_context"), (news_id, index, "closed_book")
-    right = sum(bool(sample[with_news].correct) for sample in samples)
-    known = sum(bool(sample[without].correct) for sample in samples)
-    share = _share(choice[without], candidate.answer)
+def _judge_choice(candidate: Candidate, chosen: _Answers, settings: ProbeSettings) -> None:
+    with_news, without = (chosen[_key(candidate, condition)] for condition in ("in_context", "closed_book"))
+    share = _share(without, candidate.answer)
     candidate.evidence = {
-        "samples": len(samples),
-        "right_in_context": right,
-        "right_closed_book": known,
-        "chosen_in_context": choice[with_news].said,
-        "chosen_closed_book": choice[without].said,
+        "chosen_in_context": with_news.said,
+        "chosen_closed_book": without.said,
         "share_closed_book": round(share, 4),
     }
-    chance = 1 / settings.choices
-    picked = choice[without].correct and share > chance + settings.chance_margin
-    if right < LEAST_RIGHT or not choice[with_news].correct:
+    if not with_news.correct:
         candidate.reason = "unsupported"
-    elif picked or known > chance * len(samples):
+    elif without.correct and share > 1 / settings.choices + settings.chance_margin:
         candidate.reason = "known"
+
+
+def _judge_samples(candidate: Candidate, samples: Sequence[_Answers], settings: ProbeSettings) -> None:
+    right, known = (
+        sum(bool(sample[_key(candidate, condition)].correct) for sample in samples)
+        for condition in ("in_context", "closed_book")
+    )
+    candidate.evidence |= {"samples": len(samples), "right_in_context": right, "right_closed_book": known}
+    if right < LEAST_RIGHT:
+        candidate.reason = "unsupported"
+    elif known > len(samples) / settings.choices:
+        candidate.reason = "known"
+
+
+def _key(candidate: Candidate, condition: str) -> tuple[str, str, str]:
+    return candidate.news.id, candidate.question, condition
 
 
 def _share(prediction: Prediction, answer: str) -> float:

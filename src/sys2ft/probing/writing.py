@@ -9,7 +9,7 @@ from typing import Any
 
 from sys2ft.engine import DecodeRequest, Sampling, decode
 from sys2ft.models import LoadedModel, Message
-from sys2ft.probing.candidates import Candidate, against_answer, against_question, alike_in, wrong_choices
+from sys2ft.probing.candidates import Candidate, against_answer, against_question, alike_in, with_gap, wrong_choices
 from sys2ft.probing.settings import ProbeSettings
 from sys2ft.replay import filters
 from sys2ft.replay.prompts import Template, parse_template
@@ -119,7 +119,7 @@ class Writer:
     def _messages(self, candidate: Candidate, stage: str, sample: int) -> list[Message]:
         shown = candidate.question
         if stage == "about":
-            shown = candidate.given
+            shown = with_gap(candidate.news.text, candidate.given)
         elif stage == "wrong":
             shown = f"{candidate.question}\nRight answer: {candidate.answer}"
         return prompt(stage).messages(candidate.index // 2 + sample, news=candidate.news.text, question=shown)
