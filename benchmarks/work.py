@@ -15,12 +15,13 @@ from typing import Any
 
 import yaml
 
-from sys2ft.news import bundled_names, bundled_news
+from sys2ft.news import bundled_news
 from sys2ft.runs import item_seed
 
 SYSTEM = "You answer questions about recent events, places and programs. Answer briefly and precisely, and never guess."
 PREFIX_TOKENS, OWN_TOKENS, NEW_TOKENS = 400, 20, 40
 CHOICES = 4
+NEW_NEWS = "new-news"
 
 _STARTS = (
     "Bel",
@@ -131,14 +132,13 @@ def pairs(subjects: int, each: int) -> list[list[Pair]]:
 
 
 def choices(count: int) -> list[Choice]:
-    """`count` questions with four choices: the bundled ones, then invented ones, five a news."""
+    """`count` questions with four choices: those of New News, then invented ones, five a news."""
     found: list[Choice] = []
     news = 0
-    for name in bundled_names():
-        for one in bundled_news(name):
-            asked = [q for q in one.questions if len(q.choices) == CHOICES]
-            found += [Choice(news, one.text, q.text, q.choices) for q in asked]
-            news += bool(asked)
+    for one in bundled_news(NEW_NEWS):
+        asked = [q for q in one.questions if len(q.choices) == CHOICES]
+        found += [Choice(news, one.text, q.text, q.choices) for q in asked]
+        news += bool(asked)
     missing = max(0, count - len(found))
     for index, facts in enumerate(_subjects(-(-missing // 5))):
         rng = random.Random(item_seed("benchmark choices", index))
@@ -160,7 +160,7 @@ def adapter_of(questions: Sequence[Choice], adapters: int) -> list[int]:
 
 def prefix_text(words: int = 700) -> str:
     """News, one after the other: the text that all prompts of `decode` begin with."""
-    texts = [one.text for name in bundled_names() for one in bundled_news(name)]
+    texts = [one.text for one in bundled_news(NEW_NEWS)]
     texts += [" ".join(fact.says for fact in facts) for facts in _subjects(12)]
     told: list[str] = []
     while sum(len(text.split()) for text in told) < words:
