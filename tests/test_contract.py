@@ -24,7 +24,7 @@ ROOMS = (
     {"__init__"},  # the contents page
     {"job"},
     {"report"},
-    {"studies", "representations"},
+    {"studies", "representations", "probing"},
     {"replay", "training", "evaluation"},
     {"engine"},
     {"models", "news", "runs"},

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -17,6 +17,7 @@ from sys2ft.errors import NewsError, StorageError
 from sys2ft.news import (
     GRADERS,
     KINDS,
+    Cloze,
     News,
     Question,
     check,
@@ -36,6 +37,11 @@ def row(id: str = "n-1", **fields: Any) -> dict[str, Any]:
 
 def lines(*rows: object) -> str:
     return "\n".join(one if isinstance(one, str) else json.dumps(one, ensure_ascii=False) for one in rows) + "\n"
+
+
+def with_cloze(**changes: Any) -> str:
+    cloze = {"statement": "It is", "answer": "red", "choices": ["red", "tan"], **changes}
+    return lines(row("ok"), row(cloze={name: value for name, value in cloze.items() if value is not ...}))
 
 
 def with_question(**changes: Any) -> str:
@@ -106,6 +112,21 @@ BAD_LINES: list[tuple[str, str, list[str]]] = [
     ("unknown kind", with_question(kind="Two-hops"), [*HERE, "field 'kind'", "'Two-hops'", "write 'two_hop'", *KINDS]),
     ("unknown grader", with_question(grader="judge"), [*HERE, "field 'grader'", "'judge'", *GRADERS]),
     ("number without digits", with_question(grader="number"), [*HERE, "field 'grader'", "'yes'", "digits"]),
+    ("rephrased not text", with_question(rephrased=["Is it so?"]), [*HERE, "field 'rephrased'", "in other words"]),
+    ("rephrased empty", with_question(rephrased=" "), [*HERE, "field 'rephrased'", "an empty text", "take it out"]),
+    ("cloze not a mapping", lines(row(cloze="It is")), ["line 1, field 'cloze'", "'It is'", "a mapping of statement"]),
+    ("cloze complete", with_cloze(statement="It is."), ["line 2, cloze, field 'statement'", "'It is.'", "cut the"]),
+    ("cloze empty", with_cloze(statement=""), ["cloze, field 'statement'", "an empty text", "write the text"]),
+    ("cloze without an answer", with_cloze(answer=...), ["line 2, cloze, field 'answer'", "no such field"]),
+    ("cloze without a statement", with_cloze(statement=...), ["cloze, field 'statement'", "without its end"]),
+    ("cloze as a question", with_cloze(question="Is it?"), ["cloze, field 'question'", "did you mean 'statement'?"]),
+    ("cloze choices", with_cloze(answer="jet"), ["line 2, cloze, field 'answer'", "'jet'", "'red', 'tan'"]),
+    ("cloze choice not text", with_cloze(choices=["red", 3]), ["cloze, field 'choices', item 2", "3 (a number)"]),
+    ("neighbours not a list", lines(row(neighbours=Q)), ["field 'neighbours'", "a mapping of 3", "write a list"]),
+    ("neighbour not a mapping", lines(row(neighbours=[Q, "x"])), ["line 1, neighbour 2:", "'x'", "as a mapping"]),
+    ("neighbour not valid", lines(row(neighbours=[{**Q, "answer": "si"}])), ["neighbour 1, field 'answer'", "'si'"]),
+    ("unknown in a neighbour", lines(row(neighbours=[{**Q, "kin": 1}])), ["neighbour 1, field 'kin'", "'kind'?"]),
+    ("neighbors", lines(row(neighbors=[Q])), ["field 'neighbors'", "did you mean 'neighbours'?"]),
     ("same id", lines(row("a"), "", row("b"), row("a")), ["line 4", "'a' again", "already on line 1"]),
     ("id in other case", lines(row("a"), row("A")), ["line 2", "'A' again", "line 1 as 'a'", "only in case"]),
     ("id with a slash", lines(row("math/1")), ["field 'id'", "'math/1'", "for example 'math-1'", "1 to 64"]),
@@ -234,6 +255,24 @@ def test_defaults_and_stripping() -> None:
     assert (question.kind, question.grader) == (None, "alias")
 
 
+def test_cloze_neighbours_and_rephrased_are_read_and_written(tmp_path: Path) -> None:
+    whole = row(
+        questions=[{**Q, "rephrased": "Is it so?", "grader": "alias"}],
+        cloze={"statement": "It is", "answer": "red", "choices": ["red", "tan"], "aliases": ["crimson"]},
+        neighbours=[{**Q, "grader": "alias"}],
+    )
+    news = news_from_dict(whole)
+    assert news.cloze == Cloze(text="It is", answer="red", choices=("red", "tan"), aliases=("crimson",))
+    assert news.questions[0].rephrased == "Is it so?" and news.neighbours[0].text == Q["question"]
+    assert news_to_dict(news) == {**whole, "domain": "general"}
+    write_news(tmp_path / "n.jsonl", [news])
+    (tmp_path / "n.yaml").write_text(json.dumps([whole]))
+    assert read_news(tmp_path / "n.jsonl") == read_news(tmp_path / "n.yaml") == [news]
+    nothing = news_from_dict(row(questions=[{**Q, "rephrased": None}], cloze=None, neighbours=[]))
+    assert list(news_to_dict(nothing)) == ["id", "domain", "news", "questions"]
+    assert "rephrased" not in news_to_dict(nothing)["questions"][0]
+
+
 @pytest.mark.parametrize("answer", ["28", "-3", "+4", "−5", "0.5", ".5", "1,024", "2e3", "1e-3"])
 def test_a_bare_number_is_graded_as_a_number(answer: str) -> None:
     assert Question(text="q", answer=answer).grader == "number"
@@ -270,17 +309,21 @@ def questions(draw: st.DrawFn) -> Question:
     kind = draw(st.sampled_from([None, *KINDS]))
     given_grader = draw(st.sampled_from([{}, {"grader": "exact"}, {"grader": "alias"}]))
     question = {"question": draw(texts), "answer": answer, "choices": choices, "aliases": aliases, "kind": kind}
+    question["rephrased"] = draw(st.none() | texts)
     return news_from_dict({"id": "a", "news": "x", "questions": [{**question, **given_grader}]}).questions[0]
 
 
+several = st.lists(questions(), max_size=3).map(tuple)
+clozes = questions().map(lambda q: Cloze(text=f"{q.text} is", answer=q.answer, choices=q.choices, aliases=q.aliases))
 news_lists = st.lists(
-    st.builds(News, id=ids, domain=texts, text=texts, questions=st.lists(questions(), max_size=3).map(tuple)),
+    st.builds(News, id=ids, domain=texts, text=texts, questions=several, cloze=st.none() | clozes, neighbours=several),
     min_size=1,
     max_size=4,
     unique_by=lambda news: news.id.casefold(),
 )
 
 
+@settings(deadline=None)
 @given(news=news_lists)
 def test_write_then_read_gives_the_same(tmp_path_factory: pytest.TempPathFactory, news: list[News]) -> None:
     path = tmp_path_factory.mktemp("round") / "news.jsonl"
@@ -290,6 +333,7 @@ def test_write_then_read_gives_the_same(tmp_path_factory: pytest.TempPathFactory
     assert [file.name for file in path.parent.iterdir()] == ["news.jsonl"]
 
 
+@settings(deadline=None)
 @given(content=st.binary(max_size=200) | texts.map(str.encode))
 @pytest.mark.parametrize("ending", [".jsonl", ".yaml"])
 def test_no_content_raises_anything_but_a_news_error(

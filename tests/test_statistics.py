@@ -50,7 +50,7 @@ def test_two_news_by_hand() -> None:
     ("freedom", "quantile"), [(1, 12.7062), (2, 4.30265), (3, 3.18245), (9, 2.26216), (10, 2.22814), (120, 1.97993)]
 )
 def test_student_quantiles_are_those_of_the_tables(freedom: int, quantile: float) -> None:
-    assert statistics._student(0.95, freedom) == pytest.approx(quantile, abs=1e-4)
+    assert statistics.student(0.95, freedom) == pytest.approx(quantile, abs=1e-4)
 
 
 def test_interval_is_near_the_textbook_one_for_many_independent_questions() -> None:

@@ -16,10 +16,13 @@ from sys2ft.lazy import contents
 if TYPE_CHECKING:
     from sys2ft.errors import ModelError, NewsError, SettingsError, StorageError, Sys2ftError, UserError
     from sys2ft.evaluation import EvaluateSettings, Prediction, evaluate
-    from sys2ft.job import Result, run
+    from sys2ft.job import Result, Study, represent, run
     from sys2ft.models import LoadedModel, load_model
     from sys2ft.news import News, Question, bundled_news, read_news
+    from sys2ft.news.importers import ImportSettings, import_news
+    from sys2ft.probing import ProbeSettings, probe
     from sys2ft.replay import GenerateSettings, Replay, ReplayElement, generate
+    from sys2ft.representations import RepresentSettings
     from sys2ft.training import Training, TrainItem, TrainSettings, train
 
 __version__ = "0.1.0"
@@ -27,27 +30,34 @@ __version__ = "0.1.0"
 _WHERE = {
     "errors": ("ModelError", "NewsError", "SettingsError", "StorageError", "Sys2ftError", "UserError"),
     "evaluation": ("EvaluateSettings", "Prediction", "evaluate"),
-    "job": ("Result", "run"),
+    "job": ("Result", "Study", "represent", "run"),
     "models": ("LoadedModel", "load_model"),
     "news": ("News", "Question", "bundled_news", "read_news"),
+    "news.importers": ("ImportSettings", "import_news"),
+    "probing": ("ProbeSettings", "probe"),
     "replay": ("GenerateSettings", "Replay", "ReplayElement", "generate"),
+    "representations": ("RepresentSettings",),
     "training": ("TrainItem", "TrainSettings", "Training", "train"),
 }
 
 __all__ = [
     "EvaluateSettings",
     "GenerateSettings",
+    "ImportSettings",
     "LoadedModel",
     "ModelError",
     "News",
     "NewsError",
     "Prediction",
+    "ProbeSettings",
     "Question",
     "Replay",
     "ReplayElement",
+    "RepresentSettings",
     "Result",
     "SettingsError",
     "StorageError",
+    "Study",
     "Sys2ftError",
     "TrainItem",
     "TrainSettings",
@@ -56,8 +66,11 @@ __all__ = [
     "bundled_news",
     "evaluate",
     "generate",
+    "import_news",
     "load_model",
+    "probe",
     "read_news",
+    "represent",
     "run",
     "train",
 ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-_COLUMNS = 100
+COLUMNS = 100
 
 if TYPE_CHECKING:
     from sys2ft.job import Result
@@ -54,13 +54,16 @@ def reopen(path: Path, show: Display) -> tuple[Run, LoadedModel]:
     return run, model
 
 
+def console() -> Console:
+    """Standard output; where no terminal says how wide it is, tables take the width they are made for."""
+    return Console() if sys.stdout.isatty() else Console(width=COLUMNS)
+
+
 def print_result(result: Result) -> None:
     """The table, the report's path and the adapters' paths, on standard output."""
     from sys2ft.report import terminal_table
 
-    # Where nobody's terminal says how wide it is, the tables take the width they are made for.
-    console = Console() if sys.stdout.isatty() else Console(width=_COLUMNS)
-    console.print(terminal_table(result.summary))
+    console().print(terminal_table(result.summary))
     print(f"report    {result.report}")
     if result.adapters:
         more = f" and {len(result.adapters) - 1} more beside it" if len(result.adapters) > 1 else ""

@@ -12,8 +12,12 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 
+from sys2ft.cli.audit import NewsAudit
 from sys2ft.cli.models import ModelsInfo, ModelsList, ModelsPull
 from sys2ft.cli.news import NewsCheck, NewsExample
+from sys2ft.cli.news_import import NewsImport
+from sys2ft.cli.news_probe import NewsProbe
+from sys2ft.cli.represent import Represent
 from sys2ft.cli.run import Demo, Run
 from sys2ft.cli.stages import Evaluate, Generate, Report, Train
 from sys2ft.errors import Sys2ftError, out_of_memory
@@ -27,7 +31,13 @@ _Models = (
 )
 
 
-_News = Annotated[NewsCheck, subcommand("check")] | Annotated[NewsExample, subcommand("example")]
+_News = (
+    Annotated[NewsCheck, subcommand("check")]
+    | Annotated[NewsAudit, subcommand("audit")]
+    | Annotated[NewsExample, subcommand("example")]
+    | Annotated[NewsImport, subcommand("import")]
+    | Annotated[NewsProbe, subcommand("probe")]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +52,7 @@ class Models:
 
 @dataclass(frozen=True, slots=True)
 class NewsFiles:
-    """Files of news: checking one, an example to start from."""
+    """Files of news: checking, auditing, an example to start from, importing documents and data sets, questions."""
 
     action: _News
 
@@ -57,6 +67,7 @@ Command = (
     | Annotated[Train, subcommand("train")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Report, subcommand("report")]
+    | Annotated[Represent, subcommand("represent")]
     | Annotated[Models, subcommand("models")]
     | Annotated[NewsFiles, subcommand("news")]
 )
@@ -103,8 +114,8 @@ def call(arguments: Sequence[str] | None = None) -> int:
             raise
         print(
             "sys2ft: memory ran out. What was finished is kept.",
-            "  to do: lower --tokens-at-once and give the same command; where generation needs too much, lower "
-            "--rows-at-once in a new folder",
+            "  to do: lower --tokens-at-once (represent: --chunk) and give the same command; where generation needs "
+            "too much, lower --rows-at-once in a new folder",
             sep="\n",
             file=sys.stderr,
         )

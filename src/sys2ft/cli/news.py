@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from tyro.conf import Positional
 
-from sys2ft.news import bundled_news, check, news_to_dict, question_counts, read_news
+from sys2ft.news import bundled_lines, check, load_news, question_counts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,10 +17,10 @@ class NewsCheck:
     """Read a file of news, say what is in it, and warn of what weakens it. Exit code 2 if it cannot be used."""
 
     file: Positional[Path]
-    """File of news, JSON Lines or YAML."""
+    """File of news, JSON Lines or YAML; or `new-news` or `demo`, which come with the package."""
 
     def run(self) -> None:
-        news = read_news(self.file)
+        news = load_news(self.file)
         counts = question_counts(news)
         kinds = sorted({kind for by_kind in counts.values() for kind in by_kind})
         table = Table("domain", "news", "questions", *kinds, box=None, pad_edge=False)
@@ -40,10 +39,11 @@ class NewsCheck:
 class NewsExample:
     """Print news that come with the package, as JSON Lines: a file to start your own from."""
 
+    set: str = "demo"
+    """Which: `new-news`, the whole set of 75 with 375 questions, or `demo`, ten of them."""
     count: int = 2
     """How many news; 0: all of them."""
 
     def run(self) -> None:
-        news = bundled_news()
-        for item in news[: self.count or None]:
-            print(json.dumps(news_to_dict(item), ensure_ascii=False))
+        for line in bundled_lines(self.set)[: self.count or None]:
+            print(line)

@@ -14,7 +14,7 @@ from sys2ft.cli.common import ModelOptions, print_result
 from sys2ft.evaluation import EvaluateSettings
 from sys2ft.job.demo import DEMO_EVALUATE, DEMO_GENERATE, DEMO_NEWS, DEMO_TRAIN
 from sys2ft.models import DEFAULT_MODEL
-from sys2ft.news import bundled_news, read_news
+from sys2ft.news import bundled_news, load_news
 from sys2ft.replay import GenerateSettings
 from sys2ft.runs import display
 from sys2ft.training import TrainSettings
@@ -28,7 +28,7 @@ class Run(ModelOptions):
     """The main job: from news to adapters that know them, with a table and a report that prove it."""
 
     news: Positional[Path]
-    """File of news, JSON Lines or YAML."""
+    """File of news, JSON Lines or YAML; or `new-news` or `demo`, which come with the package."""
     model: str = DEFAULT_MODEL
     """Embedded name, local folder, GGUF file or hub id."""
     out: Path | None = None
@@ -41,7 +41,7 @@ class Run(ModelOptions):
 
     def run(self) -> None:
         out = self.out or Path("sys2ft-runs") / self.news.stem
-        _job(self, read_news(self.news), self.model, out, self.seed, self.generate, self.train, self.evaluate)
+        _job(self, load_news(self.news), self.model, out, self.seed, self.generate, self.train, self.evaluate)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

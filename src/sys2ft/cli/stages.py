@@ -11,11 +11,12 @@ from rich.console import Console
 from tyro.conf import Positional
 
 from sys2ft.cli.common import ModelOptions, print_result, reopen
+from sys2ft.cli.represent import print_study
 from sys2ft.evaluation import EvaluateSettings
 from sys2ft.models import DEFAULT_MODEL
 from sys2ft.news import read_news
 from sys2ft.replay import GenerateSettings
-from sys2ft.runs import display
+from sys2ft.runs import display, read_json
 from sys2ft.training import TrainSettings
 
 
@@ -46,6 +47,8 @@ class Generate(ModelOptions):
             with run.lock():
                 replays = generate_stage(run, model, self.generate, show)
         Console().print(yield_table([replay.counts for replay in replays.values()]))
+        for name, found in read_json(run.path / "replay" / "withheld.json").items():
+            print(f"kept out  {name}: {found['kind']}: {found['excerpt']}")
         print(f"elements  {run.path / 'replay'}")
 
 
@@ -97,10 +100,12 @@ class Report(_OnFolder):
     """Write the scores and the report of a run folder again, and print the table."""
 
     def run(self) -> None:
-        from sys2ft.job import finish
+        from sys2ft.job import finish, finish_study
         from sys2ft.runs import Run
 
         run = Run.open(self.folder)
         with run.lock():
-            result = finish(run)
-        print_result(result)
+            if "represent" in run.record["settings"]:
+                print_study(finish_study(run))
+            else:
+                print_result(finish(run))

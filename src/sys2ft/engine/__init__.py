@@ -5,7 +5,7 @@ from sys2ft.engine.decode import Decoded, DecodeRequest, DecodeResult, decode
 from sys2ft.engine.forward import prepare
 from sys2ft.engine.loss import SlotGradients, StepCost, backward
 from sys2ft.engine.optimiser import SlotAdamW
-from sys2ft.engine.peft_format import load_adapter, save_adapter
+from sys2ft.engine.peft_format import load_adapter, open_adapter, save_adapter
 from sys2ft.engine.sampling import Sampling
 from sys2ft.engine.score import LogLikelihood, ScoreResult, score
 from sys2ft.engine.stops import StopStrings
@@ -28,6 +28,7 @@ __all__ = [
     "backward",
     "decode",
     "load_adapter",
+    "open_adapter",
     "prepare",
     "save_adapter",
     "score",

@@ -11,6 +11,7 @@ prediction is wanted, d head size.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
@@ -36,6 +37,7 @@ def _attention(
     decode_state: DecodeState | None = None,
     prefix: list[KeysValues] | None = None,
     keep_kv: list[KeysValues] | None = None,
+    heads_off: Mapping[int, Tensor] | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     if keep_kv is not None:
@@ -51,7 +53,8 @@ def _attention(
         key = torch.cat([before_keys.transpose(1, 2).expand(rows, -1, -1, -1), key], dim=2)
         value = torch.cat([before_values.expand(rows, -1, -1, -1), value], dim=2)
     output, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
-    return output, None
+    off = heads_off.get(int(cast(Any, module).layer_idx)) if heads_off else None  # by block: heads whose output is zero
+    return (output if off is None else output.index_fill(2, off, 0.0)), None
 
 
 def prepare(model: nn.Module) -> None:

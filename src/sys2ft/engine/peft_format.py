@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
+from torch import nn
 
 from sys2ft.engine.bank import AdapterBank
 from sys2ft.errors import ModelError
@@ -40,6 +41,26 @@ def save_adapter(bank: AdapterBank, slot: int, folder: Path, *, base_name: str) 
         write_json(temporary / "adapter_config.json", {**written, "target_modules": bank.targets})
         # Not safetensors' own `save_file`, whose errors do not say that the disk is full.
         (temporary / "adapter_model.safetensors").write_bytes(save(tensors, metadata={"format": "pt"}))
+
+
+def open_adapter(model: nn.Module, folder: Path) -> AdapterBank:
+    """A bank of one slot over `model` that holds the adapter in a PEFT LoRA folder. Raises ModelError if it cannot."""
+    try:
+        config = read_json(folder / "adapter_config.json")
+        rank, alpha, targets = int(config["r"]), float(config["lora_alpha"]), list(config["target_modules"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"{folder} cannot be read as an adapter: {type(error).__name__}: {error}",
+            expected="a PEFT LoRA folder that names its target modules",
+            do="check the path, such as <run folder>/adapters/<protocol>/<news id>",
+        ) from error
+    bank = AdapterBank(model, 1, rank=rank, alpha=alpha, targets=targets)
+    try:
+        load_adapter(bank, 0, folder)
+    except ModelError:
+        bank.close()
+        raise
+    return bank
 
 
 def load_adapter(bank: AdapterBank, slot: int, folder: Path) -> None:

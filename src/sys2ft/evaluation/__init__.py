@@ -8,7 +8,15 @@ if TYPE_CHECKING:
     from sys2ft.evaluation.measure import evaluate
     from sys2ft.evaluation.records import CONDITIONS, SCORINGS, Condition, Prediction, Scoring
     from sys2ft.evaluation.settings import EvaluateSettings
-    from sys2ft.evaluation.statistics import Score, Undefined, gap_share, mean_over_news, paired_difference
+    from sys2ft.evaluation.statements import complete
+    from sys2ft.evaluation.statistics import (
+        Score,
+        Undefined,
+        gap_share,
+        mean_over_news,
+        noise_of_chance,
+        paired_difference,
+    )
 
 __all__ = [
     "CONDITIONS",
@@ -19,9 +27,11 @@ __all__ = [
     "Score",
     "Scoring",
     "Undefined",
+    "complete",
     "evaluate",
     "gap_share",
     "mean_over_news",
+    "noise_of_chance",
     "paired_difference",
 ]
 
@@ -36,9 +46,11 @@ __getattr__ = contents(
         "Score": "statistics",
         "Scoring": "records",
         "Undefined": "statistics",
+        "complete": "statements",
         "evaluate": "measure",
         "gap_share": "statistics",
         "mean_over_news": "statistics",
+        "noise_of_chance": "statistics",
         "paired_difference": "statistics",
     },
 )

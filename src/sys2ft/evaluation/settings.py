@@ -40,3 +40,7 @@ class EvaluateSettings:
                 do="raise the setting",
             )
         check_sampling(self.free_text_temperature, self.free_text_top_p, 0)
+
+
+BY_CHOICE = EvaluateSettings(scorings=("cloze", "cloze_raw", "letter"))
+"""The scorings that pick a choice: they have a chance level, and nothing is generated."""

@@ -23,7 +23,7 @@ Shapes: C news (clusters), I items (questions), D bootstrap draws, K columns (mo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import atan, cos, pi, sin, sqrt, tan
@@ -35,7 +35,19 @@ import numpy.typing as npt
 
 from sys2ft.errors import UserError
 
-__all__ = ["Item", "Outcomes", "Score", "Undefined", "gap_share", "mean_over_news", "paired_difference"]
+__all__ = [
+    "Item",
+    "Outcomes",
+    "Score",
+    "Undefined",
+    "expanded_interval",
+    "gap_share",
+    "mean_over_news",
+    "noise_of_chance",
+    "paired_difference",
+    "resampling_weights",
+    "student",
+]
 
 Item: TypeAlias = tuple[str, int]
 """A question: the id of its news and its place among that news's questions."""
@@ -154,6 +166,39 @@ def gap_share(
     )  # fmt: skip
 
 
+def resampling_weights(clusters: int, *, draws: int = DRAWS, seed: int = 0) -> Floats:
+    """How often each cluster is drawn, (draws, clusters): for statistics other than a mean over questions."""
+    return _weights(clusters, draws, seed)
+
+
+def expanded_interval(
+    statistic_D: Floats, clusters: int, *, level: float = 0.95
+) -> tuple[float, float] | tuple[None, None]:
+    """Expanded percentiles of a statistic's bootstrap draws; (None, None) for one cluster.
+
+    Draws that do not differ give an interval of no width: what that means, the caller has to know.
+    """
+    low, high, method = _ends(statistic_D, clusters, level)
+    if method == "wilson":
+        return float(statistic_D[0]), float(statistic_D[0])
+    return (None, None) if low is None or high is None else (low, high)
+
+
+def noise_of_chance(chances: Sequence[float], *, level: float = 0.95) -> tuple[float, float]:
+    """The accuracies between which somebody stays who guesses every question, each right with its chance.
+
+    The central interval of the sum's exact distribution. It is for what cannot know an answer, such as a rule that goes
+    by the length of the choices: for a model, whose answers about one news hang together, use `mean_over_news`.
+    """
+    probabilities = np.ones(1)
+    for chance in chances:
+        probabilities = np.convolve(probabilities, [1 - chance, chance])
+    up_to = probabilities.cumsum()
+    tail = (1 - level) / 2
+    low, high = np.searchsorted(up_to, tail, side="right"), np.searchsorted(up_to, 1 - tail)
+    return float(low / len(chances)), float(high / len(chances))
+
+
 def _value(outcome: bool | float | None) -> float:
     return 0.0 if outcome is None else float(outcome)
 
@@ -205,7 +250,7 @@ def _ends(statistic_D: Floats, n_news: int, level: float) -> tuple[float | None,
     ordered_D = np.sort(statistic_D)
     if ordered_D[-1] - ordered_D[0] < 1e-12:  # draws that differ by rounding only
         return None, None, "wilson"
-    tail = NormalDist().cdf(-sqrt(n_news / (n_news - 1)) * _student(level, n_news - 1))
+    tail = NormalDist().cdf(-sqrt(n_news / (n_news - 1)) * student(level, n_news - 1))
     cut = int(tail * (len(ordered_D) - 1))
     return float(ordered_D[cut]), float(ordered_D[-1 - cut]), "bootstrap"
 
@@ -219,7 +264,7 @@ def _wilson(share: float, trials: int, level: float) -> tuple[float, float]:
 
 
 @lru_cache(maxsize=256)
-def _student(level: float, freedom: int) -> float:
+def student(level: float, freedom: int) -> float:
     """The t with P(|T| <= t) = level, by bisection on the finite sums of Abramowitz & Stegun 26.7.3 and 26.7.4."""
     low, high = 0.0, pi / 2
     for _ in range(60):

@@ -17,7 +17,7 @@ from sys2ft.job.stages import (
     train_stage,
 )
 from sys2ft.models import DEFAULT_MODEL, LoadedModel, load_model
-from sys2ft.news import News, read_news
+from sys2ft.news import News, load_news
 from sys2ft.replay import GenerateSettings
 from sys2ft.report import Summary, markdown_table, summarise, write_report, write_scores
 from sys2ft.runs import Display, Run
@@ -58,10 +58,11 @@ def run(
 ) -> Result:
     """Generate replay elements, train, evaluate and report, in the run folder `out`.
 
-    `news` is a file or a list of News. A folder that holds an unfinished run with the same settings is gone on with.
+    `news` is a file, the name of bundled news, or a list of News. A folder that holds an unfinished run with the same
+    settings is gone on with.
     Raises NewsError, ModelError, SettingsError for what the caller can mend, StorageError when writing fails.
     """
-    items = read_news(news) if isinstance(news, str | Path) else list(news)
+    items = load_news(news) if isinstance(news, str | Path) else list(news)
     generate = generate or GenerateSettings()
     require_protocols(generate.protocols)
     evaluate = evaluate or EvaluateSettings()

@@ -18,7 +18,8 @@ from sys2ft.evaluation import EvaluateSettings, Prediction, evaluate
 from sys2ft.evaluation.records import CHOICE_SCORINGS
 from sys2ft.models import LoadedModel
 from sys2ft.news import News, news_from_dict, news_to_dict
-from sys2ft.replay import GenerateSettings, Replay, ReplayElement, generate, protocol
+from sys2ft.probing import Probes, ProbeSettings, probe
+from sys2ft.replay import GenerateSettings, Replay, ReplayElement, generate, protocol, withheld
 from sys2ft.runs import Display, Run, digest, read_json, read_jsonl, write_json, write_jsonl
 from sys2ft.training import JOINT, Checkpoint, TrainItem, TrainSettings, told, train
 
@@ -26,15 +27,11 @@ from sys2ft.training import JOINT, Checkpoint, TrainItem, TrainSettings, told, t
 def open_run(out: str | Path, model: LoadedModel, news: Sequence[News], *, seed: int, command: str = "") -> Run:
     """The run folder at `out` for this model, these news and this seed: a new one, or the one to go on with."""
     rows = [news_to_dict(item) for item in news]
-    described = {
-        "sha256": model.fingerprint,
-        "architecture": type(model.model).__name__,
-        "parameters": sum(p.numel() for p in model.model.parameters()),
-    }
+    about_model = described(model)
     dtype, device = str(model.dtype).removeprefix("torch."), model.device.type
-    identity = {"model": described, "news": digest(rows), "seed": seed, "dtype": dtype, "device": device}
+    identity = {"model": about_model, "news": digest(rows), "seed": seed, "dtype": dtype, "device": device}
     about = {
-        "model": {"name": model.source.name, **described},
+        "model": {"name": model.source.name, **about_model},
         "dtype": dtype,
         "device": device,
         "seed": seed,
@@ -44,6 +41,15 @@ def open_run(out: str | Path, model: LoadedModel, news: Sequence[News], *, seed:
     if not (run.path / "news.jsonl").is_file():
         write_jsonl(run.path / "news.jsonl", rows)
     return run
+
+
+def described(model: LoadedModel) -> dict[str, Any]:
+    """What identifies a model in a run's record."""
+    return {
+        "sha256": model.fingerprint,
+        "architecture": type(model.model).__name__,
+        "parameters": sum(p.numel() for p in model.model.parameters()),
+    }
 
 
 def news_of(run: Run) -> list[News]:
@@ -62,10 +68,20 @@ def generate_stage(run: Run, model: LoadedModel, settings: GenerateSettings, sho
     require_protocols(settings.protocols)  # before the folder remembers one that is not there
     run.stage("generate", asdict(settings))
     replays = generate(model, news_of(run), settings, seed=run.record["seed"], once=run.once, show=show)
+    kept_out = {} if settings.keep_instructions else withheld(news_of(run))
+    write_json(run.path / "replay" / "withheld.json", {name: asdict(found) for name, found in kept_out.items()})
     for name, replay in replays.items():
         write_jsonl(run.path / "replay" / f"{name}.jsonl", (element.to_dict() for element in replay.elements))
         write_json(run.path / "replay" / f"{name}.yield.json", replay.counts.to_dict())
     return replays
+
+
+def probe_stage(run: Run, model: LoadedModel, settings: ProbeSettings, show: Display) -> Probes:
+    """Write `probes.jsonl`: every question drawn for news without questions, kept or rejected and why."""
+    run.stage("probe", asdict(settings))
+    probes = probe(model, news_of(run), settings, seed=run.record["seed"], once=run.once, show=show)
+    write_jsonl(run.path / "probes.jsonl", (candidate.to_dict() for candidate in probes.candidates))
+    return probes
 
 
 def protocols_of(run: Run) -> list[str]:
@@ -147,7 +163,8 @@ def require_questions(news: Sequence[News], settings: EvaluateSettings) -> None:
         raise SettingsError(
             "none of the news has a question: nothing can be measured",
             expected="at least one question",
-            do="add questions to the news file, or use `sys2ft generate` and `sys2ft train` only",
+            do="add questions to the news file, or let the model write some: `sys2ft news probe NEWS --out PROBED`; "
+            "`sys2ft generate` and `sys2ft train` need none",
         )
     by_choice = settings.headline in CHOICE_SCORINGS
     if by_choice and not any(question.choices for item in news for question in item.questions):

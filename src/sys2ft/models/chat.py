@@ -119,6 +119,11 @@ class ChatFormat:
         answer = [*self.continuation_ids(completion), self.end_of_turn_id]
         return Rendered(prompt + answer, [False] * len(prompt) + [True] * len(answer))
 
+    def plain_ids(self, text: str) -> list[int]:
+        """Ids of a text outside any conversation, behind the begin-of-text token where the tokenizer writes one."""
+        ids = _encode(self._tokenizer, text)
+        return [self._tokenizer.bos_token_id, *ids] if _adds_bos(self._tokenizer) else ids
+
     def _prompt_ids(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
         ids = _encode(self._tokenizer, self.prompt_text(messages))
         if not self.has_template and _adds_bos(self._tokenizer):

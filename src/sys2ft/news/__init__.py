@@ -1,33 +1,47 @@
 """News and their questions: the objects, reading and writing files of them, and checking them.
 
-- `schema`    News and Question, and what makes them valid
+- `schema`    News, Question and Cloze, and what makes them valid
 - `reader`    `read_news` and `write_news`: a file is read as a whole or not at all
 - `formats`   JSON Lines and YAML to rows that know their lines
 - `records`   rows to objects and back
 - `problems`  what is wrong, said by line and field
 - `checks`    warnings about valid news, and counts
+- `injection` text in a source that speaks to a model instead of telling news
+- `writing`   a news file that appears whole or not at all
+- `importers` documents, tables and data sets to a news file
+- `surface`   what their texts alone give away
 - `bundled`   the news that come with the package
 """
 
-from sys2ft.news.bundled import bundled_names, bundled_news
+from sys2ft.news.bundled import bundled_lines, bundled_names, bundled_news, load_news
 from sys2ft.news.checks import check, question_counts
+from sys2ft.news.injection import Instruction, instructions_in
 from sys2ft.news.reader import read_news, write_news
 from sys2ft.news.records import news_from_dict, news_to_dict
-from sys2ft.news.schema import GRADERS, KINDS, Grader, Kind, News, Question
+from sys2ft.news.schema import GRADERS, KINDS, Cloze, Grader, Kind, News, Question
+from sys2ft.news.surface import Found, Surface, surface
 
 __all__ = [
     "GRADERS",
     "KINDS",
+    "Cloze",
+    "Found",
     "Grader",
+    "Instruction",
     "Kind",
     "News",
     "Question",
+    "Surface",
+    "bundled_lines",
     "bundled_names",
     "bundled_news",
     "check",
+    "instructions_in",
+    "load_news",
     "news_from_dict",
     "news_to_dict",
     "question_counts",
     "read_news",
+    "surface",
     "write_news",
 ]

@@ -1,33 +1,69 @@
-"""The news that come with the package: small, invented, and written for small models."""
+"""The news that come with the package: small, invented, and written for small models (docs/data-card.md)."""
 
 from __future__ import annotations
 
+import json
 from importlib.resources import files
-from pathlib import PurePath
+from pathlib import Path
 
 from sys2ft.errors import NewsError
-from sys2ft.news.reader import parse_text
+from sys2ft.news.reader import parse_text, read_news
 from sys2ft.news.schema import News
+
+NEW_NEWS = "new-news"
+SUBSETS: dict[str, tuple[str, ...]] = {
+    "demo": (
+        "math-trelk",
+        "math-brindle",
+        "coding-dorvel",
+        "coding-murn",
+        "discovery-tamber-frog",
+        "discovery-velquin",
+        "leaderboard-corvane",
+        "leaderboard-pellucid",
+        "event-ardenna-bridge",
+        "event-hallowick",
+    )
+}
+"""Parts of New News that have a name of their own, by the ids of their news."""
 
 
 def bundled_names() -> list[str]:
     """The names that `bundled_news` takes, sorted."""
-    folder = files("sys2ft.news").joinpath("bundled")
-    return sorted(PurePath(file.name).stem for file in folder.iterdir() if file.name.endswith(".jsonl"))
+    return sorted([NEW_NEWS, *SUBSETS])
 
 
-def bundled_news(name: str = "demo") -> list[News]:
-    """The bundled news of this name.
+def bundled_lines(name: str = "demo") -> list[str]:
+    """The bundled news of this name as JSON Lines, with the same fields on every line: empty ones are not left out.
 
     Raises:
         NewsError: there are none of this name.
     """
-    names = bundled_names()
-    if name not in names:
+    if name not in bundled_names():
         raise NewsError(
             f"found no bundled news named {name!r}",
-            expected="one of " + ", ".join(names),
+            expected="one of " + ", ".join(bundled_names()),
             do="choose one of these, or read your own file with read_news",
         )
-    text = files("sys2ft.news").joinpath("bundled").joinpath(f"{name}.jsonl").read_text(encoding="utf-8")
-    return parse_text(text, source=f"bundled news {name!r}", ending=".jsonl")
+    text = files("sys2ft.news").joinpath("bundled").joinpath(f"{NEW_NEWS}.jsonl").read_text(encoding="utf-8")
+    by_id = {json.loads(line)["id"]: line for line in text.splitlines()}
+    return [by_id[id] for id in SUBSETS.get(name, by_id)]
+
+
+def bundled_news(name: str = "demo") -> list[News]:
+    """The bundled news of this name: 'new-news' is the whole set, 'demo' ten of it.
+
+    Raises:
+        NewsError: there are none of this name.
+    """
+    return parse_text("\n".join(bundled_lines(name)), source=f"bundled news {name!r}", ending=".jsonl")
+
+
+def load_news(source: str | Path) -> list[News]:
+    """The news of a file, or the bundled news of this name where there is no such file.
+
+    Raises:
+        NewsError: neither is there, or the file is not valid.
+    """
+    bundled = str(source) in bundled_names() and not Path(source).is_file()
+    return bundled_news(str(source)) if bundled else read_news(source)

@@ -1,10 +1,11 @@
-"""What is worth a second look in valid news: repetition, and cues that let a question be answered without the news."""
+"""What is worth a second look in valid news: repetition, orders to a model, and cues that give an answer away."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
+from sys2ft.news.injection import instructions_in
 from sys2ft.news.schema import News, Question
 
 NEAR_DUPLICATE = 0.75
@@ -23,6 +24,10 @@ def check(news: Sequence[News]) -> list[str]:
         if len(one.questions) < 2:
             n = "no question" if not one.questions else "only 1 question"
             warnings.append(f"{one.id}: {n}; with fewer than 2 its accuracy says little")
+        warnings += [
+            f"{one.id}: {found.kind} ({found.excerpt!r}); generation leaves it out but for --keep-instructions"
+            for found in instructions_in(one.text)
+        ]
         for number, question in enumerate(one.questions, start=1):
             place = f"{one.id}, question {number}"
             warnings += [f"{place}: {cue}" for cue in _cues(question)]
@@ -51,10 +56,10 @@ def words(text: str) -> list[str]:
     return re.findall(r"\w+", text.casefold())
 
 
-def _near_duplicates(news: Sequence[News]) -> list[str]:
-    warnings = []
-    # By size: a news can only resemble those up to 1 / NEAR_DUPLICATE times its size, which ends the inner loop early.
-    sets = sorted(((frozenset(words(one.text)), i) for i, one in enumerate(news)), key=lambda pair: len(pair[0]))
+def near_pairs(texts: Sequence[str]) -> list[tuple[int, int]]:
+    """Places of the texts that are nearly the same (`NEAR_DUPLICATE`), as pairs in order."""
+    # By size: a text can only resemble those up to 1 / NEAR_DUPLICATE times its size, which ends the inner loop early.
+    sets = sorted(((frozenset(words(text)), i) for i, text in enumerate(texts)), key=lambda pair: len(pair[0]))
     pairs = []
     for a, (small, i) in enumerate(sets):
         for large, j in sets[a + 1 :]:
@@ -62,7 +67,18 @@ def _near_duplicates(news: Sequence[News]) -> list[str]:
                 break
             if len(small & large) >= NEAR_DUPLICATE * len(small | large):
                 pairs.append((min(i, j), max(i, j)))
-    for i, j in sorted(pairs):
+    return sorted(pairs)
+
+
+def stands_in(part: str, whole: Sequence[str]) -> bool:
+    """Whether the words of `part` stand in `whole`, a list of words, one after the other."""
+    sought = words(part)
+    return bool(sought) and any(list(whole[i : i + len(sought)]) == sought for i in range(len(whole) - len(sought) + 1))
+
+
+def _near_duplicates(news: Sequence[News]) -> list[str]:
+    warnings = []
+    for i, j in near_pairs([one.text for one in news]):
         same = words(news[i].text) == words(news[j].text)
         warnings.append(f"{news[j].id}: {'the same' if same else 'nearly the same'} news as {news[i].id}")
     return warnings
@@ -75,15 +91,10 @@ def _cues(question: Question) -> list[str]:
     if not question.choices:
         cues.append("no choices, so it is asked as free text only")
     # When every choice stands in the question ('... red or blue?'), that the answer does is no cue.
-    if _stands_in(question.answer, asked) and not (wrong and all(_stands_in(choice, asked) for choice in wrong)):
+    if stands_in(question.answer, asked) and not (wrong and all(stands_in(choice, asked) for choice in wrong)):
         cues.append(f"the answer {question.answer!r} stands word for word in the question")
     if wrong:
         longest = max(map(len, wrong))
         if len(question.answer) >= max(MUCH_LONGER * longest, longest + LONGER_BY):
             cues.append(f"the answer {question.answer!r} is much longer than every wrong choice")
     return cues
-
-
-def _stands_in(part: str, whole: Sequence[str]) -> bool:
-    sought = words(part)
-    return bool(sought) and any(list(whole[i : i + len(sought)]) == sought for i in range(len(whole) - len(sought) + 1))

@@ -17,6 +17,8 @@ SHOWN = 10
 Location = tuple[str | int, ...]
 """Where in a news, by the file's field names and positions from 0: ('questions', 1, 'answer')."""
 
+_LISTED: dict[str | int, str] = {"questions": "question", "neighbours": "neighbour"}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Problem:
@@ -39,8 +41,10 @@ class Problem:
 
 def place_words(location: Location) -> list[str]:
     """('questions', 1, 'choices', 0) as ['question 2', "field 'choices'", 'item 1']: people count from 1."""
-    if len(location) >= 2 and location[0] == "questions" and isinstance(location[1], int):
-        return [f"question {location[1] + 1}", *place_words(location[2:])]
+    if len(location) >= 2 and location[0] in _LISTED and isinstance(location[1], int):
+        return [f"{_LISTED[location[0]]} {location[1] + 1}", *place_words(location[2:])]
+    if len(location) >= 2 and location[0] == "cloze":
+        return ["cloze", *place_words(location[1:])]
     return [f"item {part + 1}" if isinstance(part, int) else f"field {part!r}" for part in location]
 
 
@@ -91,6 +95,12 @@ _EXPECTED = {
     "aliases": "a list of other right wordings, as texts",
     "kind": "one of " + ", ".join(_ALLOWED["kind"]),
     "grader": "one of " + ", ".join(_ALLOWED["grader"]),
+    "made_by": "the name of the model that wrote the question, as text",
+    "source": "where the text was taken from, as text",
+    "rephrased": "the question in other words, as text",
+    "cloze": "a mapping of statement, answer and choices",
+    "statement": "a statement without its end, as text",
+    "neighbours": "a list of questions, each a mapping",
 }
 
 
@@ -99,7 +109,7 @@ def from_validation(error: Mapping[str, Any], location: Location) -> Problem:
     kind, value = error["type"], error.get("input")
     field = next((part for part in reversed(location) if isinstance(part, str)), "")
     is_item = bool(location) and isinstance(location[-1], int)
-    expected = "text" if is_item and field != "questions" else _EXPECTED.get(field, "a news as a mapping")
+    expected = "text" if is_item and field not in _LISTED else _EXPECTED.get(field, "a news as a mapping")
     if kind == "news_fault":
         told = error["ctx"]
         own = (*location[:-1], told["field"]) if told["field"] else location
@@ -107,7 +117,7 @@ def from_validation(error: Mapping[str, Any], location: Location) -> Problem:
     if kind == "missing":
         found, do = "no such field", f"add the field {field!r}"
     elif kind == "string_too_short":
-        needed = field in ("id", "news", "question", "answer")
+        needed = field in ("id", "news", "question", "answer", "statement")
         found, do = "an empty text", "write the text" if needed else "take it out"
     elif kind == "literal_error":
         near = get_close_matches(str(value).casefold().replace("-", "_"), _ALLOWED[field], n=1)
@@ -118,9 +128,11 @@ def from_validation(error: Mapping[str, Any], location: Location) -> Problem:
         found, do = describe(value), f'put it in quotes: "{str(value).lower() if isinstance(value, bool) else value}"'
     elif kind == "tuple_type":
         found, do = describe(value), "write a list: [...]"
-    elif is_item and field == "questions":
+    elif is_item and field in _LISTED:
         found, do = describe(value), 'write {"question": "...", "answer": "..."}'
         expected = "a question as a mapping"
+    elif field == "cloze":
+        found, do = describe(value), 'write {"statement": "...", "answer": "...", "choices": [...]}'
     else:
         found, do = describe(value), "write a text in its place"
     return Problem(found=found, expected=expected, do=do, location=location)

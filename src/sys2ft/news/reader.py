@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
-from sys2ft.errors import NewsError, StorageError
+from sys2ft.errors import NewsError
 from sys2ft.news.formats import Row, json_rows, yaml_rows
 from sys2ft.news.problems import Problem, news_error
 from sys2ft.news.records import news_to_dict, parse
 from sys2ft.news.schema import News
+from sys2ft.news.writing import JSON_ENDINGS, appearing, json_line, wrong_ending
 
-JSON_ENDINGS = (".jsonl", ".ndjson", ".json")
 YAML_ENDINGS = (".yaml", ".yml")
 
 
@@ -60,30 +58,14 @@ def write_news(path: str | Path, news: Iterable[News]) -> None:
     """
     path, news = Path(path), list(news)
     if path.suffix.lower() not in JSON_ENDINGS:
-        raise _wrong_ending(path, JSON_ENDINGS)
+        raise wrong_ending(path, JSON_ENDINGS)
     if not news:
         raise NewsError(f"{path}: found no news to write", expected="at least one news", do="pass a list of news")
     repeated = _repeated_ids([Row(value=news_to_dict(one), line=n) for n, one in enumerate(news, start=1)])
     if repeated:
         raise news_error(str(path), repeated)
-    text = "".join(json.dumps(news_to_dict(one), ensure_ascii=False) + "\n" for one in news)
-    # A symbolic link stays a link: the file it points to is replaced.
-    target = path.resolve()
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise StorageError(
-            f"{path}: cannot be written ({error.strerror or error})",
-            expected="a folder that exists, is writable and has space",
-            do=f"check the folder {target.parent}, or write to another one",
-        ) from error
+    with appearing(path) as file:
+        file.writelines(map(json_line, news))
 
 
 def _read_text(path: Path) -> str:
@@ -103,7 +85,7 @@ def _read_text(path: Path) -> str:
             do=f"did you mean {path.with_name(near)}?" if near else "check the path and the folder you are in",
         )
     if path.suffix.lower() not in endings:
-        raise _wrong_ending(path, endings)
+        raise wrong_ending(path, endings)
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -128,14 +110,6 @@ def _names_like(path: Path) -> str | None:
         near = get_close_matches(path.name, [p.name for p in path.parent.iterdir() if p.is_file()], n=1)
         return near[0] if near else None
     return None
-
-
-def _wrong_ending(path: Path, endings: tuple[str, ...]) -> NewsError:
-    return NewsError(
-        f"{path}: found a file name that ends in {path.suffix or 'nothing'!r}",
-        expected="a name that ends in " + ", ".join(endings),
-        do="convert it to JSON Lines or rename it",
-    )
 
 
 def _repeated_ids(rows: list[Row]) -> list[Problem]:

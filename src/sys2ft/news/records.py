@@ -9,10 +9,18 @@ from typing import Any
 from pydantic import ValidationError
 
 from sys2ft.news.problems import Location, Problem, describe, from_validation, news_error
-from sys2ft.news.schema import News
+from sys2ft.news.schema import Cloze, News, Question
 
 # file name -> object name
-_NEWS_FIELDS = {"id": "id", "domain": "domain", "news": "text", "questions": "questions"}
+_NEWS_FIELDS = {
+    "id": "id",
+    "domain": "domain",
+    "news": "text",
+    "questions": "questions",
+    "cloze": "cloze",
+    "neighbours": "neighbours",
+    "source": "source",
+}
 _QUESTION_FIELDS = {
     "question": "text",
     "answer": "answer",
@@ -20,25 +28,36 @@ _QUESTION_FIELDS = {
     "aliases": "aliases",
     "kind": "kind",
     "grader": "grader",
+    "made_by": "made_by",
+    "rephrased": "rephrased",
 }
+_CLOZE_FIELDS = {"statement": "text", "answer": "answer", "choices": "choices", "aliases": "aliases"}
 # What people write instead, and spelling alone does not bring near.
 _NEWS_SYNONYMS = {"text": "news", "content": "news", "body": "news", "name": "id", "topic": "domain", "qa": "questions"}
 _QUESTION_SYNONYMS = {"text": "question", "prompt": "question", "q": "question", "a": "answer", "options": "choices"}
+_CLOZE_SYNONYMS = {"text": "statement", "question": "statement", "prompt": "statement", "options": "choices"}
 
 
 def news_to_dict(news: News) -> dict[str, Any]:
-    """The news as the mapping that a file holds; empty fields (questions, choices, aliases, kind) are left out."""
+    """The news as the mapping that a file holds; empty fields (questions, choices, kind, source ...) are left out."""
     row: dict[str, Any] = {"id": news.id, "domain": news.domain, "news": news.text}
     if news.questions:
-        row["questions"] = [
-            {
-                name: list(value) if isinstance(value, tuple) else value
-                for name, field in _QUESTION_FIELDS.items()
-                if (value := getattr(question, field)) not in (None, ())
-            }
-            for question in news.questions
-        ]
+        row["questions"] = [_fields_of(question, _QUESTION_FIELDS) for question in news.questions]
+    if news.cloze:
+        row["cloze"] = _fields_of(news.cloze, _CLOZE_FIELDS)
+    if news.neighbours:
+        row["neighbours"] = [_fields_of(question, _QUESTION_FIELDS) for question in news.neighbours]
+    if news.source is not None:
+        row["source"] = news.source
     return row
+
+
+def _fields_of(asked: Question | Cloze, fields: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, field in fields.items()
+        if (value := getattr(asked, field)) not in (None, ())
+    }
 
 
 def news_from_dict(row: object, *, source: str = "news") -> News:
@@ -65,12 +84,14 @@ def parse(row: object) -> tuple[News | None, list[Problem]]:
         ]
     problems = _unknown_fields(row, _NEWS_FIELDS, _NEWS_SYNONYMS, ())
     renamed = _rename(row, _NEWS_FIELDS)
-    questions = renamed.get("questions")
-    if isinstance(questions, list | tuple):
-        for i, question in enumerate(questions):
-            if isinstance(question, Mapping):
-                problems += _unknown_fields(question, _QUESTION_FIELDS, _QUESTION_SYNONYMS, ("questions", i))
-        renamed["questions"] = [_rename(q, _QUESTION_FIELDS) if isinstance(q, Mapping) else q for q in questions]
+    for part in ("questions", "neighbours"):
+        if isinstance(listed := renamed.get(part), list | tuple):
+            inner = [_inner(one, _QUESTION_FIELDS, _QUESTION_SYNONYMS, (part, i)) for i, one in enumerate(listed)]
+            renamed[part] = [one for one, _ in inner]
+            problems += [problem for _, wrong in inner for problem in wrong]
+    if "cloze" in renamed:
+        renamed["cloze"], wrong = _inner(renamed["cloze"], _CLOZE_FIELDS, _CLOZE_SYNONYMS, ("cloze",))
+        problems += wrong
     news = None
     try:
         news = News.model_validate(renamed)
@@ -82,13 +103,22 @@ def parse(row: object) -> tuple[News | None, list[Problem]]:
     return (None, problems) if problems else (news, [])
 
 
+def _inner(
+    value: object, fields: Mapping[str, str], synonyms: Mapping[str, str], location: Location
+) -> tuple[object, list[Problem]]:
+    """A mapping inside a news with the objects' names, and its unknown fields; what is no mapping stays as it is."""
+    if not isinstance(value, Mapping):
+        return value, []
+    return _rename(value, fields), _unknown_fields(value, fields, synonyms, location)
+
+
 def _rename(row: Mapping[Any, Any], fields: Mapping[str, str]) -> dict[str, Any]:
     return {fields[name]: value for name, value in row.items() if isinstance(name, str) and name in fields}
 
 
 def _file_names(location: Location) -> Location:
-    inside_question = len(location) > 2
-    return tuple(("question" if inside_question else "news") if part == "text" else part for part in location)
+    own = {"questions": "question", "neighbours": "question", "cloze": "statement"}.get(str(location[0]), "news")
+    return tuple(own if part == "text" else part for part in location)
 
 
 def _unknown_fields(

@@ -1,7 +1,7 @@
-"""The two objects of a news file, and what makes them valid.
+"""The objects of a news file, and what makes them valid.
 
-The file calls the text of a news `news` and the text of a question `question`; the objects call both `text`. The
-translation between the two stands in `records.py`.
+The file calls the text of a news `news`, that of a question `question` and that of a cloze `statement`; the objects
+call all of them `text`. The translation between the two stands in `records.py`.
 """
 
 from __future__ import annotations
@@ -70,13 +70,8 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Texts = Annotated[tuple[Text, ...], BeforeValidator(_only_a_list)]
 
 
-class Question(BaseModel):
-    """One question about one news; `choices`, when there are any, contain the answer once.
-
-    A question without choices is asked as free text only. `aliases` are other right wordings of the answer. The grader
-    of free text is 'number' when the answer is a bare number, else 'alias', unless given. `kind` is None when the
-    author did not say.
-    """
+class _Asked(BaseModel):
+    """What a question and a statement to complete have in common; `choices`, if any, contain the answer once."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -84,8 +79,6 @@ class Question(BaseModel):
     answer: Text
     choices: Texts = ()
     aliases: Texts = ()
-    kind: Kind | None = None
-    grader: Grader = Field(default_factory=_default_grader)
 
     @field_validator("choices")
     @classmethod
@@ -131,6 +124,21 @@ class Question(BaseModel):
                 )
         return aliases
 
+
+class Question(_Asked):
+    """One question about one news.
+
+    A question without choices is asked as free text only. `aliases` are other right wordings of the answer. The grader
+    of free text is 'number' when the answer is a bare number, else 'alias', unless given. `kind` is None when the
+    author did not say. `rephrased` is the same question in other words, where there is one. `made_by` names the model
+    that wrote the question; None where a person did.
+    """
+
+    kind: Kind | None = None
+    grader: Grader = Field(default_factory=_default_grader)
+    rephrased: Text | None = None
+    made_by: Text | None = None
+
     @field_validator("grader")
     @classmethod
     def _number_grader_has_a_number(cls, grader: Grader, info: ValidationInfo) -> Grader:
@@ -144,8 +152,31 @@ class Question(BaseModel):
         return grader
 
 
+class Cloze(_Asked):
+    """A statement whose end is missing, such as 'The tamber frog glows blue when it is'; the answer completes it."""
+
+    @field_validator("text")
+    @classmethod
+    def _is_left_open(cls, text: str) -> str:
+        if text[-1] in ".!?":
+            raise fault(
+                f"a statement that is complete ({text!r})",
+                expected="a statement that the answer completes",
+                do="cut the statement off before the answer",
+            )
+        return text
+
+
+Questions = Annotated[tuple[Question, ...], BeforeValidator(_only_a_list)]
+
+
 class News(BaseModel):
-    """One piece of news: its text, and the questions that show whether a model has taken it in."""
+    """One piece of news: its text, and what shows whether a model has taken it in.
+
+    `questions` are about the news, and so is `cloze`, which is no question. `neighbours` are questions from the same
+    field whose answers the news leaves as they were. `source` says where the text was taken from, for
+    people: a file and a place in it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -153,4 +184,7 @@ class News(BaseModel):
     id: Annotated[str, AfterValidator(_valid_id)]
     domain: Text = "general"
     text: Text
-    questions: Annotated[tuple[Question, ...], BeforeValidator(_only_a_list)] = ()
+    questions: Questions = ()
+    cloze: Cloze | None = None
+    neighbours: Questions = ()
+    source: Text | None = None

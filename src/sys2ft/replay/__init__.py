@@ -6,7 +6,7 @@ from sys2ft.lazy import contents
 
 if TYPE_CHECKING:
     from sys2ft.replay.elements import ReplayElement, Yield, count_yield
-    from sys2ft.replay.filters import REASONS
+    from sys2ft.replay.filters import REASONS, withheld
     from sys2ft.replay.generation import Replay, generate
     from sys2ft.replay.protocols import Protocol, protocol, protocol_names
     from sys2ft.replay.settings import GenerateSettings
@@ -22,6 +22,7 @@ __all__ = [
     "generate",
     "protocol",
     "protocol_names",
+    "withheld",
 ]
 
 __getattr__ = contents(
@@ -37,5 +38,6 @@ __getattr__ = contents(
         "generate": "generation",
         "protocol": "protocols",
         "protocol_names": "protocols",
+        "withheld": "filters",
     },
 )

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Literal
+
+from sys2ft.news import Instruction, News, instructions_in
 
 Reason = Literal[
     "truncated", "unparsed", "empty", "refused", "off_topic", "copied", "invented", "repeat", "unsupported", "surplus"
@@ -38,6 +41,11 @@ _COMMON = frozenset(
     through to too two under until up us use used uses using very was we were what when where which while who whom why
     will with word words would year years you your""".split()  # noqa: SIM905 - a list of words reads best as text
 )
+
+
+def withheld(news: Sequence[News]) -> dict[str, Instruction]:
+    """News that hold instruction-like text, by id, each with the first of it: such text may take generation over."""
+    return {item.id: found[0] for item in news if (found := instructions_in(item.text))}
 
 
 def normal(text: str) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 
 from sys2ft.engine import DecodeRequest, Example, Sampling, StopStrings, decode, prepare, score
 from sys2ft.engine import flops as flop_counts
+from sys2ft.errors import NewsError
 from sys2ft.models import LoadedModel, Message
 from sys2ft.news import News
 from sys2ft.replay import filters
@@ -54,11 +55,25 @@ def generate(
 ) -> dict[str, Replay]:
     """Replay elements of every news by every protocol of the settings.
 
-    `once` keeps finished batches (a run folder's does), so that an interrupted call goes on where it stopped.
+    News with instruction-like text are left out, and told to `show`, unless the settings keep them. `once` keeps
+    finished batches (a run folder's does), so that an interrupted call goes on where it stopped.
     """
     protocols = [protocol(name) for name in settings.protocols]  # an unknown one is told before any work
     prepare(model.model)
-    return {p.name: _Generator(model, news, settings, p, seed, once, show or Display()).run() for p in protocols}
+    show = show or Display()
+    if not settings.keep_instructions:
+        kept_out = filters.withheld(news)
+        for name, found in kept_out.items():
+            show.note(f"{name} is kept out of generation: {found.kind}: {found.excerpt}")
+        if len(kept_out) == len(news):
+            raise NewsError(
+                "every news holds instruction-like text, such as "
+                + "; ".join(f"{name}: {found.excerpt}" for name, found in list(kept_out.items())[:3]),
+                expected="news that tell something, and give no orders to a model",
+                do="take the orders out of the text, or give --keep-instructions where they are meant to be learnt",
+            )
+        news = [item for item in news if item.id not in kept_out]
+    return {p.name: _Generator(model, news, settings, p, seed, once, show).run() for p in protocols}
 
 
 @dataclass(slots=True)

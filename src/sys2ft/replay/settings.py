@@ -35,6 +35,9 @@ class GenerateSettings:
     """An answer's mean log-likelihood must gain more than this from having the news in context, nats a token."""
     rows_at_once: int = 128
     """Texts decoded together."""
+    keep_instructions: bool = False
+    """Generate from news with instruction-like text too ("ignore previous instructions", chat markup). By default they
+    are left out, and told."""
 
     def __post_init__(self) -> None:
         counts = ("samples_per_news", "rounds", "margin", "max_new_tokens", "rows_at_once")

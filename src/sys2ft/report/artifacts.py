@@ -35,6 +35,8 @@ class Artifacts:
     yields: dict[str, Record]
     training: dict[str, Record]
     curves: dict[str, list[Record]]
+    withheld: Record
+    """News kept out of generation by id: the instruction-like text they hold."""
     missing: tuple[str, ...]
     """What an unfinished run does not hold yet, in words."""
 
@@ -80,6 +82,7 @@ def read_artifacts(run_folder: Path) -> Artifacts:
         yields=yields,
         training=training,
         curves=_present(folder, "training/{}.jsonl", protocols, many=True),
+        withheld=_present(folder, "replay/{}.json", ("withheld",), many=False).get("withheld", {}),
         missing=tuple(missing),
     )
 

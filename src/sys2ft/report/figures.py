@@ -1,63 +1,22 @@
 """The figures of a run as SVG text, to stand inline in the page.
 
-Each function returns the SVG, or None where the run does not hold the data yet. Colours are CSS variables with the
-light palette as fallback, so the page's style sheet gives each its dark twin; every series has its own marker too, and
-no figure needs colour to be read. The same data give the same bytes.
-
-Only this module imports matplotlib, and only through its object API: nothing global is left behind.
+Each function returns the SVG, or None where the run does not hold the data yet. The same data give the same bytes.
 """
 
 from __future__ import annotations
 
-import re
-import warnings
 from collections.abc import Sequence
-from io import BytesIO
 from math import isfinite
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, PercentFormatter, StrMethodFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from sys2ft.evaluation.statistics import Score
 from sys2ft.report.artifacts import BASE, Artifacts
+from sys2ft.report.drawing import FAINT, INK, PALETTE, STYLE, canvas, colour_of, few_ticks, legend, marker_of, svg
 from sys2ft.report.summary import Measured, Summary
-
-# Light twins of --s0 ... --s7 in page.css; the dark ones stand there. From the colour-blind safe sets of Okabe & Ito
-# and Tol, darkened until each has a contrast of 3:1 on white.
-PALETTE = ("#5f6b7a", "#b85c00", "#0072b2", "#00795a", "#a3408b", "#8a7300", "#3a8fb7", "#c23b22")
-MARKERS = ("s", "o", "^", "D", "v", "P", "X", "<")
-INK, FAINT = "#1a1b1c", "#c9ccd1"
-WIDTH = 6.0  # inches; narrow, so that the text stays legible on a telephone
-
-_STYLE = {
-    "svg.fonttype": "none",  # text stays text: small, searchable, in the page's own font
-    "font.family": "DejaVu Sans",
-    "font.size": 10.5,
-    "text.parse_math": False,  # a name with two dollar signs is a name
-    "axes.edgecolor": FAINT,
-    "axes.labelcolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.8,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": FAINT,
-    "grid.linewidth": 0.5,
-    "text.color": INK,
-    "xtick.color": FAINT,
-    "ytick.color": FAINT,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "xtick.major.size": 0,
-    "ytick.major.size": 0,
-    "xtick.minor.size": 0,
-    "legend.frameon": False,
-    "legend.fontsize": 9.5,
-}
 
 
 def accuracy_figure(summary: Summary) -> str | None:
@@ -66,8 +25,8 @@ def accuracy_figure(summary: Summary) -> str | None:
     rows = [row for row in block.rows if isinstance(row.closed_book, Score) or isinstance(row.in_context, Score)]
     if not rows:
         return None
-    with mpl.rc_context(_STYLE | {"svg.hashsalt": "accuracy"}):
-        figure, axes = _canvas(0.42 * len(rows) + 1.3)
+    with mpl.rc_context(STYLE | {"svg.hashsalt": "accuracy"}):
+        figure, axes = canvas(0.42 * len(rows) + 1.3)
         kinds = (
             ("closed_book", "closed book", "o", PALETTE[2], 0.13),
             ("in_context", "in context", "D", PALETTE[1], -0.13),
@@ -87,8 +46,8 @@ def accuracy_figure(summary: Summary) -> str | None:
         axes.set_ylim(-0.6, len(rows) - 0.4)
         axes.grid(axis="y", visible=False)
         _accuracy_axis(axes)
-        _legend(figure, axes)
-        return _svg(figure, "accuracy", "Accuracy of each model, closed book and in context, with 95% intervals")
+        legend(figure, axes)
+        return svg(figure, "accuracy", "Accuracy of each model, closed book and in context, with 95% intervals")
 
 
 def domain_figure(summary: Summary) -> str | None:
@@ -97,18 +56,18 @@ def domain_figure(summary: Summary) -> str | None:
     if not blocks:
         return None
     subjects = [row.subject for row in blocks[0].rows]
-    with mpl.rc_context(_STYLE | {"svg.hashsalt": "domain"}):
-        figure, axes = _canvas(len(blocks) * (0.17 * len(subjects) + 0.28) + 1.3)
+    with mpl.rc_context(STYLE | {"svg.hashsalt": "domain"}):
+        figure, axes = canvas(len(blocks) * (0.17 * len(subjects) + 0.28) + 1.3)
         step = 0.8 / len(subjects)
         for place, block in enumerate(reversed(blocks)):
             for k, row in enumerate(block.rows):
                 y = place + 0.4 - step * (k + 0.5)
-                _point(axes, row.closed_book, y, colour=_colour(k), marker=_marker(k), size=5)
+                _point(axes, row.closed_book, y, colour=colour_of(k), marker=marker_of(k), size=5)
             icl = block.row(BASE).in_context
             if isinstance(icl, Score):
                 axes.plot([icl.estimate] * 2, [place - 0.4, place + 0.4], color=INK, linewidth=1.6)
         for k, subject in enumerate(subjects):
-            axes.plot([], [], _marker(k), color=_colour(k), label=subject)
+            axes.plot([], [], marker_of(k), color=colour_of(k), label=subject)
         axes.plot([], [], color=INK, linewidth=1.6, label="base with the news (ICL)")
         for place in range(1, len(blocks)):
             axes.axhline(place - 0.5, color=FAINT, linewidth=0.5)
@@ -116,8 +75,8 @@ def domain_figure(summary: Summary) -> str | None:
         axes.set_ylim(-0.5, len(blocks) - 0.5)
         axes.grid(axis="y", visible=False)
         _accuracy_axis(axes, "closed-book accuracy (number of questions in brackets)")
-        _legend(figure, axes)
-        return _svg(figure, "domain", "Closed-book accuracy of each model by domain, with 95% intervals")
+        legend(figure, axes)
+        return svg(figure, "domain", "Closed-book accuracy of each model by domain, with 95% intervals")
 
 
 def loss_figure(artifacts: Artifacts) -> str | None:
@@ -126,23 +85,23 @@ def loss_figure(artifacts: Artifacts) -> str | None:
     curves = {p: curve for p, curve in curves.items() if len(curve)}
     if not curves:
         return None
-    with mpl.rc_context(_STYLE | {"svg.hashsalt": "loss"}):
-        figure, axes = _canvas(3.4)
+    with mpl.rc_context(STYLE | {"svg.hashsalt": "loss"}):
+        figure, axes = canvas(3.4)
         for protocol, (steps, low, middle, high) in curves.items():
             k = artifacts.subjects.index(protocol)
-            axes.fill_between(steps, low, high, color=_colour(k), alpha=0.15, linewidth=0)
+            axes.fill_between(steps, low, high, color=colour_of(k), alpha=0.15, linewidth=0)
             every = max(1, len(steps) // 6)
             axes.plot(
-                steps, middle, color=_colour(k), linewidth=1.6, marker=_marker(k), markersize=4.5,
+                steps, middle, color=colour_of(k), linewidth=1.6, marker=marker_of(k), markersize=4.5,
                 markevery=(k % every, every), label=protocol,
             )  # fmt: skip
         axes.set_yscale("log")
-        _few_ticks(axes.yaxis, "{x:g}")
+        few_ticks(axes.yaxis, "{x:g}")
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.set_xlabel("optimiser step")
         axes.set_ylabel("loss (log scale)")
-        _legend(figure, axes)
-        return _svg(figure, "loss", "Training loss by step, median and range over adapters")
+        legend(figure, axes)
+        return svg(figure, "loss", "Training loss by step, median and range over adapters")
 
 
 def yield_figure(summary: Summary) -> str | None:
@@ -151,8 +110,8 @@ def yield_figure(summary: Summary) -> str | None:
     if not costs:
         return None
     reasons = sorted({reason for cost in costs for reason, n in cost.rejected.items() if n})
-    with mpl.rc_context(_STYLE | {"svg.hashsalt": "yield"}):
-        figure, axes = _canvas(0.42 * len(costs) + 1.5)
+    with mpl.rc_context(STYLE | {"svg.hashsalt": "yield"}):
+        figure, axes = canvas(0.42 * len(costs) + 1.5)
         order = (2, 1, 5, 4, 7, 3, 6, 0)  # neighbours in the bar differ in lightness as well as in hue
         left = np.zeros(len(costs))
         totals = np.array([(cost.kept or 0) + sum(cost.rejected.values()) for cost in costs], dtype=float)
@@ -173,8 +132,8 @@ def yield_figure(summary: Summary) -> str | None:
         axes.xaxis.set_major_formatter(PercentFormatter(1.0))
         axes.grid(axis="y", visible=False)
         axes.set_xlabel("share of the elements parsed or rejected")
-        _legend(figure, axes)
-        return _svg(figure, "yield", "Replay elements kept, and rejected by reason, for each protocol")
+        legend(figure, axes)
+        return svg(figure, "yield", "Replay elements kept, and rejected by reason, for each protocol")
 
 
 def cost_figure(summary: Summary) -> str | None:
@@ -184,11 +143,11 @@ def cost_figure(summary: Summary) -> str | None:
     rows = [(k, row) for k, row in enumerate(block.rows) if row.subject in spent and isinstance(row.closed_book, Score)]
     if not rows:
         return None
-    with mpl.rc_context(_STYLE | {"svg.hashsalt": "cost"}):
-        figure, axes = _canvas(3.4)
+    with mpl.rc_context(STYLE | {"svg.hashsalt": "cost"}):
+        figure, axes = canvas(3.4)
         for k, row in rows:
             x = spent[row.subject]
-            _point(axes, row.closed_book, x, colour=_colour(k), marker=_marker(k), upright=True, label=row.subject)
+            _point(axes, row.closed_book, x, colour=colour_of(k), marker=marker_of(k), upright=True, label=row.subject)
         for measured, style, label in (
             (block.row(BASE).in_context, "--", "base with the news (ICL)"),
             (block.row(BASE).closed_book, ":", "base closed book"),
@@ -198,27 +157,12 @@ def cost_figure(summary: Summary) -> str | None:
         axes.set_xscale("log")
         values = [spent[row.subject] for _, row in rows]
         axes.set_xlim(min(values) / 1.6, max(values) * 1.6)
-        _few_ticks(axes.xaxis, _flop_text)
+        few_ticks(axes.xaxis, _flop_text)
         axes.set_ylim(0, 1)
         axes.set_xlabel("FLOP, generation and training (log scale)")
         axes.set_ylabel("closed-book accuracy")
-        _legend(figure, axes)
-        return _svg(figure, "cost", "Closed-book accuracy against FLOP spent, by protocol")
-
-
-def _canvas(height: float) -> tuple[Any, Any]:
-    figure = Figure(figsize=(WIDTH, height), layout="constrained", facecolor="none")
-    FigureCanvasSVG(figure)
-    axes = figure.add_subplot(facecolor="none")
-    return figure, axes
-
-
-def _colour(k: int) -> str:
-    return PALETTE[k % len(PALETTE)]
-
-
-def _marker(k: int) -> str:
-    return MARKERS[k % len(MARKERS)]
+        legend(figure, axes)
+        return svg(figure, "cost", "Closed-book accuracy against FLOP spent, by protocol")
 
 
 def _point(
@@ -253,28 +197,6 @@ def _accuracy_axis(axes: Any, label: str = "accuracy") -> None:
     axes.set_xlabel(label)
 
 
-def _few_ticks(axis: Any, form: Any) -> None:
-    """Ticks of a logarithmic axis at 1, 2 and 5 times the powers of ten, all labelled."""
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axis.set_major_formatter(StrMethodFormatter(form) if isinstance(form, str) else form)
-    axis.set_minor_locator(NullLocator())
-
-
-def _legend(figure: Any, axes: Any) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    rows = -(-sum(len(label) + 6 for label in labels) // 84)  # about 84 characters stand side by side
-    figure.legend(
-        handles,
-        labels,
-        loc="outside upper left",
-        ncols=-(-len(labels) // rows),
-        handletextpad=0.5,
-        handlelength=1.8,
-        columnspacing=1.3,
-        borderaxespad=0.2,
-    )
-
-
 def _flop_text(value: float, position: int | None = None) -> str:
     for divisor, unit in ((1e21, "Z"), (1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G")):
         if value >= divisor:
@@ -300,28 +222,3 @@ def _by_step(rows: Sequence[dict[str, Any]], most: int = 200) -> Any:
 def _usable(row: dict[str, Any]) -> bool:
     """Whether a logarithmic axis can show it; a diverged adapter's loss is not a number."""
     return row["loss"] is not None and isfinite(row["loss"]) and row["loss"] > 0
-
-
-def _svg(figure: Any, name: str, described: str) -> str:
-    """The figure's SVG element: no prologue, ids its own among the page's figures, colours by CSS variable."""
-    buffer = BytesIO()
-    with warnings.catch_warnings():
-        # Text stays text, so the browser's fonts draw what matplotlib's own font lacks.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
-    text = buffer.getvalue().decode("utf-8")
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<style.*?</style>", "", text, flags=re.DOTALL)  # it would restyle the whole page
-    text = re.sub(r'\bid="', f'id="{name}-', text)
-    text = text.replace("url(#", f"url(#{name}-").replace('xlink:href="#', f'xlink:href="#{name}-')
-    text = re.sub(r"'DejaVu Sans'[^;\"]*", "sans-serif", text)
-    for k, colour in enumerate(PALETTE):
-        text = text.replace(colour, f"var(--s{k}, {colour})")
-    text = text.replace(INK, "currentColor").replace(FAINT, f"var(--rule, {FAINT})")
-    text = text.replace("#fffffe", "var(--on-series, #fff)").replace("#fffffd", "var(--page, #fff)")
-    opening = re.match(r"<svg[^>]*>", text)
-    assert opening, "matplotlib writes an svg element"
-    box = re.search(r'viewBox="[^"]*"', opening[0])
-    assert box, "matplotlib writes a viewBox"
-    spaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
-    return f'<svg {spaces} {box[0]} role="img" aria-label="{described}">{text[opening.end() :]}'.strip()

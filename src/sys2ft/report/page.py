@@ -10,6 +10,7 @@ import hashlib
 import json
 import shlex
 from base64 import b64encode
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,10 +42,10 @@ def write_report(run_folder: Path, *, examples: int = 3) -> Path:
 def _render(artifacts: Artifacts, summary: Summary, most: int) -> str:
     verdict, sentences = words.headline(summary)
     script = (_HERE / "page.js.j2").read_text(encoding="utf-8")
-    return _environment().get_template("page.html.j2").render(
-        css=_trusted((_HERE / "page.css").read_text(encoding="utf-8")),
-        script=_trusted(script),
-        script_hash=b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii"),
+    return environment().get_template("page.html.j2").render(
+        css=trusted((_HERE / "page.css").read_text(encoding="utf-8")),
+        script=trusted(script),
+        script_hash=script_hash(script),
         run=artifacts.run,
         summary=summary,
         block=summary.block(),
@@ -53,18 +54,24 @@ def _render(artifacts: Artifacts, summary: Summary, most: int) -> str:
         sentences=sentences,
         landmarks=_landmarks(summary),
         caption=words.caption(summary, summary.block()),
-        notes=words.notes(summary.block()),
+        notes=[*summary.remarks, *words.notes(summary.block())],
         figures=_figures(artifacts, summary),
         reasons=sorted({reason for cost in summary.costs for reason in cost.rejected}),
         examples=[views.examples(artifacts, protocol, most) for protocol in summary.protocols],
         news=views.news_views(artifacts, summary),
         domains=[block.name for block in summary.slices("domain")],
-        facts=_facts(artifacts),
+        facts=facts(artifacts.run, [_news_digest(artifacts)]),
         record=json.dumps(artifacts.run, indent=2, ensure_ascii=False),
     )  # fmt: skip
 
 
-def _environment() -> Environment:
+def script_hash(script: str) -> str:
+    """The script's digest as the page's content policy names it."""
+    return b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+
+
+def environment() -> Environment:
+    """Templates of this room: every value is escaped, and a name that is not given is an error."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -82,7 +89,7 @@ def _environment() -> Environment:
     return environment
 
 
-def _trusted(text: str) -> Any:
+def trusted(text: str) -> Any:
     """Text of this package, not of a run: it goes into the page as it is."""
     from markupsafe import Markup
 
@@ -125,15 +132,18 @@ def _figures(artifacts: Artifacts, summary: Summary) -> list[tuple[str, str, Any
         ("Training loss", "Median over the adapters, and their range.", figures.loss_figure(artifacts)),
     ]
     # matplotlib escapes the names it draws, which are all that a run contributes to the SVG.
-    return [(title, said, _trusted(svg) if svg else None) for title, said, svg in drawn]
+    return [(title, said, trusted(svg) if svg else None) for title, said, svg in drawn]
 
 
-def _facts(artifacts: Artifacts) -> list[tuple[str, str]]:
-    """Provenance, as name and value."""
-    run, model = artifacts.run, artifacts.run.get("model", {})
+def _news_digest(artifacts: Artifacts) -> tuple[str, str]:
+    return "news SHA-256", hashlib.sha256((artifacts.folder / "news.jsonl").read_bytes()).hexdigest()
+
+
+def facts(run: dict[str, Any], inputs: Sequence[tuple[str, Any]]) -> list[tuple[str, str]]:
+    """Provenance of a run, as name and value; `inputs` are what it was made of besides the model."""
+    model = run.get("model", {})
     parameters = model.get("parameters")
     flat = {part: ", ".join(f"{k} {v}" for k, v in run.get(part, {}).items()) for part in ("hardware", "versions")}
-    news = hashlib.sha256((artifacts.folder / "news.jsonl").read_bytes()).hexdigest()
     named = [
         ("run", run.get("name")),
         ("started", run.get("created")),
@@ -141,7 +151,7 @@ def _facts(artifacts: Artifacts) -> list[tuple[str, str]]:
         ("architecture", model.get("architecture")),
         ("parameters", f"{parameters:,}" if isinstance(parameters, int) else parameters),
         ("model SHA-256", model.get("sha256")),
-        ("news SHA-256", news),
+        *inputs,
         ("dtype, device", f"{run.get('dtype')}, {run.get('device')}"),
         ("seed", run.get("seed")),
         ("hardware", flat["hardware"]),

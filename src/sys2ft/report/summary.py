@@ -6,6 +6,7 @@ shown by the table, the figures and the page is taken from here, and `write_scor
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -112,6 +113,8 @@ class Summary:
     missing: tuple[str, ...]
     ended: tuple[str, ...]
     """Adapters that did not take all their steps, and why, in words."""
+    remarks: tuple[str, ...] = ()
+    """What a reader must know of the questions and the news before reading any number."""
 
     def block(self, scoring: str | None = None, by: Slice = "all", name: str = "all") -> Block:
         """One block; by default all questions under the headline scoring."""
@@ -161,6 +164,7 @@ def summarise_artifacts(artifacts: Artifacts) -> Summary:
             for protocol, trained in artifacts.training.items()
             for name, ended in trained.get("ended", {}).items()
         ),
+        remarks=(*_machine_made(artifacts), *_withheld(artifacts)),
     )
 
 
@@ -279,6 +283,32 @@ def _cost(artifacts: Artifacts, protocol: str) -> Cost:
         flop_train=trained.get("flop"),
         seconds=sum(seconds) if len(seconds) == 2 else None,
     )
+
+
+def _machine_made(artifacts: Artifacts) -> list[str]:
+    """That questions were written by a model, and what it was that kept them."""
+    makers = Counter(q["made_by"] for _, _, q in artifacts.questions() if q.get("made_by"))
+    if not makers:
+        return []
+    total = sum(1 for _ in artifacts.questions())
+    return [
+        f"{sum(makers.values())} of {total} questions were written by a model ({', '.join(sorted(makers))}; "
+        "`sys2ft news probe`), from other prompts and seeds than the training data. They were kept because that model "
+        "answers them with the news in view and not without: its untouched accuracies are selected for, so compare the "
+        "tuned models with each other rather than with them."
+    ]
+
+
+def _withheld(artifacts: Artifacts) -> list[str]:
+    """That news were kept out of generation, and why."""
+    if not artifacts.withheld:
+        return []
+    shown = [f"{name} ({found['kind']})" for name, found in artifacts.withheld.items()]
+    more = f" and {len(shown) - 5} more" if len(shown) > 5 else ""
+    return [
+        f"{len(shown)} news hold instruction-like text and were kept out of generation, so nothing was trained on: "
+        f"{', '.join(shown[:5])}{more}. Their questions are asked all the same."
+    ]
 
 
 def _partial(artifacts: Artifacts, answers: Answers) -> list[str]:

@@ -24,7 +24,10 @@ def terminal_table(summary: Summary) -> Group:
     verdict, _ = headline(summary)
     parts: list[RenderableType] = [Text(verdict, style="bold"), Text()]
     main = [(row.subject, *score_cells(row)) for row in block.rows]
-    parts += [_grid("", SCORES, main, mark=summary.best), _small([caption(summary, block), *notes(block)])]
+    parts += [
+        _grid("", SCORES, main, mark=summary.best),
+        _small([caption(summary, block), *summary.remarks, *notes(block)]),
+    ]
     costs = [(c.protocol, count(c.asked), *cost_cells(c)) for c in summary.costs]
     parts += [Text(), _title("Cost"), _grid("", ("asked", *COSTS), costs, mark=summary.best)]
     for title, first, blocks in _sections(summary):
@@ -49,7 +52,7 @@ def markdown_table(summary: Summary) -> str:
         for r in block.rows[1:]
     ]
     said = [f"**{_escape(verdict)}.** {_escape(' '.join(sentences))}", _markdown("model", (*SCORES, *COSTS), main)]
-    said.append("\n".join(_escape(line) for line in [caption(summary, block), *notes(block)]))
+    said.append("\n".join(_escape(line) for line in [caption(summary, block), *summary.remarks, *notes(block)]))
     said.append(_markdown("change", ("closed book vs base", "closed book vs naive", "in context vs base"), changes))
     for title, first, blocks in _sections(summary):
         names = [row.subject for row in blocks[0].rows]

@@ -187,7 +187,7 @@ class _Trainer:
             self.training.adapters_at_once = self._limit()
             if self.checkpoint and self.training.adapters_at_once < len(self.adapters):
                 self.checkpoint.save([])  # whatever memory is free when it is resumed: the same batches
-        saved = time.perf_counter()
+        saved, wait = time.perf_counter(), self.settings.checkpoint_seconds
         with self.show.task(self.label, sum(len(a.batches) for a in self.adapters)) as advance:
             shown = 0
             while self.active or self.waiting:
@@ -198,9 +198,12 @@ class _Trainer:
                 self._round()
                 self.training.seconds += time.perf_counter() - begun
                 going_on = bool(self.active or self.waiting)
-                if self.checkpoint and going_on and time.perf_counter() - saved > self.settings.checkpoint_seconds:
+                if self.checkpoint and going_on and time.perf_counter() - saved > wait:
+                    begun = time.perf_counter()
                     self.checkpoint.save(self.active)
                     saved = time.perf_counter()
+                    # Many adapters are gigabytes: writing them shall take a twentieth of the time at most.
+                    wait = max(self.settings.checkpoint_seconds, 20 * (saved - begun))
             advance(sum(len(a.batches) for a in self.adapters) - shown)
         self.training.curve.sort(key=lambda row: (row["step"], self.training.names.index(row["adapter"])))
         return self.training

@@ -44,7 +44,7 @@ class TrainSettings:
     max_adapters_at_once: int = 0
     """Adapters that train together; 0: as many as memory is estimated to hold. Changes no result beyond rounding."""
     checkpoint_seconds: float = 60.0
-    """Training can be resumed from checkpoints made this often."""
+    """Training can be resumed from checkpoints made this often, or more seldom where writing one takes long."""
 
     def __post_init__(self) -> None:
         if self.adapters not in ("per-news", JOINT):

@@ -1,0 +1,41 @@
+"""Time and peak memory of the stretches that count."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from benchmarks import highwater
+
+
+class Clock:
+    """Seconds and the highest memory of all `running()` stretches together.
+
+    On CUDA the memory is what torch had allocated at most. Elsewhere it is the process's resident set, its high-water
+    mark set back at the start of a stretch, so that the passing needs of loading a model do not count.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.seconds = 0.0
+        self.peak_bytes = 0
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """A stretch that counts."""
+        on_gpu = self.device.type == "cuda"
+        if on_gpu:
+            torch.cuda.reset_peak_memory_stats(self.device)
+            torch.cuda.synchronize(self.device)
+        else:
+            highwater.reset()
+        begun = time.perf_counter()
+        yield
+        if on_gpu:
+            torch.cuda.synchronize(self.device)
+        self.seconds += time.perf_counter() - begun
+        peak = torch.cuda.max_memory_allocated(self.device) if on_gpu else highwater.peak_bytes()
+        self.peak_bytes = max(self.peak_bytes, peak)

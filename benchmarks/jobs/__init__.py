@@ -1,0 +1,1 @@
+"""One side of a comparison each, run by `benchmarks.worker` in a process of its own."""

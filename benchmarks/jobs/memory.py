@@ -1,0 +1,43 @@
+"""Peak memory of the base alone, and of adapters trained on it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from benchmarks.context import Context
+from benchmarks.jobs.train import items, settings
+from sys2ft.engine import Example, prepare, score
+from sys2ft.models import Message
+from sys2ft.training import train
+
+STEPS = 3  # the second step is the first that holds gradients, both moments and activations together
+
+
+def base(context: Context, *, tokens_at_once: int) -> dict[str, Any]:
+    """The model, loaded, and one forward pass over as many tokens as a training pass reads."""
+    model = context.load()
+    prepare(model.model)
+    examples, tokens = list[Example](), 0
+    for item in items(8, 64):
+        shown = model.chat.render([Message(turn["role"], turn["content"]) for turn in item.prompt], item.completion)  # type: ignore[arg-type]
+        if tokens + len(shown.ids) > tokens_at_once:
+            break
+        examples.append(Example(shown.ids, shown.loss_mask))
+        tokens += len(shown.ids)
+    with context.clock.running():
+        score(model.model, examples, tokens_at_once=tokens_at_once)
+    weights = sum(p.numel() * p.element_size() for p in model.model.parameters())
+    return context.result(tokens=tokens, base_bytes=weights)
+
+
+def trained(context: Context, *, adapters: int, batch: int, rank: int, tokens_at_once: int) -> dict[str, Any]:
+    """Three steps of `adapters` adapters at once, each with `batch` pairs a step."""
+    model = context.load()
+    how = replace(settings(rank), epochs=1, batch_size=batch, tokens_at_once=tokens_at_once)
+    with context.clock.running():
+        training = train(model, items(adapters, STEPS * batch), how, seed=context.seed, show=context.show)
+    state = sum(p.numel() * p.element_size() for p in training.bank.parameters())
+    # Weights, gradients and AdamW's two moments, all float32.
+    at_once = training.totals.get("adapters_at_once", adapters)  # where memory is scarce they may train in groups
+    return context.result(tokens=training.totals["tokens_trained"], adapter_bytes=4 * state, at_once=at_once)

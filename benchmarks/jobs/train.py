@@ -1,0 +1,238 @@
+"""Training adapters: ours all at once, TRL's `SFTTrainer` one after the other, and a scorer for both."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks import work
+from benchmarks.context import Context
+from sys2ft.engine import save_adapter
+from sys2ft.models import LoadedModel, Message
+from sys2ft.runs import item_seed
+from sys2ft.training import TrainItem, TrainSettings, train
+
+EPOCHS = 3.0
+_SCORED_AT_ONCE = 16
+
+
+def settings(rank: int) -> TrainSettings:
+    """How both sides train: the product's own settings at this rank."""
+    return TrainSettings(rank=rank, alpha=2.0 * rank, epochs=EPOCHS)
+
+
+def items(adapters: int, pairs: int) -> list[TrainItem]:
+    """The work as `train` takes it."""
+    return [
+        TrainItem(adapter=f"subject-{index}", prompt=_prompt(pair.question), completion=pair.answer)
+        for index, own in enumerate(work.pairs(adapters, pairs))
+        for pair in own
+    ]
+
+
+def _prompt(question: str) -> list[dict[str, str]]:
+    return [{"role": "system", "content": work.SYSTEM}, {"role": "user", "content": question}]
+
+
+def rendered(model: LoadedModel, adapters: int, pairs: int) -> list[list[dict[str, list[int]]]]:
+    """The work as ids and labels, by adapter: the same rendering that `train` makes."""
+    found = []
+    for own in work.pairs(adapters, pairs):
+        shown = [
+            model.chat.render([Message("system", work.SYSTEM), Message("user", pair.question)], pair.answer)
+            for pair in own
+        ]
+        found.append(
+            [
+                {"input_ids": r.ids, "labels": [i if on else -100 for i, on in zip(r.ids, r.loss_mask, strict=True)]}
+                for r in shown
+            ]
+        )
+    return found
+
+
+def ours(context: Context, *, adapters: int, pairs: int, rank: int, folder: str | None = None) -> dict[str, Any]:
+    """`sys2ft.training.train`, all adapters at once; the adapters are left in `folder`."""
+    model, how = context.load(), settings(rank)
+    warm = TrainSettings(rank=rank, alpha=2.0 * rank, epochs=1)
+    train(model, items(adapters, how.batch_size), warm, seed=context.seed).bank.close()
+    with context.clock.running():
+        training = train(model, items(adapters, pairs), how, seed=context.seed, show=context.show)
+    report = context.result(
+        diverged=training.diverged,
+        tokens=training.totals["tokens_trained"],
+        tokens_computed=training.totals["tokens_computed"],
+        flop=training.totals["flop"],
+        tokens_each=[sum(r["tokens"] for r in training.curve if r["adapter"] == name) for name in training.names],
+        rates=[row["lr"] for row in training.curve if row["adapter"] == training.names[0]],
+    )
+    if folder:
+        for slot in range(adapters):
+            save_adapter(training.bank, slot, Path(folder) / str(slot), base_name=context.model)
+    return report
+
+
+def trl(
+    context: Context,
+    *,
+    adapters: int,
+    pairs: int,
+    rank: int,
+    only: int,
+    rates: Sequence[float],
+    tuned: bool,
+    bf16: bool,
+    folder: str | None = None,
+) -> dict[str, Any]:
+    """TRL, one adapter after the other, the first `only` of them.
+
+    `rates` is the learning rate of each step, taken from our curve. `tuned`: no gradient checkpointing, batches of like
+    length, nothing logged or saved, weights in the product's dtype; else TRL's defaults, among them float32 weights.
+    `bf16` is TRL's own setting of that name (autocast).
+    """
+    model = context.load(None if tuned else "float32")
+    how, work_items = settings(rank), rendered(model, adapters, pairs)[:only]
+    build = _Builder(context, model, how, list(rates), tuned, bf16)
+    build.run(work_items[0][: how.batch_size], 0, steps=1)
+    tokens_each, steps = list[int](), list[int]()
+    with tempfile.TemporaryDirectory() as scratch, context.show.task("adapters", only) as advance:
+        build.scratch = scratch
+        for index, own in enumerate(work_items):
+            with context.clock.running():
+                trainer = build.run(own, index)
+            steps.append(trainer.state.global_step)
+            tokens_each.append(round(sum(len(one["input_ids"]) for one in own) * how.epochs))
+            if folder:
+                trainer.model.save_pretrained(Path(folder) / str(index))
+            build.clean(trainer)
+            advance(1)
+    return context.result(
+        bf16=bf16,
+        tokens=sum(tokens_each),
+        tokens_each=tokens_each,
+        steps=steps,
+    )
+
+
+class _Builder:
+    """Makes and runs one `SFTTrainer` after the other on one base model."""
+
+    def __init__(
+        self, context: Context, model: LoadedModel, how: TrainSettings, rates: list[float], tuned: bool, bf16: bool
+    ) -> None:
+        self.context, self.model, self.how, self.rates = context, model, how, rates
+        self.tuned, self.bf16 = tuned, bf16
+        self.scratch = tempfile.gettempdir()
+
+    def run(self, own: list[dict[str, list[int]]], index: int, steps: int = -1) -> Any:
+        """Train one adapter, from data set to trained weights; `steps` cuts it short."""
+        import datasets
+        from peft import LoraConfig
+        from trl import SFTConfig, SFTTrainer
+
+        how, rates = self.how, self.rates
+
+        class Trainer(SFTTrainer):  # type: ignore[misc]
+            """With the rates that ours took, step by step, in place of a schedule by name."""
+
+            def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+                self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
+                    optimizer or self.optimizer, lambda step: rates[min(step, len(rates) - 1)] / how.learning_rate
+                )
+                return self.lr_scheduler
+
+        seed = item_seed(self.context.seed, "peer", index) % 2**31
+        torch.manual_seed(seed)  # PEFT draws the adapter's start before the trainer sets its seed
+        tuning: dict[str, Any] = {}
+        if self.tuned:
+            tuning = {
+                "gradient_checkpointing": False,
+                "train_sampling_strategy": "group_by_length",
+                "logging_strategy": "no",
+                "save_strategy": "no",
+                "report_to": "none",
+                "disable_tqdm": True,
+            }
+        trainer = Trainer(
+            model=self.model.model,
+            args=SFTConfig(
+                output_dir=self.scratch,
+                learning_rate=how.learning_rate,
+                num_train_epochs=how.epochs,
+                max_steps=steps,
+                per_device_train_batch_size=how.batch_size,
+                weight_decay=how.weight_decay,
+                max_grad_norm=how.max_grad_norm,
+                bf16=self.bf16,
+                use_cpu=self.model.device.type == "cpu",
+                seed=seed,
+                **tuning,
+            ),
+            train_dataset=datasets.Dataset.from_list(own),
+            processing_class=self.model.tokenizer,
+            peft_config=LoraConfig(
+                r=how.rank,
+                lora_alpha=how.alpha,
+                lora_dropout=0.0,
+                target_modules="all-linear",
+                bias="none",
+                task_type="CAUSAL_LM",
+            ),
+        )
+        trainer.train()
+        if steps > 0:
+            self.clean(trainer)
+        return trainer
+
+    def clean(self, trainer: Any) -> None:
+        """The base model as it was: without adapter and without the head that TRL puts before its forward pass."""
+        base = trainer.model.unload()
+        base.__dict__.pop("forward", None)
+        if base.is_gradient_checkpointing:
+            base.gradient_checkpointing_disable()
+        base.requires_grad_(False)
+
+
+def losses(
+    context: Context, *, adapters: int, pairs: int, folders: Mapping[str, str]
+) -> dict[str, dict[str, list[float]]]:
+    """Mean loss (nats a supervised token) of each side's adapters on their own pairs, and of the base on the same.
+
+    One scorer for all: plain transformers and peft, the base in one dtype, adapters from their PEFT folders.
+    """
+    from peft import PeftModel
+
+    model = context.load()
+    examples = rendered(model, adapters, pairs)
+    found: dict[str, list[float]] = {"base": [_mean_loss(model, model.model, own) for own in examples]}
+    with context.show.task("final losses", sum(len(list(Path(f).iterdir())) for f in folders.values())) as advance:
+        for name, folder in folders.items():
+            found[name] = []
+            for index in range(len(list(Path(folder).iterdir()))):
+                adapted = PeftModel.from_pretrained(model.model, Path(folder) / str(index))
+                found[name].append(_mean_loss(model, adapted, examples[index]))
+                adapted.unload()
+                advance(1)
+    return {"losses": found}
+
+
+@torch.inference_mode()
+def _mean_loss(loaded: LoadedModel, model: Any, examples: Sequence[Mapping[str, Sequence[int]]]) -> float:
+    total, count = 0.0, 0
+    order = sorted(examples, key=lambda one: len(one["input_ids"]))
+    for start in range(0, len(order), _SCORED_AT_ONCE):
+        batch = order[start : start + _SCORED_AT_ONCE]
+        width = max(len(one["input_ids"]) for one in batch)
+        ids = torch.tensor([[*one["input_ids"], *[0] * (width - len(one["input_ids"]))] for one in batch])
+        labels = torch.tensor([[*one["labels"], *[-100] * (width - len(one["labels"]))] for one in batch])
+        mask = torch.tensor([[1] * len(one["labels"]) + [0] * (width - len(one["labels"])) for one in batch])
+        logits = model(input_ids=ids.to(loaded.device), attention_mask=mask.to(loaded.device)).logits[:, :-1]
+        wanted = labels[:, 1:].to(loaded.device)
+        on = wanted != -100
+        total += torch.nn.functional.cross_entropy(logits[on].float(), wanted[on], reduction="sum").item()
+        count += int(on.sum())
+    return total / count

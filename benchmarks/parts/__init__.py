@@ -1,0 +1,1 @@
+"""The comparisons: who takes part, what is equal, and what the table says."""

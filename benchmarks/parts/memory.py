@@ -1,0 +1,76 @@
+"""Memory of many adapters at once, against the base alone."""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import Any
+
+from benchmarks.report import Part, gib
+from benchmarks.runner import Bench, Side
+
+WANTED = 1.5
+_BATCH = 8
+
+
+def measure(bench: Bench) -> Part:
+    """Peaks of the base, of one adapter and of many, over passes of as many tokens; activations told apart.
+
+    The adapters' state does not depend on the tokens of a pass, activations are proportional to them. So the same
+    training is run with half the tokens a pass: what it saves is half of the activations.
+    """
+    s = bench.settings
+    tokens = 1024 if s.scale == 1 else s.scaled(1024, least=256)
+    many = {"adapters": s.many, "batch": _BATCH, "rank": s.rank}
+    one = {"adapters": 1, "batch": _BATCH * s.many, "rank": s.rank}
+    sides = [
+        Side(name="base", peer=False, job="memory.base", args={"tokens_at_once": tokens}),
+        Side(name="1 adapter", peer=False, job="memory.trained", args={**one, "tokens_at_once": tokens}),
+        Side(name=f"{s.many} adapters", peer=False, job="memory.trained", args={**many, "tokens_at_once": tokens}),
+        Side(
+            name=f"{s.many} adapters, half",
+            peer=False,
+            job="memory.trained",
+            args={**many, "tokens_at_once": tokens // 2},
+        ),
+    ]
+    outcome = bench.compare("memory", sides)
+    return _part(bench, outcome.runs, [side.name for side in sides], tokens)
+
+
+def _part(bench: Bench, runs: dict[str, list[dict[str, Any]]], names: list[str], tokens: int) -> Part:
+    base, one, many, half = names
+    peak = {name: median(run["peak_bytes"] for run in done) for name, done in runs.items()}
+    weights, state = runs[base][0]["base_bytes"], runs[many][0]["adapter_bytes"]
+    activations = max(0.0, 2 * (peak[many] - peak[half]))
+    without = peak[many] - activations
+    ratio = without / peak[base]
+    s = bench.settings
+    part = Part(
+        name="memory",
+        title=f"memory: passes of {tokens} tokens, {_BATCH * s.many} pairs a step, rank {s.rank}",
+        columns=("", "peak GiB", "over base", "by arithmetic GiB", "wanted"),
+    )
+    arithmetic = {base: weights, one: weights + runs[one][0]["adapter_bytes"], many: weights + state}
+    for name in (base, one, many):
+        part.rows.append((name, gib(peak[name]), f"{peak[name] / peak[base]:.2f}", gib(arithmetic[name]), "–"))
+    reached = "yes" if ratio <= WANTED else "no"
+    part.rows.append((f"{many} without activations", gib(without), f"{ratio:.2f}", "–", f"{WANTED:g} {reached}"))
+    part.rows.append(("activations", gib(activations), "–", "–", "–"))
+    part.checks[f"{many}: at most {WANTED:g} times the base, activations aside"] = ratio <= WANTED
+    part.checks[f"{many}: all of them at once"] = all(run["at_once"] == s.many for run in runs[many])
+    part.notes += [
+        "peak: of the process (on CUDA: of torch's allocations), after loading.",
+        "base: with one forward pass of as many tokens.",
+        "by arithmetic: the base's weights, and for each adapter its weights, gradients and two moments in float32.",
+        f"activations: twice what passes of {tokens // 2} tokens save ({gib(peak[many])}, {gib(peak[half])} GiB).",
+    ]
+    part.figures = {
+        "work": {"adapters": s.many, "tokens_at_once": tokens, "rank": s.rank},
+        "peak_bytes": peak,
+        "base_weight_bytes": weights,
+        "adapter_state_bytes": state,
+        "activation_bytes": activations,
+        "ratio": ratio,
+        "runs": runs,
+    }
+    return part

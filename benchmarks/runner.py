@@ -1,0 +1,167 @@
+"""Starts a process for every measured run, the sides of a comparison taking turns, and collects what they report."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from benchmarks.settings import BenchSettings
+from sys2ft.errors import Sys2ftError
+from sys2ft.runs import Display
+
+OURS = "ours"
+_ROOT = Path(__file__).resolve().parent.parent
+
+Report = dict[str, Any]
+
+
+class JobFailed(Sys2ftError):
+    """A job's process ended without a result."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """One side of a comparison."""
+
+    name: str
+    job: str = ""
+    """`module.function` below benchmarks.jobs."""
+    args: Mapping[str, Any]
+    peer: bool = True
+    """False: there is no measurement without it."""
+    share: float = 1.0
+    """Part of the work that it does."""
+    target: float | None = None
+    """How many times faster ours should be."""
+    needs: str | None = None
+    """A package it cannot do without."""
+    install: str = ""
+    """The command that brings the package."""
+    python: Path | None = None
+    script: str | None = None
+    """An interpreter and a file of its own, for a package that has an environment of its own."""
+    sizes: tuple[int, ...] = ()
+    """Batch sizes to look for the best of, before its first measured run."""
+    after: Callable[[Report], Mapping[str, Any]] = lambda ours: {}
+    """Further arguments, made of our first run."""
+    remark: str = ""
+    """What to know about it."""
+
+
+@dataclass
+class Outcome:
+    """Every run of every side, in order, and what became of the sides that have none."""
+
+    runs: dict[str, list[Report]] = field(default_factory=dict)
+    searches: dict[str, Report] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+
+
+class Bench:
+    """Runs jobs by the settings and shows how far they are."""
+
+    def __init__(self, settings: BenchSettings, show: Display) -> None:
+        self.settings, self.show = settings, show
+        self.about: Report = self.job("about.describe", {}, "machine and model")
+
+    def job(self, job: str, args: Mapping[str, Any], title: str, side: Side | None = None) -> Report:
+        """Run one job in a process of its own. Raises JobFailed with what it said last."""
+        s = self.settings
+        context = {"model": s.model, "dtype": s.dtype, "device": s.device, "seed": s.seed}
+        order = json.dumps({"job": job, "context": context, "args": args})
+        command = [sys.executable, "-m", "benchmarks.worker"]
+        if side is not None and side.python is not None and side.script is not None:
+            command = [str(side.python), str(Path(__file__).parent / side.script)]
+        paths = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
+        with tempfile.TemporaryFile() as said:
+            with subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=said,
+                text=True,
+                encoding="utf-8",
+                env=os.environ | {"PYTHONPATH": paths},
+            ) as process:
+                try:
+                    result, error = self._listen(process, order, title)
+                except BaseException:
+                    process.kill()
+                    raise
+            if result is not None:
+                return result
+            said.seek(0)
+            last = said.read().decode("utf-8", "replace").strip().splitlines()[-12:]
+        killed = f"ended by signal {-process.returncode}" if process.returncode < 0 else f"exit {process.returncode}"
+        raise JobFailed(error or f"{title}: {killed}; it said last: " + " | ".join(last[-3:]))
+
+    def _listen(self, process: subprocess.Popen[str], order: str, title: str) -> tuple[Report | None, str | None]:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):  # it ended before it read: its exit says why
+            process.stdin.write(order)
+            process.stdin.close()
+        result, error = None, None
+        with contextlib.ExitStack() as tasks:
+            advance = None
+            for line in process.stdout:
+                message = json.loads(line)
+                if "task" in message:
+                    tasks.close()
+                    advance = tasks.enter_context(self.show.task(f"{title}: {message['task']}", message["total"]))
+                elif "advance" in message and advance is not None:
+                    advance(message["advance"])
+                elif "note" in message:
+                    self.show.note(message["note"])
+                result, error = message.get("result", result), message.get("error", error)
+        return result, error
+
+    def compare(self, part: str, sides: Sequence[Side]) -> Outcome:
+        """Run the sides in turns, `runs` times each. Ours comes first; a peer that fails is left out from then on."""
+        outcome = Outcome(runs={side.name: [] for side in sides})
+        sides = [side for side in sides if self._can_run(side, outcome)]
+        extra: dict[str, Report] = {}
+        with self.show.task(part, self.settings.runs * len(sides)) as advance:
+            for turn in range(self.settings.runs):
+                for side in sides:
+                    if side.name not in outcome.missing:
+                        self._run(part, side, turn, outcome, extra)
+                    advance(1)
+        return outcome
+
+    def _can_run(self, side: Side, outcome: Outcome) -> bool:
+        chosen = self.settings.peers
+        if side.peer and chosen and side.name not in chosen:
+            del outcome.runs[side.name]
+            return False
+        present = side.python.exists() if side.python is not None else side.needs is None or find_spec(side.needs)
+        if not present:
+            outcome.missing[side.name] = f"not installed: {side.install}"
+        return bool(present)
+
+    def _run(self, part: str, side: Side, turn: int, outcome: Outcome, extra: dict[str, Report]) -> None:
+        title = f"{part} {side.name}"
+        try:
+            if side.name not in extra:
+                extra[side.name] = dict(side.after(outcome.runs[OURS][0])) if side.peer else {}
+                if side.sizes:
+                    search = {**side.args, "sizes": list(side.sizes)}
+                    found = self.job(side.job, search, f"{title}: looking for the best batch", side)
+                    outcome.searches[side.name] = found
+                    extra[side.name]["size"] = found["best"]
+            args = {**side.args, **extra[side.name]}
+            label = f"{title} {turn + 1}/{self.settings.runs}"
+            outcome.runs[side.name].append(self.job(side.job, args, label, side))
+        except JobFailed as failure:
+            if not side.peer:
+                raise
+            outcome.missing[side.name] = f"failed: {failure}"

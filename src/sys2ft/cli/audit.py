@@ -1,0 +1,117 @@
+"""`sys2ft news audit`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from tyro.conf import Positional
+
+from sys2ft.cli.common import ModelOptions, console
+from sys2ft.evaluation import EvaluateSettings
+from sys2ft.evaluation.settings import BY_CHOICE
+from sys2ft.news import load_news
+from sys2ft.runs import display
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sys2ft.evaluation import Score
+    from sys2ft.job.audit import Baseline, Measured, ModelAudit, TextAudit
+
+
+_BLOCKS_A_TABLE = 6  # what a hundred columns hold
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewsAudit(ModelOptions):
+    """Is a set of news fit to measure with? Rules that look at the choices alone, and models that have not seen the
+    news, should be right by chance only; models with the news in context should not."""
+
+    news: Positional[Path]
+    """File of news, JSON Lines or YAML; or `new-news` or `demo`, which come with the package."""
+    models: tuple[str, ...] = ()
+    """Models to ask: embedded name, local folder, GGUF file or hub id. Without: the texts alone are looked at."""
+    out: Path = Path("sys2ft-runs/audit")
+    """Folder; each model gets its own in it. A stopped audit in it is gone on with."""
+    seed: int = 0
+    """Seed of the order of options."""
+    evaluate: EvaluateSettings = BY_CHOICE
+
+    def run(self) -> None:
+        from sys2ft.job import audit_model, audit_text
+
+        news = load_news(self.news)
+        screen = console()
+        _print_text(screen, audit_text(news), len(news))
+        for name in self.models:
+            with display(self.quiet) as show:
+                model = self.load(name, show)
+                result = audit_model(
+                    news,
+                    model,
+                    out=self.out,
+                    settings=self.evaluate,
+                    seed=self.seed,
+                    command=shlex.join(["sys2ft", *sys.argv[1:]]),
+                    show=show,
+                )
+            _print_model(screen, result)
+
+
+def _print_text(screen: Console, audit: TextAudit, count: int) -> None:
+    names = list(dict.fromkeys(name for baseline in audit.baselines for name in baseline.right))
+    for start in range(0, len(names), _BLOCKS_A_TABLE):
+        _print_baselines(screen, audit.baselines, names[start : start + _BLOCKS_A_TABLE])
+    off = sum(len(baseline.outside) for baseline in audit.baselines)
+    print(f"{off} of {sum(len(b.right) for b in audit.baselines)} outside the noise of chance (marked !)")
+    for one in audit.found:
+        print(f"warning: {one.what}: {one.where[0]} and {one.where[1]}: {one.text!r}")
+    print(f"{count} news: {len(audit.found)} texts that repeat, or answers that stand in another news\n")
+
+
+def _print_baselines(screen: Console, baselines: Sequence[Baseline], names: Sequence[str]) -> None:
+    table = Table("the choice that is", "n", *names, box=None, pad_edge=False)
+    for one in baselines:
+        cells = (f"{one.right[name]:.2f}{'!' * (name in one.outside)}" if name in one.right else "-" for name in names)
+        table.add_row(one.rule, str(one.questions), *cells)
+    for end, label in enumerate(("noise of chance, from", "noise of chance, to")):
+        whole = max(baselines, key=lambda one: one.questions)
+        table.add_row(label, str(whole.questions), *(f"{whole.noise[name][end]:.2f}" for name in names), style="dim")
+    screen.print(table)
+    print()
+
+
+def _print_model(screen: Console, audit: ModelAudit) -> None:
+    for scoring, measured in audit.scorings.items():
+        screen.print(_measured_table(f"{audit.model}, by {scoring}", measured))
+        off = [one.block for one in measured if one.off_chance]
+        low = [one.block for one in measured if not (one.gain.excludes_zero and one.gain.estimate > 0)]
+        print(f"closed book off chance (marked !): {', '.join(off) or 'nowhere'}")
+        print(f"in context not above closed book by more than noise: {', '.join(low) or 'nowhere'}\n")
+    screen.print(_measured_table(f"{audit.model}, other probes", audit.probes))
+    print()
+
+
+def _measured_table(title: str, measured: Sequence[Measured]) -> Table:
+    table = Table("block", "n", "chance", "closed book", "in context", "gain", box=None, pad_edge=False, title=title)
+    for one in measured:
+        table.add_row(
+            one.block,
+            str(one.closed_book.n_items),
+            "-" if one.chance is None else f"{one.chance:.2f}",
+            _score(one.closed_book) + ("!" if one.off_chance else ""),
+            _score(one.in_context),
+            _score(one.gain, "+"),
+        )
+    return table
+
+
+def _score(score: Score, sign: str = "") -> str:
+    ends = "" if score.low is None else f" [{score.low:{sign}.2f}, {score.high:{sign}.2f}]"
+    return f"{score.estimate:{sign}.2f}{ends}"

@@ -1,0 +1,69 @@
+"""`sys2ft represent`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from sys2ft.cli.common import COLUMNS, ModelOptions
+from sys2ft.models import DEFAULT_MODEL
+from sys2ft.replay import GenerateSettings
+from sys2ft.representations import LEARN_GENERATE, LEARN_TRAIN, RepresentSettings
+from sys2ft.runs import display
+from sys2ft.training import TrainSettings
+
+if TYPE_CHECKING:
+    from sys2ft.job import Study
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Represent(ModelOptions):
+    """How a model's representations take the shape of a graph given only in context (arXiv 2501.00070)."""
+
+    model: str = DEFAULT_MODEL
+    """Embedded name, local folder, GGUF file or hub id."""
+    adapter: Path | None = None
+    """PEFT folder of an adapter made by sys2ft, through which the model reads."""
+    reference: Path | None = None
+    """JSON file with an accuracy curve to show beside the measured one: model, context_length, accuracy."""
+    out: Path = Path("sys2ft-runs/represent")
+    """Run folder. A stopped study in it is gone on with."""
+    seed: int = 0
+    """Seed of everything that is random."""
+    represent: RepresentSettings = RepresentSettings()
+    generate: GenerateSettings = LEARN_GENERATE
+    train: TrainSettings = LEARN_TRAIN
+
+    def run(self) -> None:
+        from sys2ft.job import represent
+
+        with display(self.quiet) as show:
+            study = represent(
+                self.represent,
+                model=self.load(self.model, show),
+                adapter=self.adapter,
+                reference=self.reference,
+                out=self.out,
+                seed=self.seed,
+                generate=self.generate,
+                train=self.train,
+                command=shlex.join(["sys2ft", *sys.argv[1:]]),
+                show=show,
+            )
+        print_study(study)
+
+
+def print_study(study: Study) -> None:
+    """Tables of a study and its page's path, on standard output."""
+    from sys2ft.report import represent_tables
+
+    console = Console() if sys.stdout.isatty() else Console(width=COLUMNS)
+    for table in represent_tables(study.results):
+        console.print(table)
+    print(f"results   {study.folder / 'results.json'}")
+    print(f"report    {study.report}")

@@ -1,0 +1,211 @@
+"""What happens inside a model while it reads one long text: the residual stream of every layer, seen and let go.
+
+The text is read in chunks, each going on from a cache of the keys and values of what stands before it. Forward hooks
+on the decoder layers hand every layer's residual stream to the caller, who keeps what is needed of it: memory does not
+grow with layers times length. The same place holds what takes the reading apart: heads that are switched off, tokens
+whose representation is moved, and attention weights of short texts.
+
+Layers are counted as transformers counts hidden states: 0 is what enters the first block, l is what block l puts out.
+
+Shapes: T tokens, D hidden size, M moved tokens, H heads of a layer, K keys, d head size.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from transformers import DynamicCache
+
+from sys2ft.engine.bank import BASE, AdapterBank, adapter_rows
+from sys2ft.engine.forward import masks, prepare
+from sys2ft.errors import ModelError
+
+SeeLayer = Callable[[int, int, Tensor], None]
+"""Called with the layer, the place of the chunk's first token, and the chunk's residual stream (T, D)."""
+SeeLast = Callable[[int, Tensor], None]
+"""Called with the place of the chunk's first token and the chunk's last hidden states (T, D)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """Who reads: a model, an adapter over it, the heads that are switched off, and how many tokens go at once."""
+
+    model: nn.Module
+    bank: AdapterBank | None = None
+    slot: int = BASE
+    heads_off: Mapping[int, Sequence[int]] | None = None
+    """Heads whose output is zero, by block from 0."""
+    tokens_at_once: int = 512
+
+    def __post_init__(self) -> None:
+        prepare(self.model)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    def states(self, tokens_T: Sequence[int], positions_T: Tensor, mask_TK: Tensor, past: DynamicCache) -> Tensor:
+        """Last hidden states (T, D) of one row of tokens behind those in `past`, which takes up their keys and values.
+
+        The mask says what each token sees: the P keys of the past, then the T tokens themselves.
+        """
+        off = {block: torch.tensor(list(heads), device=self.device) for block, heads in (self.heads_off or {}).items()}
+        with torch.inference_mode(), adapter_rows(self.bank, [self.slot]):
+            output = cast(Any, self.model).base_model(
+                input_ids=torch.tensor([list(tokens_T)], device=self.device),
+                position_ids=positions_T[None],
+                attention_mask=masks(self.model, mask_TK[None], positions_T[None]),
+                past_key_values=past,
+                use_cache=True,
+                heads_off=off,
+            )
+        return cast(Tensor, output.last_hidden_state[0])
+
+
+def read_text(
+    reader: Reader, tokens_T: Sequence[int], *, see_layer: SeeLayer | None = None, see_last: SeeLast | None = None
+) -> DynamicCache:
+    """Read a text once, from its beginning; returns the keys and values of all of it."""
+    # Without a configuration every layer keeps all keys, also those that look back over a window: their mask is given.
+    past = DynamicCache()
+    for start in range(0, len(tokens_T), reader.tokens_at_once):
+        chunk = tokens_T[start : start + reader.tokens_at_once]
+        end = start + len(chunk)
+        positions_T = torch.arange(start, end, device=reader.device)
+        mask_TK = torch.arange(end, device=reader.device)[None] <= positions_T[:, None]
+        with _watching(reader.model, see_layer, start):
+            hidden_TD = reader.states(chunk, positions_T, mask_TK, past)
+        if see_last is not None:
+            see_last(start, hidden_TD)
+    return past
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A token of a text read before, whose residual stream after `layer` blocks is shifted by `shift_D`."""
+
+    position: int
+    layer: int
+    shift_D: Tensor
+
+
+def read_moved(reader: Reader, tokens_T: Sequence[int], past: DynamicCache, moves: Sequence[Move]) -> Tensor:
+    """Last hidden states (M, D) of single tokens, each read again behind its own past with its stream shifted.
+
+    `past`: what `read_text` returned for the tokens; it is left as it was, and so is what comes before each token.
+    """
+    done = []
+    for start in range(0, len(moves), reader.tokens_at_once):
+        part = moves[start : start + reader.tokens_at_once]
+        positions_M = torch.tensor([move.position for move in part], device=reader.device)
+        past_MK = torch.arange(len(tokens_T), device=reader.device)[None] < positions_M[:, None]
+        itself_MM = torch.eye(len(part), dtype=torch.bool, device=reader.device)
+        with _shifting(reader.model, part):
+            tokens = [tokens_T[move.position] for move in part]
+            done.append(reader.states(tokens, positions_M, torch.cat([past_MK, itself_MM], dim=1), past))
+        past.crop(-len(part))
+    return torch.cat(done)
+
+
+def attention_weights(reader: Reader, tokens_T: Sequence[int]) -> list[Tensor]:
+    """Each layer's attention weights (H, T, T) over a short text, by the model's own eager attention."""
+    model = cast(Any, reader.model)
+    engine = model.config._attn_implementation
+    model.set_attn_implementation("eager")
+    try:
+        tokens_1T = torch.tensor([list(tokens_T)], device=reader.device)
+        with torch.inference_mode(), adapter_rows(reader.bank, [reader.slot]):
+            output = model.base_model(input_ids=tokens_1T, use_cache=False, output_attentions=True)
+    finally:
+        model.set_attn_implementation(engine)
+    return [weights[0].float() for weights in output.attentions]
+
+
+def decoder_layers(model: nn.Module) -> list[nn.Module]:
+    """The blocks of a decoder, first to last. Raises ModelError where there is no list of them."""
+    count = cast(Any, model).config.num_hidden_layers
+    for module in cast(Any, model).base_model.modules():
+        if isinstance(module, nn.ModuleList) and len(module) == count:
+            return list(module)
+    raise ModelError(
+        f"{type(model).__name__} holds no list of {count} layers",
+        expected="a decoder-only causal language model of transformers",
+        do="use another model, or report the architecture",
+    )
+
+
+def _stream(output: Any) -> Tensor:
+    """The residual stream in what a block returns: families differ in whether they wrap it in a tuple."""
+    return cast(Tensor, output[0] if isinstance(output, tuple) else output)
+
+
+@contextlib.contextmanager
+def _watching(model: nn.Module, see: SeeLayer | None, start: int) -> Iterator[None]:
+    """Hand every layer's residual stream to `see` within the block."""
+    with contextlib.ExitStack() as stack:
+        if see is not None:
+            blocks = decoder_layers(model)
+            stack.callback(blocks[0].register_forward_pre_hook(_entering(see, start), with_kwargs=True).remove)
+            for layer, block in enumerate(blocks, start=1):
+                stack.callback(block.register_forward_hook(_leaving(see, layer, start)).remove)
+        yield
+
+
+def _entering(see: SeeLayer, start: int) -> Any:
+    def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        see(0, start, (args[0] if args else kwargs["hidden_states"])[0])
+
+    return hook
+
+
+def _leaving(see: SeeLayer, layer: int, start: int) -> Any:
+    def hook(_: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        see(layer, start, _stream(output)[0])
+
+    return hook
+
+
+@contextlib.contextmanager
+def _shifting(model: nn.Module, moves: Sequence[Move]) -> Iterator[None]:
+    """Shift the stream of row m after `moves[m].layer` blocks within the block."""
+    by_layer: dict[int, list[int]] = {}
+    for row, move in enumerate(moves):
+        by_layer.setdefault(move.layer, []).append(row)
+    blocks = decoder_layers(model)
+    with contextlib.ExitStack() as stack:
+        for layer, rows in by_layer.items():
+            shift_MD = torch.stack([moves[row].shift_D for row in rows])
+            if layer == 0:
+                hook = blocks[0].register_forward_pre_hook(_shift_entering(rows, shift_MD), with_kwargs=True)
+            else:
+                hook = blocks[layer - 1].register_forward_hook(_shift_leaving(rows, shift_MD))
+            stack.callback(hook.remove)
+        yield
+
+
+def _shifted(stream_1MD: Tensor, rows: list[int], shift_MD: Tensor) -> Tensor:
+    moved = stream_1MD.clone()
+    moved[0, rows] += shift_MD.to(moved)
+    return moved
+
+
+def _shift_entering(rows: list[int], shift_MD: Tensor) -> Any:
+    def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if args:
+            return (_shifted(args[0], rows, shift_MD), *args[1:]), kwargs
+        return args, {**kwargs, "hidden_states": _shifted(kwargs["hidden_states"], rows, shift_MD)}
+
+    return hook
+
+
+def _shift_leaving(rows: list[int], shift_MD: Tensor) -> Any:
+    def hook(_: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+        moved = _shifted(_stream(output), rows, shift_MD)
+        return (moved, *output[1:]) if isinstance(output, tuple) else moved
+
+    return hook

@@ -1,0 +1,138 @@
+"""JSON files that are one value, read as a stream: the one place that knows the package `ijson`."""
+
+from __future__ import annotations
+
+import json
+from codecs import BOM_UTF8
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO
+
+from sys2ft.errors import NewsError
+from sys2ft.news.importers.pieces import Piece, Source, excerpt, optional
+from sys2ft.news.importers.records import known_shapes, recognise
+from sys2ft.news.importers.tables import Columns, read_json_lines, read_record
+from sys2ft.news.importers.texts import cannot_be_read, encoding_of, read_head, too_long
+
+_FIRST_LINE = 1_000_000
+_LISTS = ("data", "rows", "records", "examples", "items")
+"""Fields of an outermost mapping whose list holds the records, as SQuAD's `data` does."""
+
+
+class _Bounded:
+    """A file that tells when more than the bound was read since the last record."""
+
+    def __init__(self, source: Source, file: BinaryIO) -> None:
+        self.source, self.file = source, file
+        self.record, self.since = 0, 0
+
+    def read(self, size: int = -1) -> bytes:
+        self.since += size
+        if self.since > self.source.settings.max_record + size:
+            raise too_long(self.source, f"record {self.record + 1}", "a record")
+        self.source.advance(size)
+        return self.file.read(size)
+
+    def next_record(self) -> None:
+        self.record, self.since = self.record + 1, 0
+
+
+def read_json(source: Source) -> Iterator[Piece]:
+    """The records of a JSON file: of a list, of the list in a mapping, or of JSON Lines under another name."""
+    head = read_head(source)
+    encoding = encoding_of(source, head)
+    if encoding.replace("_", "-").casefold() not in ("utf-8", "utf-8-sig", "utf8", "ascii"):
+        raise source.error(
+            f"JSON in {encoding}", expected="JSON in UTF-8, as its standard wants", do="save it as UTF-8"
+        )
+    first = head.decode("utf-8-sig", "replace").lstrip()[:1]
+    if first not in ("[", "{"):
+        raise _not_records(source, f"a text that begins with {first!r}" if first else "no text: it is empty")
+    if first == "{" and _is_json_lines(source):
+        yield from read_json_lines(source)
+        return
+    under = "item" if first == "[" else _list_of(source)
+    if not under:
+        yield from _single(source)
+        return
+    columns: dict[tuple[str, ...], Columns] = {}
+    for number, row in enumerate(_stream(source, under), start=1):
+        yield from read_record(source, row, f"record {number}", columns)
+
+
+@contextmanager
+def _opened(source: Source) -> Iterator[_Bounded]:
+    try:
+        with source.path.open("rb") as file:
+            if file.read(len(BOM_UTF8)) != BOM_UTF8:
+                file.seek(0)
+            yield _Bounded(source, file)
+    except OSError as error:
+        raise cannot_be_read(source, error) from error
+
+
+def _stream(source: Source, under: str) -> Iterator[Any]:
+    ijson = optional("ijson", "ijson", "reading JSON files")
+    with _opened(source) as file:
+        try:
+            for row in ijson.items(file, under, use_float=True):
+                file.next_record()
+                yield row
+        except (ijson.JSONError, UnicodeDecodeError) as error:
+            why = excerpt(str(error).split("\n")[0])
+            raise source.error(
+                f"text that is not JSON ({why})",
+                expected="one JSON value: a list of records",
+                do="mend it there, or save it again; with a record a line, give it the ending .jsonl",
+                place=f"behind record {file.record}",
+            ) from error
+
+
+def _is_json_lines(source: Source) -> bool:
+    """Whether the first line is a whole JSON value and another one follows; not where that line is a long one."""
+    with source.path.open("rb") as file:
+        first, rest = file.readline(_FIRST_LINE), file.read(_FIRST_LINE)
+    try:
+        json.loads(first.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return False
+    return first.endswith(b"\n") and bool(rest.strip())
+
+
+def _list_of(source: Source) -> str:
+    """Where the outermost mapping keeps its list of records; '' where it has none."""
+    ijson = optional("ijson", "ijson", "reading JSON files")
+    with _opened(source) as file:
+        try:
+            for prefix, event, _ in ijson.parse(file):
+                if event == "start_array" and prefix in _LISTS:
+                    return f"{prefix}.item"
+        except (ijson.JSONError, UnicodeDecodeError):
+            return ""  # told where it is read
+    return ""
+
+
+def _single(source: Source) -> Iterator[Piece]:
+    """A mapping that is itself the one record."""
+    if source.path.stat().st_size > source.settings.max_record:
+        raise too_long(source, "record 1", "a record")
+    try:
+        row = json.loads(source.path.read_bytes().decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise source.error(
+            f"text that is not JSON ({excerpt(str(error))})",
+            expected="one JSON value",
+            do="mend it, or save it again; with a record a line, give it the ending .jsonl",
+        ) from error
+    if recognise(row) is None and not source.settings.text_fields:
+        fields = excerpt(", ".join(map(str, row)), 200)
+        raise _not_records(source, f"a mapping with the fields {fields}")
+    yield from read_record(source, row, "record 1", {})
+
+
+def _not_records(source: Source, found: str) -> NewsError:
+    return source.error(
+        found,
+        expected=f"a list of records, or a mapping that holds one as 'data'; of these: {known_shapes()}",
+        do="bring it into one of these forms, or name the text with --text-fields",
+    )

@@ -1,0 +1,217 @@
+"""Documents to passages: whole sentences under their title path, each passage below a budget of tokens.
+
+Nothing is cut off. Only a sentence that is longer than the whole budget is divided, between words where it has any, and
+a title path that would take more than a quarter of it is shortened from its outer end; both are told.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from sys2ft.news.importers.pieces import Bad, Block, Entry, Remark, excerpt
+from sys2ft.news.importers.sentences import sentences
+from sys2ft.news.schema import Question
+
+Count = Callable[[str], int]
+BYTES_A_TOKEN = 3
+"""The estimate where no tokenizer is given: English prose has 4 to 5 bytes of UTF-8 a token, so it errs on the high
+side there; text made of digits, which some tokenizers read one by one, may have fewer."""
+_TITLES_SHARE = 4
+_CHARACTERS = 16  # a token has fewer, but for long runs of one character
+
+
+def estimate_tokens(text: str) -> int:
+    """Tokens of a text, estimated from its bytes."""
+    return -(-len(text.encode("utf-8", "replace")) // BYTES_A_TOKEN)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Passage:
+    """The text of one news, title path included, and what came with it."""
+
+    text: str
+    place: str
+    entry: Entry | None = None
+    """The record it was made from, with the questions that belong to this passage; None for a part of a document."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """What is never divided further: a sentence or a line, and what joins it to the one before."""
+
+    text: str
+    joint: str
+    place: str
+
+
+class Packer:
+    """Fills passages with the blocks of a document, one after the other."""
+
+    def __init__(self, max_tokens: int, count: Count, language: str) -> None:
+        self.max_tokens, self.count, self.language = max_tokens, count, language
+        self._titles: tuple[str, ...] = ()
+        self._head = ""
+        self._units: list[_Unit] = []
+        self._size = 0
+
+    def pack(self, pieces: Iterable[Block | Entry | Remark | Bad]) -> Iterator[Passage | Remark | Bad]:
+        """Passages of all pieces in order; remarks and bad records pass through."""
+        for piece in pieces:
+            if isinstance(piece, Block):
+                yield from self._add(piece)
+                continue
+            if isinstance(piece, Entry):
+                yield from self._flush()
+                yield from self._entry(piece)
+            else:
+                yield piece
+        yield from self._flush()
+
+    def _add(self, block: Block) -> Iterator[Passage | Remark]:
+        if not re.search(r"\w", block.text):
+            if block.text.strip():
+                yield Remark(what="no words in it", place=block.place, shown=excerpt(block.text))
+            return
+        if block.titles != self._titles or not self._units:
+            yield from self._flush()
+            self._titles = block.titles
+            self._head, told = self._heading(block.titles, block.place)
+            yield from told
+        room = self.max_tokens - self.count(self._head)
+        units, told = self._divide(block, room)
+        yield from told
+        sizes = [self.count(unit.text) + 1 for unit in units]
+        # A block that finds no more room but would fit a passage of its own begins one, rather than being divided.
+        if self._units and self._size + sum(sizes) > room >= sum(sizes) and 2 * self._size > room:
+            yield from self._flush(keep_head=True)
+        for unit, size in zip(units, sizes, strict=True):
+            if self._units and self._size + size > room:
+                yield from self._flush(keep_head=True)
+            self._units.append(unit)
+            self._size += size
+
+    def _heading(self, titles: Sequence[str], place: str) -> tuple[str, list[Remark]]:
+        """The title path as the passage's first line; outer titles go first where it is too long."""
+        for start in range(len(titles)):
+            line = " > ".join(titles[start:]) + "\n"
+            if self.count(line) * _TITLES_SHARE <= self.max_tokens:
+                break
+        else:
+            start, line = len(titles), ""
+        if not start:
+            return line, []
+        gone = excerpt(" > ".join(titles[:start]))
+        return line, [Remark(what="title path shortened to a quarter of the budget", place=place, shown=gone)]
+
+    def _divide(self, block: Block, room: int) -> tuple[list[_Unit], list[Remark]]:
+        units: list[_Unit] = []
+        remarks = []
+        if block.by_line:
+            parts, joint = [line.rstrip() for line in block.text.split("\n")], "\n"
+        else:
+            parts, joint = [" ".join(part.split()) for part in sentences(block.text, self.language)], " "
+        for part in parts:
+            if not part.strip():
+                continue
+            smaller = fit(part, room - 1, self.count)
+            if len(smaller) > 1:
+                what = "longer than the budget without a sentence border: divided between words"
+                remarks.append(Remark(what=what, place=block.place, shown=excerpt(part), left_out=False))
+            units += [_Unit(text, joint if i == 0 else " ", block.place) for i, text in enumerate(smaller)]
+        if units:
+            units[0] = replace(units[0], joint="\n")
+        return units, remarks
+
+    def _flush(self, keep_head: bool = False) -> Iterator[Passage]:
+        while self._units:
+            taken = len(self._units)
+            # Sizes of parts are no bound for the whole: a tokenizer may read the joints in its own way.
+            while taken > 1 and self.count(self._text(taken)) > self.max_tokens:
+                taken -= 1
+            yield Passage(text=self._text(taken), place=self._units[0].place)
+            del self._units[:taken]
+        self._size = 0
+        if not keep_head:
+            self._titles, self._head = (), ""
+
+    def _text(self, taken: int) -> str:
+        first, *rest = self._units[:taken]
+        return self._head + first.text + "".join(unit.joint + unit.text for unit in rest)
+
+    def _entry(self, entry: Entry) -> Iterator[Passage | Remark]:
+        """A record: one passage where it fits, else several, each with the questions whose answer stands in it."""
+        if not re.search(r"\w", entry.text):
+            yield Remark(what="no words in it", place=entry.place, shown=excerpt(entry.text))
+            return
+        head, told = self._heading(entry.titles, entry.place)
+        yield from told
+        if self.count(head + entry.text) <= self.max_tokens:
+            yield Passage(text=head + entry.text, place=entry.place, entry=entry)
+            return
+        spans, told = self._spans(entry, self.max_tokens - self.count(head) - 1)
+        yield from told
+        texts = [entry.text[start:end] for start, end in spans]
+        mine: list[list[Question]] = [[] for _ in spans]
+        at = entry.answer_at or (None,) * len(entry.questions)
+        for question, position in zip(entry.questions, at, strict=True):
+            number = _where(question, position, spans, texts)
+            if number is None:
+                what = "question to a text that was divided, whose answer stands in no part of it"
+                yield Remark(what=what, place=entry.place, shown=excerpt(question.text))
+            else:
+                mine[number].append(question)
+        what = "longer than the budget: divided at sentence borders"
+        yield Remark(what=what, place=entry.place, shown=f"{len(spans)} passages", left_out=False)
+        for number, (text, own) in enumerate(zip(texts, mine, strict=True), start=1):
+            part = replace(entry, text=text, questions=tuple(own), answer_at=())
+            place = f"{entry.place}, part {number}" if entry.place else f"part {number}"
+            yield Passage(text=head + text.strip(), place=place, entry=part)
+
+    def _spans(self, entry: Entry, room: int) -> tuple[list[tuple[int, int]], list[Remark]]:
+        """Where the parts of a long text begin and end; together they cover it."""
+        pieces: list[str] = []
+        remarks = []
+        for sentence in sentences(entry.text, self.language):
+            smaller = fit(sentence, room, self.count)
+            if len(smaller) > 1:
+                what = "longer than the budget without a sentence border: divided between words"
+                remarks.append(Remark(what=what, place=entry.place, shown=excerpt(sentence), left_out=False))
+            pieces += smaller
+        spans, start, end = [], 0, 0
+        for piece in pieces:
+            if end > start and self.count(entry.text[start : end + len(piece)].strip()) > room:
+                spans.append((start, end))
+                start = end
+            end += len(piece)
+        spans.append((start, end))
+        return spans, remarks
+
+
+def fit(text: str, room: int, count: Count) -> list[str]:
+    """`text` in parts of at most `room` tokens, divided before a word where there is one; joined they are the text."""
+    parts, start = [], 0
+    # Only a window is looked at, so that a text of megabytes takes no more time a part than a short one.
+    while len(text) - start > (window := _CHARACTERS * room) or count(text[start:]) > room:
+        low, high = 1, min(window, len(text) - start)
+        while low < high:  # bisection over the length: tokens grow with it
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if count(text[start : start + middle]) <= room else (low, middle - 1)
+        border = max((m.end() for m in re.finditer(r"\s+", text[start : start + low])), default=0)
+        end = start + (border if border > low // 2 else low)
+        parts.append(text[start:end])
+        start = end
+    return [*parts, text[start:]] if start < len(text) or not parts else parts
+
+
+def _where(
+    question: Question, position: int | None, spans: Sequence[tuple[int, int]], texts: Sequence[str]
+) -> int | None:
+    """The part that holds a question's answer: by its place if known, else the one most like the question."""
+    if position is not None:
+        return next((n for n, (start, end) in enumerate(spans) if start <= position < end), None)
+    sought = [answer.casefold() for answer in (question.answer, *question.aliases)]
+    holding = [n for n, text in enumerate(texts) if any(answer in text.casefold() for answer in sought)]
+    asked = set(re.findall(r"\w+", question.text.casefold()))
+    return max(holding, key=lambda n: len(asked & set(re.findall(r"\w+", texts[n].casefold()))), default=None)

@@ -1,0 +1,194 @@
+"""PDF to blocks: the one place that knows the package `pypdf`.
+
+Pages have no paragraphs, so the text of all pages is one run of sentences, which goes on over the end of a page.
+Chapters come from the file's outline. Lines that come again at the top or bottom of most pages are left out and told.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sys2ft.errors import NewsError, UserError
+from sys2ft.news.importers.pieces import Block, Piece, Remark, Source, excerpt, optional
+from sys2ft.news.importers.sentences import split_last
+from sys2ft.news.importers.texts import cannot_be_read, clean, read_head, what_it_is
+
+_REPEATED = 0.6
+"""A first or last line is a running header when it stands on at least this share of the pages, numbers aside."""
+_MADE_BY_A_PROGRAM = re.compile(
+    r"^(?:microsoft word|untitled|slide \d|.*\.(?:docx?|indd|tex|pdf|pptx?|odt|qxd)$)", re.I
+)
+
+_ENDS = (".", "!", "?", "。", "！", "？")
+
+_Outline = list[tuple[int, int, str]]
+"""Page from 0, depth from 0, name of each chapter, in order."""
+
+
+def read_pdf(source: Source) -> Iterator[Piece]:
+    """The sentences of a PDF's pages under its title and chapters. Raises NewsError for one without any text."""
+    head = read_head(source)
+    if b"%PDF-" not in head[:1024]:
+        raise source.error(
+            what_it_is(head) or "text", expected="a PDF file", do="rename it: its ending is not of its kind"
+        )
+    pypdf = optional("pypdf", "pypdf", "reading PDF")
+    # It logs what it mends; what it cannot mend it raises, and that is told.
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)
+    reader = _open(source, pypdf)
+    pages = [_page_lines(source, page, number) for number, page in enumerate(reader.pages, start=1)]
+    blank = [number for number, lines in enumerate(pages, start=1) if not lines]
+    if len(blank) == len(pages):
+        raise source.error(
+            f"{len(pages)} pages without text: pictures of pages, as a scanner makes them",
+            expected="a PDF with text",
+            do=f"recognise its text first, for example: ocrmypdf {source.path.name} text.pdf",
+        )
+    for number in blank:
+        yield Remark(what="page without text (a picture?)", place=f"page {number}")
+    for line, count in _running(pages):
+        yield Remark(what="running header or footer", place=f"on {count} pages", shown=excerpt(line))
+    yield from _blocks(pages, _title(reader), _outline(reader))
+
+
+def _open(source: Source, pypdf: Any) -> Any:
+    try:
+        reader = pypdf.PdfReader(source.path)
+        if reader.is_encrypted and not reader.decrypt(""):
+            raise source.error(
+                "a file that a password protects",
+                expected="a PDF that opens without a password",
+                do="save a copy without one, for example: qpdf --decrypt --password=... in.pdf out.pdf",
+            )
+        _ = len(reader.pages)
+    except (UserError, MemoryError):
+        raise
+    except pypdf.errors.DependencyError as error:
+        raise source.error(
+            "a file in AES encryption, which needs the package cryptography",
+            expected="a PDF without encryption, or that package",
+            do="pip install 'cryptography>=43', or save a copy without encryption",
+        ) from error
+    except OSError as error:
+        raise cannot_be_read(source, error) from error
+    except Exception as error:  # pypdf meets damage with errors of many types
+        raise _damaged(source, error) from error
+    return reader
+
+
+def _damaged(source: Source, error: Exception, place: str = "") -> NewsError:
+    return source.error(
+        f"a damaged PDF ({type(error).__name__}: {excerpt(str(error))})",
+        expected="a PDF that can be read",
+        do="open it in a viewer and save it again, or leave it out",
+        place=place,
+    )
+
+
+def _page_lines(source: Source, page: Any, number: int) -> list[str]:
+    try:
+        text = clean(page.extract_text())
+    except (MemoryError, UserError):
+        raise
+    except Exception as error:
+        raise _damaged(source, error, f"page {number}") from error
+    return [line for line in (" ".join(line.split()) for line in text.split("\n")) if line]
+
+
+def _running(pages: list[list[str]]) -> list[tuple[str, int]]:
+    """Take lines that come again at the top or bottom of most pages out of `pages`; each with the number of pages."""
+    taken = []
+    with_text = [lines for lines in pages if lines]
+    for end in (0, -1):
+        while len(with_text) > 2:
+            seen = Counter(_pattern(lines[end]) for lines in with_text if lines)
+            if not seen:
+                break
+            pattern, count = seen.most_common(1)[0]
+            if count < _REPEATED * len(with_text) or count < 3:
+                break
+            shown = next(lines[end] for lines in with_text if lines and _pattern(lines[end]) == pattern)
+            taken.append((shown, count))
+            for lines in with_text:
+                if lines and _pattern(lines[end]) == pattern:
+                    del lines[end]
+    return taken
+
+
+def _pattern(line: str) -> str:
+    return re.sub(r"\d+|\b[ivxlc]+\b", "0", line.casefold())
+
+
+def _title(reader: Any) -> tuple[str, ...]:
+    try:
+        title = " ".join(clean(str((reader.metadata or {}).get("/Title") or "")).split())
+    except Exception:  # damaged metadata: the text is there without it
+        return ()
+    return () if not title or _MADE_BY_A_PROGRAM.match(title) else (title,)
+
+
+def _outline(reader: Any) -> _Outline:
+    found: _Outline = []
+
+    def walk(entries: list[Any], depth: int) -> None:
+        for entry in entries:
+            if isinstance(entry, list):
+                walk(entry, depth + 1)
+                continue
+            page = reader.get_destination_page_number(entry)
+            name = " ".join(clean(str(entry.title)).split())
+            if page is not None and page >= 0 and name:
+                found.append((page, depth, name))
+
+    try:
+        walk(reader.outline, 0)
+    except Exception:  # a damaged outline: the text is there without it
+        return []
+    return found
+
+
+def _sections(
+    pages: Sequence[Sequence[str]], title: tuple[str, ...], outline: _Outline
+) -> Iterator[tuple[tuple[str, ...], int, Sequence[str]]]:
+    """Title path, page from 1, and lines, in order; a page is parted at the chapters whose headings stand on it."""
+    path: tuple[str, ...] = ()
+    for number, lines in enumerate(pages):
+        # A chapter whose heading is not found among the page's lines begins with the page.
+        for _, depth, name in (chapter for chapter in outline if chapter[0] == number):
+            at = next((i for i, line in enumerate(lines) if line.casefold() == name.casefold()), None)
+            if at is not None:
+                yield title + path, number + 1, lines[:at]
+                lines = lines[at + 1 :]
+            path = (*path[:depth], name)
+        yield title + path, number + 1, lines
+
+
+def _blocks(pages: Sequence[Sequence[str]], title: tuple[str, ...], outline: _Outline) -> Iterator[Block]:
+    """Runs of sentences, one a page and chapter; a sentence that a page does not end goes on on the next one."""
+    held, place, under = "", "", title
+    for path, page, lines in _sections(pages, title, outline):
+        if held and path != under:
+            yield Block(text=held, titles=under, place=place)
+            held = ""
+        place = place if held else f"page {page}"
+        held, under = joined(held, lines), path
+        done, rest = (held, "") if held.endswith(_ENDS) else split_last(held)
+        if rest or held.endswith(_ENDS):
+            yield Block(text=done, titles=path, place=place)
+            held, place = rest, f"page {page}"
+    if held:
+        yield Block(text=held, titles=under, place=place)
+
+
+def joined(held: str, lines: Sequence[str]) -> str:
+    """Lines of a page behind what is held: a word divided at a line's end is put together again."""
+    for line in lines:
+        if re.search(r"[a-zà-ÿ]-$", held) and re.match(r"[a-zà-ÿ]", line):
+            held = held[:-1] + line
+        else:
+            held = f"{held} {line}" if held else line
+    return held

@@ -1,0 +1,356 @@
+"""Files and folders to one news file: what was taken, what was left out and why, what came twice, what gives orders."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from pydantic import ValidationError
+
+from sys2ft.errors import NewsError
+from sys2ft.news.importers.docx import read_docx
+from sys2ft.news.importers.html import read_html
+from sys2ft.news.importers.json_files import read_json
+from sys2ft.news.importers.markdown import read_markdown
+from sys2ft.news.importers.passages import BYTES_A_TOKEN, Count, Packer, Passage, estimate_tokens
+from sys2ft.news.importers.pdf import read_pdf
+from sys2ft.news.importers.pieces import Bad, Reader, Remark, Source
+from sys2ft.news.importers.settings import ImportSettings
+from sys2ft.news.importers.tables import read_csv, read_json_lines, same_text_together
+from sys2ft.news.importers.texts import empty, is_text_name, read_text
+from sys2ft.news.injection import instructions_in
+from sys2ft.news.schema import News
+from sys2ft.news.writing import JSON_ENDINGS, appearing, json_line, wrong_ending
+
+READERS: dict[str, Reader] = {
+    "text": read_text,
+    "markdown": read_markdown,
+    "html": read_html,
+    "pdf": read_pdf,
+    "docx": read_docx,
+    "csv": read_csv,
+    "jsonl": read_json_lines,
+    "json": read_json,
+}
+ENDINGS = {
+    ".txt": "text",
+    ".text": "text",
+    ".rst": "text",
+    ".md": "markdown",
+    ".markdown": "markdown",
+    ".html": "html",
+    ".htm": "html",
+    ".xhtml": "html",
+    ".pdf": "pdf",
+    ".docx": "docx",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+}
+PLACES = 5
+"""How many places are kept of each thing that is told; the rest is counted."""
+SHOWN = 20
+"""How many instruction-like texts and bad records are kept in words; the rest is counted."""
+_TOLD_AT_ONCE = 250_000
+
+
+@dataclass(slots=True)
+class Tally:
+    """How often something was met, and the first of it in words."""
+
+    count: int = 0
+    first: list[str] = field(default_factory=list)
+    keep: int = PLACES
+    left_out: bool = True
+
+    def add(self, *said: str, count: int = 0) -> None:
+        """As many more as are said, or as `count` says."""
+        self.count += count or len(said)
+        self.first += said[: self.keep - len(self.first)]
+
+
+@dataclass(slots=True)
+class FileCount:
+    """What came of one file."""
+
+    name: str
+    form: str
+    news: int = 0
+    questions: int = 0
+    with_choices: int = 0
+
+
+@dataclass(slots=True)
+class ImportSummary:
+    """What was taken, left out, and why."""
+
+    out: Path
+    tokens_by: str
+    files: list[FileCount] = field(default_factory=list)
+    told: dict[str, Tally] = field(default_factory=dict)
+    """What was left out or changed, by reason."""
+    duplicates: Tally = field(default_factory=Tally)
+    instructions: Tally = field(default_factory=lambda: Tally(keep=SHOWN))
+    """News that hold instruction-like text."""
+    bad: Tally = field(default_factory=lambda: Tally(keep=SHOWN))
+    """Files and records that could not be used."""
+
+    @property
+    def news(self) -> int:
+        """News written."""
+        return sum(one.news for one in self.files)
+
+    @property
+    def questions(self) -> int:
+        """Questions written."""
+        return sum(one.questions for one in self.files)
+
+    @property
+    def with_choices(self) -> int:
+        """Questions written that have choices."""
+        return sum(one.with_choices for one in self.files)
+
+    def tell(self, what: str, place: str, *, left_out: bool = True) -> None:
+        """Count one thing that was left out or changed."""
+        self.told.setdefault(what, Tally(left_out=left_out)).add(place)
+
+    def merge(self, other: ImportSummary) -> None:
+        """Take over what another one has counted."""
+        self.files += other.files
+        for what, tally in other.told.items():
+            mine = self.told.setdefault(what, Tally(left_out=tally.left_out))
+            mine.add(*tally.first, count=tally.count)
+        for mine, tally in (
+            (self.duplicates, other.duplicates),
+            (self.instructions, other.instructions),
+            (self.bad, other.bad),
+        ):
+            mine.add(*tally.first, count=tally.count)
+
+
+def import_news(
+    sources: Sequence[str | Path],
+    out: str | Path,
+    settings: ImportSettings | None = None,
+    *,
+    count: Count | None = None,
+    advance: Callable[[int], None] | None = None,
+) -> ImportSummary:
+    """Read files and folders, and write their texts as the news file `out`, which appears whole or not at all.
+
+    `count` gives the tokens of a text; without it they are estimated. `advance` is told how many bytes have been read
+    since the last call; they add up to `total_bytes`. Memory does not grow with the size of the sources, but for some
+    100 bytes a news.
+
+    Raises:
+        NewsError: naming the file and the place, for what cannot be used (with `skip_bad` it is counted instead), and
+            where nothing at all was found.
+        UserError: a package for this kind of file is not installed.
+        StorageError: `out` cannot be written.
+    """
+    settings, out = settings or ImportSettings(), Path(out)
+    if out.suffix.lower() not in JSON_ENDINGS:
+        raise wrong_ending(out, JSON_ENDINGS)
+    by = f"a token for every {BYTES_A_TOKEN} bytes (an estimate)" if count is None else "the model's tokenizer"
+    summary = ImportSummary(out, by)
+    listed = list(_files(sources, out, summary, settings))
+    with appearing(out) as file:
+        job = _Import(summary, settings, count or estimate_tokens, file)
+        for path, label, form in listed:
+            # A name on the disk need not be text.
+            shown, kept = (os.fsencode(name).decode("utf-8", "replace") for name in (path, label))
+            with _progress(path, advance) as read:
+                job.one(Source(path=path, name=shown, label=kept, settings=settings, advance=read), form)
+        if not summary.news:
+            raise _nothing(sources, summary)
+    return summary
+
+
+def total_bytes(sources: Sequence[str | Path], out: str | Path, settings: ImportSettings) -> int:
+    """Bytes of the files that `import_news` would read, for a progress bar."""
+    listed = _files(sources, Path(out), ImportSummary(Path(out), ""), settings)
+    return sum(path.stat().st_size for path, _, _ in listed)
+
+
+@contextmanager
+def _progress(path: Path, advance: Callable[[int], None] | None) -> Iterator[Callable[[int], None]]:
+    """Tells of a file's bytes a quarter of a megabyte at a time, and in the end of exactly as many as it has."""
+    if advance is None:
+        yield lambda size: None
+        return
+    total, told, read = path.stat().st_size, 0, 0
+
+    def add(size: int) -> None:
+        nonlocal told, read
+        read = min(total, read + size)
+        if read - told > _TOLD_AT_ONCE:
+            advance(read - told)
+            told = read
+
+    yield add
+    advance(total - told)
+
+
+def _files(
+    sources: Sequence[str | Path], out: Path, summary: ImportSummary, settings: ImportSettings
+) -> Iterator[tuple[Path, str, str]]:
+    """Path, label and form of every file to be read, in order of name."""
+    for source in map(Path, sources):
+        if source.is_file():
+            form = settings.form if settings.form != "auto" else ENDINGS.get(source.suffix.lower())
+            if form is None and source.suffix:
+                raise NewsError(
+                    f"{source}: found a file name that ends in {source.suffix!r}",
+                    expected="a name that ends in " + ", ".join(ENDINGS),
+                    do="save it in one of these forms (a spreadsheet as CSV), or say what it is with --form",
+                )
+            yield source, source.name, form or "text"
+        elif source.is_dir():
+            for path in sorted(_below(source, summary)):
+                name = str(path)
+                form = ENDINGS.get(path.suffix.lower()) or ("text" if is_text_name(path) else None)
+                if path.resolve() == out.resolve():
+                    summary.tell("the output of this import itself", name)
+                elif form is None:
+                    ending = f"ends in {path.suffix!r}" if path.suffix else "without an ending"
+                    summary.tell(f"file {ending}: not a kind that is read", name)
+                elif settings.form in ("auto", form):
+                    yield path, path.relative_to(source).as_posix(), form
+                else:
+                    summary.tell(f"file of another form than --form {settings.form}", name)
+        else:
+            raise NewsError(
+                f"{source}: found no such file or folder",
+                expected="a file or a folder of files",
+                do="check the path and the folder you are in",
+            )
+
+
+def _below(folder: Path, summary: ImportSummary) -> Iterator[Path]:
+    """Files below a folder, but hidden ones."""
+
+    def closed(error: OSError) -> None:
+        summary.tell("folder that cannot be read", f"{error.filename} ({error.strerror})")
+
+    for here, folders, files in os.walk(folder, onerror=closed):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(here) / name for name in files if not name.startswith("."))
+
+
+class _Import:
+    """One import: what was met so far, and the news file that grows."""
+
+    def __init__(self, summary: ImportSummary, settings: ImportSettings, count: Count, file: BinaryIO) -> None:
+        self.summary, self.settings, self.count, self.file = summary, settings, count, file
+        self._seen: set[int] = set()
+        self._ids: set[str] = set()  # of news that brought ids of their own
+
+    def one(self, source: Source, form: str) -> None:
+        """Take one file; where it turns out to be unusable, nothing of it stays."""
+        mine = ImportSummary(self.summary.out, self.summary.tokens_by, [FileCount(source.name, form)])
+        begun = self.file.tell()
+        seen: set[int] = set()
+        ids: set[str] = set()
+        try:
+            packer = Packer(self.settings.max_tokens, self.count, self.settings.language)
+            anything = False
+            for piece in packer.pack(same_text_together(READERS[form](source))):
+                anything = True
+                if isinstance(piece, Bad):
+                    self._bad(mine, piece.error)
+                elif isinstance(piece, Remark):
+                    shown = f" ({piece.shown})" if piece.shown else ""
+                    mine.tell(piece.what, f"{source.name}, {piece.place}{shown}", left_out=piece.left_out)
+                else:
+                    self._passage(mine, piece, source, seen, ids)
+            if not anything:
+                raise empty(source)
+        except NewsError as error:
+            self._bad(self.summary, error)
+            self.file.seek(begun)
+            self.file.truncate()
+            return
+        self.summary.merge(mine)
+        self._seen |= seen
+        self._ids |= ids
+
+    def _bad(self, summary: ImportSummary, error: NewsError) -> None:
+        if not self.settings.skip_bad:
+            raise error
+        summary.bad.add(str(error).split("\n")[0])
+
+    def _passage(self, summary: ImportSummary, passage: Passage, source: Source, seen: set[int], ids: set[str]) -> None:
+        place = f"{source.name}, {passage.place}"
+        plain = " ".join(passage.text.casefold().split())
+        digest = hashlib.sha256(plain.encode("utf-8", "replace")).hexdigest()[:16]
+        key = int(digest, 16)
+        if key in seen or key in self._seen:
+            lost = len(passage.entry.questions) if passage.entry else 0
+            summary.duplicates.add(f"{place}{f' (with {lost} questions)' if lost else ''}")
+            return
+        try:
+            news = self._news(passage, f"{source.label}, {passage.place}", digest)
+        except ValidationError:  # all that can be wrong with a text by now
+            found = "half of a surrogate pair, which is not a character"
+            do = "write the character itself"
+            self._bad(summary, source.error(found, expected="whole characters", do=do, place=passage.place))
+            return
+        if passage.entry is not None and passage.entry.made is news:
+            if news.id.casefold() in ids or news.id.casefold() in self._ids:
+                again = f"the id {news.id!r} again"
+                do = "rename one of the two, or take one out"
+                self._bad(summary, source.error(again, expected="an id that stands once", do=do, place=passage.place))
+                return
+            ids.add(news.id.casefold())
+        seen.add(key)
+        for order in instructions_in(news.text)[:1]:
+            summary.instructions.add(f"{news.id} ({place}): {order.kind}: {order.excerpt}")
+        (counted,) = summary.files
+        counted.news += 1
+        counted.questions += len(news.questions)
+        counted.with_choices += sum(bool(question.choices) for question in news.questions)
+        self.file.write(json_line(news))
+
+    def _news(self, passage: Passage, taken_from: str, digest: str) -> News:
+        entry = passage.entry
+        made = entry.made if entry is not None else None
+        if made is not None and made.text == passage.text:
+            return made
+        return News(
+            id=f"{_slug(passage.text)}-{digest}",
+            domain=made.domain if made is not None else self.settings.domain,
+            text=passage.text,
+            questions=entry.questions if entry is not None else (),
+            source=taken_from,
+        )
+
+
+def _slug(text: str) -> str:
+    """The beginning of a text as the beginning of an id, which people can tell apart: its last title, or its words."""
+    first, newline, _ = text.partition("\n")
+    words = first.split(" > ")[-1] if newline else first
+    ascii_words = re.findall(r"[a-z0-9]+", words.casefold())
+    kept = ""
+    for word in ascii_words[:6]:
+        if len(kept) + len(word) > 40:
+            break
+        kept = f"{kept}-{word}" if kept else word
+    return kept or "news"
+
+
+def _nothing(sources: Sequence[str | Path], summary: ImportSummary) -> NewsError:
+    reasons = [f"{tally.count} x {what}" for what, tally in summary.told.items() if tally.left_out]
+    if summary.bad.count:
+        reasons.append(f"{summary.bad.count} x not usable: {summary.bad.first[0]}")
+    found = "no news in " + ", ".join(map(str, sources)) + (f" ({'; '.join(reasons[:5])})" if reasons else "")
+    return NewsError(
+        found, expected="at least one text", do=f"check the sources; read are names that end in {', '.join(ENDINGS)}"
+    )

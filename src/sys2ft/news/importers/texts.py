@@ -1,0 +1,240 @@
+"""Text files, line by line: encoding, binary files, lines without end; and plain text to paragraphs."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO, TextIO
+
+from charset_normalizer import from_bytes
+
+from sys2ft.errors import NewsError
+from sys2ft.news.importers.pieces import Block, Piece, Source
+from sys2ft.news.importers.sentences import split_last
+
+_HEAD = 8192
+_BOMS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16, whose mark it begins with
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_MAGIC = {
+    b"%PDF-": "a PDF file",
+    b"PK\x03\x04": "a ZIP archive (DOCX, XLSX, ODT and EPUB files are such archives)",
+    b"\xd0\xcf\x11\xe0": "an old or a password-protected Office file",
+    b"\x89PNG": "a PNG image",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"GIF8": "a GIF image",
+    b"\x1f\x8b": "a gzip archive",
+    b"\x7fELF": "a program",
+    b"SQLite format 3": "an SQLite database",
+    b"PAR1": "a Parquet file",
+}
+_UNREADABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\ufeff\u00ad]+")
+_BULLET = re.compile(r"\s*(?:[-*+•‣–]|\d{1,3}[.)])\s+")
+_UNDERLINE = re.compile(r"([=~^*#-])\1{2,}$")
+PARAGRAPH = 200_000
+"""Characters after which a paragraph is passed on up to its last whole sentence, so that it need not fit in memory."""
+
+
+def clean(text: str) -> str:
+    """Text without control characters and invisible marks; the line breaks stay."""
+    return _UNREADABLE.sub("", text.replace("\r\n", "\n").replace("\r", "\n").replace("\x0b", "\n").replace("\f", "\n"))
+
+
+def what_it_is(head: bytes) -> str | None:
+    """In words what a binary file is, told from its beginning; None for text."""
+    for magic, words in _MAGIC.items():
+        if head.startswith(magic):
+            return words
+    if b"\0" in head and not any(head.startswith(bom) for bom in _BOMS):
+        return "a binary file"
+    return None
+
+
+def read_head(source: Source) -> bytes:
+    """The beginning of a file. Raises NewsError for an empty or unreadable file."""
+    try:
+        with source.path.open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError as error:
+        raise cannot_be_read(source, error) from error
+    if not head:
+        raise empty(source)
+    return head
+
+
+def empty(source: Source) -> NewsError:
+    """The error for a file in which there is no text at all."""
+    return source.error("no text: it is empty", expected="a file with text", do="check the file, or leave it out")
+
+
+def cannot_be_read(source: Source, error: OSError) -> NewsError:
+    """The error for a file that the system does not let us read."""
+    return NewsError(
+        f"{source.name}: cannot be read ({error.strerror or error})",
+        expected="a file you may read",
+        do="check its permissions and the disk",
+    )
+
+
+def encoding_of(source: Source, head: bytes) -> str:
+    """The encoding to read the file by. Raises NewsError for a binary file."""
+    given = source.settings.encoding
+    if not (given and is_wide(given)) and (binary := what_it_is(head)) is not None:
+        raise source.error(
+            binary, expected="text", do="convert it to text, or rename it if its ending is the wrong one"
+        )
+    return given or next((name for bom, name in _BOMS.items() if head.startswith(bom)), "utf-8")
+
+
+def is_wide(encoding: str) -> bool:
+    """Whether characters have two or four bytes, so that zero bytes are ordinary and lines do not end with byte 10."""
+    return codecs.lookup(encoding).name.startswith(("utf-16", "utf-32"))
+
+
+def lines_of(source: Source) -> Iterator[str]:
+    """The lines of a text file without their ends, none longer than the settings allow.
+
+    Raises NewsError naming the line for bytes that are not of the encoding, and for a line that is too long.
+    """
+    encoding = encoding_of(source, read_head(source))
+    try:
+        if is_wide(encoding):
+            with source.path.open(encoding=encoding) as text:
+                yield from _wide_lines(source, text, encoding)
+        else:
+            with source.path.open("rb") as file:
+                yield from _narrow_lines(source, file, encoding)
+    except OSError as error:
+        raise cannot_be_read(source, error) from error
+
+
+def _narrow_lines(source: Source, file: BinaryIO, encoding: str) -> Iterator[str]:
+    """Lines of an encoding in which a line ends with the byte 10: each is decoded by itself, so that errors know it."""
+    limit, number = source.settings.max_record, 0
+    while raw := file.readline(limit + 1):
+        number += 1
+        if len(raw) > limit:
+            raise too_long(source, f"line {number}", "a line")
+        try:
+            line = raw.decode(encoding)
+        except UnicodeDecodeError as error:
+            raise not_of(source, encoding, f"line {number}", error) from error
+        source.advance(len(raw))
+        if number == 1:
+            line = line.removeprefix("\ufeff")
+        yield line.rstrip("\r\n")
+
+
+def _wide_lines(source: Source, text: TextIO, encoding: str) -> Iterator[str]:
+    limit, number = source.settings.max_record, 0
+    while True:
+        try:
+            line = text.readline(limit + 1)
+        except UnicodeError as error:
+            raise source.error(
+                f"bytes that are not {encoding}",
+                expected=f"text in {encoding}",
+                do="give the right one with --encoding, or save the file as UTF-8",
+                place=f"line {number + 1} or a little behind it",
+            ) from error
+        if not line:
+            return
+        number += 1
+        if len(line) > limit:
+            raise too_long(source, f"line {number}", "a line")
+        yield line.rstrip("\n").removeprefix("\ufeff")
+
+
+def too_long(source: Source, place: str, what: str) -> NewsError:
+    """The error for a line, row or record beyond the bound of memory."""
+    return source.error(
+        f"{what} of more than {source.settings.max_record_mb:g} MB",
+        expected="records that fit in memory",
+        do="divide it, or raise --max-record-mb where memory allows",
+        place=place,
+    )
+
+
+def not_of(source: Source, encoding: str, place: str, error: UnicodeDecodeError) -> NewsError:
+    """The error for bytes that are not of the encoding, with a guess at the right one."""
+    raw = error.object
+    guess = from_bytes(raw[max(0, error.start - 2000) : error.start + 2000]).best()
+    likely = guess.encoding if guess is not None and guess.encoding not in ("ascii", "utf_8") else None
+    return source.error(
+        f"the byte 0x{raw[error.start]:02x}, which is not {encoding.upper()}",
+        expected=f"text in {encoding.upper()}",
+        do=f"give its encoding, perhaps --encoding {likely}" if likely else "give its encoding with --encoding",
+        place=place,
+    )
+
+
+def read_text(source: Source) -> Iterator[Piece]:
+    """Plain text: paragraphs parted by empty lines; a lone first line, or an underlined one, is a title."""
+    document: tuple[str, ...] = ()
+    chapters: tuple[str, ...] = ()
+    first: tuple[str, list[str]] | None = None
+    begun = False
+    for place, lines in _paragraphs(lines_of(source)):
+        if len(lines) == 2 and _UNDERLINE.match(lines[1].strip()) and len(lines[0]) <= 120:
+            lone = lines[0].strip()
+            chapters = (lone,) if lines[1].strip()[0] == "=" or not chapters else (chapters[0], lone)
+        elif not begun and len(lines) == 1 and _is_title(lines[0]):
+            first = (place, lines)
+        else:
+            if first is not None:
+                document, first = (first[1][0].strip(),), None
+            yield paragraph(lines, document + chapters, place)
+        begun = True
+    if first is not None:  # no title of anything: it is all there is
+        yield paragraph(first[1], (), first[0])
+
+
+def paragraph(lines: Iterable[str], titles: tuple[str, ...], place: str) -> Block:
+    """A block of lines that were broken to fit a page; where there are list items, a line each."""
+    items: list[str] = []
+    listed = False
+    for line in lines:
+        bullet = _BULLET.match(line) is not None
+        listed = listed or bullet
+        if items and not bullet:
+            items[-1] = f"{items[-1]} {line.strip()}"
+        else:
+            items.append(line.strip())
+    return Block(text=clean("\n".join(items)), titles=titles, place=place, by_line=listed)
+
+
+def _paragraphs(lines: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
+    """Runs of lines that are not empty, each with its place; a very long run is passed on in parts."""
+    held: list[str] = []
+    size = begun = 0
+    for number, raw in enumerate(lines, start=1):
+        line = clean(raw)
+        if line.strip():
+            begun = begun or number
+            held.append(line)
+            size += len(line)
+            if size > PARAGRAPH:
+                done, rest = split_last(" ".join(held))
+                yield f"line {begun}", [done]
+                held, size, begun = [rest] if rest else [], len(rest), number
+        elif held:
+            yield f"line {begun}", held
+            held, size, begun = [], 0, 0
+    if held:
+        yield f"line {begun}", held
+
+
+def _is_title(line: str) -> bool:
+    words = line.strip()
+    return len(words) <= 100 and not words.endswith((".", "!", "?", ";", ",")) and not _BULLET.match(line)
+
+
+def is_text_name(path: Path) -> bool:
+    """Whether a file without an ending bears a name that text files have: README, CHANGELOG, ..."""
+    return not path.suffix and path.name.isupper()

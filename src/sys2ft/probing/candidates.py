@@ -1,0 +1,172 @@
+"""A question on its way to be a probe, and what its text alone says against it."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sys2ft.evaluation.graders import normalise
+from sys2ft.news import News, Question
+from sys2ft.replay import filters
+from sys2ft.replay.prompts import Template
+from sys2ft.runs import item_seed
+
+REASONS: dict[str, str] = {
+    "truncated": filters.REASONS["truncated"],
+    "unparsed": "is no question, or no short answer",
+    "refused": filters.REASONS["refused"],
+    "copied": filters.REASONS["copied"],
+    "off_topic": filters.REASONS["off_topic"],
+    "refers": "speaks of a text that is not there when the question is asked",
+    "given_away": "the answer stands in the question",
+    "repeat": "was asked before about the same news",
+    "few_choices": "fewer different wrong answers than wanted",
+    "unsupported": "not answered right with the news in context: by choice, and in at least two samples",
+    "known": "answered right without the news: by choice above chance, or in a sample",
+    "surplus": filters.REASONS["surplus"],
+}
+"""Why a candidate is not kept."""
+
+_REFERS = re.compile(
+    r"\b(?:the|this|that|above|given)\s+(?:\w+\s+)?(?:report|news|text|passage|article|story|paragraph|sentence"
+    r"|document|statement|author)\b|\baccording to (?:it|this|the)\b|\bmentioned\b|\bas stated\b",
+    re.IGNORECASE,
+)
+_MOST_TIMES_LONGER = 3
+
+
+@dataclass(slots=True)
+class Candidate:
+    """A question about one news, as far as it has come."""
+
+    news: News
+    index: int
+    given: str = ""
+    """The answer that a question was to be found for; empty where the question came first."""
+    question: str = ""
+    answer: str = ""
+    wrong: list[str] = field(default_factory=list)
+    reason: str | None = None
+    evidence: dict[str, Any] = field(default_factory=dict)
+    """What the model answered with the news and without it."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether nothing speaks against it yet."""
+        return self.reason is None
+
+    def as_question(self, seed: int, made_by: str) -> Question:
+        """The probe, its choices in seeded order, marked with the model that wrote it."""
+        choices = [self.answer, *self.wrong]
+        random.Random(item_seed(seed, "probe", "choices", self.news.id, self.index)).shuffle(choices)
+        return Question(text=self.question, answer=self.answer, choices=tuple(choices), made_by=made_by)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As one line of the folder's probes.jsonl."""
+        return {
+            "news_id": self.news.id,
+            "number": self.index,
+            "question": self.question,
+            "answer": self.answer,
+            "wrong": self.wrong,
+            "status": "kept" if self.alive else "rejected",
+            "reason": self.reason,
+            "evidence": self.evidence,
+        }
+
+
+def against_question(said: str, news: News, form: Template) -> str | None:
+    """The reason against a question, told from its text; None where there is none."""
+    examples = "\n".join(turn for _, turn in form.turns[:-1])
+    shown = {filters.normal(line) for line in (*examples.splitlines(), *form.instructions)}
+    if filters.refused(said):
+        return "refused"
+    if filters.normal(said) in shown or filters.names_of_example(said, filters.example_names(examples), news.text):
+        return "copied"
+    if _REFERS.search(said):
+        return "refers"
+    return "off_topic" if filters.names_nothing_of(said, news.text) else None
+
+
+def against_answer(said: str, candidate: Candidate) -> str | None:
+    """The reason against an answer, told from its text; None where there is none."""
+    if filters.refused(said) or _REFERS.search(said):
+        return "refused"
+    return "given_away" if _within(said, candidate.question) else None
+
+
+def answer_spans(news: News, seed: int) -> list[str]:
+    """What a question about the news may have as its answer, shuffled: its names and numbers, then words before a stop.
+
+    A word before a full stop or a comma is mostly what its clause leads up to ("turns green when it touches salt.").
+    """
+    rng = random.Random(item_seed(seed, "probe", "spans", news.id))
+    exact = [*_names(news.text), *_numbers(news.text)]
+    known = {word for span in exact for word in filters.content_words(span)}
+    found = re.findall(r"(?<![\w-])[a-zà-ÿ]{4,}(?=[.,;:!?])", news.text)
+    plain = [word for word in dict.fromkeys(found) if filters.content_words(word) - known]
+    rng.shuffle(exact)
+    rng.shuffle(plain)
+    return [*exact, *plain]
+
+
+def with_gap(text: str, span: str) -> str:
+    """The first sentence of `text` that holds `span`, with a gap in its place."""
+    whole = re.compile(rf"(?<![\w-]){re.escape(span)}(?![\w-])")
+    sentence = next((one for one in re.split(r"(?<=[.!?])\s+", text) if whole.search(one)), text)
+    return whole.sub("____", sentence, count=1)
+
+
+def alike_in(candidate: Candidate, seed: int) -> list[str]:
+    """What could stand in the answer's place: other names of the news, or other numbers, in seeded order.
+
+    For a number these are those of the news, then ones near it; words around it stay.
+    """
+    text, answer = candidate.news.text, candidate.answer
+    rng = random.Random(item_seed(seed, "probe", "alike", candidate.news.id, candidate.index))
+    if answer in _names(text):
+        others = [name for name in _names(text) if name != answer]
+        rng.shuffle(others)
+        return others
+    found = _numbers(answer)
+    if len(found) != 1:
+        return []
+    value = found[0]
+    others = [number for number in _numbers(text) if number != value]
+    near = [str(int(value) + step) for step in (1, -1, 2, 3)] if value.isdigit() else []
+    rng.shuffle(others)
+    rng.shuffle(near)
+    return [answer.replace(value, number) for number in (*others, *near) if not number.startswith("-")]
+
+
+def _names(text: str) -> list[str]:
+    """Words capitalised within a sentence, runs of them as one."""
+    return list(dict.fromkeys(re.findall(r"(?<=[a-zà-ÿ,;:] )[A-ZÀ-Þ][\w'’-]*(?: [A-ZÀ-Þ][\w'’-]*)*", text)))
+
+
+def _numbers(text: str) -> list[str]:
+    return list(dict.fromkeys(re.findall(r"(?<![\w.,])\d+(?:[.,]\d+)*(?![\w])", text)))
+
+
+def wrong_choices(said: Sequence[str], candidate: Candidate, wanted: int) -> list[str]:
+    """Up to `wanted` of the wrong answers: of the answer's kind and length, each unlike the answer and the others."""
+    taken: list[str] = []
+    for one in said:
+        others = (candidate.answer, *taken)
+        alike = any(_within(one, other) or _within(other, one) for other in others)
+        is_number = bool(re.search(r"\d", candidate.answer)) == bool(re.search(r"\d", one))
+        length = max(len(candidate.answer), 8)
+        if not alike and is_number and len(one) <= _MOST_TIMES_LONGER * length and not filters.refused(one):
+            taken.append(one)
+        if len(taken) == wanted:
+            break
+    return taken
+
+
+def _within(part: str, whole: str) -> bool:
+    """Whether `part` stands in `whole` as whole words, or is equal to it, after normalisation."""
+    sought, text = normalise(part), normalise(whole)
+    return not sought or re.search(rf"(?<![\w-]){re.escape(sought)}(?![\w-])", text) is not None

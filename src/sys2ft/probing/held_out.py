@@ -1,0 +1,101 @@
+"""Held-out probes: the model writes questions with choices, and those are kept that only a reader of the news answers.
+
+Questions are written with the news in context, by prompts and from seeds that the training data never use. Each is then
+checked as evaluation will ask it (`checking`). What is kept is a selection: on these questions the untouched model is
+right with the news in context and wrong without it by construction.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sys2ft.engine import prepare
+from sys2ft.models import LoadedModel
+from sys2ft.news import News
+from sys2ft.probing.candidates import Candidate, answer_spans
+from sys2ft.probing.checking import check
+from sys2ft.probing.settings import ProbeSettings
+from sys2ft.probing.writing import Writer
+from sys2ft.replay import filters
+from sys2ft.runs import Display
+from sys2ft.runs.folder import Once, compute_always
+
+
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """The news with their probes, every candidate with what became of it, and the news that were left alone."""
+
+    news: list[News]
+    candidates: list[Candidate]
+    withheld: dict[str, str]
+    """News with instruction-like text, by id, and that text."""
+
+    @property
+    def kept(self) -> list[Candidate]:
+        """Candidates that became probes."""
+        return [candidate for candidate in self.candidates if candidate.alive]
+
+    def reasons(self) -> dict[str, int]:
+        """How many candidates were rejected, by reason."""
+        return dict(Counter(candidate.reason for candidate in self.candidates if candidate.reason is not None))
+
+
+def probe(
+    model: LoadedModel,
+    news: Sequence[News],
+    settings: ProbeSettings,
+    *,
+    seed: int = 0,
+    once: Once = compute_always,
+    show: Display | None = None,
+) -> Probes:
+    """Probes for every news without questions; the other news are passed on as they are.
+
+    News with instruction-like text are left alone unless the settings keep them. `once` keeps finished batches (a run
+    folder's does), so that an interrupted call goes on where it stopped.
+    """
+    prepare(model.model)
+    withheld = {} if settings.keep_instructions else filters.withheld(news)
+    bare = [item for item in news if not item.questions and item.id not in withheld]
+    spans = {item.id: answer_spans(item, seed) for item in bare}
+    made: dict[str, list[Candidate]] = {item.id: [] for item in bare}
+    writer = Writer(model, settings, seed, once)
+    wanted = settings.probes_per_news
+    with (show or Display()).task("probe", wanted * len(bare)) as advance:
+        for number in range(settings.rounds):
+            fresh = [
+                Candidate(item, index, given=_given(spans[item.id], index))
+                for item in bare
+                if _kept(made[item.id]) < wanted
+                for index in range(len(made[item.id]), len(made[item.id]) + settings.candidates)
+            ]
+            if not fresh:
+                break
+            writer.write(fresh, number, made)
+            check(model, [candidate for candidate in fresh if candidate.alive], settings, seed, number, once)
+            for candidate in fresh:
+                if candidate.alive and _kept(made[candidate.news.id]) == wanted:
+                    candidate.reason = "surplus"
+                advance(int(candidate.alive))
+                made[candidate.news.id].append(candidate)
+    return Probes(
+        news=[_with_probes(item, made.get(item.id, ()), seed, model.source.name) for item in news],
+        candidates=[candidate for own in made.values() for candidate in own],
+        withheld={name: f"{found.kind}: {found.excerpt}" for name, found in withheld.items()},
+    )
+
+
+def _given(spans: Sequence[str], index: int) -> str:
+    """Every second candidate begins with its answer: a name, a number or a word of the news, in turn."""
+    return spans[index // 2 % len(spans)] if index % 2 and spans else ""
+
+
+def _kept(candidates: Sequence[Candidate]) -> int:
+    return sum(candidate.alive for candidate in candidates)
+
+
+def _with_probes(item: News, candidates: Sequence[Candidate], seed: int, made_by: str) -> News:
+    probes = tuple(candidate.as_question(seed, made_by) for candidate in candidates if candidate.alive)
+    return item.model_copy(update={"questions": probes}) if probes else item

@@ -1,0 +1,174 @@
+"""Graphs to be traced: by name, or from a file of edges.
+
+Only this module imports networkx, for the lattices and trees that it builds and for reading edge lists.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from sys2ft.errors import SettingsError
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+Floats = npt.NDArray[np.float64]
+
+DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
+          "November", "December")  # fmt: skip
+_KNOWN = "grid:ROWSxCOLUMNS, ring:NODES, hex:ROWSxCOLUMNS, tree:BRANCHESxDEPTH, days, months, or a file of edges"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graph:
+    """A connected undirected graph on nodes 0 to n - 1.
+
+    `prior` is the adjacency of a structure that the words bring along from pretraining (the week's or the year's ring),
+    with `words` then fixed to their nodes; both are empty for words placed at random.
+    """
+
+    name: str
+    adjacency: Floats
+    words: tuple[str, ...] = ()
+    prior: Floats | None = None
+
+    @property
+    def nodes(self) -> int:
+        return len(self.adjacency)
+
+    @property
+    def edges(self) -> list[tuple[int, int]]:
+        """Each edge once, as (smaller, larger) node."""
+        return [(int(i), int(j)) for i, j in np.argwhere(np.triu(self.adjacency) > 0)]
+
+    @property
+    def slug(self) -> str:
+        """The name as a folder's."""
+        return re.sub(r"[^A-Za-z0-9]+", "-", self.name).strip("-")
+
+    def neighbours(self, node: int) -> list[int]:
+        return [int(j) for j in np.flatnonzero(self.adjacency[node])]
+
+    def distances(self) -> npt.NDArray[np.int64]:
+        """Steps of the shortest way between any two nodes."""
+        steps = np.full((self.nodes, self.nodes), self.nodes, dtype=np.int64)
+        reached = np.eye(self.nodes, dtype=bool)
+        steps[reached] = 0
+        for step in range(1, self.nodes):
+            further = (reached.astype(float) @ self.adjacency > 0) & (steps == self.nodes)
+            steps[further] = step
+            reached = further
+        return steps
+
+
+def make_graph(spec: str) -> Graph:
+    """The graph called `spec`. Raises SettingsError for one that is not known, not connected, or too small."""
+    if spec in ("days", "months"):
+        return _against_prior(spec, DAYS if spec == "days" else MONTHS)
+    kind, _, size = spec.partition(":")
+    if kind in _MAKERS and size:
+        return from_networkx(spec, _MAKERS[kind](spec, _sizes(spec, kind, size)))
+    path = Path(spec).expanduser()
+    if path.is_file():
+        return from_networkx(path.stem, _read_edges(path))
+    raise SettingsError(
+        f"graph {spec!r}, which is neither a known form nor a file", expected=_KNOWN, do="correct --graph"
+    )
+
+
+def from_networkx(name: str, graph: nx.Graph) -> Graph:
+    """Any undirected networkx graph; loops and weights are left out."""
+    import networkx as nx
+
+    # In the graph's own order, so that a grid's nodes count row by row and a file's in order of appearance.
+    adjacency = (nx.to_numpy_array(graph.to_undirected(), weight=None) > 0).astype(np.float64)
+    np.fill_diagonal(adjacency, 0.0)
+    if len(adjacency) < 3:
+        raise SettingsError(f"graph {name} has {len(adjacency)} nodes", expected="at least 3", do="take a larger one")
+    if not nx.is_connected(nx.from_numpy_array(adjacency)):
+        parts = sorted((len(part) for part in nx.connected_components(nx.from_numpy_array(adjacency))), reverse=True)
+        raise SettingsError(
+            f"graph {name} is not connected: it falls into parts of {', '.join(map(str, parts))} nodes",
+            expected="a connected graph, which a walk can cover",
+            do="add edges between the parts, or trace each part by itself",
+        )
+    return Graph(name=name, adjacency=adjacency)
+
+
+def _against_prior(name: str, words: Sequence[str]) -> Graph:
+    """A ring of words in an order far from their usual one: each is linked to the two that stand `step` away.
+
+    In the usual ring the same words are `step` steps apart: 3 for the days (Mon, Thu, Sun, ...), 5 for the months.
+    """
+    count = len(words)
+    step = 3 if count == 7 else 5
+    order = [(step * k) % count for k in range(count)]
+    ring = np.roll(np.eye(count), 1, axis=0) + np.roll(np.eye(count), -1, axis=0)
+    place = np.argsort(order)  # where each word of the usual order stands in the new ring
+    prior = np.zeros_like(ring)
+    for word in range(count):
+        a, b = place[word], place[(word + 1) % count]
+        prior[a, b] = prior[b, a] = 1.0
+    return Graph(name=name, adjacency=ring, words=tuple(words[i] for i in order), prior=prior)
+
+
+def _sizes(spec: str, kind: str, size: str) -> list[int]:
+    wanted = 1 if kind == "ring" else 2
+    parts = size.split("x")
+    if len(parts) != wanted or not all(part.isdecimal() and 1 <= int(part) <= 1000 for part in parts):
+        raise SettingsError(f"graph {spec!r}", expected=f"whole numbers from 1, as in {_KNOWN}", do="correct --graph")
+    return [int(part) for part in parts]
+
+
+def _grid(spec: str, sizes: list[int]) -> nx.Graph:
+    import networkx as nx
+
+    return nx.grid_2d_graph(*sizes)
+
+
+def _ring(spec: str, sizes: list[int]) -> nx.Graph:
+    import networkx as nx
+
+    return nx.cycle_graph(*sizes)
+
+
+def _hexagons(spec: str, sizes: list[int]) -> nx.Graph:
+    import networkx as nx
+
+    return nx.hexagonal_lattice_graph(*sizes)
+
+
+def _tree(spec: str, sizes: list[int]) -> nx.Graph:
+    import networkx as nx
+
+    return nx.balanced_tree(*sizes)
+
+
+_MAKERS: dict[str, Callable[[str, list[int]], nx.Graph]] = {
+    "grid": _grid, "ring": _ring, "hex": _hexagons, "tree": _tree,
+}  # fmt: skip
+
+
+def _read_edges(path: Path) -> nx.Graph:
+    import networkx as nx
+
+    graph = nx.Graph()
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        parts = line.split("#", 1)[0].replace(",", " ").split()
+        if parts and len(parts) != 2:
+            raise SettingsError(
+                f"{path}, line {number}: {line.strip()!r}",
+                expected="two nodes' names, with a blank or a comma between them",
+                do="correct the line",
+            )
+        if parts:
+            graph.add_edge(*parts)
+    return graph

@@ -1,0 +1,158 @@
+"""The same structure learnt in weights: the graph's edges as news, trained into an adapter by this product.
+
+Each placement of the words gets an adapter of its own, all trained together. What it knows closed book is measured by
+multiple choice, and its representations on two kinds of context: the walk, and words in random order, which tell
+nothing of the graph, so that whatever structure shows there comes from the weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sys2ft.engine import AdapterBank, load_adapter, save_adapter
+from sys2ft.evaluation import EvaluateSettings, evaluate
+from sys2ft.models import LoadedModel
+from sys2ft.news import News, Question, news_to_dict
+from sys2ft.replay import GenerateSettings, generate
+from sys2ft.representations.prompts import Prompt
+from sys2ft.runs import Display, Run, item_seed, write_json, write_jsonl
+from sys2ft.runs.folder import Once
+from sys2ft.training import Checkpoint, TrainItem, TrainSettings, train
+
+_WRONG_CHOICES = 3
+
+
+def edge_news(prompt: Prompt, name: str, seed: int) -> list[News]:
+    """One news an edge, each with a question of one neighbour among words that are none."""
+    found = []
+    for i, j in prompt.graph.edges:
+        rng = np.random.default_rng(item_seed(seed, "question", name, i, j))
+        asked, answer = (i, j) if rng.random() < 0.5 else (j, i)
+        strangers = [n for n in range(prompt.graph.nodes) if n != asked and not prompt.graph.adjacency[asked, n]]
+        wrong = rng.permutation(strangers)[:_WRONG_CHOICES]
+        a, b, choices = prompt.words[i], prompt.words[j], [prompt.words[n] for n in (answer, *wrong)]
+        found.append(
+            News(
+                id=f"{name}-{i}-{j}",
+                domain="graph",
+                text=f"The word {a} is linked to the word {b}, and the word {b} is linked to the word {a}.",
+                questions=(
+                    Question(
+                        text=f"Which word is the word {prompt.words[asked]} linked to?",
+                        answer=prompt.words[answer],
+                        choices=tuple(choices) if len(choices) > 1 else (),
+                        kind="recall",
+                    ),
+                ),
+            )
+        )
+    return found
+
+
+def learn(
+    run: Run,
+    model: LoadedModel,
+    prompts: Mapping[str, Prompt],
+    folder: str,
+    generating: GenerateSettings,
+    training: TrainSettings,
+    *,
+    seed: int,
+    show: Display,
+) -> tuple[AdapterBank, list[str]]:
+    """Adapters that have learnt the edges of each named placement, and their names by slot; kept under `folder`."""
+    place = run.path / folder
+    news = {name: edge_news(prompt, name, seed) for name, prompt in prompts.items()}
+    if not (place / "training.json").is_file():
+        write_jsonl(place / "news.jsonl", (news_to_dict(item) for own in news.values() for item in own))
+        items = _elements(run, model, news, folder, generating, seed, show)
+        _train(run, model, items, place, training, seed, show)
+    names = [name for name in prompts if (place / "adapters" / name).is_dir()]  # those that have not diverged
+    bank = AdapterBank(
+        model.model,
+        max(1, len(names)),
+        rank=training.rank,
+        alpha=training.alpha,
+        targets=training.target_modules or None,
+    )
+    for slot, name in enumerate(names):
+        load_adapter(bank, slot, place / "adapters" / name)
+        _ask(run, model, news[name], bank, slot, f"{folder}/{name}", seed, show)
+    return bank, names
+
+
+def _elements(
+    run: Run,
+    model: LoadedModel,
+    news: Mapping[str, Sequence[News]],
+    folder: str,
+    settings: GenerateSettings,
+    seed: int,
+    show: Display,
+) -> list[TrainItem]:
+    owner = {item.id: name for name, own in news.items() for item in own}
+    every = [item for own in news.values() for item in own]
+    replays = generate(model, every, settings, seed=seed, once=_below(run, folder), show=show)
+    for protocol, replay in replays.items():
+        write_jsonl(run.path / folder / f"{protocol}.jsonl", (element.to_dict() for element in replay.elements))
+    return [
+        TrainItem(adapter=owner[element.news_id], prompt=element.prompt, completion=element.completion)
+        for replay in replays.values()
+        for element in replay.kept
+    ]
+
+
+def _train(
+    run: Run,
+    model: LoadedModel,
+    items: Sequence[TrainItem],
+    place: Path,
+    settings: TrainSettings,
+    seed: int,
+    show: Display,
+) -> None:
+    checkpoint = place / "training.checkpoint"
+    done = train(model, items, settings, seed=seed, checkpoint=checkpoint, show=show, label="learn the edges")
+    for slot, name in enumerate(done.names):
+        if name not in done.diverged:
+            save_adapter(done.bank, slot, place / "adapters" / name, base_name=run.record["model"]["name"])
+    done.bank.close()
+    write_jsonl(place / "training.jsonl", done.curve)
+    write_json(place / "training.json", done.totals)  # last: it says that the adapters are complete
+    Checkpoint.remove(checkpoint)
+
+
+def _ask(
+    run: Run,
+    model: LoadedModel,
+    news: Sequence[News],
+    bank: AdapterBank,
+    slot: int,
+    folder: str,
+    seed: int,
+    show: Display,
+) -> None:
+    """Closed book and in context, by the base and by the adapter; written as predictions."""
+    settings = EvaluateSettings(scorings=("cloze",), headline="cloze")
+    slots = ["" if k != slot else "joint" for k in range(bank.slots)]
+    for subject, given, adapters in (("base", None, []), ("learnt", bank, slots)):
+        file = run.path / folder / f"{subject}.jsonl"
+        if not file.is_file():
+            said = evaluate(
+                model, news, settings, subject=subject, bank=given, adapters=adapters, seed=seed,
+                once=_below(run, folder), show=show,
+            )  # fmt: skip
+            write_jsonl(file, (prediction.to_dict() for prediction in said))
+
+
+def _below(run: Run, folder: str) -> Once:
+    """The run folder's memory, with every key below `folder`."""
+
+    def once(key: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        return run.once(f"{folder}/{key}", compute)
+
+    return once

@@ -1,0 +1,174 @@
+"""One pass over the longest context measures every shorter one: attention is causal, so nothing read later matters.
+
+While the model reads, each layer's residual stream is added up by node and by stretch of words, a stretch being what
+lies between two neighbouring ends of windows; the means over a window at any requested length are put together from
+the stretches in it. What is kept of a layer are the squared distances between node means, from which every analysis
+follows (see `geometry`), and the means at the full length.
+
+Shapes: T tokens, W words of the context, N nodes, C context lengths, L layers, D hidden size, P pairs of nodes, S
+stretches of words between the ends of windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from sys2ft.engine.forward import head
+from sys2ft.engine.trace import Reader, read_text
+from sys2ft.representations.prompts import Prompt
+
+Singles = npt.NDArray[np.float32]
+
+POSITIONS = 128  # predicted together: the logits of a large vocabulary would fill the memory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """What one pass over one context gave."""
+
+    lengths: tuple[int, ...]
+    layers: tuple[int, ...]
+    distances_LCP: Singles
+    """Squared distances between node means, pairs in the order of `numpy.triu_indices`; NaN: a node is not in it."""
+    means_LND: Singles
+    """Node means at the last length; NaN for a node that is not in the window."""
+    probability_WN: Singles
+    """Probability of each node's word as the next token; NaN where no neighbour has to follow."""
+    past: DynamicCache
+    """Keys and values of the whole context, for interventions."""
+
+
+def measure(
+    reader: Reader,
+    prompt: Prompt,
+    *,
+    lengths: Sequence[int],
+    layers: Sequence[int],
+    window: int,
+    skip: int = 3,
+    every_word: bool = True,
+) -> Measurement:
+    """Read a prompt once. A representation is the mean over a node's words among the last `window` of the context.
+
+    The first `skip` words are in no mean. With `every_word` unset, predictions are taken at the requested lengths only,
+    which saves most of the head's work.
+    """
+    sums = WindowSums(prompt, lengths=lengths, layers=layers, window=window, skip=skip, device=reader.device)
+    asked_W = prompt.asks_W.copy()
+    if not every_word:
+        asked_W &= np.isin(np.arange(len(asked_W)) + 1, lengths)
+    predictions = _Predictions(reader, prompt, asked_W)
+    past = read_text(reader, prompt.tokens, see_layer=sums.see, see_last=predictions.see)
+    distances, last = [], []
+    for layer in layers:
+        means_CND = sums.means(layer)
+        distances.append(squared_distances(means_CND).cpu().numpy().astype(np.float32))
+        last.append(means_CND[-1].cpu().numpy().astype(np.float32))
+    return Measurement(
+        lengths=tuple(lengths),
+        layers=tuple(layers),
+        distances_LCP=np.stack(distances),
+        means_LND=np.stack(last),
+        probability_WN=predictions.probability_WN,
+        past=past,
+    )
+
+
+class WindowSums:
+    """Sums of a residual stream by node over stretches of words, out of which any requested window is put together."""
+
+    def __init__(
+        self,
+        prompt: Prompt,
+        *,
+        lengths: Sequence[int],
+        layers: Sequence[int],
+        window: int,
+        skip: int,
+        device: torch.device,
+    ) -> None:
+        ends_C = np.asarray(lengths, dtype=np.int64)
+        starts_C = np.minimum(np.maximum(ends_C - window, skip), ends_C)
+        edges = np.unique(np.concatenate([starts_C, ends_C]))
+        word_W = np.arange(len(prompt.nodes_W))
+        stretch_W = np.searchsorted(edges, word_W, side="right") - 1
+        inside_W = (stretch_W >= 0) & (stretch_W < len(edges) - 1)
+        self.nodes, self.stretches = prompt.graph.nodes, max(1, len(edges) - 1)
+        bucket_T = np.full(len(prompt.tokens), -1, dtype=np.int64)
+        bucket_T[prompt.places_W[inside_W]] = (stretch_W * self.nodes + prompt.nodes_W)[inside_W]
+        self._bucket_T = torch.from_numpy(bucket_T).to(device)
+        first_C, last_C = np.searchsorted(edges, starts_C), np.searchsorted(edges, ends_C)
+        inside_CS = (np.arange(self.stretches) >= first_C[:, None]) & (np.arange(self.stretches) < last_C[:, None])
+        # Which stretches each window is made of. A product with it, unlike a difference of cumulative sums, loses no
+        # digits where the whole is much larger than the window.
+        self._inside_CS = torch.from_numpy(inside_CS).to(device, torch.float32)
+        counts = np.bincount(bucket_T[bucket_T >= 0], minlength=self.stretches * self.nodes)
+        counts_SN = torch.from_numpy(counts.reshape(self.stretches, self.nodes)).to(device, torch.float32)
+        self._counts_CN = self._inside_CS @ counts_SN
+        self._sums: dict[int, Tensor | None] = dict.fromkeys(layers)
+
+    def see(self, layer: int, start: int, stream_TD: Tensor) -> None:
+        """Add a chunk of one layer's residual stream; layers that were not asked for are let go."""
+        if layer not in self._sums:
+            return
+        bucket_T = self._bucket_T[start : start + len(stream_TD)]
+        counted = bucket_T >= 0
+        sums = self._sums[layer]
+        if sums is None:
+            shape = (self.stretches * self.nodes, stream_TD.shape[1])
+            sums = self._sums[layer] = torch.zeros(shape, dtype=torch.float32, device=stream_TD.device)
+        sums.index_add_(0, bucket_T[counted], stream_TD[counted].float())
+
+    def means(self, layer: int) -> Tensor:
+        """Node means (C, N, D); NaN for a node that is not in the window. Can be taken once."""
+        sums_SM = cast(Tensor, self._sums[layer]).view(self.stretches, -1)
+        self._sums[layer] = None
+        sums_CND = (self._inside_CS @ sums_SM).view(len(self._inside_CS), self.nodes, -1)
+        return sums_CND / self._counts_CN[..., None]  # 0 / 0 is NaN, as it should be
+
+
+class _Predictions:
+    """Probabilities of the nodes' words after each word, out of the last hidden states."""
+
+    def __init__(self, reader: Reader, prompt: Prompt, asked_W: npt.NDArray[np.bool_]) -> None:
+        self._model: Any = reader.model
+        self._word_ids = torch.tensor(prompt.word_ids, device=reader.device)
+        self._asked = {int(prompt.places_W[word]): int(word) for word in np.flatnonzero(asked_W)}
+        self.probability_WN = np.full((len(prompt.nodes_W), len(prompt.word_ids)), np.nan, dtype=np.float32)
+
+    def see(self, start: int, hidden_TD: Tensor) -> None:
+        rows = [row for row in range(len(hidden_TD)) if start + row in self._asked]
+        for first in range(0, len(rows), POSITIONS):
+            part = rows[first : first + POSITIONS]
+            words = [self._asked[start + row] for row in part]
+            self.probability_WN[words] = next_words(self._model, hidden_TD[part], self._word_ids)
+
+
+def next_words(model: Any, hidden_MD: Tensor, word_ids_N: Tensor) -> Singles:
+    """Probability (M, N) of each word as the next token, out of the whole vocabulary."""
+    with torch.inference_mode():
+        logits_MV = head(model, hidden_MD)
+        log_MN = logits_MV[:, word_ids_N] - logits_MV.logsumexp(dim=1, keepdim=True)
+    return cast(Singles, log_MN.exp().cpu().numpy())
+
+
+def squared_distances(means_CND: Tensor) -> Tensor:
+    """Squared distances (C, P) between node means; NaN where one of the two is absent."""
+    absent_CN = means_CND[:, :, 0].isnan()
+    filled_CND = means_CND.nan_to_num(0.0)
+    middle_C1D = filled_CND.sum(dim=1, keepdim=True) / (~absent_CN).sum(dim=1).clamp_min(1)[:, None, None]
+    centred_CND = filled_CND - middle_C1D  # else digits are lost where all are far from 0
+    products_CNN = centred_CND @ centred_CND.mT
+    squares_CN = products_CNN.diagonal(dim1=1, dim2=2)
+    distances_CNN = squares_CN[:, :, None] + squares_CN[:, None, :] - 2 * products_CNN
+    distances_CNN.masked_fill_(absent_CN[:, :, None] | absent_CN[:, None, :], torch.nan)
+    i, j = np.triu_indices(means_CND.shape[1], k=1)
+    return distances_CNN[:, i, j].clamp_min(0.0)
