@@ -93,8 +93,12 @@ def test_load_news_takes_a_name_or_a_file(tmp_path: Path, monkeypatch: pytest.Mo
     assert load_news("own.jsonl") == NEWS[:3]
     with pytest.raises(NewsError, match=r"(?s)named 'dmeo'.*one of demo, new-news"):
         bundled_news("dmeo")
-    with pytest.raises(NewsError, match="found no such file"):
+    with pytest.raises(NewsError, match=r"(?s)dmeo: found neither.*one of demo, new-news.*did you mean demo\?"):
         load_news("dmeo")
+    with pytest.raises(NewsError, match="found no such file"):
+        load_news("demo.jsonl")
+    (tmp_path / "demo").mkdir()
+    assert load_news("demo") == bundled_news("demo"), "a folder is no news file"
 
 
 def shape(value: object) -> object:
