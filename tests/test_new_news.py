@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from sys2ft.errors import NewsError
+from sys2ft.evaluation.graders import grade
 from sys2ft.job import audit_text
 from sys2ft.news import (
     KINDS,
@@ -133,6 +134,9 @@ def test_every_question_can_be_graded() -> None:
             assert not numeric or any(not alias.isdigit() for alias in item.aliases), "numbers in words"
             if isinstance(item, Question):
                 assert (item.grader == "number") == numeric
+                right = [item.answer, *(alias for alias in item.aliases if item.grader == "alias")]
+                graded = {said: grade(said, item).correct for said in (*item.choices, *right)}
+                assert graded == {said: said in right for said in graded}, (one.id, item.text)
 
 
 def test_news_are_short_and_say_that_they_are_new() -> None:
