@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import tokenizers
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
@@ -23,6 +25,7 @@ from sys2ft.job.audit import blocks, level_of, neighbours, rephrased
 from sys2ft.models import LoadedModel, load_model
 from sys2ft.models.chat import ChatFormat
 from sys2ft.news import Found, News, bundled_news, news_from_dict, surface
+from sys2ft.news.checks import NEAR_DUPLICATE, near_pairs
 
 
 def news(*questions: dict[str, Any], id: str = "n", text: str = "Something new.", **fields: Any) -> News:
@@ -88,6 +91,19 @@ def test_what_repeats_and_what_betrays_is_found() -> None:
     )
 
 
+@settings(deadline=None)
+@given(st.lists(st.text(alphabet="abcdefgh ", max_size=20), max_size=12))
+def test_near_pairs_are_those_of_comparing_all_with_all(texts: list[str]) -> None:
+    sets = [set(text.split()) for text in texts]
+    expected = [
+        (i, j)
+        for i, a in enumerate(sets)
+        for j, b in enumerate(sets)
+        if i < j and a and b and len(a & b) >= NEAR_DUPLICATE * len(a | b)
+    ]
+    assert near_pairs(texts) == expected
+
+
 def test_noise_of_chance_is_the_binomial() -> None:
     for n, p, level in [(375, 0.25, 0.95), (40, 0.5, 0.99), (7, 0.25, 0.9)]:
         mass = [math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(n + 1)]
@@ -132,6 +148,10 @@ def test_statements_are_scored_as_plain_text(model: LoadedModel, some: list[News
     assert [(p.condition, p.news_id) for p in predictions] == [
         (condition, one.id) for condition in ("closed_book", "in_context") for one in some
     ]
+    many = [one.model_copy(update={"id": f"{one.id}-{i}"}) for i in range(7) for one in some]
+    assert [p.said for p in complete(model, many) if p.condition == "closed_book"] == [
+        p.said for p in predictions[:3]
+    ] * 7
     for prediction, one in zip(predictions, some * 2, strict=True):
         assert one.cloze is not None
         text = before_end(one, one.cloze, prediction.condition)
@@ -182,8 +202,9 @@ def test_audit_of_a_model(model: LoadedModel, some: list[News], tmp_path: Path) 
         assert [one.closed_book.n_items for one in measured] == [15, 10, 5, 3, 3, 3, 3, 3]
         assert {one.chance for one in measured} == {0.25}
     assert [(one.block, one.closed_book.n_items) for one in result.probes] == [
-        ("recall as it was", 3), ("recall rephrased", 3), ("statements", 3), ("neighbours", 6)
+        ("recall as it was", 3), ("recall rephrased", 3), ("statements", 3)
     ]  # fmt: skip
+    assert result.neighbours is not None and result.neighbours.closed_book.n_items == 6
     (folder,) = tmp_path.iterdir()
     assert json.loads((folder / "audit.json").read_text()) == json.loads(json.dumps(result.to_dict()))
     rows = [json.loads(line) for line in (folder / "predictions" / "base.jsonl").read_text().splitlines()]
@@ -208,9 +229,17 @@ def test_an_audit_goes_on_where_it_stopped_and_refuses_another_seed(
     unit.write_text(json.dumps(changed))
     again = audit_model(some, model, out=tmp_path)
     assert again.scorings == first.scorings
-    assert again.probes[-1].closed_book.estimate == 1, "what was finished is read and not computed again"
+    assert again.neighbours is not None
+    assert again.neighbours.closed_book.estimate == 1, "what was finished is read and not computed again"
     with pytest.raises(SettingsError, match="other settings"):
         audit_model(some, model, out=tmp_path, seed=1)
+
+
+def test_news_without_choices_or_probes_have_fewer_tables(model: LoadedModel, tmp_path: Path) -> None:
+    plain = news({"question": "Who?", "answer": "Ann"}, question("Why?", "red", "tan"))
+    only = audit_model([plain], model, out=tmp_path)
+    assert [one.closed_book.n_items for one in only.scorings["cloze"]] == [1]
+    assert (only.probes, only.neighbours) == ((), None)
 
 
 def test_free_text_has_no_chance_level(model: LoadedModel, some: list[News], tmp_path: Path) -> None:

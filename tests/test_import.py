@@ -673,3 +673,21 @@ def test_progress_adds_up_to_the_bytes(tmp_path: Path) -> None:
     assert sum(told) == total_bytes([folder], out, ImportSettings())
     assert sum(told) == sum((folder / name).stat().st_size for name in ("a.txt", "b.json", "c.md", "e.docx"))
     assert min(told) >= 0 and len(told) > 6, "a large file is told of in parts"
+
+
+def test_a_run_on_an_imported_data_set_and_on_an_imported_pdf(
+    tmp_path: Path, talking_model_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "squad.json", json.dumps(SQUAD))
+    write_pdf(tmp_path / "ferry.pdf", PDF_PAGES)
+    assert call(["news", "import", "squad.json", "--out", "squad.jsonl"]) == 0
+    assert "next: sys2ft run squad.jsonl --model MODEL --headline direct" in capsys.readouterr().out
+    assert call(["news", "import", "ferry.pdf", "--out", "ferry.jsonl"]) == 0
+    assert "next: sys2ft news probe ferry.jsonl --model MODEL" in capsys.readouterr().out
+    small = "--protocols naive --samples-per-news 2 --epochs 1 --scorings direct --headline direct --direct-tokens 8"
+    model = ["--model", str(talking_model_dir), "--dtype", "float32", "--device", "cpu"]
+    assert call(["run", "ferry.jsonl", *model, *small.split(), "--out", "other"]) == 2
+    assert "sys2ft news probe NEWS" in capsys.readouterr().err
+    assert call(["run", "squad.jsonl", *model, *small.split(), "--out", "run"]) == 0
+    assert "1 questions of 1 news; scoring direct" in " ".join(capsys.readouterr().out.split())

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from sys2ft.errors import NewsError
+from sys2ft.evaluation.graders import grade
 from sys2ft.job import audit_text
 from sys2ft.news import (
     KINDS,
@@ -93,8 +94,12 @@ def test_load_news_takes_a_name_or_a_file(tmp_path: Path, monkeypatch: pytest.Mo
     assert load_news("own.jsonl") == NEWS[:3]
     with pytest.raises(NewsError, match=r"(?s)named 'dmeo'.*one of demo, new-news"):
         bundled_news("dmeo")
-    with pytest.raises(NewsError, match="found no such file"):
+    with pytest.raises(NewsError, match=r"(?s)dmeo: found neither.*one of demo, new-news.*did you mean demo\?"):
         load_news("dmeo")
+    with pytest.raises(NewsError, match="found no such file"):
+        load_news("demo.jsonl")
+    (tmp_path / "demo").mkdir()
+    assert load_news("demo") == bundled_news("demo"), "a folder is no news file"
 
 
 def shape(value: object) -> object:
@@ -129,6 +134,9 @@ def test_every_question_can_be_graded() -> None:
             assert not numeric or any(not alias.isdigit() for alias in item.aliases), "numbers in words"
             if isinstance(item, Question):
                 assert (item.grader == "number") == numeric
+                right = [item.answer, *(alias for alias in item.aliases if item.grader == "alias")]
+                graded = {said: grade(said, item).correct for said in (*item.choices, *right)}
+                assert graded == {said: said in right for said in graded}, (one.id, item.text)
 
 
 def test_news_are_short_and_say_that_they_are_new() -> None:

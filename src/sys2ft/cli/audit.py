@@ -94,8 +94,15 @@ def _print_model(screen: Console, audit: ModelAudit) -> None:
         low = [one.block for one in measured if not (one.gain.excludes_zero and one.gain.estimate > 0)]
         print(f"closed book off chance (marked !): {', '.join(off) or 'nowhere'}")
         print(f"in context not above closed book by more than noise: {', '.join(low) or 'nowhere'}\n")
-    screen.print(_measured_table(f"{audit.model}, other probes", audit.probes))
-    print()
+    if audit.probes:
+        screen.print(_measured_table(f"{audit.model}, in other words", audit.probes))
+        print()
+    if audit.neighbours:
+        known = audit.neighbours
+        print(
+            f"neighbours, whose answers the news does not change ({known.closed_book.n_items}): closed book "
+            f"{_score(known.closed_book)}, in context {_score(known.in_context)}, {_score(known.gain, '+')}\n"
+        )
 
 
 def _measured_table(title: str, measured: Sequence[Measured]) -> Table:

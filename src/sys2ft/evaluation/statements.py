@@ -6,54 +6,77 @@ The same knowledge in another form than the questions have, so that learning the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
-from sys2ft.engine import Example, prepare, score
+from sys2ft.engine import Example, LogLikelihood, prepare, score
 from sys2ft.evaluation.records import CONDITIONS, Condition, Prediction
 from sys2ft.models import LoadedModel
 from sys2ft.news import Cloze, News
+from sys2ft.runs import Display
+from sys2ft.runs.folder import Once, compute_always
+
+_NEWS_A_UNIT = 16  # fixed, so that a resumed run computes the same batches
 
 
-def complete(model: LoadedModel, news: Sequence[News]) -> list[Prediction]:
+def complete(
+    model: LoadedModel, news: Sequence[News], *, once: Once = compute_always, show: Display | None = None
+) -> list[Prediction]:
     """The base model's ends of each news's cloze (those with choices), closed book and with the news before it.
 
     A choice counts by the mean log-likelihood of its tokens after the statement, as in the scoring `cloze`.
     """
     prepare(model.model)
-    asked = [(one, one.cloze, condition) for condition in CONDITIONS for one in news if one.cloze and one.cloze.choices]
+    open_ended = [one for one in news if one.cloze and one.cloze.choices]
+    predictions: list[Prediction] = []
+    with (show or Display()).task("complete statements", len(open_ended)) as advance:
+        for start in range(0, len(open_ended), _NEWS_A_UNIT):
+            part = open_ended[start : start + _NEWS_A_UNIT]
+            unit = once(f"predictions/statements.units/{start:05d}", partial(_completed, model, part))
+            predictions += [Prediction.from_dict(row) for row in unit["rows"]]
+            advance(len(part))
+    return predictions
+
+
+def _completed(model: LoadedModel, news: Sequence[News]) -> dict[str, Any]:
+    """A unit of work: predictions, both conditions."""
+    asked = [(one, one.cloze, condition) for condition in CONDITIONS for one in news if one.cloze]
     examples = [
         _example(model, before_end(one, cloze, condition), choice)
         for one, cloze, condition in asked
         for choice in cloze.choices
     ]
     scored = iter(score(model.model, examples).likelihoods)
-    predictions = []
-    for one, cloze, condition in asked:
-        values = {choice: next(scored) for choice in cloze.choices}
-        first, second = sorted(values, key=lambda choice: -values[choice].mean)[:2]
-        predictions.append(
-            Prediction(
-                id=f"base/{condition}/statement/{one.id}",
-                subject="base",
-                adapter=None,
-                news_id=one.id,
-                domain=one.domain,
-                question=0,
-                kind="statement",
-                condition=condition,
-                scoring="cloze",
-                asked=before_end(one, cloze, condition),
-                said=first,
-                expected=cloze.answer,
-                correct=first == cloze.answer,
-                grader="choice by cloze",
-                why=f"{values[first].mean:.2f} nats a token, next is {second!r} with {values[second].mean:.2f}",
-                detail={
-                    "choices": {choice: round(value.total, 4) for choice, value in values.items()},
-                    "tokens": [value.tokens for value in values.values()],
-                },
-            )
-        )
-    return predictions
+    rows = [
+        _prediction(one, cloze, condition, [next(scored) for _ in cloze.choices]) for one, cloze, condition in asked
+    ]
+    return {"rows": [row.to_dict() for row in rows]}
+
+
+def _prediction(one: News, cloze: Cloze, condition: Condition, scored: Sequence[LogLikelihood]) -> Prediction:
+    values = dict(zip(cloze.choices, scored, strict=True))
+    first, second = sorted(values, key=lambda choice: -values[choice].mean)[:2]
+    return Prediction(
+        id=f"base/{condition}/statement/{one.id}",
+        subject="base",
+        adapter=None,
+        news_id=one.id,
+        domain=one.domain,
+        question=0,
+        kind="statement",
+        condition=condition,
+        scoring="cloze",
+        asked=before_end(one, cloze, condition),
+        said=first,
+        expected=cloze.answer,
+        correct=first == cloze.answer,
+        grader="choice by cloze",
+        why=f"{values[first].mean:.2f} nats a token, next is {second!r} with {values[second].mean:.2f}",
+        detail={
+            "choices": {choice: round(value.total, 4) for choice, value in values.items()},
+            "tokens": [value.tokens for value in scored],
+        },
+    )
 
 
 def before_end(one: News, cloze: Cloze, condition: Condition) -> str:

@@ -90,7 +90,9 @@ class ModelAudit:
     scorings: Mapping[str, tuple[Measured, ...]]
     """By scoring, the blocks."""
     probes: tuple[Measured, ...]
-    """Questions that have a second wording, as they were and rephrased; statements to complete; neighbours."""
+    """Questions that have a second wording, as they were and rephrased; statements to complete."""
+    neighbours: Measured | None
+    """Questions beside the news: above chance where the model knows the field, with the news in context as well."""
 
     def to_dict(self) -> dict[str, Any]:
         """As it stands in `audit.json`."""
@@ -165,10 +167,7 @@ def audit_model(
                 model, neighbours(news), once, subject="neighbours", seed=seed, once=run.once, show=show
             ),
         }
-        unit = run.once(
-            "predictions/statements.units/all", lambda: {"rows": [p.to_dict() for p in complete(model, news)]}
-        )
-        asked["statements"] = [Prediction.from_dict(row) for row in unit["rows"]]
+        asked["statements"] = complete(model, news, once=run.once, show=show)
         for name, predictions in asked.items():
             write_jsonl(run.path / "predictions" / f"{name}.jsonl", (p.to_dict() for p in predictions))
         result = _measured(news, asked, settings, run.record["model"]["name"])
@@ -202,28 +201,24 @@ def _measured(
 ) -> ModelAudit:
     scorings: dict[str, tuple[Measured, ...]] = {}
     for scoring in settings.scorings:
-        own = {_item(p): p for p in asked["base"] if p.scoring == scoring}
-        parts = blocks(news, own.keys())
-        scorings[scoring] = tuple(
+        parts = blocks(news, {_item(p): p for p in asked["base"] if p.scoring == scoring})
+        measured = [
             _block(block, asked["base"], scoring, items, news, level_of(block, len(parts)))
             for block, items in parts.items()
-        )
+        ]
+        scorings[scoring] = tuple(one for one in measured if one)
     headline, statements = settings.headline, [_as_question(one) for one in news]
-    twice = [(one.id, i) for one in news for i, question in enumerate(one.questions) if question.rephrased]
+    twice = {(one.id, i) for one in news for i, question in enumerate(one.questions) if question.rephrased}
     probes = [
-        ("recall as it was", asked["base"], headline, set(twice), news),
-        ("recall rephrased", asked["rephrased"], headline, None, rephrased(news)),
-        ("statements", asked["statements"], "cloze", None, statements),
-        ("neighbours", asked["neighbours"], headline, None, neighbours(news)),
+        _block("recall as it was", asked["base"], headline, twice, news, LEVEL),
+        _block("recall rephrased", asked["rephrased"], headline, None, rephrased(news), LEVEL),
+        _block("statements", asked["statements"], "cloze", None, statements, LEVEL),
     ]
     return ModelAudit(
         model=name,
         scorings=scorings,
-        probes=tuple(
-            _block(probe, predictions, scoring, items, about, LEVEL)
-            for probe, predictions, scoring, items, about in probes
-            if any(items is None or _item(p) in items for p in predictions)
-        ),
+        probes=tuple(probe for probe in probes if probe),
+        neighbours=_block("neighbours", asked["neighbours"], headline, None, neighbours(news), LEVEL),
     )
 
 
@@ -244,9 +239,11 @@ def _block(
     items: Collection[Item] | None,
     news: Sequence[News],
     level: float,
-) -> Measured:
-    """One block of the predictions by one scoring; `items` None: all of them."""
+) -> Measured | None:
+    """One block of the predictions by one scoring (`items` None: all of them); None where there are none."""
     own = [p for p in predictions if p.scoring == scoring and (items is None or _item(p) in items)]
+    if not own:
+        return None
     closed = {_item(p): p.correct for p in own if p.condition == "closed_book"}
     context = {_item(p): p.correct for p in own if p.condition == "in_context"}
     by_id = {one.id: one for one in news}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 
@@ -65,5 +66,14 @@ def load_news(source: str | Path) -> list[News]:
     Raises:
         NewsError: neither is there, or the file is not valid.
     """
-    bundled = str(source) in bundled_names() and not Path(source).is_file()
-    return bundled_news(str(source)) if bundled else read_news(source)
+    path, name = Path(source), str(source)
+    if name in bundled_names() and not path.is_file():
+        return bundled_news(name)
+    if not path.suffix and not path.exists():
+        near = get_close_matches(name, bundled_names(), n=1)
+        raise NewsError(
+            f"{name}: found neither a file nor bundled news of this name",
+            expected="a news file, or one of " + ", ".join(bundled_names()),
+            do=f"did you mean {near[0]}?" if near else "check the path and the folder you are in",
+        )
+    return read_news(path)

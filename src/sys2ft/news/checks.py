@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter, defaultdict
 from collections.abc import Sequence
+from math import ceil
 
 from sys2ft.news.injection import instructions_in
 from sys2ft.news.schema import News, Question
@@ -58,15 +60,19 @@ def words(text: str) -> list[str]:
 
 def near_pairs(texts: Sequence[str]) -> list[tuple[int, int]]:
     """Places of the texts that are nearly the same (`NEAR_DUPLICATE`), as pairs in order."""
-    # By size: a text can only resemble those up to 1 / NEAR_DUPLICATE times its size, which ends the inner loop early.
-    sets = sorted(((frozenset(words(text)), i) for i, text in enumerate(texts)), key=lambda pair: len(pair[0]))
+    sets = [frozenset(words(text)) for text in texts]
+    frequency = Counter(word for own in sets for word in own)
+    holders: dict[str, list[int]] = defaultdict(list)
     pairs = []
-    for a, (small, i) in enumerate(sets):
-        for large, j in sets[a + 1 :]:
-            if len(small) < NEAR_DUPLICATE * len(large):
-                break
-            if len(small & large) >= NEAR_DUPLICATE * len(small | large):
-                pairs.append((min(i, j), max(i, j)))
+    for j, own in enumerate(sets):
+        # Two texts that share so many words share one of so few of their rarest: only those are looked up.
+        few = len(own) - ceil(NEAR_DUPLICATE * len(own)) + 1
+        rarest = sorted(own, key=lambda word: (frequency[word], word))[:few]
+        for i in {i for word in rarest for i in holders[word]}:
+            if len(sets[i] & own) >= NEAR_DUPLICATE * len(sets[i] | own):
+                pairs.append((i, j))
+        for word in rarest:
+            holders[word].append(j)
     return sorted(pairs)
 
 

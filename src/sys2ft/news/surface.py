@@ -79,7 +79,9 @@ def _shared(a: str, b: str) -> int:
 
 
 def _at_place(place: int) -> Cue:
-    return lambda question, choice: float(question.choices.index(choice) == place)
+    return lambda question, choice: (
+        float(question.choices.index(choice) == place) if place < len(question.choices) else None
+    )
 
 
 def _rank(question: Question, choice: str) -> int | None:
