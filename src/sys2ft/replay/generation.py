@@ -24,10 +24,11 @@ from sys2ft.replay.filters import Reason
 from sys2ft.replay.prompts import Template
 from sys2ft.replay.protocols import Protocol, protocol
 from sys2ft.replay.settings import GenerateSettings
-from sys2ft.runs import Display, item_seed
+from sys2ft.runs import Advance, Display, item_seed
 from sys2ft.runs.folder import Once, compute_always
 
 NO_NEWS = "There is no news today."
+_BATCHES_A_UNIT = 4  # a work unit is a queue this many times as long as the batch; a kill costs up to one unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,22 +163,28 @@ class _Generator:
         parse: Callable[[str], str | None],
     ) -> None:
         assert form is not None
-        for start, chunk in self._chunks(items):
-            key = f"replay/{self.how.name}.units/{number}-{stage}-{start:05d}"
-            unit = self._unit(key, partial(self._say, chunk, stage, form, temperature))
-            for item, row in zip(chunk, unit["rows"], strict=True):
-                item.text, item.reason = self._judge(item, stage, row["text"], row["finished"], form, parse)
+        with self.show.task(f"  round {number + 1}: {stage}", len(items), passing=True) as advance:
+            for start, chunk in self._chunks(items):
+                key = f"replay/{self.how.name}.units/{number}-{stage}-{start:05d}"
+                unit, computed = self._unit(key, partial(self._say, chunk, stage, form, temperature, advance))
+                advance(0 if computed else len(chunk))
+                for item, row in zip(chunk, unit["rows"], strict=True):
+                    item.text, item.reason = self._judge(item, stage, row["text"], row["finished"], form, parse)
 
     def _chunks(self, items: Sequence[_Item]) -> Iterator[tuple[int, Sequence[_Item]]]:
-        """Items in batches of like size, none larger than `rows_at_once`."""
-        count = math.ceil(len(items) / self.settings.rows_at_once)
+        """Items in work units of like size: long enough a queue to keep `rows_at_once` rows busy."""
+        count = math.ceil(len(items) / (_BATCHES_A_UNIT * self.settings.rows_at_once))
         size = math.ceil(len(items) / max(1, count))
         for start in range(0, len(items), max(1, size)):
             yield start, items[start : start + size]
 
-    def _unit(self, key: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def _unit(self, key: str, compute: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any], bool]:
+        """The unit `key`, and whether it was computed now rather than read."""
+        computed = False
+
         def timed() -> dict[str, Any]:
-            begun = time.perf_counter()
+            nonlocal computed
+            computed, begun = True, time.perf_counter()
             return {**compute(), "seconds": time.perf_counter() - begun}
 
         unit: dict[str, Any] = self.once(key, timed)
@@ -185,12 +192,14 @@ class _Generator:
         self.generated += unit["tokens_generated"]
         self.predictions += unit["predictions"]
         self.seconds += unit["seconds"]
-        return unit
+        return unit, computed
 
     def _seed(self, item: _Item, stage: str) -> int:
         return item_seed(self.seed, self.how.name, stage, item.news.id, item.index)
 
-    def _say(self, chunk: Sequence[_Item], stage: str, form: Template, temperature: float) -> dict[str, Any]:
+    def _say(
+        self, chunk: Sequence[_Item], stage: str, form: Template, temperature: float, advance: Advance
+    ) -> dict[str, Any]:
         requests = [
             DecodeRequest(
                 prompt_ids=self.model.chat.prompt_ids(
@@ -210,6 +219,7 @@ class _Generator:
             stop_ids=self.model.chat.stop_ids,
             stop_when=self._question_ends if question else self._line_ends,
             rows_at_once=self.settings.rows_at_once,
+            on_done=advance,
         )
         rows = [{"text": self.model.tokenizer.decode(d.ids), "finished": d.finished} for d in result.decoded]
         return {
@@ -261,14 +271,16 @@ class _Generator:
         """Reject answers that the news in context does not support, by the model's own log-likelihood."""
         form = self.how.answer
         assert form is not None
-        for start, chunk in self._chunks(items):
-            key = f"replay/{self.how.name}.units/{number}-support-{start:05d}"
-            unit = self._unit(key, partial(self._support, chunk, form))
-            for item, row in zip(chunk, unit["rows"], strict=True):
-                item.support = row
-                gain = row["with_news"] - row["without_news"]
-                if row["with_news"] < self.settings.min_support or gain <= self.settings.min_gain:
-                    item.reason = "unsupported"
+        with self.show.task(f"  round {number + 1}: support", len(items), passing=True) as advance:
+            for start, chunk in self._chunks(items):
+                key = f"replay/{self.how.name}.units/{number}-support-{start:05d}"
+                unit, _ = self._unit(key, partial(self._support, chunk, form))
+                advance(len(chunk))
+                for item, row in zip(chunk, unit["rows"], strict=True):
+                    item.support = row
+                    gain = row["with_news"] - row["without_news"]
+                    if row["with_news"] < self.settings.min_support or gain <= self.settings.min_gain:
+                        item.reason = "unsupported"
 
     def _support(self, chunk: Sequence[_Item], form: Template) -> dict[str, Any]:
         examples = []

@@ -11,10 +11,11 @@ from sys2ft.runs.atomic import (
     write_text,
 )
 from sys2ft.runs.folder import Run
-from sys2ft.runs.progress import Display, display
+from sys2ft.runs.progress import Advance, Display, display
 from sys2ft.runs.provenance import digest, item_seed
 
 __all__ = [
+    "Advance",
     "Display",
     "Run",
     "atomic_folder",

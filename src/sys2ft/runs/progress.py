@@ -8,7 +8,15 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 
 class Advance(Protocol):
@@ -21,8 +29,8 @@ class Display:
     """What the stages report to: named tasks with a count. This base class shows nothing."""
 
     @contextmanager
-    def task(self, name: str, total: int) -> Iterator[Advance]:
-        """A task of `total` units; the block receives the function that advances it."""
+    def task(self, name: str, total: int, *, passing: bool = False) -> Iterator[Advance]:
+        """A task of `total` units; the block receives the function that advances it. `passing`: gone when done."""
         yield lambda units=1: None
 
     def note(self, text: str) -> None:
@@ -36,7 +44,7 @@ class TerminalDisplay(Display):
         self._progress = progress
 
     @contextmanager
-    def task(self, name: str, total: int) -> Iterator[Advance]:
+    def task(self, name: str, total: int, *, passing: bool = False) -> Iterator[Advance]:
         identity: TaskID = self._progress.add_task(name, total=total)
 
         def advance(units: int = 1) -> None:
@@ -46,6 +54,8 @@ class TerminalDisplay(Display):
             yield advance
         finally:
             self._progress.stop_task(identity)
+            if passing:
+                self._progress.remove_task(identity)
 
     def note(self, text: str) -> None:
         self._progress.console.print(text, highlight=False, markup=False)
@@ -57,6 +67,12 @@ def display(quiet: bool = False) -> Iterator[Display]:
     if quiet or not sys.stderr.isatty():
         yield Display()
         return
-    columns = (TextColumn("{task.description:<34}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description:<34}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True)) as progress:
         yield TerminalDisplay(progress)
