@@ -13,7 +13,7 @@ import pytest
 from sys2ft.errors import SettingsError
 from sys2ft.report import represent_tables, write_represent_report
 from sys2ft.report.represent_figures import power_law_figure
-from sys2ft.representations import analyse, baselines, choose_words, from_networkx, make_graph, make_prompt
+from sys2ft.representations import Graph, analyse, baselines, choose_words, from_networkx, make_graph, make_prompt
 from sys2ft.representations.findings import findings
 from sys2ft.representations.learn import edge_news
 from sys2ft.representations.transitions import mean_over_walks, power_law, two_phases
@@ -61,6 +61,10 @@ def test_a_file_of_edges_and_any_networkx_graph(tmp_path: Path) -> None:
     assert from_networkx("p", nx.petersen_graph()).nodes == 10
     weighted = nx.DiGraph([("a", "b"), ("b", "c"), ("c", "c")])
     assert from_networkx("w", weighted).edges == [(0, 1), (1, 2)]
+    for graph in (make_graph("days"), make_graph("hex:2x2")):
+        again = Graph.from_dict(json.loads(json.dumps(graph.to_dict())))
+        assert again.to_dict() == graph.to_dict()
+        assert (again.adjacency == graph.adjacency).all()
 
 
 @pytest.mark.parametrize(

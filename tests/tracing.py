@@ -66,18 +66,7 @@ def pretend_study(
     settings = RepresentSettings(graph=tuple(graphs), context=context, walks=walks, probe_walks=0)
     lengths = [int(n) for n in np.unique(np.geomspace(4, context, 40).round())]
     made = [make_graph(name) for name in graphs]
-    described = [
-        {
-            "name": graph.name,
-            "slug": graph.slug,
-            "nodes": graph.nodes,
-            "edges": [list(edge) for edge in graph.edges],
-            "words": list(graph.words),
-            "prior": None if graph.prior is None else np.argwhere(np.triu(graph.prior) > 0).tolist(),
-        }
-        for graph in made
-    ]
-    plan = {"layers": [0, 1, 2], "focus": 2, "lengths": lengths, "graphs": described}
+    plan = {"layers": [0, 1, 2], "focus": 2, "lengths": lengths, "graphs": [graph.to_dict() for graph in made]}
     run = {
         "name": "pretended",
         "model": {"name": "none"},

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from sys2ft.errors import UserError
 from sys2ft.report.page import environment, facts, script_hash, trusted
-from sys2ft.representations.results import graph_of
+from sys2ft.representations.graphs import Graph
 from sys2ft.runs.atomic import read_json, write_text
 
 _HERE = Path(__file__).resolve().parent
@@ -59,15 +59,38 @@ def _render(run: dict[str, Any], results: Found, arrays: Arrays) -> str:
 
 
 def _graph(graph: Found, results: Found, arrays: Arrays) -> dict[str, Any]:
-    """A graph's figures, and its frames as JSON for the page's script."""
+    """What the page shows of a graph: numbers, claims, figures, and its frames as JSON for the page's script."""
+    from sys2ft.report import represent_pictures as pictures
+
+    of = Graph.from_dict(graph)
+    layers, lengths, focus = results["layers"], results["lengths"], results["focus"]
+    distances_LCP = arrays[f"{graph['slug']}/distances_LCP"]
+    firsts = (0,) if of.prior is None else (0, 2)
+    frames = [(first, pictures.frames(of, layers, focus, lengths, distances_LCP, first)) for first in firsts]
+    return {
+        **graph,
+        # In a data block only '<' could end it; JSON may write that as an escape.
+        "players": [(first, trusted(json.dumps(held).replace("<", "\\u003c"))) for first, held in frames],
+        "figures": [
+            (title, said, _drawn(svg)) for title, said, svg in _figures(of, graph, results, arrays) if svg != ""
+        ],
+        "landmarks": [
+            ("accuracy", graph["ends"]["accuracy"]),
+            ("energy (1: no trace)", graph["ends"]["energy"]),
+            ("Procrustes distance (0: the graph)", graph["ends"]["procrustes"]),
+        ],
+        "findings": [row for row in results["findings"] if row["graph"] == graph["name"]],
+    }
+
+
+def _figures(of: Graph, graph: Found, results: Found, arrays: Arrays) -> list[tuple[str, str, str | None]]:
+    """Title, explanation and SVG of each figure of a graph; '' for one that it has no use for."""
     from sys2ft.report import represent_figures as figures
     from sys2ft.report import represent_pictures as pictures
 
-    of = graph_of(dict(graph))
-    layers, lengths, focus = results["layers"], results["lengths"], results["focus"]
-    distances_LCP = arrays[f"{graph['slug']}/distances_LCP"]
-    focused_CP = distances_LCP[layers.index(focus)]
-    drawn = [
+    lengths, focus = results["lengths"], results["focus"]
+    focused_CP = arrays[f"{graph['slug']}/distances_LCP"][results["layers"].index(focus)]
+    return [
         (
             "Accuracy and energy",
             "Accuracy: probability on neighbours of the current word. Energy: mean squared distance over edges by that "
@@ -110,20 +133,6 @@ def _graph(graph: Found, results: Found, arrays: Arrays) -> dict[str, Any]:
             figures.weights_figure(graph, results),
         ),
     ]
-    firsts = (0,) if of.prior is None else (0, 2)
-    frames = [(first, pictures.frames(of, layers, focus, lengths, distances_LCP, first)) for first in firsts]
-    return {
-        **graph,
-        # In a data block only '<' could end it; JSON may write that as an escape.
-        "players": [(first, trusted(json.dumps(held).replace("<", "\\u003c"))) for first, held in frames],
-        "figures": [(title, said, _drawn(svg)) for title, said, svg in drawn if svg != ""],
-        "landmarks": [
-            ("accuracy", graph["ends"]["accuracy"]),
-            ("energy (1: no trace)", graph["ends"]["energy"]),
-            ("Procrustes distance (0: the graph)", graph["ends"]["procrustes"]),
-        ],
-        "findings": [row for row in results["findings"] if row["graph"] == graph["name"]],
-    }
 
 
 def _drawn(svg: str | None) -> Any:

@@ -6,10 +6,10 @@ Only this module imports networkx, for the lattices and trees that it builds and
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +53,30 @@ class Graph:
     def slug(self) -> str:
         """The name as a folder's."""
         return re.sub(r"[^A-Za-z0-9]+", "-", self.name).strip("-")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a study's plan names it."""
+        return {
+            "name": self.name,
+            "slug": self.slug,
+            "nodes": self.nodes,
+            "edges": [list(edge) for edge in self.edges],
+            "words": list(self.words),
+            "prior": None if self.prior is None else np.argwhere(np.triu(self.prior) > 0).tolist(),
+        }
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> Graph:
+        """Out of a study's plan."""
+
+        def matrix(edges: Sequence[Sequence[int]]) -> Floats:
+            adjacency = np.zeros((row["nodes"], row["nodes"]))
+            for i, j in edges:
+                adjacency[i, j] = adjacency[j, i] = 1.0
+            return adjacency
+
+        prior = None if row["prior"] is None else matrix(row["prior"])
+        return cls(name=row["name"], adjacency=matrix(row["edges"]), words=tuple(row["words"]), prior=prior)
 
     def neighbours(self, node: int) -> list[int]:
         return [int(j) for j in np.flatnonzero(self.adjacency[node])]

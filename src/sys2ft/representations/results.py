@@ -52,7 +52,7 @@ def analyse(folder: Path) -> dict[str, Any]:
     arrays: dict[str, Any] = {}
     missing: list[str] = []
     for row in plan["graphs"]:
-        graph = graph_of(row)
+        graph = Graph.from_dict(row)
         traced = analysis.gather(folder / ROOT, graph, scheme, settings["walks"])
         if traced is None or traced.walks < settings["walks"]:
             missing.append(f"{graph.name}: {settings['walks'] - (traced.walks if traced else 0)} contexts")
@@ -83,19 +83,6 @@ def analyse(folder: Path) -> dict[str, Any]:
     write_bytes(folder / "results.npz", buffer.getvalue())
     write_json(folder / "results.json", results)
     return results
-
-
-def graph_of(row: dict[str, Any]) -> Graph:
-    """A graph out of its description in plan.json."""
-
-    def matrix(edges: list[list[int]]) -> Floats:
-        adjacency = np.zeros((row["nodes"], row["nodes"]))
-        for i, j in edges:
-            adjacency[i, j] = adjacency[j, i] = 1.0
-        return adjacency
-
-    prior = None if row["prior"] is None else matrix(row["prior"])
-    return Graph(name=row["name"], adjacency=matrix(row["edges"]), words=tuple(row["words"]), prior=prior)
 
 
 def _graph(

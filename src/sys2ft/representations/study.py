@@ -74,17 +74,7 @@ class _Study:
             "layers": list(self.plan.layers),
             "focus": self.plan.focus,
             "lengths": list(self.plan.lengths),
-            "graphs": [
-                {
-                    "name": graph.name,
-                    "slug": graph.slug,
-                    "nodes": graph.nodes,
-                    "edges": [list(edge) for edge in graph.edges],
-                    "words": list(graph.words),
-                    "prior": None if graph.prior is None else np.argwhere(np.triu(graph.prior) > 0).tolist(),
-                }
-                for graph in self.plan.graphs
-            ],
+            "graphs": [graph.to_dict() for graph in self.plan.graphs],
         }
 
     def contexts(self, graph: Graph) -> None:
