@@ -24,6 +24,7 @@ import torch
 from sys2ft.engine.trace import Reader, decoder_layers
 from sys2ft.models import LoadedModel, load_model
 from sys2ft.representations import Measurement, Prompt, RepresentSettings, geometry, make_plan, measure
+from sys2ft.representations.one_pass import ordinary_words
 
 
 def main() -> None:
@@ -116,8 +117,10 @@ def _one_length(model: LoadedModel, prompt: Prompt, length: int, window: int) ->
     means = np.full((len(output.hidden_states), prompt.graph.nodes, last[0].shape[-1]), np.nan, dtype=np.float32)
     words = np.arange(max(1, length - window), length)
     for layer, stream in enumerate((*output.hidden_states[:-1], last[0])):
+        norms = stream[0, prompt.places_W[:length]].float().norm(dim=-1).cpu().numpy()
+        ordinary = ordinary_words(norms, 3.0)
         for node in range(prompt.graph.nodes):
-            own = words[prompt.nodes_W[words] == node]
+            own = words[(prompt.nodes_W[words] == node) & ordinary[words]]
             if len(own):
                 means[layer, node] = stream[0, prompt.places_W[own]].float().mean(dim=0).cpu().numpy()
     squares = np.square(means[:, :, None] - means[:, None]).sum(axis=-1)

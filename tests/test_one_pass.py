@@ -118,13 +118,44 @@ def test_first_words_are_skipped(llama: tuple[LoadedModel, Any]) -> None:
     assert np.isnan(found.distances_LCP[:, 0]).all(), "no word is left of two when four are skipped"
 
 
+@pytest.mark.parametrize("chunk", [1, 7, 90])
+def test_words_of_massive_activations_are_in_no_mean(llama: tuple[LoadedModel, Any], chunk: int) -> None:
+    model, _ = llama
+    prompt = a_prompt(model, form="pairs")
+    stream = torch.randn(len(prompt.tokens), 32, generator=torch.Generator().manual_seed(0)) + 2.0
+    massive = [40, 60, 88]
+    stream[prompt.places_W[massive]] *= 12.0
+    stream[prompt.places_W[0]] *= 90.0  # the first word, which is in no mean anyway
+    between = np.setdiff1d(np.arange(len(prompt.tokens)), prompt.places_W)
+    stream[between] *= 1e-3  # what stands between words is not compared with
+    sums, every = (
+        WindowSums(prompt, lengths=(45, 90), layers=(1,), window=30, skip=1, massive=factor, device=torch.device("cpu"))
+        for factor in (3.0, 0.0)
+    )
+    for start in range(0, len(stream), chunk):
+        sums.see(1, start, stream[start : start + chunk])
+        every.see(1, start, stream[start : start + chunk])
+    assert sums.left_out == {1: 3}
+    assert every.left_out == {1: 0}
+    for found, out in ((sums.means(1), massive), (every.means(1), [])):
+        for c, length in enumerate((45, 90)):
+            for node in range(prompt.graph.nodes):
+                words = [w for w in range(length - 30, length) if prompt.nodes_W[w] == node and w not in out]
+                if not words:
+                    assert found[c, node].isnan().all()
+                else:
+                    torch.testing.assert_close(found[c, node], stream[prompt.places_W[words]].mean(dim=0))
+
+
 def test_what_is_kept_does_not_grow_with_the_text(llama: tuple[LoadedModel, Any]) -> None:
     """Sums are kept by stretch between the ends of windows, however many words those hold."""
     model, _ = llama
     sizes = []
     for words in (40, 400):
         prompt = a_prompt(model, words=words)
-        sums = WindowSums(prompt, lengths=(20, words), layers=(1,), window=15, skip=1, device=torch.device("cpu"))
+        sums = WindowSums(
+            prompt, lengths=(20, words), layers=(1,), window=15, skip=1, massive=3.0, device=torch.device("cpu")
+        )
         kept: list[int] = []
         read_text(Reader(model=model.model, tokens_at_once=16), prompt.tokens, see_layer=sums.see)
         kept = [t.numel() for t in vars(sums)["_sums"].values()]

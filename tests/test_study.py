@@ -232,6 +232,8 @@ MISTAKES = [
     Mistake("--layers 0 1", ("layer 2 is to be shown, and is not among the layers measured", "set --focus")),
     Mistake("--dimensions 4", ("4 dimensions of graph ring:5, which has 5 nodes",)),
     Mistake("--walks 0", ("walks=0", "at least 1")),
+    Mistake("--massive 0.5", ("massive=0.5", "more than 1, or 0")),
+    Mistake("--probe-walks -2", ("probe_walks=-2", "at least 0")),
     Mistake("--probe-walks 9", ("probe_walks=9 of 3 walks", "lower --probe-walks")),
     Mistake("--learn 1 --adapters per-news", ("adapters='per-news' for placements that are learnt",)),
     Mistake("--learn 1 --protocols unheard", ("unknown protocol 'unheard'",)),

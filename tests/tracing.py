@@ -123,4 +123,8 @@ def _pretend_walk(
         distances_LCP=distances,
     )
     words = list(graph.words) or COMMON[: graph.nodes]
-    file.write_text(json.dumps({"words": words, "tokens": len(nodes), "moves": [], "seconds": {"reading": 1.0}}))
+    file.write_text(
+        json.dumps(
+            {"words": words, "tokens": len(nodes), "massive": [0, 1, 2], "moves": [], "seconds": {"reading": 1.0}}
+        )
+    )

@@ -78,7 +78,9 @@ def _graph(graph: Found, results: Found, arrays: Arrays) -> dict[str, Any]:
             ("accuracy", graph["ends"]["accuracy"]),
             ("energy (1: no trace)", graph["ends"]["energy"]),
             ("Procrustes distance (0: the graph)", graph["ends"]["procrustes"]),
+            ("the same, walks averaged", graph["ends"]["pooled_procrustes"]),
         ],
+        "left_out": graph["massive"][layers.index(focus)],
         "findings": [row for row in results["findings"] if row["graph"] == graph["name"]],
     }
 

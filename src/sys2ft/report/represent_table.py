@@ -20,11 +20,14 @@ def represent_tables(results: Found) -> list[Table]:
 def _numbers(results: Found) -> Table:
     title = f"{results['model']['name']}, {results['settings']['context']} words, layer {results['focus']}"
     table = Table(
-        "graph", "walks", "accuracy", "one-step table", "energy", "Procrustes", box=None, pad_edge=False,
+        "graph", "walks", "accuracy", "one-step table", "energy", "Procrustes", "of the mean", box=None, pad_edge=False,
         title=title, title_justify="left",
     )  # fmt: skip
     for graph in results["graphs"]:
-        ends = (interval(graph["ends"][name]) for name in ("accuracy", "one_step", "energy", "procrustes"))
+        ends = (
+            interval(graph["ends"][name])
+            for name in ("accuracy", "one_step", "energy", "procrustes", "pooled_procrustes")
+        )
         table.add_row(graph["name"], str(graph["walks"]), *ends)
     return table
 

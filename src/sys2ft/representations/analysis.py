@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sys2ft.evaluation.statistics import resampling_weights
 from sys2ft.representations import baselines, geometry
 from sys2ft.representations.geometry import Components
 from sys2ft.representations.graphs import Floats, Graph
@@ -30,6 +31,7 @@ from sys2ft.runs import item_seed, read_json
 SHUFFLES = 200
 _ENOUGH = 0.75  # of the nodes
 COMPONENTS = 8  # looked at one by one
+_POOLED_DRAWS = 1000  # each of them takes a PCA
 CURVES = (
     "accuracy",
     "at",
@@ -91,6 +93,8 @@ class Traced:
     energy_XLC: list[Floats] = field(default_factory=list)
     components_X: list[Components | None] = field(default_factory=list)
     """At the focus layer and the full length."""
+    last_XP: dict[str, list[Floats]] = field(default_factory=lambda: {"measured": [], "mixing": []})
+    """At the focus layer and the full length, squared distances: the model's, and those of the mixing null."""
     shuffled_XSC: list[Floats] = field(default_factory=list)
     units: list[dict[str, Any]] = field(default_factory=list)
     _sum_LCP: Floats | None = None
@@ -132,6 +136,8 @@ class Traced:
             self.curves[name].append(curve_C)
         self.energy_XLC.append(geometry.normalised_energy(arrays.distances_LCP, graph.adjacency))
         self.components_X.append(geometry.pca(distances_CP[-1], graph.nodes))
+        for name, given_CP in (("measured", distances_CP), ("mixing", mixed_CP)):
+            self.last_XP[name].append(given_CP[-1])
         self.shuffled_XSC.append(_shuffled_energies(graph, distances_CP, walk))
         self.units.append(unit)
         known = ~np.isnan(arrays.distances_LCP)
@@ -292,6 +298,51 @@ def _chance(components: Components, k: int, adjacency: Floats) -> float | None:
     orders_SN = np.array([np.arange(len(along_N)), *(rng.permutation(len(along_N)) for _ in range(5 * SHUFFLES))])
     real, *many = np.square(along_N[orders_SN[:, i]] - along_N[orders_SN[:, j]]).sum(axis=1)
     return float((1 + np.sum(np.array(many) <= real * (1 + 1e-12))) / (1 + len(many)))
+
+
+def pooled(traced: Traced) -> dict[str, Estimate | None]:
+    """Procrustes distance of the distances averaged over walks, at the focus layer and the full length.
+
+    Where each walk has its own words on its own places, what is the words' own averages out, and what is the graph's
+    stays. Beside it its difference to chance (the nodes shuffled) and to the mixing null, averaged alike.
+    """
+    weights_DX = np.vstack([np.ones(traced.walks), resampling_weights(traced.walks, draws=_POOLED_DRAWS)])
+    measured_D, chance_D = _pooled(traced, traced.last_XP["measured"], weights_DX)
+    mixing_D, _ = _pooled(traced, traced.last_XP["mixing"], weights_DX)
+    found = {
+        "pooled_procrustes": measured_D,
+        "pooled_below_chance": measured_D - chance_D,
+        "pooled_below_mixing": measured_D - mixing_D,
+    }
+    return {
+        name: None
+        if np.isnan(own_D[0])
+        else Estimate.of(
+            float(own_D[0]), interval_of_draws(own_D[1:][~np.isnan(own_D[1:])], traced.walks), traced.walks
+        )
+        for name, own_D in found.items()
+    }
+
+
+def _pooled(traced: Traced, distances_XP: list[Floats], weights_DX: Floats) -> tuple[Floats, Floats]:
+    """Procrustes distances (D) of weighted means of distances, and what shuffled nodes have in the first of them."""
+    dimensions, nodes = traced.scheme.dimensions, traced.graph.nodes
+    reference = geometry.spectral_embedding(traced.graph.adjacency, dimensions)
+    known_XP = ~np.isnan(np.array(distances_XP))
+    filled_XP = np.where(known_XP, np.array(distances_XP), 0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean_DP = (weights_DX @ filled_XP) / (weights_DX @ known_XP)
+    found_D, chance = np.full(len(mean_DP), np.nan), np.nan
+    for draw, mean_P in enumerate(mean_DP):
+        components = geometry.pca(mean_P, nodes)
+        if enough(components):
+            assert components is not None
+            first = components.coordinates_NK[:, :dimensions]
+            found_D[draw] = geometry.procrustes(first, reference)
+            if draw == 0:
+                seed = item_seed("alignment", traced.graph.name)
+                chance = geometry.procrustes_by_chance(first, reference, SHUFFLES, seed)
+    return found_D, np.full(len(found_D), chance)
 
 
 def _given(value: float) -> float | None:

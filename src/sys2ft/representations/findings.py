@@ -38,6 +38,14 @@ def _of_graph(graph: Found) -> Iterator[Found]:
         ends["procrustes_below_mixing"], 0.0, above=False, unit="Procrustes distance, difference",
     )  # fmt: skip
     yield _row(
+        name, "averaged over walks, the first components lie as the graph does, nearer than by chance",
+        ends["pooled_below_chance"], 0.0, above=False, unit="Procrustes distance, difference",
+    )  # fmt: skip
+    yield _row(
+        name, "averaged over walks, they lie nearer than those of random vectors mixed with the word before",
+        ends["pooled_below_mixing"], 0.0, above=False, unit="Procrustes distance, difference",
+    )  # fmt: skip
+    yield _row(
         name, "the accuracy is above a one-step table's", ends["accuracy_above_one_step"], 0.0, above=True,
         unit="difference",
     )  # fmt: skip

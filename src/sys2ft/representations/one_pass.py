@@ -11,6 +11,7 @@ stretches of words between the ends of windows.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -42,6 +43,8 @@ class Measurement:
     """Node means at the last length; NaN for a node that is not in the window."""
     probability_WN: Singles
     """Probability of each node's word as the next token; NaN where no neighbour has to follow."""
+    massive_L: tuple[int, ...]
+    """Words of the windows that were left out of the means, their stream being too long."""
     past: DynamicCache
     """Keys and values of the whole context, for interventions."""
 
@@ -54,19 +57,24 @@ def measure(
     layers: Sequence[int],
     window: int,
     skip: int = 3,
+    massive: float = 3.0,
     every_word: bool = True,
 ) -> Measurement:
     """Read a prompt once. A representation is the mean over a node's words among the last `window` of the context.
 
-    The first `skip` words are in no mean. With `every_word` unset, predictions are taken at the requested lengths only,
+    The first `skip` words are in no mean, nor is a word in a layer where its stream is more than `massive` times as
+    long as that of the median word up to it (see `ordinary_words`); 0 leaves out none. With `every_word` unset, predictions are taken at the requested lengths only,
     which saves most of the head's work.
     """
-    sums = WindowSums(prompt, lengths=lengths, layers=layers, window=window, skip=skip, device=reader.device)
+    sums = WindowSums(
+        prompt, lengths=lengths, layers=layers, window=window, skip=skip, massive=massive, device=reader.device
+    )
     asked_W = prompt.asks_W.copy()
     if not every_word:
         asked_W &= np.isin(np.arange(len(asked_W)) + 1, lengths)
     predictions = _Predictions(reader, prompt, asked_W)
     past = read_text(reader, prompt.tokens, see_layer=sums.see, see_last=predictions.see)
+    left_out = tuple(sums.left_out[layer] for layer in layers)
     distances, last = [], []
     for layer in layers:
         means_CND = sums.means(layer)
@@ -78,6 +86,7 @@ def measure(
         distances_LCP=np.stack(distances),
         means_LND=np.stack(last),
         probability_WN=predictions.probability_WN,
+        massive_L=left_out,
         past=past,
     )
 
@@ -93,6 +102,7 @@ class WindowSums:
         layers: Sequence[int],
         window: int,
         skip: int,
+        massive: float,
         device: torch.device,
     ) -> None:
         ends_C = np.asarray(lengths, dtype=np.int64)
@@ -110,29 +120,70 @@ class WindowSums:
         # Which stretches each window is made of. A product with it, unlike a difference of cumulative sums, loses no
         # digits where the whole is much larger than the window.
         self._inside_CS = torch.from_numpy(inside_CS).to(device, torch.float32)
-        counts = np.bincount(bucket_T[bucket_T >= 0], minlength=self.stretches * self.nodes)
-        counts_SN = torch.from_numpy(counts.reshape(self.stretches, self.nodes)).to(device, torch.float32)
-        self._counts_CN = self._inside_CS @ counts_SN
+        word_T = np.zeros(len(prompt.tokens), dtype=np.bool_)
+        word_T[prompt.places_W] = True
+        self._word_T = torch.from_numpy(word_T).to(device)
+        self._massive = massive
+        self._lengths: dict[int, list[float]] = {layer: [] for layer in layers}
+        self._counts: dict[int, Tensor] = {}
         self._sums: dict[int, Tensor | None] = dict.fromkeys(layers)
+        self.left_out = dict.fromkeys(layers, 0)
+        """Words of the stretches that are too long to be counted, by layer."""
 
     def see(self, layer: int, start: int, stream_TD: Tensor) -> None:
         """Add a chunk of one layer's residual stream; layers that were not asked for are let go."""
         if layer not in self._sums:
             return
         bucket_T = self._bucket_T[start : start + len(stream_TD)]
-        counted = bucket_T >= 0
+        counted_T = bucket_T >= 0
         sums = self._sums[layer]
         if sums is None:
             shape = (self.stretches * self.nodes, stream_TD.shape[1])
             sums = self._sums[layer] = torch.zeros(shape, dtype=torch.float32, device=stream_TD.device)
-        sums.index_add_(0, bucket_T[counted], stream_TD[counted].float())
+            self._counts[layer] = torch.zeros(len(sums), dtype=torch.float32, device=stream_TD.device)
+        if self._massive:
+            ordinary_T = self._ordinary(layer, start, stream_TD)
+            self.left_out[layer] += int((counted_T & ~ordinary_T).sum())
+            counted_T = counted_T & ordinary_T
+        kept = bucket_T[counted_T]
+        sums.index_add_(0, kept, stream_TD[counted_T].float())
+        self._counts[layer] += torch.bincount(kept, minlength=len(sums))
+
+    def _ordinary(self, layer: int, start: int, stream_TD: Tensor) -> Tensor:
+        """Which tokens (T) of a chunk are words of ordinary length."""
+        word_T = self._word_T[start : start + len(stream_TD)]
+        lengths_M = torch.linalg.vector_norm(stream_TD[word_T].float(), dim=1).cpu().numpy()
+        ordinary_T = torch.zeros_like(word_T)
+        found = ordinary_words(lengths_M, self._massive, self._lengths[layer])
+        ordinary_T[word_T] = torch.from_numpy(found).to(word_T.device)
+        return ordinary_T
 
     def means(self, layer: int) -> Tensor:
         """Node means (C, N, D); NaN for a node that is not in the window. Can be taken once."""
         sums_SM = cast(Tensor, self._sums[layer]).view(self.stretches, -1)
         self._sums[layer] = None
         sums_CND = (self._inside_CS @ sums_SM).view(len(self._inside_CS), self.nodes, -1)
-        return sums_CND / self._counts_CN[..., None]  # 0 / 0 is NaN, as it should be
+        counts_CN = self._inside_CS @ self._counts.pop(layer).view(self.stretches, self.nodes)
+        return sums_CND / counts_CN[..., None]  # 0 / 0 is NaN, as it should be
+
+
+def ordinary_words(
+    lengths_W: npt.NDArray[np.floating[Any]], massive: float, before: list[float] | None = None
+) -> npt.NDArray[np.bool_]:
+    """Whether each word's stream is at most `massive` times as long as the median word's up to it.
+
+    Some words become places where attention is put down that has nothing to attend to: a few dimensions of their
+    stream hold activations that dwarf all others (Sun et al., "Massive Activations in Large Language Models", arXiv
+    2402.17762). One such word in a window would be the first component of the node means whatever the graph. Only what
+    came before counts, so that a longer context changes nothing. `before` holds the sorted lengths of the words before
+    these, and takes these in.
+    """
+    seen = [] if before is None else before
+    found = np.ones(len(lengths_W), dtype=np.bool_)
+    for word, length in enumerate(lengths_W.tolist()):
+        insort(seen, length)
+        found[word] = length <= massive * seen[(len(seen) - 1) // 2]
+    return found
 
 
 class _Predictions:

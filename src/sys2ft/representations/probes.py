@@ -63,7 +63,14 @@ def _top(scores_LH: Floats, count: int) -> list[Head]:
 
 
 def switched_off(
-    reader: Reader, prompt: Prompt, heads: Sequence[Head], *, layers: Sequence[int], window: int, skip: int
+    reader: Reader,
+    prompt: Prompt,
+    heads: Sequence[Head],
+    *,
+    layers: Sequence[int],
+    window: int,
+    skip: int,
+    massive: float,
 ) -> dict[str, Any]:
     """Accuracy over the second half of a context and the geometry at its end, by layer, without some heads."""
     off: dict[int, list[int]] = {}
@@ -71,7 +78,13 @@ def switched_off(
         off.setdefault(block, []).append(head)
     words = len(prompt.nodes_W)
     measured = measure(
-        replace(reader, heads_off=off), prompt, lengths=[words], layers=layers, window=min(window, words), skip=skip
+        replace(reader, heads_off=off),
+        prompt,
+        lengths=[words],
+        layers=layers,
+        window=min(window, words),
+        skip=skip,
+        massive=massive,
     )
     right_W = baselines.accuracy(prompt.graph, prompt.nodes_W, measured.probability_WN)
     energies_L = geometry.normalised_energy(measured.distances_LCP[:, 0], prompt.graph.adjacency)

@@ -93,6 +93,7 @@ def _graph(
     found = {
         "walks": traced.walks,
         "words_of_first": traced.units[0]["words"],
+        "massive": _massive(traced.units, settings["context"]),
         "curves": curves,
         "energy_by_layer": [
             _estimate(np.array(traced.energy_XLC)[:, layer, -1]) for layer in range(len(traced.scheme.layers))
@@ -107,6 +108,11 @@ def _graph(
         "seconds": sum(sum(unit["seconds"].values()) for unit in traced.units),
     }
     return found, turned
+
+
+def _massive(units: list[dict[str, Any]], words: int) -> list[float]:
+    """Share of a context's words that were left out of the means, by layer, mean over walks."""
+    return [float(share) for share in np.mean([unit["massive"] for unit in units], axis=0) / words]
 
 
 def _estimate(values_X: Any) -> dict[str, Any] | None:
@@ -129,6 +135,7 @@ def _ends(traced: Traced) -> dict[str, Any]:
         "procrustes_by_chance": _estimate(null),
         "procrustes_below_chance": _estimate(of["procrustes"] - null),
         "procrustes_below_mixing": _estimate(of["procrustes"] - of["mixed_procrustes"]),
+        **{name: estimate and estimate.to_dict() for name, estimate in analysis.pooled(traced).items()},
         "components_above_prior": _estimate(_above_prior(traced)),
     }
 

@@ -41,6 +41,9 @@ class RepresentSettings:
     """Words at the end of the context over which a node's representation is the mean."""
     skip: int = 3
     """First words of a text that no mean takes in: they draw attention, and their norm dwarfs the others'."""
+    massive: float = 3.0
+    """A word is in no mean of a layer where its stream is more than this many times as long as the median word's up to
+    it: such words hold massive activations (arXiv 2402.17762). 0: all words are in."""
     layers: tuple[int, ...] = ()
     """Layers to measure, 0 (embeddings) to the model's depth; none named: all."""
     focus: int = AUTO
@@ -48,10 +51,10 @@ class RepresentSettings:
     command again."""
     dimensions: int = 2
     """Components of the picture, of its alignment with the graph's spectral embedding, and of interventions."""
-    probe_walks: int = 4
-    """Contexts of each graph on which heads are switched off and representations are moved."""
-    probe_context: int = 400
-    """Words of those contexts that are read with heads switched off."""
+    probe_walks: int = AUTO
+    """Contexts of each graph on which heads are switched off and representations are moved; -1: four, or all."""
+    probe_context: int = AUTO
+    """Words of those contexts that are read with heads switched off; -1: 400, or all."""
     heads: int = 16
     """Attention heads that are switched off: those with the highest score, or as many others at random."""
     moves: int = 64
@@ -62,6 +65,9 @@ class RepresentSettings:
     """Tokens read in one forward pass; bounds memory, changes no result beyond rounding."""
 
     def __post_init__(self) -> None:
+        for name, usual, most in (("probe_walks", 4, self.walks), ("probe_context", 400, self.context)):
+            if getattr(self, name) == AUTO:
+                object.__setattr__(self, name, min(usual, most))
         counts = ("context", "walks", "window", "dimensions", "heads", "moves", "chunk", "probe_context")
         small = [f"{name}={getattr(self, name)}" for name in counts if getattr(self, name) < 1]
         small += [
@@ -71,6 +77,8 @@ class RepresentSettings:
             raise SettingsError(
                 ", ".join(small), expected="at least 1; for skip, probe-walks and learn at least 0", do="raise it"
             )
+        if not (self.massive == 0 or 1 < self.massive < float("inf")):
+            raise SettingsError(f"massive={self.massive}", expected="more than 1, or 0", do="correct --massive")
         if not self.graph or len(set(self.graph)) < len(self.graph):
             raise SettingsError(f"graph {list(self.graph)}", expected="at least one, each once", do="correct --graph")
         if self.form not in FORMS:

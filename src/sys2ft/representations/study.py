@@ -105,6 +105,7 @@ class _Study:
         return {
             "words": list(prompt.words),
             "tokens": len(prompt.tokens),
+            "massive": measured.massive_L,
             "moves": moved,
             "seconds": {"reading": round(read - begun, 3), "moving": round(time.perf_counter() - read, 3)},
         }
@@ -117,6 +118,7 @@ class _Study:
             layers=self.plan.layers,
             window=self.settings.window,
             skip=self.settings.skip,
+            massive=self.settings.massive,
         )
 
     def heads(self) -> None:
@@ -149,6 +151,7 @@ class _Study:
                 layers=self.plan.layers,
                 window=self.settings.window,
                 skip=self.settings.skip,
+                massive=self.settings.massive,
             )
             for name, heads in chosen.items()
         }
