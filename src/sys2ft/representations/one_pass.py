@@ -63,8 +63,8 @@ def measure(
     """Read a prompt once. A representation is the mean over a node's words among the last `window` of the context.
 
     The first `skip` words are in no mean, nor is a word in a layer where its stream is more than `massive` times as
-    long as that of the median word up to it (see `ordinary_words`); 0 leaves out none. With `every_word` unset, predictions are taken at the requested lengths only,
-    which saves most of the head's work.
+    long as that of the median word up to it (see `ordinary_words`); 0 leaves out none. With `every_word` unset,
+    predictions are taken at the requested lengths only, which saves most of the head's work.
     """
     sums = WindowSums(
         prompt, lengths=lengths, layers=layers, window=window, skip=skip, massive=massive, device=reader.device
