@@ -299,6 +299,18 @@ def test_moving_reports_what_the_predictions_do(llama: tuple[LoadedModel, Any]) 
     assert by_shift["rest"]["target_after"] == pytest.approx(by_shift["rest"]["target_before"], rel=1e-4)
 
 
+def test_a_node_without_a_mean_in_one_layer_is_not_moved(llama: tuple[LoadedModel, Any]) -> None:
+    model, _ = llama
+    prompt = a_prompt(model)
+    reader = Reader(model=model.model)
+    found = measure(reader, prompt, lengths=[90], layers=(0, 1, 2), window=60)
+    found.means_LND[2, 4] = np.nan
+    rows = probes.move_representations(reader, prompt, found, layers=(0, 2), dimensions=2, moves=99, seed=0)
+    every = probes.move_representations(reader, prompt, found, layers=(0, 1), dimensions=2, moves=99, seed=0)
+    assert all(np.isfinite(row["target_after"]) for row in rows)
+    assert 0 < rows[0]["pairs"] < every[0]["pairs"]
+
+
 def test_a_model_without_a_list_of_layers_is_refused() -> None:
     class Odd(torch.nn.Module):
         config = type("Config", (), {"num_hidden_layers": 3})()

@@ -233,6 +233,7 @@ MISTAKES = [
     Mistake("--dimensions 4", ("4 dimensions of graph ring:5, which has 5 nodes",)),
     Mistake("--walks 0", ("walks=0", "at least 1")),
     Mistake("--massive 0.5", ("massive=0.5", "more than 1, or 0")),
+    Mistake("--walks 1 --probe-walks -1 --layers 7", ("layer 7 of a model of 2 layers",)),  # all walks are probed
     Mistake("--probe-walks -2", ("probe_walks=-2", "at least 0")),
     Mistake("--probe-walks 9", ("probe_walks=9 of 3 walks", "lower --probe-walks")),
     Mistake("--learn 1 --adapters per-news", ("adapters='per-news' for placements that are learnt",)),

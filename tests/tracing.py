@@ -66,7 +66,13 @@ def pretend_study(
     settings = RepresentSettings(graph=tuple(graphs), context=context, walks=walks, probe_walks=0)
     lengths = [int(n) for n in np.unique(np.geomspace(4, context, 40).round())]
     made = [make_graph(name) for name in graphs]
-    plan = {"layers": [0, 1, 2], "focus": 2, "lengths": lengths, "graphs": [graph.to_dict() for graph in made]}
+    plan = {
+        "layers": [0, 1, 2],
+        "focus": 2,
+        "lengths": lengths,
+        "walks_probed": 0,
+        "graphs": [graph.to_dict() for graph in made],
+    }
     run = {
         "name": "pretended",
         "model": {"name": "none"},

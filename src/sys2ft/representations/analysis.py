@@ -56,6 +56,8 @@ class Scheme:
     window: int
     skip: int
     dimensions: int
+    probed: int
+    """Walks on which heads were switched off."""
 
     @property
     def focus_index(self) -> int:

@@ -120,7 +120,7 @@ def move_representations(
     before and after, averaged over `moves` pairs.
     """
     adjacency = prompt.graph.adjacency
-    pairs = _pairs(prompt, measured, moves, seed)
+    pairs = _pairs(prompt, measured, layers, moves, seed)
     if not pairs:
         return []
     plans = {layer: _shifts(measured, layer, pairs, dimensions, seed) for layer in layers}
@@ -153,9 +153,13 @@ def move_representations(
     return rows
 
 
-def _pairs(prompt: Prompt, measured: Measurement, moves: int, seed: int) -> list[_Pair]:
-    """Each node's last word that asks for a neighbour, with targets whose neighbours are not all its own too."""
-    present = ~np.isnan(measured.means_LND[0, :, 0])
+def _pairs(prompt: Prompt, measured: Measurement, layers: Sequence[int], moves: int, seed: int) -> list[_Pair]:
+    """Each node's last word that asks for a neighbour, with targets whose neighbours are not all its own too.
+
+    Only nodes that have a mean in each of the layers: where all words of one are massive, it has none.
+    """
+    rows = [measured.layers.index(layer) for layer in layers]
+    present = ~np.isnan(measured.means_LND[rows, :, 0]).any(axis=0)
     adjacency = prompt.graph.adjacency
     last = {int(prompt.nodes_W[word]): int(word) for word in np.flatnonzero(prompt.asks_W)}
     possible = [

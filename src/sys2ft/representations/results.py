@@ -47,6 +47,7 @@ def analyse(folder: Path) -> dict[str, Any]:
         window=settings["window"],
         skip=settings["skip"],
         dimensions=settings["dimensions"],
+        probed=plan["walks_probed"],
     )
     graphs, fitted = [], []
     arrays: dict[str, Any] = {}
@@ -103,7 +104,7 @@ def _graph(
         "ends": _ends(traced),
         "components": analysis.components(traced),
         "moves": _moves(traced.units),
-        "heads_off": _heads_off(folder, settings, traced.graph.name, missing),
+        "heads_off": _heads_off(folder, traced, missing),
         "weights": _weights(folder / "learn", traced, settings, missing),
         "seconds": sum(sum(unit["seconds"].values()) for unit in traced.units),
     }
@@ -192,12 +193,12 @@ def _moves(units: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
-def _heads_off(folder: Path, settings: dict[str, Any], name: str, missing: list[str]) -> dict[str, Any] | None:
+def _heads_off(folder: Path, traced: Traced, missing: list[str]) -> dict[str, Any] | None:
     """Accuracy and energy with heads switched off, and the differences to the untouched model, paired by walk."""
-    files = [folder / f"heads-off-{walk:02d}.json" for walk in range(settings["probe_walks"])]
+    files = [folder / f"heads-off-{walk:02d}.json" for walk in range(traced.scheme.probed)]
     units = [read_json(file) for file in files if file.is_file()]
     if len(units) < len(files):
-        missing.append(f"{name}: {len(files) - len(units)} contexts with heads switched off")
+        missing.append(f"{traced.graph.name}: {len(files) - len(units)} contexts with heads switched off")
     if not units:
         return None
     found: dict[str, Any] = {"words": units[0]["words"], "heads": units[0]["off"]["induction"]["heads"]}

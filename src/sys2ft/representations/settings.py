@@ -13,6 +13,7 @@ Form = Literal["walk", "pairs"]
 FORMS: tuple[Form, ...] = get_args(Form)
 
 AUTO = -1
+_PROBED_WALKS, _PROBED_WORDS = 4, 400
 
 LEARN_GENERATE = GenerateSettings(protocols=("naive",), samples_per_news=8)
 """How the edges of a placement become replay elements: each as it is, behind eight cues."""
@@ -65,17 +66,21 @@ class RepresentSettings:
     """Tokens read in one forward pass; bounds memory, changes no result beyond rounding."""
 
     def __post_init__(self) -> None:
-        for name, usual, most in (("probe_walks", 4, self.walks), ("probe_context", 400, self.context)):
-            if getattr(self, name) == AUTO:
-                object.__setattr__(self, name, min(usual, most))
-        counts = ("context", "walks", "window", "dimensions", "heads", "moves", "chunk", "probe_context")
+        counts = ("context", "walks", "window", "dimensions", "heads", "moves", "chunk")
         small = [f"{name}={getattr(self, name)}" for name in counts if getattr(self, name) < 1]
         small += [
-            f"{name}={getattr(self, name)}" for name in ("skip", "probe_walks", "learn") if getattr(self, name) < 0
+            f"{name}={getattr(self, name)}"
+            for name, least in (("skip", 0), ("learn", 0), ("probe_walks", AUTO))
+            if getattr(self, name) < least
         ]
+        if not self.probe_context > 0 and self.probe_context != AUTO:
+            small.append(f"probe_context={self.probe_context}")
         if small:
             raise SettingsError(
-                ", ".join(small), expected="at least 1; for skip, probe-walks and learn at least 0", do="raise it"
+                ", ".join(small),
+                expected="at least 1; for skip, probe-walks and learn at least 0; for probe-walks and probe-context "
+                "also -1",
+                do="raise it",
             )
         if not (self.massive == 0 or 1 < self.massive < float("inf")):
             raise SettingsError(f"massive={self.massive}", expected="more than 1, or 0", do="correct --massive")
@@ -103,3 +108,13 @@ class RepresentSettings:
                     expected="no more than --walks",
                     do=f"lower --{name.replace('_', '-')} or raise --walks",
                 )
+
+    @property
+    def walks_probed(self) -> int:
+        """Contexts of each graph that are probed."""
+        return min(_PROBED_WALKS, self.walks) if self.probe_walks == AUTO else self.probe_walks
+
+    @property
+    def words_probed(self) -> int:
+        """Words of a context that are read with heads switched off."""
+        return min(_PROBED_WORDS if self.probe_context == AUTO else self.probe_context, self.context)

@@ -53,7 +53,7 @@ def trace(
     write_json(run.path / ROOT / "plan.json", study.described())
     for graph in plan.graphs:
         study.contexts(graph)
-    if plan.settings.probe_walks:
+    if plan.settings.walks_probed:
         study.heads()
     if plan.settings.learn:
         for graph in plan.graphs:
@@ -74,6 +74,7 @@ class _Study:
             "layers": list(self.plan.layers),
             "focus": self.plan.focus,
             "lengths": list(self.plan.lengths),
+            "walks_probed": self.plan.settings.walks_probed,
             "graphs": [graph.to_dict() for graph in self.plan.graphs],
         }
 
@@ -91,7 +92,7 @@ class _Study:
         measured = self._measure(self.reader, prompt)
         read = time.perf_counter()
         moved: list[dict[str, Any]] = []
-        if walk < self.settings.probe_walks:
+        if walk < self.settings.walks_probed:
             moved = move_representations(
                 self.reader,
                 prompt,
@@ -126,8 +127,8 @@ class _Study:
         scores = self.run.once(f"{ROOT}/heads", self._head_scores)
         prefix_LH, previous_LH = np.array(scores["prefix_matching"]), np.array(scores["previous_token"])
         for graph in self.plan.graphs:
-            with self.show.task(f"{graph.name}: heads off", self.settings.probe_walks) as advance:
-                for walk in range(self.settings.probe_walks):
+            with self.show.task(f"{graph.name}: heads off", self.settings.walks_probed) as advance:
+                for walk in range(self.settings.walks_probed):
                     chosen = heads_to_switch_off(
                         prefix_LH, previous_LH, self.settings.heads, item_seed(self.seed, "heads", graph.name, walk)
                     )
@@ -142,7 +143,7 @@ class _Study:
     def _heads_off(self, graph: Graph, walk: int, chosen: dict[str, list[tuple[int, int]]]) -> dict[str, Any]:
         begun = time.perf_counter()
         prompt = self.plan.prompt(self.model, graph, walk, self.seed)
-        prompt = prompt.head(min(self.settings.probe_context, self.settings.context))
+        prompt = prompt.head(self.settings.words_probed)
         found = {
             name: switched_off(
                 self.reader,
