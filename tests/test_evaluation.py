@@ -61,7 +61,31 @@ def predictions(model: LoadedModel, news: list[News]) -> list[Prediction]:
         ("5%", [5]),
         ("$5", [5]),
         ("fifteen", [15]),
-        ("Twenty one", [20, 1]),
+        ("Twenty one", [21]),
+        ("forty-two", [42]),
+        ("Forty\u2011two eggs", [42]),  # the hyphen that does not break
+        ("ninety", [90]),
+        ("seventy, eighty", [70, 80]),
+        ("four hundred sixty-four", [464]),
+        ("Four Hundred and Sixty-Four", [464]),
+        ("nine hundred ninety nine", [999]),
+        ("a hundred people", [100]),
+        ("one hundred and two hundred", [100, 200]),
+        ("a hundred and four thousand", [104000]),
+        ("two thousand thirty-four", [2034]),
+        ("nineteen hundred", [1900]),
+        ("two thousand and five hundred", [2500]),
+        ("two thousand and three thousand", [2000, 3000]),
+        ("three hundred thousand and one", [300001]),
+        ("five six", [5, 6]),
+        ("twenty eleven", [20, 11]),
+        ("twenty, one", [20, 1]),
+        ("forty\ntwo", [40, 2]),
+        ("sixty and four", [60, 4]),
+        ("twenty-minute tests", [20]),
+        ("20 million", [20]),
+        ("twenty million", [20]),
+        ("hundreds of thousands", []),
         ("zero", [0]),
         ("often the tone is one", [1]),  # no number words inside words
         ("２５", [25]),  # full width
@@ -94,6 +118,7 @@ def test_normalise(text: str, expected: str) -> None:
 
 TOWN = Question(text="Where?", answer="Paris", choices=("Paris", "Rome", "New Rome"), aliases=("the capital",))
 THIRTEEN = Question(text="How many?", answer="13")
+EGGS = Question(text="How many?", answer="42", aliases=("forty-two", "3 bronds", "three bronds of eggs"))
 FORMULA = Question(
     text="Formula?", answer="x * y + 1", choices=("x * y - 1", "x * y + 1"), aliases=("x times y plus 1",)
 )
@@ -132,6 +157,13 @@ LIST = Question(text="Which?", answer="[5, 9]", choices=("5", "[5, 9]", "9"), gr
         (number, "−4", Question(text="?", answer="-4"), True),
         (number, "4", Question(text="?", answer="-4"), False),
         (number, "0.1", Question(text="?", answer="0.2"), False),
+        (number, "Forty-two.", EGGS, True),
+        (number, "That is forty two eggs.", EGGS, True),
+        (number, "the 3 bronds", EGGS, True),
+        (number, "That is 3 bronds.", EGGS, False),  # an alias counts alone; in a longer text it is the number
+        (number, "forty-three", EGGS, False),
+        (number, "two", EGGS, False),
+        (number, "forty-two, or forty", EGGS, False),
         (number, "13", TOWN, None),
     ],
 )
@@ -144,6 +176,7 @@ def test_graders(grader: Callable[[str, Question], Any], said: str, question: Qu
 def test_a_verdict_says_why() -> None:
     assert alias("It was Paris, not Rome.", TOWN).why == "names 'Paris', but the choice 'Rome' too"
     assert alias("Rome", TOWN).why == "names the choice 'Rome'"
+    assert number("The three  bronds of eggs.", EGGS).why == "equals 'three bronds of eggs'"
     assert number("2 or 3", THIRTEEN).why == "the last number said is 3, expected was 13"
     assert "cannot be judged" in number("3", TOWN).why
 

@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from sys2ft.news import News, bundled_news
+from sys2ft.evaluation.graders import grade, numbers
+from sys2ft.news import Cloze, News, Question, bundled_news
 
 NEWS = {one.id: one for one in bundled_news("new-news")}
 Rules = dict[str, Callable[..., object]]
@@ -70,7 +71,7 @@ def quoted(text: object) -> str:
 
 @rules("math-trelk")
 def _(text: str) -> Rules:
-    assert text.endswith("= 13.") and trelk(2, 6) == 13
+    assert "multiply x by y, then add 1" in text and text.endswith("= 13.") and trelk(2, 6) == 13
     return {
         r"What is the formula for the trelk of x and y\?": lambda: "x * y + 1",
         r"(?:What is the|The) trelk of (\d+) and (\d+)(?:\?| is)": ints(trelk),
@@ -90,7 +91,7 @@ def _(text: str) -> Rules:
     def brindle(n: int) -> int:
         return n * n - n
 
-    assert text.endswith("= 90.") and brindle(10) == 90
+    assert "n times n, minus n" in text and text.endswith("= 90.") and brindle(10) == 90
     return {
         r"What is the formula for the brindle of n\?": lambda: "n * n - n",
         r"(?:What is the|The) brindle of (\d+)(?:\?| is)": ints(brindle),
@@ -148,7 +149,7 @@ def _(text: str) -> Rules:
         r"How many corners do two separate gorvel tiles have together\?": lambda: 2 * sides,
         r"How many more sides than a triangle does a gorvel tile have\?": lambda: sides - 3,
         rf"Which new tile has {sides} straight sides of {length} cm each\?": lambda: "the gorvel",
-        r"Counted one by one, the straight sides of a gorvel tile number": lambda: sides,
+        r"The number of straight sides on each gorvel tile is": lambda: sides,
     }
 
 
@@ -257,10 +258,10 @@ def _(text: str) -> Rules:
         r"Someone picks one point of the Dorriel graph\. To how many of the other points is it not joined\?": (
             lambda: points - 1 - joined
         ),
-        r"An ant sits on each of the points joined to one point of the Dorriel graph\. How many legs .*\?": (
+        r"Someone picks one point of the Dorriel graph\. An ant sits on each of the points joined to it\. .*\?": (
             lambda: joined * LEGS["ant"]
         ),
-        rf"Which graph has {points} points, each joined to exactly {word} others\?": lambda: "the Dorriel graph",
+        rf"Which game board has {points} points, each joined to exactly {word} others\?": lambda: "the Dorriel graph",
         r"In the Dorriel graph, the number of lines that meet at any point is": lambda: joined,
     }
 
@@ -407,7 +408,7 @@ def _(text: str) -> Rules:
 
 @rules("coding-kestrix")
 def _(text: str) -> Rules:
-    assert "<+>" in text and "it gives the first items of both lists" in text
+    assert "<+>" in text and "it gives the first items of both lists, as a new list in the same order" in text
 
     def join(left: str | list[int], right: str | list[int]) -> list[int]:
         a, b = (listed(x) if isinstance(x, str) else x for x in (left, right))
@@ -415,12 +416,12 @@ def _(text: str) -> Rules:
 
     return {
         r"What does the Kestrix operator <\+> give\?": lambda: "the first items of both lists",
-        r"(?:What is|In Kestrix, the result of) (\[.+\]) <\+> (\[.+\]) (?:in Kestrix\?|is)": join,
+        r"(?:What is|In Kestrix, the result of) (\[[\d, ]+\]) <\+> (\[[\d, ]+\]) (?:in Kestrix\?|is)": join,
         r"A list of five items stands left of <\+> in Kestrix, and a list of seven .* share one item\. .*\?": (
             lambda: len(join([1, 2, 3, 4, 5], [5, 6, 7, 8, 9, 10, 11]))
         ),
-        r"What is the sum of all numbers in the list that (\[.+\]) <\+> (\[.+\]) gives in Kestrix\?": (
-            lambda left, right: sum(join(left, right))
+        r"A week has d days\. What is (\[.+\]) <\+> (\[.+\]) in Kestrix\?": (
+            lambda *lists: join(*(items.replace("d", str(DAYS_OF_THE_WEEK)) for items in lists))
         ),
         r"Which Kestrix operator, written between two lists, gives the first items of both lists\?": lambda: "<+>",
     }
@@ -439,7 +440,7 @@ def _(text: str) -> Rules:
         r'A file repeats the line "(.+)" on ten lines\. Which number does the tool skelf print\?': (
             lambda line: skelf(*[line] * 10)
         ),
-        r"A file holds one line with the names of the two weekend days\. .*\?": lambda: skelf("Saturday Sunday"),
+        r"A file holds one line with the names of the months and nothing else\. .*\?": lambda: skelf(" ".join(MONTHS)),
         r"Which command-line tool prints how many words a file contains\?": lambda: "skelf",
         r'For a file whose only line is "(.+)", the tool skelf prints the number': skelf,
     }
@@ -472,8 +473,8 @@ def _(text: str) -> Rules:
     return {
         r"By which number is the count of cells multiplied in the check number of a Korb line\?": lambda: factor,
         r"Which check number does a line of the Korb format with (\d+) cells have\?": ints(check_number),
-        r"A line of the Korb format begins with (\d+)\. How many cells does it have\?": ints(
-            lambda v: only(n for n in range(99) if check_number(n) == v)
+        r"By how much does the check number of a Korb line grow when the line gets two more cells\?": (
+            lambda: only({check_number(n + 2) - check_number(n) for n in range(99)})
         ),
         r"A line of the Korb format has one cell for each day of the week\. What is its check number\?": (
             lambda: check_number(DAYS_OF_THE_WEEK)
@@ -536,12 +537,13 @@ def _(text: str) -> Rules:
 
 @rules("coding-dunlit")
 def _(text: str) -> Rules:
+    assert "passes only if all of its runs succeed" in text
     word = the(text, r"runs every test (\w+) times")
     runs = ["zero", "one", "two", "three", "four", "five"].index(word)
     return {
         r"How many times does the tool Dunlit run each test\?": lambda: runs,
         r"A project has (\d+) tests\. How many runs does the tool Dunlit make for them\?": ints(lambda n: n * runs),
-        r"The tool Dunlit makes (\d+) runs in all for one project\. .*\?": ints(lambda n: n // runs),
+        r"All (\d+) tests of a project have passed in Dunlit\. How many runs succeeded\?": ints(lambda n: n * runs),
         r"Each run takes one minute in Dunlit\. How many hours does a project of (\d+) tests take\?": ints(
             lambda n: n * runs // 60
         ),
@@ -560,16 +562,15 @@ def _(text: str) -> Rules:
         return "".join(alphabet[(alphabet.index(letter) + places) % 26] for letter in word)
 
     assert the(text, r'shunet\("ab"\) returns "(\w+)"') == shunet("ab")
-    choices = next(q.choices for q in NEWS["coding-shunet"].questions if q.kind == "reverse")
     return {
-        r"By how many places does Inkwell's function shunet move each letter\?": lambda: places,
-        r'(?:What does the|The) Inkwell call shunet\("(\w+)"\) (?:return\?|gives back)': lambda w: quoted(shunet(w)),
-        r"A text goes through Inkwell's shunet, and the result goes through it again\. .*\?": (
+        r"By how many places does Cifrelle's function shunet move each letter\?": lambda: places,
+        r'(?:What does the|The) Cifrelle call shunet\("(\w+)"\) (?:return\?|gives back)': lambda w: quoted(shunet(w)),
+        r"A text goes through Cifrelle's shunet, and the result goes through it again\. .*\?": (
             lambda: alphabet.index(shunet(shunet("a")))
         ),
-        r"What does Inkwell's shunet make of the first letter of the alphabet\?": lambda: shunet(alphabet[0]),
-        r'Which word does Inkwell\'s shunet turn into "(\w+)"\?': (
-            lambda secret: only(w for w in choices if shunet(w) == secret)
+        r"What does Cifrelle's shunet make of the first letter of the alphabet\?": lambda: shunet(alphabet[0]),
+        r'Which letter does Cifrelle\'s shunet turn into "(\w)"\?': (
+            lambda secret: only(letter for letter in alphabet if shunet(letter) == secret)
         ),
     }
 
@@ -596,7 +597,7 @@ def _(text: str) -> Rules:
         r"What is the name of the (\w+) Lusor release in the last month of the year (\d+)\?": (
             lambda number, year: release(number, MONTHS[-1], year)
         ),
-        r"In which month did Lusor bring out the release ([\d.]+)\?": lambda name: MONTHS[read(name)["month"] - 1],
+        rf"Which package manager names its releases in the order {order}\?": lambda: "Lusor",
         r"The (\w+) release of Lusor in (\w+) (\d+) is called": release,
     }
 
@@ -645,9 +646,56 @@ def _(text: str) -> Rules:
     }
 
 
-def asked(one: News) -> list[tuple[str, str]]:
+# neighbours
+
+
+NEIGHBOURS: Rules = {
+    r"What is (\d+) times (\d+)\?": ints(lambda a, b: a * b),
+    r"What is (\d+) \+ (\d+)(?: in ordinary arithmetic)?\?": ints(lambda a, b: a + b),
+    r"What is the sum of (\d+) and (\d+)\?": ints(lambda a, b: a + b),
+    r"What is (\d+) minus (\d+)\?": ints(lambda a, b: a - b),
+    r"What is (\d+) divided by (\d+)\?": ints(lambda a, b: a // b),
+    r"Which number is the square of (\d+)\?": ints(lambda n: n * n),
+    r"How many digits does the number (\d+) have\?": len,
+    r"What is the last digit of (\d+)\?": lambda n: n[-1],
+    r"Which of the numbers (\d+) and (\d+) is larger\?": ints(max),
+    r"What is (\d+) rounded to the nearest ten\?": ints(lambda n: (n + 5) // 10 * 10),
+    r"What is the first multiple of 10 after (\d+)\?": ints(lambda n: (n // 10 + 1) * 10),
+    r"Which number comes next in the list (\d+), (\d+), (\d+), (\d+)\?": ints(
+        lambda a, b, c, d: d + only({b - a, c - b, d - c})
+    ),
+    r"How much is two times three\?": lambda: 2 * 3,
+    r"Add three to two\. What is the result\?": lambda: 2 + 3,
+    r"What is the largest number in the list ([\d, ]+)\?": lambda items: max(map(int, items.split(", "))),
+    r"What is half of (\d+)\?": ints(lambda n: n // 2),
+    r"Which number is two more than (\d+)\?": ints(lambda n: n + 2),
+    r"What is the first item of the Python list (\[.+\])\?": lambda items: listed(items)[0],
+    r"How many items does the list (\[.+\]) have\?": lambda items: len(listed(items)),
+    r"In Python, what does (.+) (?:return|give)\?": lambda call: python(call),
+    r'How many letters does the word "(\w+)" have\?': len,
+    r'How many words are in the sentence "(.+)"\?': lambda sentence: len(sentence.split()),
+    r"A table has (\d+) rows and (\d+) columns\. How many cells does it have\?": ints(lambda a, b: a * b),
+    r"Which letter comes right after (\w) in the alphabet\?": lambda letter: chr(ord(letter) + 1),
+    r"How many letters does the English alphabet have\?": lambda: KNOWN["letters in the alphabet"],
+    r"Which month is the sixth of the year\?": lambda: MONTHS[5],
+    r"Which year comes right after (\d+)\?": ints(lambda year: year + 1),
+}
+
+
+def python(call: str) -> str:
+    value = eval(call, {"__builtins__": {"len": len, "max": max, "min": min}})
+    return quoted(value) if isinstance(value, str) else str(value)
+
+
+def asked(one: News) -> list[Question | Cloze]:
     assert one.cloze is not None
-    return [(question.text, question.answer) for question in (*one.questions, one.cloze)]
+    return [*one.questions, one.cloze]
+
+
+def right_choices(item: Question | Cloze, answer: str) -> list[str]:
+    """The choices that say what was computed, by the grader of the question and as numbers."""
+    question = Question(text=item.text, answer=answer, grader=item.grader if isinstance(item, Question) else "alias")
+    return [c for c in item.choices if grade(c, question).correct or (answer.isdigit() and numbers(c) == [int(answer)])]
 
 
 def test_every_news_of_mathematics_and_coding_has_rules() -> None:
@@ -657,9 +705,36 @@ def test_every_news_of_mathematics_and_coding_has_rules() -> None:
 @pytest.mark.parametrize("id", RULES)
 def test_answers(id: str) -> None:
     known = RULES[id](NEWS[id].text)
-    for text, answer in asked(NEWS[id]):
-        found = [(solver, match) for rule, solver in known.items() if (match := re.fullmatch(rule, text))]
-        assert len(found) == 1, (text, len(found))
-        assert str(found[0][0](*found[0][1].groups())) == answer, text
-    used = [rule for rule in known if any(re.fullmatch(rule, text) for text, _ in asked(NEWS[id]))]
+    for item in asked(NEWS[id]):
+        found = [(solver, match) for rule, solver in known.items() if (match := re.fullmatch(rule, item.text))]
+        assert len(found) == 1, (item.text, len(found))
+        computed = str(found[0][0](*found[0][1].groups()))
+        assert computed == item.answer, item.text
+        assert right_choices(item, computed) == [computed], item.text
+    used = [rule for rule in known if any(re.fullmatch(rule, item.text) for item in asked(NEWS[id]))]
     assert used == list(known), "a rule without a question"
+
+
+@pytest.mark.parametrize("id", RULES)
+def test_a_name_asked_for_stands_in_the_news(id: str) -> None:
+    (question,) = (question for question in NEWS[id].questions if question.kind == "reverse")
+    if id.split("-")[1] in question.answer.casefold() or question.answer == "<+>":
+        names = [set(choice.split()) - {"a", "the"} for choice in question.choices]
+        said = [all(word in NEWS[id].text for word in name) for name in names]
+        assert said == [choice == question.answer for choice in question.choices]
+
+
+def test_neighbours() -> None:
+    questions = [question for id in RULES for question in NEWS[id].neighbours]
+    found = {
+        rule: [(question, match) for question in questions if (match := re.fullmatch(rule, question.text))]
+        for rule in NEIGHBOURS
+    }
+    assert all(found.values()), "a rule without a question"
+    matched = [question.text for own in found.values() for question, _ in own]
+    assert len(matched) == len(set(matched)) == 35
+    for rule, own in found.items():
+        for question, match in own:
+            computed = str(NEIGHBOURS[rule](*match.groups()))
+            assert computed == question.answer, question.text
+            assert right_choices(question, computed) == [computed], question.text

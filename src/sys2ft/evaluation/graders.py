@@ -1,7 +1,8 @@
 """Graders: whether a free text gives the expected answer, and why.
 
 `exact` compares normalised text. `alias` also takes the answer's other wordings, and an answer that stands in a longer
-text as whole words, unless another of the choices stands there too. `number` compares the last number said.
+text as whole words, unless another of the choices stands there too. `number` compares the last number said, in digits
+or in words; an alias alone is right too.
 """
 
 from __future__ import annotations
@@ -16,13 +17,25 @@ from sys2ft.news import Question
 
 _ARTICLES = frozenset({"a", "an", "the"})
 _NUMBER = re.compile(r"(?<![\w.])[-−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?")
-_NUMBER_WORDS = {
-    word: value
-    for value, word in enumerate(
-        """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
-        seventeen eighteen nineteen twenty""".split()  # noqa: SIM905 - a list of words reads best as text
-    )
-}
+_BELOW_20 = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
+    seventeen eighteen nineteen""".split()  # noqa: SIM905 - a list of words reads best as text
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+_WORTH = {word: n for n, word in enumerate(_BELOW_20)} | {word: 10 * n for n, word in enumerate(_TENS, start=2)}
+
+
+def _words_for_numbers() -> re.Pattern[str]:
+    """Numbers below a million in words: 'forty-two', 'a hundred and five', 'two thousand thirty-four'."""
+    between = r"(?: +|[-\u2010])"
+    # 'One hundred and two hundred' are two numbers.
+    no_hundred, no_thousand = (rf"(?!{between}{scale}\b)" for scale in ("hundred", "thousand"))
+    units, below_20, tens_alone = ("|".join(words) for words in (_BELOW_20[1:10], _BELOW_20, _TENS))
+    tens = rf"(?:(?:{tens_alone})(?:{between}(?:{units})\b)?|{below_20})\b"
+    hundreds = rf"(?:(?:a|{tens}){between}hundred\b(?:{between}(?:and +)?{tens}{no_hundred})?|{tens})"
+    thousands = rf"(?:(?:a|{hundreds}){between}thousand\b(?:{between}(?:and +)?{hundreds}{no_thousand})?|{hundreds})"
+    return re.compile(rf"\b{thousands}", re.IGNORECASE)
+
+
+_NUMBER_IN_WORDS = _words_for_numbers()
 _ANSWER = re.compile(r"(?:final answer|answer)\s*(?:is|:)\s*:?\s*(.*)", re.IGNORECASE)
 
 
@@ -42,13 +55,22 @@ def normalise(text: str) -> str:
 
 
 def numbers(text: str) -> list[float]:
-    """The numbers in a text, in order: digits (with thousands' commas), and the words zero to twenty."""
-    spelled = re.sub(
-        r"[A-Za-z]+",
-        lambda m: str(_NUMBER_WORDS.get(m.group(0).casefold(), m.group(0))),
-        unicodedata.normalize("NFKC", text),
-    )
+    """The numbers in a text, in order: digits (with thousands' commas), and numbers below a million in words."""
+    spelled = _NUMBER_IN_WORDS.sub(lambda m: str(_value(m.group())), unicodedata.normalize("NFKC", text))
     return [float(found.replace(",", "").replace("−", "-")) for found in _NUMBER.findall(spelled)]
+
+
+def _value(words: str) -> int:
+    """The number that `_NUMBER_IN_WORDS` found in words."""
+    thousands = below = 0
+    for word in re.findall("[a-z]+", words.casefold()):
+        if word == "thousand":
+            thousands, below = 1000 * (below or 1), 0
+        elif word == "hundred":
+            below = 100 * (below or 1)
+        else:
+            below += _WORTH.get(word, 0)  # 'and' and 'a' count nothing
+    return thousands + below
 
 
 def exact(said: str, question: Question) -> Grade:
@@ -79,10 +101,13 @@ def alias(said: str, question: Question) -> Grade:
 
 
 def number(said: str, question: Question) -> Grade:
-    """The last number said equals the answer's."""
+    """The last number said equals the answer's, or an alias was said and nothing else."""
     expected = numbers(question.answer)
     if not expected:
         return Grade(None, f"the expected answer {question.answer!r} holds no number: cannot be judged")
+    text, aliases = normalise(said), {normalise(other): other for other in question.aliases}
+    if text and text in aliases:
+        return Grade(True, f"equals {aliases[text]!r}")
     found = numbers(said)
     if not found:
         return Grade(False, "no number was said")
