@@ -16,6 +16,7 @@ from sys2ft.report.represent_figures import power_law_figure
 from sys2ft.representations import Graph, analyse, baselines, choose_words, from_networkx, make_graph, make_prompt
 from sys2ft.representations.findings import findings
 from sys2ft.representations.learn import edge_news
+from sys2ft.representations.prompts import opening
 from sys2ft.representations.transitions import mean_over_walks, power_law, two_phases
 from tracing import pretend_study, word_tokenizer
 
@@ -102,11 +103,38 @@ def test_words_are_one_token_where_they_stand() -> None:
         choose_words(tokenizer, 41)
 
 
-def a_prompt(order: Any, walk: int = 0, graph: str = "grid:3x3", draw: int = 0, seed: int = 0) -> Any:
+def a_prompt(
+    order: Any, walk: int = 0, graph: str = "grid:3x3", draw: int = 0, seed: int = 0, start: str = "none"
+) -> Any:
     tokenizer = word_tokenizer()
     of = make_graph(graph)
     usable = choose_words(tokenizer, of.nodes, of.words)
-    return make_prompt(of, usable, tokenizer, words=301, order=order, seed=seed, walk=walk, draw=draw)
+    return make_prompt(of, usable, tokenizer, words=301, order=order, seed=seed, walk=walk, draw=draw, start=start)
+
+
+@pytest.mark.parametrize(("start", "begins"), [("auto", "<|im_end|>"), ("none", ""), ("apple:", "apple:")])
+def test_something_that_is_no_word_stands_first(start: str, begins: str) -> None:
+    """The first token takes up attention that goes nowhere: were it a word, all its occurrences would be affected."""
+    prompt, plain = a_prompt("walk", start=start), a_prompt("walk")
+    tokenizer = word_tokenizer()
+    assert tokenizer.decode(prompt.tokens) == begins + tokenizer.decode(plain.tokens)
+    before = len(prompt.tokens) - len(plain.tokens)
+    assert (prompt.places_W == plain.places_W + before).all()
+    assert prompt.nodes_W.tolist() == plain.nodes_W.tolist()
+    assert len(prompt.head(20).tokens) == 20 + before
+
+
+def test_a_tokenizers_own_first_token_is_enough() -> None:
+    from tokenizers.processors import TemplateProcessing
+
+    tokenizer = word_tokenizer()
+    assert opening(tokenizer, "auto") == [tokenizer.eos_token_id]
+    pad = tokenizer.pad_token
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"{pad} $A", special_tokens=[(pad, tokenizer.pad_token_id)]
+    )
+    assert opening(tokenizer, "auto") == opening(tokenizer, "none") == [tokenizer.pad_token_id]
+    assert len(opening(tokenizer, "apple")) == 1 + len(opening(word_tokenizer(), "apple"))
 
 
 def test_a_walk_goes_along_edges_and_its_text_is_its_words() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from sys2ft.errors import SettingsError
 from sys2ft.models import LoadedModel
 from sys2ft.representations.graphs import Graph, make_graph
-from sys2ft.representations.prompts import Order, Prompt, make_prompt
+from sys2ft.representations.prompts import Order, Prompt, make_prompt, opening
 from sys2ft.representations.settings import AUTO, RepresentSettings
 from sys2ft.representations.words import choose_words
 
@@ -46,6 +46,7 @@ class Plan:
             seed=seed,
             walk=walk,
             draw=draw,
+            start=self.settings.start,
         )
 
 
@@ -109,8 +110,8 @@ def _lengths(settings: RepresentSettings) -> tuple[int, ...]:
 
 def _check_context(model: LoadedModel, settings: RepresentSettings) -> None:
     most = getattr(model.model.config, "max_position_embeddings", None)
-    # A begin-of-text token may stand first; a comma closes each pair.
-    needed = settings.context + 1 + (settings.context // 2 if settings.form == "pairs" else 0)
+    needed = len(opening(model.tokenizer, settings.start)) + settings.context
+    needed += settings.context // 2 if settings.form == "pairs" else 0  # a comma closes each pair
     if most is not None and needed > most:
         raise SettingsError(
             f"a context of {settings.context} words, {needed} tokens",

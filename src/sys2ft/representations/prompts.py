@@ -21,6 +21,7 @@ Order = Literal["walk", "pairs", "random"]
 """How words follow each other: along the graph, in pairs of neighbours, or at random (which tells of no graph)."""
 
 _SEPARATOR = ","
+AUTO_START, NO_START = "auto", "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +64,7 @@ def make_prompt(
     seed: int,
     walk: int,
     draw: int = 0,
+    start: str = AUTO_START,
 ) -> Prompt:
     """Context number `walk` of a graph: its words, where they lie and how they follow each other, all by its own seeds.
 
@@ -73,8 +75,8 @@ def make_prompt(
     rng = np.random.default_rng(item_seed(seed, order, graph.name, walk, draw))
     nodes_W = _SEQUENCES[order](graph, words, walk % graph.nodes, rng)
     ids = [tokens_of[word] for word in named]
-    start = _opening(tokenizer)
-    tokens, places = list(start), []
+    before = opening(tokenizer, start)
+    tokens, places = list(before), []
     comma = _comma(tokenizer) if order == "pairs" else 0
     for k, node in enumerate(nodes_W):
         places.append(len(tokens))
@@ -90,7 +92,7 @@ def make_prompt(
         places_W=np.array(places),
         asks_W=np.arange(words) % 2 == 0 if order == "pairs" else np.ones(words, dtype=bool),
     )
-    _check_text(prompt, tokenizer, len(start), order == "pairs")
+    _check_text(prompt, tokenizer, len(before), order == "pairs")
     return prompt
 
 
@@ -129,11 +131,22 @@ def _random(graph: Graph, words: int, start: int, rng: np.random.Generator) -> I
 _SEQUENCES = {"walk": _walk, "pairs": _pairs, "random": _random}
 
 
-def _opening(tokenizer: Any) -> list[int]:
-    """The tokens that the tokenizer puts before every text, such as the begin-of-text token."""
+def opening(tokenizer: Any, start: str) -> list[int]:
+    """The tokens before the first word: those that the tokenizer puts before every text, and what `start` asks for.
+
+    A model puts down on a text's first token the attention that it has no use for (Xiao et al., "Efficient Streaming
+    Language Models with Attention Sinks", arXiv 2309.17453). Where that token is one of the words, the word's later
+    occurrences are taken for it too, and predictions break down. So 'auto' sets the tokenizer's end-of-text token
+    there, as between two documents, where the tokenizer begins no text with a token of its own.
+    """
     plain = _encode(tokenizer, "the")
     whole: list[int] = tokenizer("the", verbose=False)["input_ids"]
-    return next((whole[:k] for k in range(len(whole)) if whole[k : k + len(plain)] == plain), [])
+    own = next((whole[:k] for k in range(len(whole)) if whole[k : k + len(plain)] == plain), [])
+    if start == NO_START:
+        return own
+    if start == AUTO_START:
+        return own or [token for token in (tokenizer.eos_token_id,) if token is not None]
+    return own + _encode(tokenizer, start)
 
 
 def _comma(tokenizer: Any) -> int:

@@ -32,6 +32,9 @@ class RepresentSettings:
     and months bring their own."""
     form: Form = "walk"
     """walk: a random walk on the graph. pairs: random pairs of neighbours, set apart by commas."""
+    start: str = "auto"
+    """What stands before the first word, behind what the tokenizer itself begins texts with. auto: the end-of-text
+    token, where the tokenizer begins texts with none; none: nothing; or a text."""
     context: int = 1400
     """Words in the context."""
     walks: int = 16
