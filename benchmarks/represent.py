@@ -118,7 +118,7 @@ def _one_length(model: LoadedModel, prompt: Prompt, length: int, window: int) ->
     words = np.arange(max(1, length - window), length)
     for layer, stream in enumerate((*output.hidden_states[:-1], last[0])):
         norms = stream[0, prompt.places_W[:length]].float().norm(dim=-1).cpu().numpy()
-        ordinary = ordinary_words(norms, 3.0)
+        ordinary = ordinary_words(norms, RepresentSettings().massive)
         for node in range(prompt.graph.nodes):
             own = words[(prompt.nodes_W[words] == node) & ordinary[words]]
             if len(own):
