@@ -159,7 +159,7 @@ def _pairs(prompt: Prompt, measured: Measurement, layers: Sequence[int], moves: 
     Only nodes that have a mean in each of the layers: where all words of one are massive, it has none.
     """
     rows = [measured.layers.index(layer) for layer in layers]
-    present = ~np.isnan(measured.means_LND[rows, :, 0]).any(axis=0)
+    present: npt.NDArray[np.bool_] = np.isfinite(measured.means_LND[rows, :, 0]).all(axis=0)
     adjacency = prompt.graph.adjacency
     last = {int(prompt.nodes_W[word]): int(word) for word in np.flatnonzero(prompt.asks_W)}
     possible = [
