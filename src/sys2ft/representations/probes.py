@@ -159,14 +159,14 @@ def _pairs(prompt: Prompt, measured: Measurement, layers: Sequence[int], moves: 
     Only nodes that have a mean in each of the layers: where all words of one are massive, it has none.
     """
     rows = [measured.layers.index(layer) for layer in layers]
-    present: npt.NDArray[np.bool_] = np.isfinite(measured.means_LND[rows, :, 0]).all(axis=0)
+    missing = {int(node) for node in np.argwhere(np.isnan(measured.means_LND[rows, :, 0]))[:, 1]}
     adjacency = prompt.graph.adjacency
     last = {int(prompt.nodes_W[word]): int(word) for word in np.flatnonzero(prompt.asks_W)}
     possible = [
         _Pair(word, node, target)
         for node, word in sorted(last.items())
         for target in range(prompt.graph.nodes)
-        if present[node] and present[target] and (adjacency[target] > adjacency[node]).any()
+        if not missing & {node, target} and (adjacency[target] > adjacency[node]).any()
     ]
     order = np.random.default_rng(item_seed(seed, "moves")).permutation(len(possible))[:moves]
     return [possible[i] for i in order]
