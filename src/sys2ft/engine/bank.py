@@ -2,8 +2,9 @@
 
 LoRA (Hu et al., arXiv 2106.09685): y = Wx + (alpha / r) B A x. All weights of a slot lie in one row of one tensor, so
 that an optimiser, a checkpoint or a copy deals with a slot as one vector; A (r, in) and B (out, r) of every linear
-layer the bank covers are views of it. A forward hook adds the low-rank term, so that the model itself stays as
-transformers built it.
+layer the bank covers are views of it, the A of siblings one under the other. A forward hook adds the low-rank term, so
+that the model itself stays as transformers built it. For the length of a training pass the layers get a forward that
+computes base and term together.
 
 Shapes: K slots, S slots of a step, P weights of a slot, r rank, I and O a layer's input and output size.
 """
@@ -19,7 +20,10 @@ import torch
 from torch import Tensor, nn
 
 from sys2ft.engine.dropout import Dropout
-from sys2ft.engine.low_rank import AddLowRank, Batch, Gradient, Layer
+from sys2ft.engine.linears import Group
+from sys2ft.engine.low_rank import Batch, Gradient, Layer, Stack
+from sys2ft.engine.siblings import Siblings, groups_of, is_linear
+from sys2ft.engine.training_form import instead, training_form
 from sys2ft.errors import ModelError, SettingsError
 
 BASE = -1
@@ -50,6 +54,7 @@ class AdapterBank:
             )
         self.model, self.slots, self.rank, self.alpha, self.dropout = model, slots, rank, float(alpha), dropout
         self.modules = linear_layers(model, targets)
+        form = training_form(model)
         self.targets = sorted({name.rpartition(".")[2] for name in self.modules})
         device = next(model.parameters()).device
         self.size = weights_a_slot(self.modules.values(), rank)
@@ -57,18 +62,37 @@ class AdapterBank:
         self.a: dict[str, Tensor] = {}
         self.b: dict[str, Tensor] = {}
         self._batch: Batch | None = None
-        # What makes autograd keep the hook's products, though neither weights nor base ask for a gradient.
+        # What makes autograd keep a layer's products, though neither weights nor base ask for a gradient.
         self._tracked = torch.zeros((), device=device, requires_grad=True)
-        self._hooks = []
+        self._hooks: list[Any] = []
+        self._groups: list[Group] = []
+        self._forwards: dict[nn.Module, Any] = dict(form.shortcuts)
         start = 0
-        for number, (name, module) in enumerate(self.modules.items()):
-            inputs, outputs = module.in_features, module.out_features
-            middle, end = start + rank * inputs, start + rank * (inputs + outputs)
-            self.a[name] = self.weights_KP[:, start:middle].view(slots, rank, inputs)
+        for names in groups_of(form.siblings, self.modules):
+            start = self._cover(names, start)
+
+    def _cover(self, names: Sequence[str], start: int) -> int:
+        """Give the bank's layers among these siblings their weights from `start` on; where the next ones begin."""
+        layers = [cast(nn.Linear, self.model.get_submodule(name)) for name in names]
+        places = [place for place, name in enumerate(names) if name in self.modules]
+        numbers, rank, slots, inputs = list(self.modules), self.rank, self.slots, layers[0].in_features
+        middle = start + len(places) * rank * inputs
+        a_KRI = self.weights_KP[:, start:middle].view(slots, len(places) * rank, inputs)
+        covered, single = list[Layer](), list[Stack]()
+        for i, place in enumerate(places):
+            name, outputs = names[place], layers[place].out_features
+            self.a[name] = a_KRI[:, i * rank : (i + 1) * rank]
+            end = middle + rank * outputs
             self.b[name] = self.weights_KP[:, middle:end].view(slots, outputs, rank)
-            layer = Layer(number, self.a[name], self.b[name], start, self.scaling)
-            self._hooks.append(module.register_forward_hook(self._hook(layer)))
-            start = end
+            covered.append(Layer(numbers.index(name), self.b[name], middle))
+            single.append(Stack(covered[-1:], self.a[name], start + i * rank * inputs, rank, self.scaling))
+            self._hooks.append(layers[place].register_forward_hook(self._hook(single[-1])))
+            middle = end
+        group = Group(Siblings(layers), places, Stack(covered, a_KRI, start, rank, self.scaling), single)
+        self._groups.append(group)
+        for place, layer in enumerate(layers):
+            self._forwards[layer] = group.forward_of(place, lambda: self._batch, self._tracked)
+        return middle
 
     @property
     def scaling(self) -> float:
@@ -109,25 +133,27 @@ class AdapterBank:
         before = self._batch
         self._batch = Batch(spans, self.weights_KP.device, gradient, dropout)
         try:
-            yield
+            with instead(self._forwards if gradient is not None else {}):
+                yield
         finally:
             self._batch = before
+            for group in self._groups:
+                group.forget()
 
     def close(self) -> None:
         """Take the hooks off the model."""
         for hook in self._hooks:
             hook.remove()
-        self._hooks = []
+        self._hooks, self._groups, self._forwards = [], [], {}
 
-    def _hook(self, layer: Layer) -> Any:
+    def _hook(self, stack: Stack) -> Any:
         def add_low_rank(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
             batch = self._batch
-            if batch is None or not batch.parts:
+            if batch is None or not batch.parts or batch.gradient is not None:
                 return None
-            if batch.gradient is None:
-                layer.add(output, inputs[0], batch)
-                return output
-            return cast(Tensor, AddLowRank.apply(output, inputs[0], layer, batch, self._tracked))  # type: ignore[no-untyped-call]
+            x = inputs[0]
+            stack.add([output.view(-1, output.shape[-1])], x.reshape(-1, x.shape[-1]), batch)
+            return output
 
         return add_low_rank
 
@@ -157,14 +183,14 @@ def linear_layers(model: nn.Module, targets: Sequence[str] | None = None) -> dic
     """The linear layers a bank covers, by full name. Raises ModelError when a target names none."""
     head = cast(Any, model).get_output_embeddings()
     found = {
-        name: layer
+        name: cast(nn.Linear, layer)
         for name, layer in model.named_modules()
-        if isinstance(layer, nn.Linear) and layer is not head and (not targets or name.rpartition(".")[2] in targets)
+        if is_linear(layer) and layer is not head and (not targets or name.rpartition(".")[2] in targets)
     }
     present = {name.rpartition(".")[2] for name in found}
     missing = [target for target in targets or [] if target not in present]
     if missing or not found:
-        every = {n.rpartition(".")[2] for n, m in model.named_modules() if isinstance(m, nn.Linear) and m is not head}
+        every = {n.rpartition(".")[2] for n, m in model.named_modules() if is_linear(m) and m is not head}
         raise ModelError(
             f"{type(model).__name__} has no linear layer named {', '.join(missing) or 'anything'}",
             expected=f"some of: {', '.join(sorted(every)) or 'none at all'}",

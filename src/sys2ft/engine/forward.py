@@ -11,7 +11,9 @@ prediction is wanted, d head size.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -21,6 +23,8 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from sys2ft.engine.path_attention import Paths, lay_paths, path_attention
 from sys2ft.engine.prefix_attention import DecodeState, KeysValues, prefix_attention
+from sys2ft.engine.siblings import watching
+from sys2ft.engine.training_form import instead, keep, learn
 from sys2ft.errors import ModelError
 
 _NAME = "sys2ft"
@@ -58,9 +62,10 @@ def _attention(
 
 
 def prepare(model: nn.Module) -> None:
-    """Freeze `model` and route its attention through the engine; checks that both agree with its own forward pass.
+    """Freeze `model`, route its attention through the engine, and learn how to train on it fast.
 
-    Raises ModelError for an architecture whose logits are not its output embedding of the last hidden state.
+    Checks that all of it agrees with the model's own forward pass. Raises ModelError for an architecture whose logits
+    are not its output embedding of the last hidden state.
     """
     ALL_ATTENTION_FUNCTIONS.register(_NAME, _attention)
     config = cast(Any, model).config
@@ -69,32 +74,60 @@ def prepare(model: nn.Module) -> None:
     model.requires_grad_(False)
     model.eval()
     device = next(model.parameters()).device
-    ids_BT = torch.arange(1, 5, device=device)[None] % config.vocab_size
-    mask_BTT = torch.ones(1, 4, 4, dtype=torch.bool, device=device).tril()
+    ids_T = torch.arange(1, 5, device=device) % config.vocab_size
     own = config._attn_implementation
+    whole_T = torch.ones_like(ids_T)
+    with torch.inference_mode(), watching(model) as siblings:
+        theirs_TV = model(input_ids=ids_T[None], attention_mask=whole_T[None], use_cache=False).logits[0].float()
+    # Half precision rounds differently under another mask: a wrong head or mask is off by far more than that.
+    tolerance = 1e-3 if next(model.parameters()).dtype == torch.float32 else 5e-2
+    check = _Check(model, ids_T, theirs_TV.clone(), tolerance)
+    model.set_attn_implementation(_NAME)  # type: ignore[operator]
     try:
-        worst, scale = _difference(model, ids_BT, mask_BTT)
+        with torch.inference_mode():
+            worst = max(check.off(by_mask=True), check.off(by_mask=False))
     except (KeyError, ValueError, TypeError) as error:
         model.set_attn_implementation(own)  # type: ignore[operator]
         raise _unknown(model, str(error)) from error
-    # Half precision rounds differently under another mask: a wrong head or mask is off by far more than that.
-    tolerance = 1e-3 if next(model.parameters()).dtype == torch.float32 else 5e-2
-    if not worst < tolerance * max(1.0, scale):
+    if not worst < check.most:
         model.set_attn_implementation(own)  # type: ignore[operator]
         raise _unknown(model, f"logits differ by {worst:.2g} from its own forward pass")
+    form = learn(model, siblings)
+    try:
+        with instead(form.of_the_base(model)):
+            held = check.off(by_mask=False) < check.most
+    except RuntimeError:  # an output that the model changes in place, or wants to lie by itself
+        held = False
+    if held:
+        keep(model, form)
+    else:
+        warnings.warn(f"{type(model).__name__} trains layer by layer: its layers do more than they say", stacklevel=2)
 
 
-def _difference(model: nn.Module, ids_BT: Tensor, mask_BTT: Tensor) -> tuple[float, float]:
-    """Largest difference between the engine's logits and the model's own, and the largest of the latter."""
-    positions_BT = torch.arange(ids_BT.shape[1], device=ids_BT.device)[None]
-    with torch.inference_mode():
-        theirs_TV = model(input_ids=ids_BT, attention_mask=torch.ones_like(ids_BT), use_cache=False).logits[0].float()
-        model.set_attn_implementation(_NAME)  # type: ignore[operator]
-        ways_TD = [hidden_states(model, ids_BT, positions_BT, mask_BTT)[0]]
-        paths = lay_paths([range(len(theirs_TV))], [len(theirs_TV)], ids_BT.device, sliding_window(model))
-        ways_TD.append(tree_states(model, ids_BT[0], positions_BT[0], paths))
-        worst = torch.stack([(head(model, ours_TD) - theirs_TV).abs().max() for ours_TD in ways_TD]).max()
-    return worst.item(), theirs_TV.abs().max().item()
+@dataclass(frozen=True, slots=True)
+class _Check:
+    """Four tokens and the model's own logits (T, V) of them."""
+
+    model: nn.Module
+    ids_T: Tensor
+    theirs_TV: Tensor
+    tolerance: float
+
+    @property
+    def most(self) -> float:
+        return self.tolerance * max(1.0, self.theirs_TV.abs().max().item())
+
+    def off(self, *, by_mask: bool) -> float:
+        """Largest difference of the engine's logits from them, under a mask or as a token tree."""
+        tokens, device = len(self.ids_T), self.ids_T.device
+        positions_T = torch.arange(tokens, device=device)
+        if by_mask:
+            mask_BTT = torch.ones(1, tokens, tokens, dtype=torch.bool, device=device).tril()
+            ours_TD = hidden_states(self.model, self.ids_T[None], positions_T[None], mask_BTT)[0]
+        else:
+            paths = lay_paths([range(tokens)], [tokens], device, sliding_window(self.model))
+            ours_TD = tree_states(self.model, self.ids_T, positions_T, paths)
+        return (head(self.model, ours_TD) - self.theirs_TV).abs().max().item()
 
 
 def _unknown(model: nn.Module, why: str) -> ModelError:

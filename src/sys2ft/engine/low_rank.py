@@ -1,18 +1,19 @@
 """The low-rank products of many adapters in one batch: y += scaling * B A x, each part of the batch by its own slot.
 
 A part is a run of rows (decoding) or of nodes (token trees) of one slot. Long parts are multiplied one by one, where
-they lie; many short ones are laid side by side, padded to the fullest slot, and multiplied together. The gradient of a
-slot's weights is added to the step's gradient where it is computed: no gradient of all slots is made for a layer.
+they lie; many short ones are laid side by side, padded to the fullest slot, and multiplied together. Layers that read
+the same tensor share the products that meet it. The gradient of a slot's weights is added to the step's gradient where
+it is computed: no gradient of all slots is made for a layer.
 
-Shapes: K slots of the bank, S slots that a batch names, W nodes of the fullest slot, P weights of a slot, r rank, I and
-O a layer's input and output size. A batch has units (rows, or nodes) of equally many nodes.
+Shapes: K slots of the bank, S slots that a batch names, W nodes of the fullest slot, T nodes of a batch, n those of a
+part, P weights of a slot, r rank, R rank times the layers stacked, I and O a layer's input and output size. A batch has
+units (rows, or nodes) of equally many nodes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -50,7 +51,6 @@ class Batch:
                 first = self.parts.pop()[1] if joins else self.units
                 self.parts.append((slot, first, self.units + units))
             self.units += units
-        self.covered = sum(end - first for _, first, end in self.parts) == self.units
         self._side: _Side | None = None
         self._rows_S: Tensor | None = None
 
@@ -124,74 +124,125 @@ class _Side:
         to_UwO.index_add_(0, self.where, y if self.back is None else y[self.back])
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Layer:
-    """The adapters of one linear layer. a_KrI and b_KOr are views of the bank's weights, which begin at `start`."""
+    """The adapters of one linear layer, its number among the bank's, and where its B begins in a slot's weights."""
 
     number: int
-    a_KrI: Tensor
     b_KOr: Tensor
-    start: int
+    b_start: int
+
+    def b_of(self, weights_P: Tensor) -> Tensor:
+        """B (O, r) in a vector of a slot's weights."""
+        return weights_P[self.b_start : self.b_start + self.b_KOr[0].numel()].view(self.b_KOr.shape[1:])
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Layers that read the same tensor. Their A lie one under the other in a_KRI, from `a_start` of a slot's weights.
+
+    Layer i has columns `i * rank` to `(i + 1) * rank` of what A makes of the tensor.
+    """
+
+    layers: Sequence[Layer]
+    a_KRI: Tensor
+    a_start: int
+    rank: int
     scaling: float
-    middle: int = field(init=False)
-    end: int = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.middle = self.start + self.a_KrI[0].numel()
-        self.end = self.middle + self.b_KOr[0].numel()
+    def _columns(self, low: Tensor, i: int) -> Tensor:
+        return low[..., i * self.rank : (i + 1) * self.rank]
 
-    def add(self, output: Tensor, x: Tensor, batch: Batch) -> list[Tensor]:
-        """Add every part's term to `output` in place; what A made of x is returned for the backward pass."""
-        x_TI, output_TO = x.reshape(-1, x.shape[-1]), output.view(-1, output.shape[-1])
-        if batch.dropout is not None:
-            x_TI = batch.dropout(x_TI, self.number)
-        dtype, wide = x.dtype, len(x_TI) // batch.units
+    def _input(self, x_TI: Tensor, batch: Batch) -> Tensor:
+        """What A reads. Dropout is each layer's own, so only a stack of one has it."""
+        if batch.dropout is None:
+            return x_TI
+        (layer,) = self.layers
+        return batch.dropout(x_TI, layer.number)
+
+    def add(self, outputs: Sequence[Tensor], x_TI: Tensor, batch: Batch) -> Tensor:
+        """Add every part's term to each layer's output (T, O) in place; what A made of x, for the backward pass."""
+        x_TI = self._input(x_TI, batch)
+        dtype, wide = x_TI.dtype, len(x_TI) // batch.units
         if batch.one_by_one(len(x_TI)):
-            lows = []
+            low_TR = x_TI.new_empty(len(x_TI), self.a_KRI.shape[1])
             for slot, first, end in batch.parts:
-                low_nr = x_TI[first * wide : end * wide] @ self.a_KrI[slot].T.to(dtype)
-                output_TO[first * wide : end * wide].addmm_(low_nr, self.b_KOr[slot].T.to(dtype), alpha=self.scaling)
-                lows.append(low_nr)
-            return lows
+                here = slice(first * wide, end * wide)
+                low_nR = torch.mm(x_TI[here], self.a_KRI[slot].T.to(dtype), out=low_TR[here])
+                for i, (layer, output_TO) in enumerate(zip(self.layers, outputs, strict=True)):
+                    b_rO = layer.b_KOr[slot].T.to(dtype)
+                    output_TO[here].addmm_(self._columns(low_nR, i), b_rO, alpha=self.scaling)
+            return low_TR
         side = batch.side
         x_SWI = side.split(x_TI.view(batch.units, wide, -1))
-        low_SWr = torch.bmm(x_SWI, self.a_KrI[side.slots].transpose(1, 2).to(dtype))
-        y_SWO = torch.bmm(low_SWr * self.scaling, self.b_KOr[side.slots].transpose(1, 2).to(dtype))
-        side.add(output_TO.view(batch.units, wide, -1), y_SWO)
-        return [low_SWr]
+        low_SWR = torch.bmm(x_SWI, self.a_KRI[side.slots].transpose(1, 2).to(dtype))
+        for i, (layer, output_TO) in enumerate(zip(self.layers, outputs, strict=True)):
+            b_SrO = layer.b_KOr[side.slots].transpose(1, 2).to(dtype)
+            y_SWO = torch.bmm(self._columns(low_SWR, i) * self.scaling, b_SrO)
+            side.add(output_TO.view(batch.units, wide, -1), y_SWO)
+        return low_SWR
 
-    def backward(self, gradient: Tensor, x: Tensor, lows: Sequence[Tensor], batch: Batch) -> Tensor:
-        """Add the gradient of A and B to the step's; return that of x."""
+    def backward(
+        self, gradients: Sequence[Tensor], x_TI: Tensor, low: Tensor, batch: Batch, grad_x_TI: Tensor | None
+    ) -> None:
+        """Add the gradient of A and B to the step's, and that of x to `grad_x_TI` where one is given.
+
+        `gradients` are those of the layers' outputs (T, O); `low` is what `add` returned.
+        """
+        term_TI = grad_x_TI
+        if grad_x_TI is not None and batch.dropout is not None:
+            term_TI = torch.zeros_like(grad_x_TI)
+        x_TI = self._input(x_TI, batch)
+        if batch.one_by_one(len(x_TI)):
+            self._backward_one_by_one(gradients, x_TI, low, batch, term_TI)
+        else:
+            self._backward_side_by_side(gradients, x_TI, low, batch, term_TI)
+        if grad_x_TI is not None and term_TI is not None and term_TI is not grad_x_TI:
+            grad_x_TI += self._input(term_TI, batch)
+
+    def _backward_one_by_one(
+        self, gradients: Sequence[Tensor], x_TI: Tensor, low_TR: Tensor, batch: Batch, term_TI: Tensor | None
+    ) -> None:
         assert batch.gradient is not None
         places, total_SP = batch.gradient.places, batch.gradient.total_SP
-        x_TI, gradient_TO = x.reshape(-1, x.shape[-1]), gradient.reshape(-1, gradient.shape[-1])
-        if batch.dropout is not None:
-            x_TI = batch.dropout(x_TI, self.number)
-        dtype, wide = x.dtype, len(x_TI) // batch.units
-        grad_x_TI = torch.empty_like(x_TI) if batch.covered else torch.zeros_like(x_TI)
-        if batch.one_by_one(len(x_TI)):
-            for (slot, first, end), low_nr in zip(batch.parts, lows, strict=True):
-                here = slice(first * wide, end * wide)
-                grad_low_nr = (gradient_TO[here] @ self.b_KOr[slot].to(dtype)).mul_(self.scaling)
-                grad_P = total_SP[places[slot]]
-                _add_product(grad_P[self.start : self.middle].view(self.a_KrI.shape[1:]), grad_low_nr.T, x_TI[here])
-                grad_b_Or = grad_P[self.middle : self.end].view(self.b_KOr.shape[1:])
-                _add_product(grad_b_Or, gradient_TO[here].T, low_nr, self.scaling)
-                torch.mm(grad_low_nr, self.a_KrI[slot].to(dtype), out=grad_x_TI[here])
-        else:
-            side = batch.side
+        dtype, wide = x_TI.dtype, len(x_TI) // batch.units
+        grad_low_TR = torch.empty_like(low_TR)
+        for slot, first, end in batch.parts:
+            here = slice(first * wide, end * wide)
+            grad_P, grad_low_nR, low_nR = total_SP[places[slot]], grad_low_TR[here], low_TR[here]
+            for i, (layer, gradient_TO) in enumerate(zip(self.layers, gradients, strict=True)):
+                b_Or, gradient_nO = layer.b_KOr[slot].to(dtype), gradient_TO[here]
+                self._columns(grad_low_nR, i).addmm_(gradient_nO, b_Or, beta=0, alpha=self.scaling)
+                _add_product(layer.b_of(grad_P), gradient_nO.T, self._columns(low_nR, i), self.scaling)
+            _add_product(self._a_of(grad_P), grad_low_nR.T, x_TI[here])
+            if term_TI is not None:
+                term_TI[here].addmm_(grad_low_nR, self.a_KRI[slot].to(dtype))
+
+    def _backward_side_by_side(
+        self, gradients: Sequence[Tensor], x_TI: Tensor, low_SWR: Tensor, batch: Batch, term_TI: Tensor | None
+    ) -> None:
+        assert batch.gradient is not None
+        side, total_SP = batch.side, batch.gradient.total_SP
+        dtype, wide = x_TI.dtype, len(x_TI) // batch.units
+        grad_low_SWR = torch.empty_like(low_SWR)
+        for i, (layer, gradient_TO) in enumerate(zip(self.layers, gradients, strict=True)):
             gradient_SWO = side.split(gradient_TO.view(batch.units, wide, -1), clear=True)
-            x_SWI = side.split(x_TI.view(batch.units, wide, -1))
-            grad_low_SWr = torch.bmm(gradient_SWO, self.b_KOr[side.slots].to(dtype)).mul_(self.scaling)
-            grad_a_SrI = torch.bmm(grad_low_SWr.transpose(1, 2), x_SWI)
-            grad_b_SOr = torch.bmm(gradient_SWO.transpose(1, 2), lows[0]).mul_(self.scaling)
-            total_SP[:, self.start : self.middle].index_add_(0, batch.rows_S, grad_a_SrI.flatten(1).float())
-            total_SP[:, self.middle : self.end].index_add_(0, batch.rows_S, grad_b_SOr.flatten(1).float())
-            grad_x_SWI = torch.bmm(grad_low_SWr, self.a_KrI[side.slots].to(dtype))
-            side.add(grad_x_TI.zero_().view(batch.units, wide, -1), grad_x_SWI)
-        if batch.dropout is not None:
-            grad_x_TI = batch.dropout(grad_x_TI, self.number)
-        return grad_x_TI.view(x.shape)
+            b_SOr = layer.b_KOr[side.slots].to(dtype)
+            self._columns(grad_low_SWR, i).copy_(torch.bmm(gradient_SWO, b_SOr)).mul_(self.scaling)
+            grad_b_SOr = torch.bmm(gradient_SWO.transpose(1, 2), self._columns(low_SWR, i)).mul_(self.scaling)
+            b_end = layer.b_start + grad_b_SOr[0].numel()
+            total_SP[:, layer.b_start : b_end].index_add_(0, batch.rows_S, grad_b_SOr.flatten(1).float())
+        x_SWI = side.split(x_TI.view(batch.units, wide, -1))
+        grad_a_SRI = torch.bmm(grad_low_SWR.transpose(1, 2), x_SWI)
+        a_end = self.a_start + grad_a_SRI[0].numel()
+        total_SP[:, self.a_start : a_end].index_add_(0, batch.rows_S, grad_a_SRI.flatten(1).float())
+        if term_TI is not None:
+            grad_x_SWI = torch.bmm(grad_low_SWR, self.a_KRI[side.slots].to(dtype))
+            side.add(term_TI.view(batch.units, wide, -1), grad_x_SWI)
+
+    def _a_of(self, weights_P: Tensor) -> Tensor:
+        """A (R, I) in a vector of a slot's weights."""
+        return weights_P[self.a_start : self.a_start + self.a_KRI[0].numel()].view(self.a_KRI.shape[1:])
 
 
 def _add_product(total: Tensor, left: Tensor, right: Tensor, scaling: float = 1.0) -> None:
@@ -200,21 +251,3 @@ def _add_product(total: Tensor, left: Tensor, right: Tensor, scaling: float = 1.
         total.addmm_(left, right, alpha=scaling)
     else:
         total.add_(left @ right, alpha=scaling)
-
-
-class AddLowRank(torch.autograd.Function):
-    """`Layer.add` with a gradient. The base's output is changed in place: nothing else has seen it yet."""
-
-    @staticmethod
-    def forward(ctx: Any, output: Tensor, x: Tensor, layer: Layer, batch: Batch, _tracked: Tensor) -> Tensor:
-        ctx.lows = layer.add(output, x, batch)
-        ctx.layer, ctx.batch = layer, batch
-        ctx.mark_dirty(output)
-        ctx.save_for_backward(x)
-        return output
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None, None, None]:
-        (x,) = ctx.saved_tensors
-        grad_x = ctx.layer.backward(gradient, x, ctx.lows, ctx.batch)
-        return gradient, grad_x if ctx.needs_input_grad[1] else None, None, None, None

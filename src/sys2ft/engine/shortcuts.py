@@ -1,0 +1,156 @@
+"""What a model computes in many passes over memory, computed in few: normalisation and gated activations.
+
+On a CPU these take as long as a fifth of the matrix products: transformers writes them as a chain of operations, each
+of which reads and writes all of a batch, and so does autograd behind it. Here each is one function with its gradient
+written out. A shortcut is found by what a module computes, on numbers drawn at random, not by its name; float32 on the
+CPU only. It is taken for the length of a training pass, and the model is as transformers built it before and after.
+
+Shapes: T nodes, D features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+_AT_ONCE = 2**16  # numbers of a tensor computed together: what a few of them take stays in a core's cache
+
+
+def find(model: nn.Module) -> dict[nn.Module, Any]:
+    """A forward for each module that has a shortcut."""
+    like = next(model.parameters())
+    if like.dtype != torch.float32 or like.device.type != "cpu":
+        return {}
+    found: dict[nn.Module, Any] = {}
+    with torch.no_grad():
+        for module in model.modules():
+            forward = _norm(module) or _gated(module)
+            if forward is not None:
+                found[module] = forward
+    return found
+
+
+def _agrees(module: nn.Module, forward: Callable[[Tensor], Tensor], features: int) -> bool:
+    """Whether both compute the same of a few vectors of very different lengths."""
+    generator = torch.Generator().manual_seed(0)
+    x_TD = torch.randn(4, features, generator=generator) * torch.tensor([[1e-3], [0.1], [1.0], [30.0]])
+    expected_TD = module(x_TD)
+    got_TD = forward(x_TD)
+    return got_TD.shape == expected_TD.shape and torch.allclose(got_TD, expected_TD, rtol=1e-5, atol=1e-6)
+
+
+# Normalisation by the root of the mean square ---------------------------------------------------------------------
+
+
+def _norm(module: nn.Module) -> Callable[[Tensor], Tensor] | None:
+    """RMSNorm (Zhang and Sennrich, arXiv 1910.07467), whose gain is its weight, or as in Gemma 1 more."""
+    weight = getattr(module, "weight", None)
+    eps = getattr(module, "variance_epsilon", getattr(module, "eps", None))
+    if not isinstance(weight, Tensor) or weight.dim() != 1 or not isinstance(eps, float) or hasattr(module, "bias"):
+        return None
+    for more in (0.0, 1.0):
+
+        def forward(x: Tensor, more: float = more) -> Tensor:
+            gain_D = weight.detach()
+            return cast(Tensor, _Norm.apply(x, gain_D + more if more else gain_D, eps))  # type: ignore[no-untyped-call]
+
+        if _agrees(module, forward, len(weight)):
+            return forward
+    return None
+
+
+class _Norm(torch.autograd.Function):
+    """x * gain / sqrt(mean(x^2) + eps), the mean over the last dimension."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, gain_D: Tensor, eps: float) -> Tensor:
+        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        scale = length.square_().mul_(1.0 / x.shape[-1]).add_(eps).rsqrt_()
+        ctx.save_for_backward(x, gain_D, scale)
+        return (x * scale).mul_(gain_D)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        x, gain_D, scale = ctx.saved_tensors
+        total = gradient * gain_D
+        along = torch.linalg.vecdot(total, x).unsqueeze(-1)
+        along.mul_(scale.pow(3)).mul_(1.0 / x.shape[-1])
+        return total.mul_(scale).addcmul_(x, along, value=-1.0), None, None
+
+
+# Gated activations ----------------------------------------------------------------------------------------------------
+
+
+def _gated(module: nn.Module) -> Callable[[Tensor], Tensor] | None:
+    """A feed-forward layer down(act(gate(x)) * up(x)) (Shazeer, arXiv 2002.05202) with SiLU, or GELU by tanh."""
+    parts = [getattr(module, name, None) for name in ("gate_proj", "up_proj", "down_proj")]
+    if not all(isinstance(part, nn.Linear) for part in parts):
+        return None
+    gate, up, down = cast(list[nn.Linear], parts)
+    for kind in _ACTIVATIONS:
+
+        def forward(x: Tensor, kind: _Activation = kind) -> Tensor:
+            return cast(Tensor, down(_Gated.apply(gate(x), up(x), kind)))  # type: ignore[no-untyped-call]
+
+        if _agrees(module, forward, gate.in_features):
+            return forward
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Activation:
+    """`value(x, out)` and `gradient(gradient, x, out)`, written to `out`, which may be the first."""
+
+    value: Callable[[Tensor, Tensor], Tensor]
+    gradient: Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+_aten = torch.ops.aten
+_ACTIVATIONS = (
+    _Activation(
+        lambda x, out: _aten.silu.out(x, out=out),
+        lambda gradient, x, out: _aten.silu_backward.grad_input(gradient, x, grad_input=out),
+    ),
+    _Activation(
+        lambda x, out: _aten.gelu.out(x, approximate="tanh", out=out),
+        lambda gradient, x, out: _aten.gelu_backward.grad_input(gradient, x, approximate="tanh", grad_input=out),
+    ),
+)
+
+
+class _Gated(torch.autograd.Function):
+    """act(gate) * up. Keeps both and nothing else; their gradients lie side by side, as one product takes them."""
+
+    @staticmethod
+    def forward(ctx: Any, gate: Tensor, up: Tensor, kind: _Activation) -> Tensor:
+        ctx.save_for_backward(gate, up)
+        ctx.kind = kind
+        output = torch.empty(gate.shape)
+        for gate_tD, up_tD, output_tD in _blocks(gate, up, output):
+            kind.value(gate_tD, output_tD)
+            output_tD.mul_(up_tD)
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        gate, up = ctx.saved_tensors
+        width = gate.shape[-1]
+        both = torch.empty(*gate.shape[:-1], 2 * width)
+        grad_gate, grad_up = both[..., :width], both[..., width:]
+        for gate_tD, up_tD, grad_gate_tD, grad_up_tD, gradient_tD in _blocks(gate, up, grad_gate, grad_up, gradient):
+            ctx.kind.value(gate_tD, grad_up_tD)
+            grad_up_tD.mul_(gradient_tD)
+            torch.mul(gradient_tD, up_tD, out=grad_gate_tD)
+            ctx.kind.gradient(grad_gate_tD, gate_tD, grad_gate_tD)
+        return grad_gate, grad_up, None
+
+
+def _blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """The same nodes (t, D) of each tensor, a few at a time."""
+    width = tensors[0].shape[-1]
+    rows = max(1, _AT_ONCE // width)
+    yield from zip(*(tensor.reshape(-1, width).split(rows) for tensor in tensors), strict=True)

@@ -1,0 +1,339 @@
+"""Training passes: layers that read the same tensor computed together, shortcuts, and nothing of them left behind."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from sys2ft.engine import AdapterBank, backward, prepare
+from sys2ft.engine.linears import Group
+from sys2ft.engine.low_rank import Gradient
+from sys2ft.engine.shortcuts import find
+from sys2ft.engine.siblings import Siblings, groups_of, join, one_under_another, side_by_side, watching
+from sys2ft.engine.training_form import instead, training_form
+from test_adapters import FAMILIES, gradients, load, random_bank, some_examples
+
+
+@pytest.fixture(params=FAMILIES)
+def folder(request: pytest.FixtureRequest, tiny_family_dir: Callable[[str], Path]) -> Path:
+    return tiny_family_dir(request.param)
+
+
+@pytest.fixture
+def model(folder: Path) -> Any:
+    made = load(folder, "sdpa")
+    prepare(made)
+    return made
+
+
+def layers_of(model: nn.Module, names: Sequence[str]) -> list[nn.Linear]:
+    return [model.get_submodule(name) for name in names]  # type: ignore[misc]
+
+
+def data_bytes(model: nn.Module) -> int:
+    """Bytes of the different storages behind a model's parameters."""
+    storages = {p.untyped_storage().data_ptr(): p.untyped_storage().nbytes() for p in model.parameters()}
+    return sum(storages.values())
+
+
+# Siblings -------------------------------------------------------------------------------------------------------------
+
+
+def test_prepare_finds_what_reads_the_same_tensor(model: Any) -> None:
+    expected = []
+    for layer in range(2):
+        expected.append([f"model.layers.{layer}.self_attn.{name}_proj" for name in "qkv"])
+        expected.append([f"model.layers.{layer}.mlp.{name}_proj" for name in ("gate", "up")])
+    assert training_form(model).siblings == expected
+
+
+def test_their_weights_lie_in_one_tensor_and_nowhere_else(folder: Path) -> None:
+    model = load(folder, "sdpa")
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    parameters, held = dict(model.named_parameters()), data_bytes(model)
+    prepare(model)
+    assert data_bytes(model) == held
+    assert dict(model.named_parameters()).keys() == parameters.keys()
+    assert all(parameter is parameters[name] for name, parameter in model.named_parameters())
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+    bank = random_bank(model, 1)
+    assert data_bytes(model) == held
+    for names in training_form(model).siblings:
+        layers = layers_of(model, names)
+        whole = Siblings(layers).weight_OI
+        assert whole is not None
+        assert torch.equal(whole, torch.cat([layer.weight for layer in layers]))
+        whole[-1, -1] += 1
+        assert whole[-1, -1] == layers[-1].weight[-1, -1], "the same numbers, not a copy"
+        assert len({layer.weight.untyped_storage().data_ptr() for layer in layers}) == 1
+    bank.close()
+
+
+def test_a_prepared_model_is_saved_as_it_was_loaded(folder: Path, tmp_path: Path) -> None:
+    model = load(folder, "sdpa")
+    prepare(model)
+    model.save_pretrained(tmp_path / "again")
+    expected, got = load(folder).state_dict(), load(tmp_path / "again").state_dict()
+    assert expected.keys() == got.keys()
+    assert all(torch.equal(expected[name], got[name]) for name in expected)
+
+
+def test_what_does_not_fit_is_left_alone() -> None:
+    fits = [nn.Linear(4, 3), nn.Linear(4, 5)]
+    for layers in ([nn.Linear(4, 3), nn.Linear(5, 3)], [nn.Linear(4, 3), nn.Linear(4, 3, bias=False)]):
+        before = [layer.weight.data_ptr() for layer in layers]
+        join(layers)
+        assert before == [layer.weight.data_ptr() for layer in layers]
+    assert Siblings(fits).weight_OI is None
+    join(fits)
+    at = fits[0].weight.data_ptr()
+    join(fits)
+    assert fits[0].weight.data_ptr() == at, "what lies together already is not laid again"
+    assert Siblings(fits).weight_OI is not None
+    assert Siblings(fits[::-1]).weight_OI is None
+
+
+class Shared(nn.Module):
+    """Layers that are called twice, alone, on a copy, or never have no siblings."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two, self.twice, self.copied, self.never = (nn.Linear(4, 4) for _ in range(5))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.one(x) + self.twice(x) + self.two(x) + self.copied(x.clone()) + self.twice(x)
+
+
+def test_watching_tells_siblings_from_strangers() -> None:
+    model = nn.Sequential(Shared(), Shared())
+    with watching(model) as groups:
+        model(torch.randn(2, 4))
+    assert groups == [["0.one", "0.two"], ["1.one", "1.two"]]
+    assert not any(module._forward_pre_hooks for module in model.modules())
+    assert list(groups_of(groups, ["0.twice", "0.two", "1.one", "1.two"])) == [["0.twice"], groups[0], groups[1]]
+
+
+@pytest.mark.parametrize("joined", [True, False], ids=["one product", "layer by layer"])
+@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
+def test_the_products_are_those_of_the_layers(joined: bool, bias: bool) -> None:
+    torch.manual_seed(0)
+    layers = [nn.Linear(6, width, bias=bias) for width in (5, 2, 3)]
+    if joined:
+        join(layers)
+    siblings = Siblings(layers)
+    x_TI = torch.randn(7, 6, requires_grad=True)
+    expected = [layer(x_TI) for layer in layers]
+    for got, one in zip(siblings.product(x_TI.detach()), expected, strict=True):
+        assert torch.allclose(got, one, atol=1e-6)
+    apart = [torch.randn_like(one) for one in expected]
+    together = list(torch.cat(apart, dim=1).split([5, 2, 3], dim=1))
+    assert side_by_side(apart) is None
+    assert torch.equal(side_by_side(together), torch.cat(apart, dim=1))  # type: ignore[arg-type]
+    assert side_by_side(together[::-1]) is None
+    (expected_TI,) = torch.autograd.grad(expected, x_TI, apart)
+    for given in (apart, together):
+        assert torch.allclose(siblings.gradient(given), expected_TI, atol=1e-5)
+
+
+def test_rows_are_recognised_only_where_they_lie_together() -> None:
+    whole = torch.randn(6, 3)
+    one, two = whole[:2], whole[2:]
+    assert torch.equal(one_under_another([one, two]), whole)  # type: ignore[arg-type]
+    assert one_under_another([two, one]) is None
+    assert one_under_another([one, two.clone()]) is None
+    assert one_under_another([whole[:, :2], whole[:, 2:]]) is None
+    assert one_under_another([]) is None
+
+
+def test_outputs_are_computed_once_and_held_no_longer_than_needed() -> None:
+    layers = [nn.Linear(4, 3).requires_grad_(False) for _ in range(2)]
+    group = Group(Siblings(layers))
+    calls = []
+    product = group.siblings.product
+    group.siblings.product = lambda x_TI: (calls.append(1), product(x_TI))[1]  # type: ignore[method-assign]
+    x = torch.randn(1, 5, 4)
+    first = group.output(0, x, None)
+    second = group.output(1, x, None)
+    assert len(calls) == 1
+    assert torch.allclose(first, layers[0](x))
+    assert torch.allclose(second, layers[1](x))
+    assert (group._read, group._left) == (None, {})
+    group.output(1, x, None)
+    other = x.clone()
+    assert torch.allclose(group.output(0, other, None), first)
+    assert len(calls) == 3, "another tensor is computed anew, also where its numbers are the same"
+    seen = weakref.ref(x)
+    del x, first, second
+    gc.collect()
+    assert seen() is None
+    group.forget()
+
+
+# Adapters over siblings -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("targets", [["q_proj", "v_proj"], ["up_proj"], ["k_proj", "down_proj", "gate_proj"]], ids=str)
+def test_siblings_without_adapters_stand_beside_those_with(model: Any, targets: list[str]) -> None:
+    """The gradient by the rule of three: what finite differences of the loss say."""
+    bank = random_bank(model, 2, targets=targets)
+    examples = some_examples([0, 1], each=2)
+    _, got, _ = gradients(model, bank, examples)
+    generator = torch.Generator().manual_seed(1)
+    direction = torch.randn(bank.size, generator=generator)
+    direction /= direction.norm()
+    losses = []
+    for step in (1e-2, -1e-2):
+        bank.weights_KP[1] += step * direction
+        losses.append(gradients(model, bank, examples)[0][1])
+        bank.weights_KP[1] -= step * direction
+    slope = (losses[0] - losses[1]) / 2e-2
+    assert slope == pytest.approx((got[1] @ direction).item(), rel=2e-2, abs=2e-4)
+    bank.close()
+
+
+def test_layers_whose_weights_were_moved_train_the_same(folder: Path) -> None:
+    """`model.to(...)` lays each weight by itself again."""
+    prepared, moved = load(folder, "sdpa"), load(folder, "sdpa")
+    prepare(prepared)
+    prepare(moved)
+    for parameter in moved.parameters():
+        parameter.data = parameter.data.clone()
+    banks = [random_bank(each, 2) for each in (prepared, moved)]
+    assert [b.siblings.weight_OI is None for b in banks[0]._groups].count(True) == 0
+    assert [b.siblings.weight_OI is None for b in banks[1]._groups].count(True) == 4
+    examples = some_examples([0, 1], each=3)
+    (_, one, _), (_, other, _) = (
+        gradients(each, bank, examples) for each, bank in zip((prepared, moved), banks, strict=True)
+    )
+    assert all(torch.allclose(one[slot], other[slot], atol=1e-5) for slot in (0, 1))
+
+
+def test_a_slot_s_weights_are_those_of_its_layers(model: Any) -> None:
+    bank = AdapterBank(model, 2, rank=3, alpha=3)
+    bank.weights_KP[1] = torch.arange(bank.size)
+    parts = [tensor[1].flatten() for tensor in (*bank.a.values(), *bank.b.values())]
+    assert torch.equal(torch.cat(parts).sort().values, bank.weights_KP[1]), "every weight once, and none left over"
+    q, k, v = (f"model.layers.1.self_attn.{name}_proj" for name in "qkv")
+    assert one_under_another([bank.a[name][1] for name in (q, k, v)]) is not None
+    bank.close()
+
+
+def plain(model: nn.Module) -> bool:
+    """Whether nothing of a training is left at the model."""
+    return not any(
+        "forward" in module.__dict__ or module._forward_hooks or module._forward_pre_hooks for module in model.modules()
+    )
+
+
+def test_a_closed_bank_leaves_the_model_as_it_was(model: Any, folder: Path) -> None:
+    ids = torch.tensor([[5, 80, 200, 3, 90, 41]])
+    with torch.inference_mode():
+        before = model(input_ids=ids).logits
+    expected = None
+    for _ in range(3):
+        bank = random_bank(model, 2)
+        losses, got, _ = gradients(model, bank, some_examples([0, 1]))
+        expected = expected or (losses, got)
+        assert losses == expected[0]
+        assert all(torch.equal(got[slot], expected[1][slot]) for slot in got), "bank after bank, the same bits"
+        assert not any("forward" in module.__dict__ for module in model.modules())
+        bank.close()
+        assert plain(model)
+        gone = weakref.ref(bank)
+        del bank
+        gc.collect()
+        assert gone() is None
+        with torch.inference_mode():
+            assert torch.equal(model(input_ids=ids).logits, before)
+
+
+def test_two_banks_over_one_model_do_not_meet(model: Any) -> None:
+    one, other = random_bank(model, 1), random_bank(model, 1, seed=3, rank=2)
+    examples = some_examples([0])
+    _, together, _ = gradients(model, one, examples)
+    _, others, _ = gradients(model, other, examples)
+    other.close()
+    _, alone, _ = gradients(model, one, examples)
+    assert torch.equal(together[0], alone[0])
+    assert others[0].numel() != alone[0].numel()
+
+
+def test_an_error_in_a_pass_leaves_the_forwards_as_they_were(model: Any) -> None:
+    bank = random_bank(model, 1)
+    gradient = Gradient({0: 0}, torch.zeros(1, bank.size))
+    with pytest.raises(KeyError), bank.parts([(0, 4)], gradient=gradient):
+        group = next(group for group in bank._groups if len(group.places) == 3)
+        layer = model.model.layers[0].self_attn.q_proj
+        layer(torch.randn(1, 4, layer.in_features))
+        assert group._read is not None
+        raise KeyError
+    assert group._read is None
+    assert not any("forward" in module.__dict__ for module in model.modules())
+    bank.close()
+    assert plain(model)
+
+
+def test_a_forward_that_was_replaced_before_is_put_back() -> None:
+    layer = nn.Linear(2, 2)
+    own = layer.forward
+    layer.forward = own  # type: ignore[method-assign]
+    with instead({layer: lambda x: x}):
+        assert layer(torch.ones(1, 2)).tolist() == [[1, 1]]
+    assert layer.__dict__["forward"] is own
+
+
+# Shortcuts ------------------------------------------------------------------------------------------------------------
+
+
+def test_every_norm_and_feed_forward_layer_has_a_shortcut(model: Any) -> None:
+    found = {type(module).__name__ for module in training_form(model).shortcuts}
+    norms = [module for module in model.modules() if type(module).__name__.endswith("RMSNorm")]
+    layers = [module for module in model.modules() if type(module).__name__.endswith("MLP")]
+    assert len(found) == 2
+    assert set(training_form(model).shortcuts) == {*norms, *layers}
+
+
+def test_a_shortcut_computes_what_its_module_does(model: Any) -> None:
+    torch.manual_seed(0)
+    for module, forward in training_form(model).shortcuts.items():
+        features = module.weight.shape[0] if hasattr(module, "weight") else module.gate_proj.in_features
+        for shape in ((1, 700, features), (1, 3, 9, features)):
+            x = torch.randn(shape).requires_grad_()
+            expected = module(x)
+            gradient = torch.randn_like(expected)
+            (expected_x,) = torch.autograd.grad(expected, x, gradient)
+            got = forward(x)
+            (got_x,) = torch.autograd.grad(got, x, gradient)
+            assert torch.allclose(got, expected, rtol=1e-5, atol=1e-5)
+            assert torch.allclose(got_x, expected_x, rtol=1e-4, atol=1e-5)
+
+
+def test_a_module_that_computes_something_else_has_none(model: Any) -> None:
+    layer = model.model.layers[0]
+
+    class Half(type(layer.mlp)):  # type: ignore[misc]
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x) / 2
+
+    layer.mlp.__class__ = Half
+    norm = nn.LayerNorm(32, bias=False)
+    assert layer.mlp not in find(model)
+    assert model.model.layers[1].mlp in find(model)
+    assert find(nn.Sequential(norm)) == {}
+    assert find(model.to(torch.bfloat16)) == {}
+
+
+def test_a_model_that_wants_an_output_by_itself_trains_layer_by_layer(folder: Path) -> None:
+    model = load(folder, "sdpa")
+    model.model.layers[1].self_attn.k_proj.register_forward_hook(lambda _, __, output: output.view(-1).view_as(output))
+    with pytest.warns(UserWarning, match="layer by layer"):
+        prepare(model)
+    assert training_form(model).siblings == ()
+    assert list(backward(model, random_bank(model, 1), some_examples([0]), tokens_at_once=99))
