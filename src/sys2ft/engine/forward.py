@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from sys2ft.engine.allocator import keep_freed_memory
 from sys2ft.engine.path_attention import Paths, lay_paths, path_attention
 from sys2ft.engine.prefix_attention import DecodeState, KeysValues, prefix_attention
 from sys2ft.engine.siblings import watching
@@ -65,7 +66,7 @@ def prepare(model: nn.Module) -> None:
     """Freeze `model`, route its attention through the engine, and learn how to train on it fast.
 
     Checks that all of it agrees with the model's own forward pass. Raises ModelError for an architecture whose logits
-    are not its output embedding of the last hidden state.
+    are not its output embedding of the last hidden state. On a CPU the process keeps from then on what it frees.
     """
     ALL_ATTENTION_FUNCTIONS.register(_NAME, _attention)
     config = cast(Any, model).config
@@ -74,6 +75,8 @@ def prepare(model: nn.Module) -> None:
     model.requires_grad_(False)
     model.eval()
     device = next(model.parameters()).device
+    if device.type == "cpu":
+        keep_freed_memory()
     ids_T = torch.arange(1, 5, device=device) % config.vocab_size
     own = config._attn_implementation
     whole_T = torch.ones_like(ids_T)

@@ -81,7 +81,3 @@ class _Linears(torch.autograd.Function):
         for (stack, places), low in zip(ctx.group.stacks(ctx.batch), lows, strict=True):
             stack.backward([gradients_TO[p] for p in places], x_TI, low, ctx.batch, grad_x_TI)
         return None if grad_x_TI is None else grad_x_TI.view(x.shape), None, None, None
-
-
-def _stacks(group: Group, batch: Batch | None) -> list[tuple[Stack, Sequence[int]]]:
-    return list(group.stacks(batch))

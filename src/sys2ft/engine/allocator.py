@@ -1,0 +1,27 @@
+"""What becomes of memory that is freed: glibc keeps it, so that the next pass finds its pages in place.
+
+By default glibc gives a block of more than 32 MiB back to the kernel as soon as it is freed, and asks for it again a
+moment later; the kernel clears every page anew. A training pass frees and takes some gigabytes that way.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h
+_KEEP = 2**31 - 1
+_OWN_BLOCK = 2**30  # what is larger still lies by itself
+_CHOSEN = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
+
+
+def keep_freed_memory() -> bool:
+    """Let this process keep what it frees, up to blocks of 1 GiB; whether that was done.
+
+    Nothing is done under another C library, or where the environment has chosen for glibc (mallopt(3)).
+    """
+    if platform.libc_ver()[0] != "glibc" or any(name in os.environ for name in _CHOSEN):
+        return False
+    libc = ctypes.CDLL(None)
+    return bool(libc.mallopt(_TRIM_THRESHOLD, _KEEP) and libc.mallopt(_MMAP_THRESHOLD, _OWN_BLOCK))
