@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -135,3 +136,24 @@ def test_stop_strings(text: str, strings: list[str], after_text: bool, ends_afte
 def test_stop_strings_are_checked(strings: list[str], tokenizer: Any) -> None:
     with pytest.raises(ValueError, match="stop strings"):
         StopStrings(tokenizer, strings)
+
+
+def test_rows_are_fewer_where_their_keys_and_values_would_take_too_much(
+    tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, _ = models_of(tiny_model_dir)
+    config = model.config
+    rng = random.Random(3)
+    prefix = some_ids(rng, 30)
+    requests = [DecodeRequest([*prefix, *some_ids(rng, 5)], n, "one") for n in range(9)]
+    a_token = 2 * 4 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
+    module = sys.modules[decode.__module__]
+    most, expected = [], None
+    for rows in (9, 4, 1):
+        monkeypatch.setattr(module, "_STATE_BYTES", rows * a_token * (5 + 7))
+        with Counting(model) as passes:
+            got = decode(model, requests, Sampling(), max_new_tokens=7, stop_ids=NONE)
+        most.append(max(batch for batch, tokens in passes.shapes if tokens == 1))
+        expected = expected or got.decoded
+        assert got.decoded == expected
+    assert most == [9, 4, 1]

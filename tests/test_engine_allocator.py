@@ -13,10 +13,10 @@ _FAULTS = """
 import resource, sys, torch
 from sys2ft.engine.allocator import keep_freed_memory
 done = keep_freed_memory() if sys.argv[1] == "keep" else False
-for _ in range(2):
+for _ in range(8):
     torch.ones(2**24)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(4):
+for _ in range(8):
     torch.ones(2**24)
 print(int(done), resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
@@ -37,11 +37,10 @@ def faults(how: str, **environment: str) -> tuple[bool, int]:
 def test_freed_memory_is_used_again() -> None:
     kept, left = faults("keep"), faults("leave")
     assert kept[0]
-    assert kept[1] < 100 < left[1], "64 MiB are 16,384 pages"
+    assert 10 * kept[1] < left[1], "64 MiB are 16,384 pages, or 32 large ones, each time"
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator")
 def test_the_environment_goes_first() -> None:
-    done, count = faults("keep", MALLOC_MMAP_THRESHOLD_="1048576")
+    done, _ = faults("keep", MALLOC_MMAP_THRESHOLD_="1048576")
     assert not done
-    assert count > 100

@@ -13,11 +13,11 @@ import torch
 from torch import nn
 
 from sys2ft.engine import AdapterBank, backward, prepare
+from sys2ft.engine.fast_form import fast_form, instead
 from sys2ft.engine.linears import Group
 from sys2ft.engine.low_rank import Gradient
 from sys2ft.engine.shortcuts import find
 from sys2ft.engine.siblings import Siblings, groups_of, join, one_under_another, side_by_side, watching
-from sys2ft.engine.training_form import instead, training_form
 from test_adapters import FAMILIES, gradients, load, random_bank, some_examples
 
 
@@ -51,7 +51,7 @@ def test_prepare_finds_what_reads_the_same_tensor(model: Any) -> None:
     for layer in range(2):
         expected.append([f"model.layers.{layer}.self_attn.{name}_proj" for name in "qkv"])
         expected.append([f"model.layers.{layer}.mlp.{name}_proj" for name in ("gate", "up")])
-    assert training_form(model).siblings == expected
+    assert fast_form(model).siblings == expected
 
 
 def test_their_weights_lie_in_one_tensor_and_nowhere_else(folder: Path) -> None:
@@ -65,7 +65,7 @@ def test_their_weights_lie_in_one_tensor_and_nowhere_else(folder: Path) -> None:
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
     bank = random_bank(model, 1)
     assert data_bytes(model) == held
-    for names in training_form(model).siblings:
+    for names in fast_form(model).siblings:
         layers = layers_of(model, names)
         whole = Siblings(layers).weight_OI
         assert whole is not None
@@ -293,16 +293,16 @@ def test_a_forward_that_was_replaced_before_is_put_back() -> None:
 
 
 def test_every_norm_and_feed_forward_layer_has_a_shortcut(model: Any) -> None:
-    found = {type(module).__name__ for module in training_form(model).shortcuts}
+    found = {type(module).__name__ for module in fast_form(model).shortcuts}
     norms = [module for module in model.modules() if type(module).__name__.endswith("RMSNorm")]
     layers = [module for module in model.modules() if type(module).__name__.endswith("MLP")]
     assert len(found) == 2
-    assert set(training_form(model).shortcuts) == {*norms, *layers}
+    assert set(fast_form(model).shortcuts) == {*norms, *layers}
 
 
 def test_a_shortcut_computes_what_its_module_does(model: Any) -> None:
     torch.manual_seed(0)
-    for module, forward in training_form(model).shortcuts.items():
+    for module, forward in fast_form(model).shortcuts.items():
         features = module.weight.shape[0] if hasattr(module, "weight") else module.gate_proj.in_features
         for shape in ((1, 700, features), (1, 3, 9, features)):
             x = torch.randn(shape).requires_grad_()
@@ -335,5 +335,5 @@ def test_a_model_that_wants_an_output_by_itself_trains_layer_by_layer(folder: Pa
     model.model.layers[1].self_attn.k_proj.register_forward_hook(lambda _, __, output: output.view(-1).view_as(output))
     with pytest.warns(UserWarning, match="layer by layer"):
         prepare(model)
-    assert training_form(model).siblings == ()
+    assert fast_form(model).siblings == ()
     assert list(backward(model, random_bank(model, 1), some_examples([0]), tokens_at_once=99))

@@ -2,9 +2,8 @@
 
 LoRA (Hu et al., arXiv 2106.09685): y = Wx + (alpha / r) B A x. All weights of a slot lie in one row of one tensor, so
 that an optimiser, a checkpoint or a copy deals with a slot as one vector; A (r, in) and B (out, r) of every linear
-layer the bank covers are views of it, the A of siblings one under the other. A forward hook adds the low-rank term, so
-that the model itself stays as transformers built it. For the length of a training pass the layers get a forward that
-computes base and term together.
+layer the bank covers are views of it, the A of siblings one under the other. For the length of a pass the layers get a
+forward that computes base and term together; before and after it the model is as transformers built it.
 
 Shapes: K slots, S slots of a step, P weights of a slot, r rank, I and O a layer's input and output size.
 """
@@ -20,10 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from sys2ft.engine.dropout import Dropout
+from sys2ft.engine.fast_form import fast_form, instead
 from sys2ft.engine.linears import Group
 from sys2ft.engine.low_rank import Batch, Gradient, Layer, Stack
 from sys2ft.engine.siblings import Siblings, groups_of, is_linear
-from sys2ft.engine.training_form import instead, training_form
 from sys2ft.errors import ModelError, SettingsError
 
 BASE = -1
@@ -54,7 +53,7 @@ class AdapterBank:
             )
         self.model, self.slots, self.rank, self.alpha, self.dropout = model, slots, rank, float(alpha), dropout
         self.modules = linear_layers(model, targets)
-        form = training_form(model)
+        form = fast_form(model)
         self.targets = sorted({name.rpartition(".")[2] for name in self.modules})
         device = next(model.parameters()).device
         self.size = weights_a_slot(self.modules.values(), rank)
@@ -64,7 +63,6 @@ class AdapterBank:
         self._batch: Batch | None = None
         # What makes autograd keep a layer's products, though neither weights nor base ask for a gradient.
         self._tracked = torch.zeros((), device=device, requires_grad=True)
-        self._hooks: list[Any] = []
         self._groups: list[Group] = []
         self._forwards: dict[nn.Module, Any] = dict(form.shortcuts)
         start = 0
@@ -86,7 +84,6 @@ class AdapterBank:
             self.b[name] = self.weights_KP[:, middle:end].view(slots, outputs, rank)
             covered.append(Layer(numbers.index(name), self.b[name], middle))
             single.append(Stack(covered[-1:], self.a[name], start + i * rank * inputs, rank, self.scaling))
-            self._hooks.append(layers[place].register_forward_hook(self._hook(single[-1])))
             middle = end
         group = Group(Siblings(layers), places, Stack(covered, a_KRI, start, rank, self.scaling), single)
         self._groups.append(group)
@@ -133,7 +130,7 @@ class AdapterBank:
         before = self._batch
         self._batch = Batch(spans, self.weights_KP.device, gradient, dropout)
         try:
-            with instead(self._forwards if gradient is not None else {}):
+            with instead(self._forwards):
                 yield
         finally:
             self._batch = before
@@ -141,21 +138,8 @@ class AdapterBank:
                 group.forget()
 
     def close(self) -> None:
-        """Take the hooks off the model."""
-        for hook in self._hooks:
-            hook.remove()
-        self._hooks, self._groups, self._forwards = [], [], {}
-
-    def _hook(self, stack: Stack) -> Any:
-        def add_low_rank(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
-            batch = self._batch
-            if batch is None or not batch.parts or batch.gradient is not None:
-                return None
-            x = inputs[0]
-            stack.add([output.view(-1, output.shape[-1])], x.reshape(-1, x.shape[-1]), batch)
-            return output
-
-        return add_low_rank
+        """Let go of the model: passes within the bank's blocks are those of the base from now on."""
+        self._groups, self._forwards = [], {}
 
 
 def adapter_rows(bank: AdapterBank | None, row_slots: Sequence[int]) -> contextlib.AbstractContextManager[None]:

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from sys2ft.engine.bank import BASE, AdapterBank, adapter_rows
+from sys2ft.engine.fast_form import fast_passes
 from sys2ft.engine.forward import decode_states, head, sliding_window
 from sys2ft.engine.prefill import read_prompts
 from sys2ft.engine.prefix_attention import DecodeState, Group
@@ -23,6 +25,7 @@ from sys2ft.engine.sampling import Sampling, Uniforms, choose
 # Share of the batch's room that must be free before its rows are rearranged: each time costs a copy of all their keys
 # and values, and new prompts are read faster together.
 _REARRANGE_AT = 0.2
+_STATE_BYTES = 2**31  # of the own keys and values of all rows; what is free would make a text's rounding depend on it
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +64,12 @@ def decode(
     stop_ids: frozenset[int],
     stop_when: Callable[[list[int]], bool] | None = None,
     bank: AdapterBank | None = None,
-    rows_at_once: int = 128,
+    rows_at_once: int = 256,
     on_done: Callable[[int], None] | None = None,
 ) -> DecodeResult:
-    """Sample a continuation of each request's prompt, `rows_at_once` at a time.
+    """Sample a continuation of each request's prompt, up to `rows_at_once` at a time.
 
+    Fewer run together where the keys and values of so many, each with `max_new_tokens`, would come to more than 2 GiB.
     A row ends at one of `stop_ids`, when `stop_when(new ids)` holds (see StopStrings), or after `max_new_tokens`; the
     next request takes its place. `on_done` is told how many rows have ended. With temperature 0 this is the model's
     own greedy decoding.
@@ -75,8 +79,9 @@ def decode(
     empty = [place for place, request in enumerate(requests) if not request.prompt_ids]
     if empty:
         raise ValueError(f"request {empty[0]} has no token in its prompt: a prompt needs at least one token")
-    loop = _Loop(model, how, bank, rows_at_once, list(_queue(requests)))
-    with torch.inference_mode():
+    queue = list(_queue(requests))
+    loop = _Loop(model, how, bank, min(rows_at_once, _room(model, queue, max_new_tokens)), queue)
+    with torch.inference_mode(), fast_passes(model):
         loop.run(max_new_tokens, stop_ids, stop_when, on_done)
     decoded = [loop.decoded[place] for place in range(len(requests))]
     return DecodeResult(decoded, loop.tokens_computed, loop.tokens_generated)
@@ -106,6 +111,16 @@ def _queue(requests: Sequence[DecodeRequest]) -> Iterator[_Row]:
         group = Group(slot, shared)
         for place in places:
             yield _Row(place, requests[place], group, Uniforms(requests[place].seed), [])
+
+
+def _room(model: torch.nn.Module, queue: Sequence[_Row], max_new_tokens: int) -> int:
+    """How many rows may run together, if the one with the longest own prompt is like all others."""
+    config = cast(Any, model).config
+    heads: int = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    size: int = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    a_token: int = 2 * config.num_hidden_layers * heads * size * next(model.parameters()).element_size()
+    own = max((len(row.request.prompt_ids) - row.group.shared for row in queue), default=0)
+    return max(1, _STATE_BYTES // (a_token * (own + max_new_tokens)))
 
 
 class _Loop:

@@ -22,10 +22,10 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from sys2ft.engine.allocator import keep_freed_memory
+from sys2ft.engine.fast_form import instead, keep, learn
 from sys2ft.engine.path_attention import Paths, lay_paths, path_attention
 from sys2ft.engine.prefix_attention import DecodeState, KeysValues, prefix_attention
 from sys2ft.engine.siblings import watching
-from sys2ft.engine.training_form import instead, keep, learn
 from sys2ft.errors import ModelError
 
 _NAME = "sys2ft"

@@ -67,7 +67,10 @@ class _Linears(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, group: Group, batch: Batch | None, _tracked: Tensor | None) -> tuple[Tensor, ...]:
         x_TI = x.reshape(-1, x.shape[-1])
         outputs = group.siblings.product(x_TI)
-        lows = [stack.add([outputs[p] for p in places], x_TI, batch) for stack, places in group.stacks(batch)]
+        lows = []
+        for stack, places in group.stacks(batch):
+            assert batch is not None
+            lows.append(stack.add([outputs[p] for p in places], x_TI, batch))
         ctx.group, ctx.batch = group, batch
         ctx.save_for_backward(x, *lows)
         return tuple(output_TO.view(*x.shape[:-1], -1) for output_TO in outputs)

@@ -18,7 +18,7 @@ from sys2ft.engine.forward import hidden_states
 from sys2ft.engine.prefix_attention import Group, KeysValues
 from sys2ft.engine.tree import TokenTree
 
-_NODES = 768  # prompt tokens read together: more would spend the time on attention between strangers
+_NODES = 384  # prompt tokens read together: more would spend the time on attention between strangers
 
 
 @dataclass(slots=True)
@@ -26,7 +26,7 @@ class Reading:
     """Prompts as a decode loop goes on from them.
 
     hidden_BD: the last hidden state of each prompt. own[layer]: keys (B, H, d, C) and values (B, H, C, d) of what
-    follows its group's prefix, of which row b holds `lengths[b]`.
+    follows its group's prefix, of which row b holds `lengths[b]`; what lies beyond is no one's.
     """
 
     hidden_BD: Tensor
@@ -132,24 +132,30 @@ class _Reader:
         self.tokens_computed += len(tree)
         if tokens.after and tokens.after.prefix is None:  # prompts that share nothing
             tokens.after.prefix = [(keys[0, :, :0].transpose(1, 2), values[0, :, :0]) for keys, values in kept]
-        if not self.own:
-            self.own = [(self._room(keys).transpose(2, 3).contiguous(), self._room(values)) for keys, values in kept]
         for row, path in tokens.nodes.items():
-            nodes = torch.tensor(path, device=self.device)
             group = tokens.prefix_of.get(row)
             if group is not None:
-                shared = nodes[: group.shared]
+                shared = torch.tensor(path[: group.shared], dtype=torch.long, device=self.device)
                 group.prefix = [
                     (keys[0, :, shared].transpose(1, 2).contiguous(), values[0, :, shared]) for keys, values in kept
                 ]
-            if row < 0:
-                continue
-            self.hidden[row] = hidden_1TD[0, nodes[-1]]
-            length = self.lengths[row]
-            own_nodes = nodes[len(path) - length :]
-            for (keys, values), (own_keys, own_values) in zip(kept, self.own, strict=True):
-                own_keys[row, ..., :length] = keys[0, :, own_nodes].transpose(1, 2)
-                own_values[row, :, :length] = values[0, :, own_nodes]
+        rows = [row for row in tokens.nodes if row >= 0]
+        if rows:
+            self._keep_own(rows, [tokens.nodes[row] for row in rows], kept)
+            ends = torch.tensor([tokens.nodes[row][-1] for row in rows], device=self.device)
+            self.hidden |= dict(zip(rows, hidden_1TD[0, ends], strict=True))
+
+    def _keep_own(self, rows: Sequence[int], paths: Sequence[Sequence[int]], kept: Sequence[KeysValues]) -> None:
+        """Copy each row's own keys and values from those of a pass, to the room of the longest row."""
+        longest = max(self.lengths)
+        nodes = [[*path[len(path) - self.lengths[row] :]] for row, path in zip(rows, paths, strict=True)]
+        nodes_RC = torch.tensor([own + [0] * (longest - len(own)) for own in nodes], device=self.device)
+        rows_R = torch.tensor(rows, device=self.device)
+        if not self.own:
+            self.own = [(self._room(keys).transpose(2, 3).contiguous(), self._room(values)) for keys, values in kept]
+        for (keys, values), (own_keys, own_values) in zip(kept, self.own, strict=True):
+            own_keys.index_copy_(0, rows_R, keys[0][:, nodes_RC].permute(1, 0, 3, 2))
+            own_values.index_copy_(0, rows_R, values[0][:, nodes_RC].transpose(0, 1))
 
     def _room(self, like_1HTd: Tensor) -> Tensor:
         _, heads, _, size = like_1HTd.shape

@@ -36,9 +36,9 @@ class Group:
 class DecodeState:
     """Keys and values of a decode loop.
 
-    own[layer]: keys (B, H, d, C) and values (B, H, C, d). `row_groups` names the group of each row; rows of a group
-    stand together. `lengths_B` counts each row's own tokens before this step. `window`: how far back a sliding-window
-    layer looks.
+    own[layer]: keys (B, H, d, C), as the product with a query wants them, and values (B, H, C, d). `row_groups` names
+    the group of each row; rows of a group stand together. `lengths_B` counts each row's own tokens before this step.
+    `window`: how far back a sliding-window layer looks.
     """
 
     own: list[KeysValues]
@@ -48,6 +48,7 @@ class DecodeState:
     used: int = field(init=False, default=0)
     spans: list[tuple[int, int, Group]] = field(init=False)
     prefix_lengths_B: Tensor = field(init=False)
+    rows_B: Tensor = field(init=False)
     bias_BK: Tensor = field(init=False)
     bias_sliding_BK: Tensor | None = field(init=False, default=None)
 
@@ -86,6 +87,7 @@ class DecodeState:
         room = self.own[0][1].shape[2]
         if room < self.used:
             self.own = [_with_room(own, room + _BLOCK) for own in self.own]
+        self.rows_B = torch.arange(len(self.lengths_B), device=device)
 
     def keep(self, rows: list[int]) -> None:
         """Go on with some rows only, in order."""
@@ -136,9 +138,8 @@ def prefix_attention(
     layer = int(module.layer_idx)  # type: ignore[arg-type]
     rows, heads, _, size = key.shape
     own_keys, own_values = state.own[layer]
-    index = state.lengths_B[:, None, None, None]
-    own_keys.scatter_(3, index.expand(-1, heads, size, 1), key.transpose(2, 3))
-    own_values.scatter_(2, index.expand(-1, heads, 1, size), value)
+    own_keys[state.rows_B, :, :, state.lengths_B] = key[:, :, 0]
+    own_values[state.rows_B, :, state.lengths_B] = value[:, :, 0]
     own_keys, own_values = own_keys[..., : state.used], own_values[:, :, : state.used]
 
     query_BHQd = query.reshape(rows, heads, -1, size) * scaling
@@ -146,7 +147,9 @@ def prefix_attention(
     longest = max(group.shared for _, _, group in state.spans)
     # The rows of a group, and their query heads, stand side by side: one product a group and key-value head.
     query_HNd = query_BHQd.transpose(0, 1).reshape(heads, rows * queries, size)
-    scores_HNK = query.new_zeros(heads, rows * queries, longest + state.used)
+    # Beyond a shorter prefix nothing is written, and what is masked there has to be a number.
+    make = query.new_empty if all(group.shared == longest for _, _, group in state.spans) else query.new_zeros
+    scores_HNK = make(heads, rows * queries, longest + state.used)
     for start, end, group in state.spans:
         here = slice(start * queries, end * queries)
         scores_HNK[:, here, : group.shared] = torch.bmm(query_HNd[:, here], _prefix_of(group, layer)[0])

@@ -71,7 +71,7 @@ class _Norm(torch.autograd.Function):
         length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
         scale = length.square_().mul_(1.0 / x.shape[-1]).add_(eps).rsqrt_()
         ctx.save_for_backward(x, gain_D, scale)
-        return (x * scale).mul_(gain_D)
+        return cast(Tensor, (x * scale).mul_(gain_D))
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
@@ -153,4 +153,4 @@ def _blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """The same nodes (t, D) of each tensor, a few at a time."""
     width = tensors[0].shape[-1]
     rows = max(1, _AT_ONCE // width)
-    yield from zip(*(tensor.reshape(-1, width).split(rows) for tensor in tensors), strict=True)
+    yield from zip(*(torch.split(tensor.reshape(-1, width), rows) for tensor in tensors), strict=True)

@@ -63,7 +63,7 @@ def join(layers: Sequence[nn.Linear]) -> None:
         parameters = [cast(nn.Parameter, getattr(layer, kind)) for layer in layers if getattr(layer, kind) is not None]
         if parameters and one_under_another(parameters) is None:
             whole = torch.cat([parameter.detach() for parameter in parameters])
-            for parameter, view in zip(parameters, whole.split([len(p) for p in parameters]), strict=True):
+            for parameter, view in zip(parameters, torch.split(whole, [len(p) for p in parameters]), strict=True):
                 parameter.data = view
 
 
@@ -98,7 +98,7 @@ class Siblings:
     def product(self, x_TI: Tensor) -> Sequence[Tensor]:
         """The layers' outputs (T, O)."""
         if self.weight_OI is not None:
-            return nn.functional.linear(x_TI, self.weight_OI, self.bias_O).split(self.widths, dim=1)
+            return torch.split(nn.functional.linear(x_TI, self.weight_OI, self.bias_O), self.widths, dim=1)
         return [nn.functional.linear(x_TI, *own) for own in zip(self.weights, self.biases, strict=True)]
 
     def gradient(self, gradients: Sequence[Tensor]) -> Tensor:

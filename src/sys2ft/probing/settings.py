@@ -38,8 +38,8 @@ class ProbeSettings:
     """Room for a question."""
     answer_tokens: int = 16
     """Room for an answer; longer ones are rejected."""
-    rows_at_once: int = 128
-    """Texts decoded together."""
+    rows_at_once: int = 256
+    """Texts decoded together at most."""
     keep_instructions: bool = False
     """Probe news with instruction-like text too."""
 

@@ -33,8 +33,8 @@ class GenerateSettings:
     """Least mean log-likelihood of an answer with the news in context, nats a token."""
     min_gain: float = 0.3
     """An answer's mean log-likelihood must gain more than this from having the news in context, nats a token."""
-    rows_at_once: int = 128
-    """Texts decoded together."""
+    rows_at_once: int = 256
+    """Texts decoded together at most."""
     keep_instructions: bool = False
     """Generate from news with instruction-like text too ("ignore previous instructions", chat markup). By default they
     are left out, and told."""

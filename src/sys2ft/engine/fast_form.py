@@ -1,4 +1,4 @@
-"""How a model's modules compute in a training pass: faster than transformers wrote them, and the same.
+"""How a model's modules compute in the engine's passes: faster than transformers wrote them, and the same.
 
 `prepare` finds out about a model once, and keeps here what held against the model's own forward pass. Within a pass the
 modules' forward is replaced; before and after it the model is as transformers built it.
@@ -21,14 +21,14 @@ from sys2ft.engine.siblings import Siblings, join
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingForm:
+class FastForm:
     """Names of siblings, two or more in a group, and a forward for each module that has a shortcut."""
 
     siblings: Sequence[Sequence[str]] = ()
     shortcuts: Mapping[nn.Module, Any] = field(default_factory=dict)
 
     def of_the_base(self, model: nn.Module) -> dict[nn.Module, Any]:
-        """The forwards of a pass without adapters, in which autograd takes part as in one with them."""
+        """The forwards of a pass without adapters."""
         forwards = dict(self.shortcuts)
         tracked = torch.zeros((), device=next(model.parameters()).device, requires_grad=True)
         for names in self.siblings:
@@ -38,25 +38,30 @@ class TrainingForm:
         return forwards
 
 
-_KNOWN: WeakKeyDictionary[nn.Module, TrainingForm] = WeakKeyDictionary()
+_KNOWN: WeakKeyDictionary[nn.Module, FastForm] = WeakKeyDictionary()
 
 
-def training_form(model: nn.Module) -> TrainingForm:
+def fast_form(model: nn.Module) -> FastForm:
     """What was kept for `model`; nothing where it was not prepared."""
-    return _KNOWN.get(model, TrainingForm())
+    return _KNOWN.get(model, FastForm())
 
 
-def keep(model: nn.Module, form: TrainingForm) -> None:
-    """Let training passes over `model` use `form` from now on."""
+def keep(model: nn.Module, form: FastForm) -> None:
+    """Let passes over `model` use `form` from now on."""
     _KNOWN[model] = form
 
 
-def learn(model: nn.Module, siblings: Sequence[Sequence[str]]) -> TrainingForm:
+def fast_passes(model: nn.Module) -> contextlib.AbstractContextManager[None]:
+    """Within the block the base computes in its fast form; a bank's passes in it put their own in its place."""
+    return instead(fast_form(model).of_the_base(model))
+
+
+def learn(model: nn.Module, siblings: Sequence[Sequence[str]]) -> FastForm:
     """The form of a model whose siblings are known; their weights are laid one under another."""
     for names in siblings:
         layers: list[Any] = [model.get_submodule(name) for name in names]
         join(layers)
-    return TrainingForm(siblings, find(model))
+    return FastForm(siblings, find(model))
 
 
 @contextlib.contextmanager
