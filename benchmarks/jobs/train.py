@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,11 @@ import torch
 
 from benchmarks import work
 from benchmarks.context import Context
-from sys2ft.engine import save_adapter
+from sys2ft.engine import AdapterBank, save_adapter
 from sys2ft.models import LoadedModel, Message
 from sys2ft.runs import item_seed
 from sys2ft.training import TrainItem, TrainSettings, train
+from sys2ft.training.schedule import batches
 
 EPOCHS = 3.0
 _SCORED_AT_ONCE = 16
@@ -28,10 +29,14 @@ def settings(rank: int) -> TrainSettings:
 def items(adapters: int, pairs: int) -> list[TrainItem]:
     """The work as `train` takes it."""
     return [
-        TrainItem(adapter=f"subject-{index}", prompt=_prompt(pair.question), completion=pair.answer)
+        TrainItem(adapter=_name(index), prompt=_prompt(pair.question), completion=pair.answer)
         for index, own in enumerate(work.pairs(adapters, pairs))
         for pair in own
     ]
+
+
+def _name(index: int) -> str:
+    return f"subject-{index}"
 
 
 def _prompt(question: str) -> list[dict[str, str]]:
@@ -90,13 +95,15 @@ def trl(
 ) -> dict[str, Any]:
     """TRL, one adapter after the other, the first `only` of them.
 
-    `rates` is the learning rate of each step, taken from our curve. `tuned`: no gradient checkpointing, batches of like
-    length, nothing logged or saved, weights in the product's dtype; else TRL's defaults, among them float32 weights.
-    `bf16` is TRL's own setting of that name (autocast).
+    `rates` is the learning rate of each step, taken from our curve. Every adapter begins at the weights at which ours
+    began, and but for `tuned` meets its pairs in the order in which ours met them. `tuned`: no gradient checkpointing,
+    batches of like length, nothing logged or saved, weights in the product's dtype; else TRL's defaults, among them
+    float32 weights. `bf16` is TRL's own setting of that name (autocast).
     """
     model = context.load(None if tuned else "float32")
     how, work_items = settings(rank), rendered(model, adapters, pairs)[:only]
     build = _Builder(context, model, how, list(rates), tuned, bf16)
+    build.starts = starts(model, how, only, context.seed)
     build.run(work_items[0][: how.batch_size], 0, steps=1)
     tokens_each, steps = list[int](), list[int]()
     with tempfile.TemporaryDirectory() as scratch, context.show.task("adapters", only) as advance:
@@ -118,6 +125,31 @@ def trl(
     )
 
 
+def starts(model: LoadedModel, how: TrainSettings, adapters: int, seed: int) -> list[dict[str, torch.Tensor]]:
+    """A of every layer, by its name, as `train` draws it for each of the first `adapters` adapters; B is zero."""
+    bank = AdapterBank(model.model, 1, rank=how.rank, alpha=how.alpha)
+    found = []
+    for index in range(adapters):
+        bank.initialise(0, item_seed(seed, "adapter", _name(index)))
+        found.append({name: a_KrI[0].clone() for name, a_KrI in bank.a.items()})
+    bank.close()
+    return found
+
+
+class _InOrder(torch.utils.data.Sampler[int]):
+    """The pairs of each epoch in the order that `train` gives them."""
+
+    def __init__(self, name: str, count: int, how: TrainSettings, seed: int) -> None:
+        order = [index for batch in batches(name, count, how, seed) for index in batch]
+        self.count, self.epochs = count, [order[at : at + count] for at in range(0, len(order), count)]
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.epochs.pop(0))
+
+
 class _Builder:
     """Makes and runs one `SFTTrainer` after the other on one base model."""
 
@@ -127,6 +159,7 @@ class _Builder:
         self.context, self.model, self.how, self.rates = context, model, how, rates
         self.tuned, self.bf16 = tuned, bf16
         self.scratch = tempfile.gettempdir()
+        self.starts: list[dict[str, torch.Tensor]] = []
 
     def run(self, own: list[dict[str, list[int]]], index: int, steps: int = -1) -> Any:
         """Train one adapter, from data set to trained weights; `steps` cuts it short."""
@@ -135,6 +168,7 @@ class _Builder:
         from trl import SFTConfig, SFTTrainer
 
         how, rates = self.how, self.rates
+        order = None if self.tuned else _InOrder(_name(index), len(own), how, self.context.seed)
 
         class Trainer(SFTTrainer):  # type: ignore[misc]
             """With the rates that ours took, step by step, in place of a schedule by name."""
@@ -145,8 +179,11 @@ class _Builder:
                 )
                 return self.lr_scheduler
 
+            def _get_train_sampler(self, *args: Any, **kwargs: Any) -> Any:
+                return order or super()._get_train_sampler(*args, **kwargs)
+
         seed = item_seed(self.context.seed, "peer", index) % 2**31
-        torch.manual_seed(seed)  # PEFT draws the adapter's start before the trainer sets its seed
+        torch.manual_seed(seed)
         tuning: dict[str, Any] = {}
         if self.tuned:
             tuning = {
@@ -183,10 +220,22 @@ class _Builder:
                 task_type="CAUSAL_LM",
             ),
         )
+        if self.starts:
+            self._start(trainer.model, self.starts[index])
         trainer.train()
         if steps > 0:
             self.clean(trainer)
         return trainer
+
+    @torch.no_grad()
+    def _start(self, model: Any, start: Mapping[str, torch.Tensor]) -> None:
+        """Put these A in the place of those that PEFT drew."""
+        drawn = {name: weight for name, weight in model.named_parameters() if ".lora_A." in name}
+        named = {name.removeprefix("base_model.model.").partition(".lora_A.")[0]: w for name, w in drawn.items()}
+        if named.keys() != start.keys():
+            raise ValueError(f"PEFT adapts {len(named)} layers, ours {len(start)}: they should be the same")
+        for name, weight in named.items():
+            weight.copy_(start[name])
 
     def clean(self, trainer: Any) -> None:
         """The base model as it was: without adapter and without the head that TRL puts before its forward pass."""
