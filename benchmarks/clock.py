@@ -39,3 +39,14 @@ class Clock:
         self.seconds += time.perf_counter() - begun
         peak = torch.cuda.max_memory_allocated(self.device) if on_gpu else highwater.peak_bytes()
         self.peak_bytes = max(self.peak_bytes, peak)
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """A stretch within a running one that does not count."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        begun = time.perf_counter()
+        yield
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        self.seconds -= time.perf_counter() - begun

@@ -3,55 +3,103 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from statistics import median
 from typing import Any
 
 import torch
 
+from benchmarks.clock import Clock
 from benchmarks.context import Context
 from benchmarks.jobs.train import items, settings
 from sys2ft.models import cpu_has_bfloat16
+from sys2ft.runs import Advance, Display
 from sys2ft.training import TrainSettings, train
 
 _SIZES = {"cpu": (1024, 2048, 4096), "cuda": (4096, 8192)}
+_TURN = 0.3  # seconds of each product after a step
 
 
 def ours(context: Context, *, adapters: int, pairs: int, rank: int, seconds: float) -> dict[str, Any]:
-    """Training, between two measurements of the GEMM rate in the same process."""
+    """Training, and after every step of it the best `torch.matmul` of the same process, the clock stopped.
+
+    What else a machine does slows both; `gemm` are the medians over the training, `gemm_best` the best moments.
+    """
     model, how = context.load(), settings(rank)
     warm = TrainSettings(rank=rank, alpha=2.0 * rank, epochs=1)
     train(model, items(adapters, how.batch_size), warm, seed=context.seed).bank.close()
-    before = rates(model.device, model.dtype, seconds)
+    matmuls = {number: _Matmul.best(model.device, dtype, seconds) for number, dtype in _dtypes(model).items()}
+    taking_turns = _TakingTurns(context.show, context.clock, list(matmuls.values()))
     with context.clock.running():
-        training = train(model, items(adapters, pairs), how, seed=context.seed, show=context.show)
-    after = rates(model.device, model.dtype, seconds)
+        training = train(model, items(adapters, pairs), how, seed=context.seed, show=taking_turns)
+    gemm = {number: median(matmul.rates) for number, matmul in matmuls.items()}
+    reached = training.totals["flop"] / context.clock.seconds
     return context.result(
         flop=training.totals["flop"],
         tokens=training.totals["tokens_trained"],
         tokens_computed=training.totals["tokens_computed"],
-        gemm={number: max(before[number], after[number]) for number in before},
-        share=training.totals["flop"] / context.clock.seconds / max(before[context.number], after[context.number]),
+        gemm=gemm,
+        gemm_best={number: max(matmul.rates) for number, matmul in matmuls.items()},
+        gemm_size={number: matmul.size for number, matmul in matmuls.items()},
+        share=reached / gemm[context.number],
     )
 
 
-def rates(device: torch.device, dtype: torch.dtype, seconds: float) -> dict[str, float]:
-    """FLOP a second of the best square `torch.matmul`: in `dtype`, and in bfloat16 where the hardware has it."""
-    wanted = {dtype}
-    if device.type == "cuda" or cpu_has_bfloat16():
+def _dtypes(model: Any) -> dict[str, torch.dtype]:
+    """That of the model, and bfloat16 where the hardware has it."""
+    wanted = {model.dtype}
+    if model.device.type == "cuda" or cpu_has_bfloat16():
         wanted.add(torch.bfloat16)
-    return {str(one).removeprefix("torch."): _best(device, one, seconds) for one in wanted}
+    return {str(one).removeprefix("torch."): one for one in wanted}
 
 
-def _best(device: torch.device, dtype: torch.dtype, seconds: float) -> float:
-    best = 0.0
-    for size in _SIZES[device.type]:
-        left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-        out = left @ right
-        spent, begun = 0.0, time.perf_counter()
-        while spent < seconds:
-            started = time.perf_counter()
-            torch.matmul(left, right, out=out)
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            best = max(best, 2.0 * size**3 / (time.perf_counter() - started))
-            spent = time.perf_counter() - begun
-    return best
+class _Matmul:
+    """One square `torch.matmul`, and the FLOP a second of each time it ran."""
+
+    def __init__(self, device: torch.device, dtype: torch.dtype, size: int) -> None:
+        self.size, self.rates = size, list[float]()
+        self.left, self.right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+        self.out = self.left @ self.right
+
+    @classmethod
+    def best(cls, device: torch.device, dtype: torch.dtype, seconds: float) -> _Matmul:
+        """Of the size with the highest median rate."""
+        tried = [cls(device, dtype, size) for size in _SIZES[device.type]]
+        for one in tried:
+            one.run(seconds)
+        best = max(tried, key=lambda one: median(one.rates))
+        best.rates.clear()
+        return best
+
+    def run(self, seconds: float) -> None:
+        """Again and again, for so long."""
+        begun = time.perf_counter()
+        while (started := time.perf_counter()) - begun < seconds:
+            torch.matmul(self.left, self.right, out=self.out)
+            if self.out.is_cuda:
+                torch.cuda.synchronize(self.out.device)
+            self.rates.append(2.0 * self.size**3 / (time.perf_counter() - started))
+
+
+class _TakingTurns(Display):
+    """Lets the products run whenever the training has come a step further."""
+
+    def __init__(self, show: Display, clock: Clock, matmuls: list[_Matmul]) -> None:
+        self.show, self.clock, self.matmuls = show, clock, matmuls
+
+    @contextmanager
+    def task(self, name: str, total: int, *, passing: bool = False) -> Iterator[Advance]:
+        with self.show.task(name, total, passing=passing) as further:
+
+            def advance(units: int = 1) -> None:
+                further(units)
+                if units:
+                    with self.clock.aside():
+                        for matmul in self.matmuls:
+                            matmul.run(_TURN)
+
+            yield advance
+
+    def note(self, text: str) -> None:
+        self.show.note(text)
