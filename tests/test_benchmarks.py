@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import subprocess
 import sys
@@ -183,7 +184,7 @@ def test_memory_counts_the_adapters(context: Context) -> None:
     assert base["peak_bytes"] > base["base_bytes"]
 
 
-def test_the_gemm_share_is_flop_over_time_over_the_best_rate(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_gemm_share_is_over_the_rate_meanwhile(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gemm, "_SIZES", {"cpu": (128, 512)})
     report = gemm.ours(context, adapters=2, pairs=8, rank=4, seconds=0.05)
     model = load_model(context.model, dtype="float32", device="cpu").model
@@ -192,9 +193,9 @@ def test_the_gemm_share_is_flop_over_time_over_the_best_rate(context: Context, m
     )
     head_at_most = flops.training(model, report["tokens_computed"], 3 * supervised)
     assert flops.training(model, report["tokens_computed"], 0) < report["flop"] <= head_at_most
-    best = report["gemm"]["float32"]
-    assert 1e9 < best < 1e15
-    assert report["share"] == pytest.approx(report["flop"] / report["seconds"] / best)
+    meanwhile, best = report["gemm"]["float32"], report["gemm_best"]["float32"]
+    assert 1e9 < meanwhile <= best < 1e15
+    assert report["share"] == pytest.approx(report["flop"] / report["seconds"] / meanwhile)
 
 
 # Time, memory, tables
@@ -202,17 +203,21 @@ def test_the_gemm_share_is_flop_over_time_over_the_best_rate(context: Context, m
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the mark can be set back on Linux only")
 def test_the_high_water_mark_is_that_of_the_stretch() -> None:
-    block = np.ones(300 * 2**20, dtype=np.uint8)
-    assert block[-1] == 1
+    held = pages(300)
     before = highwater.peak_bytes()
-    del block
+    held.close()
     highwater.reset()
     low = highwater.peak_bytes()
     assert low < before - 250 * 2**20
-    block = np.ones(100 * 2**20, dtype=np.uint8)
-    assert block[-1] == 1
-    del block
+    pages(100).close()
     assert low + 90 * 2**20 < highwater.peak_bytes() < before
+
+
+def pages(mebibytes: int) -> mmap.mmap:
+    """So much resident memory, which goes back to the kernel when closed, whatever the allocator does."""
+    held = mmap.mmap(-1, mebibytes * 2**20)
+    held.write(b"1" * len(held))
+    return held
 
 
 def side(name: str, **more: Any) -> Side:
