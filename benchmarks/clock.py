@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 
 from benchmarks import highwater
+
+Result = TypeVar("Result")
+
+
+def wait(device: torch.device) -> None:
+    """Until `device` has done all that it was asked for; a CPU has."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def timed(device: torch.device, work: Callable[[], Result]) -> tuple[Result, float]:
+    """What `work` returns, and the seconds that it took on `device`."""
+    wait(device)
+    begun = time.perf_counter()
+    result = work()
+    wait(device)
+    return result, time.perf_counter() - begun
 
 
 class Clock:
@@ -29,13 +47,12 @@ class Clock:
         on_gpu = self.device.type == "cuda"
         if on_gpu:
             torch.cuda.reset_peak_memory_stats(self.device)
-            torch.cuda.synchronize(self.device)
         else:
             highwater.reset()
+        wait(self.device)
         begun = time.perf_counter()
         yield
-        if on_gpu:
-            torch.cuda.synchronize(self.device)
+        wait(self.device)
         self.seconds += time.perf_counter() - begun
         peak = torch.cuda.max_memory_allocated(self.device) if on_gpu else highwater.peak_bytes()
         self.peak_bytes = max(self.peak_bytes, peak)
@@ -43,10 +60,8 @@ class Clock:
     @contextmanager
     def aside(self) -> Iterator[None]:
         """A stretch within a running one that does not count."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+        wait(self.device)
         begun = time.perf_counter()
         yield
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+        wait(self.device)
         self.seconds -= time.perf_counter() - begun

@@ -1,6 +1,6 @@
 """Whether `torch.compile` pays in a training pass, its compile time counted.
 
-    python benchmarks/compiled.py --model smollm2-135m-instruct
+    python -m benchmarks.compiled --model smollm2-135m-instruct
 
 A forward and backward pass through the frozen body of the model, without adapters and head, over rows of equal length:
 as transformers runs it, the same compiled (for these very shapes, its best case, or with --dynamic for any), and as the
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Callable
 from statistics import median
 from typing import Any, cast
@@ -19,6 +18,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from benchmarks.clock import timed
 from sys2ft.engine import Example, prepare
 from sys2ft.engine.fast_form import fast_passes
 from sys2ft.engine.forward import sliding_window, tree_states
@@ -42,11 +42,11 @@ def main() -> None:
     forms: dict[str, Pass] = {"transformers": eager, "compiled": compiled, "engine": _engine(ours, ids_RT)}
     hidden, first = dict[str, Tensor](), dict[str, float]()
     for name, run in forms.items():
-        hidden[name], first[name] = _timed(plain, run)
+        hidden[name], first[name] = timed(plain.device, run)
     seconds: dict[str, list[float]] = {name: [] for name in forms}
     for _ in range(options.rounds):
         for name, run in forms.items():
-            seconds[name].append(_timed(plain, run)[1])
+            seconds[name].append(timed(plain.device, run)[1])
     middle = {name: median(own) for name, own in seconds.items()}
     compiling = first["compiled"] - middle["compiled"]
     print(
@@ -91,16 +91,6 @@ def _options() -> argparse.Namespace:
 
 def _repaid(compiling: float, saved: float) -> int | str:
     return round(compiling / saved) if saved > 0 else "never: it is not faster"
-
-
-def _timed(model: LoadedModel, run: Pass) -> tuple[Tensor, float]:
-    if model.device.type == "cuda":
-        torch.cuda.synchronize()
-    begun = time.perf_counter()
-    result = run()
-    if model.device.type == "cuda":
-        torch.cuda.synchronize()
-    return result, time.perf_counter() - begun
 
 
 def _transformers(model: LoadedModel, ids_RT: Tensor, body: Any) -> Pass:

@@ -1,6 +1,6 @@
 """One pass over the longest context against one pass for every context length.
 
-    python benchmarks/represent.py --model qwen2.5-coder-0.5b-instruct.gguf
+    python -m benchmarks.represent --model qwen2.5-coder-0.5b-instruct.gguf
 
 Both give, for every layer and every length, the mean of the residual stream by node over the window, and the
 probability of the nodes' words at that length. The separate passes are transformers' own: its SDPA attention, all
@@ -15,12 +15,12 @@ import argparse
 import json
 import resource
 import sys
-import time
 from typing import Any
 
 import numpy as np
 import torch
 
+from benchmarks.clock import timed
 from sys2ft.engine.trace import Reader, decoder_layers
 from sys2ft.models import LoadedModel, load_model
 from sys2ft.representations import Measurement, Prompt, RepresentSettings, geometry, make_plan, measure
@@ -37,10 +37,10 @@ def main() -> None:
     reader = Reader(model=model.model)
     given: dict[str, Any] = {"lengths": lengths, "layers": plan.layers, "window": settings.window, "skip": 1}
     measure(reader, prompt.head(min(50, options.context)), lengths=[20], layers=plan.layers, window=10)  # warm up
-    one, one_seconds = _timed(model, lambda: measure(reader, prompt, every_word=False, **given))
-    every, every_seconds = _timed(model, lambda: measure(reader, prompt, **given))
+    one, one_seconds = timed(model.device, lambda: measure(reader, prompt, every_word=False, **given))
+    every, every_seconds = timed(model.device, lambda: measure(reader, prompt, **given))
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    separate, separate_seconds = _timed(model, lambda: _separate(model, prompt, lengths, settings.window))
+    separate, separate_seconds = timed(model.device, lambda: _separate(model, prompt, lengths, settings.window))
     print(
         json.dumps(
             {
@@ -74,16 +74,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--device", default="auto")
     return parser.parse_args()
-
-
-def _timed(model: LoadedModel, work: Any) -> tuple[Any, float]:
-    if model.device.type == "cuda":
-        torch.cuda.synchronize()
-    begun = time.perf_counter()
-    result = work()
-    if model.device.type == "cuda":
-        torch.cuda.synchronize()
-    return result, time.perf_counter() - begun
 
 
 def _separate(model: LoadedModel, prompt: Prompt, lengths: list[int], window: int) -> list[tuple[Any, Any]]:

@@ -102,6 +102,12 @@ def tiny_family_dir(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str],
     return make
 
 
+@pytest.fixture(params=["llama", "qwen2", "gemma3_text"])
+def family_dir(request: pytest.FixtureRequest, tiny_family_dir: Callable[[str], Path]) -> Path:
+    """The model folder of each family in turn."""
+    return tiny_family_dir(request.param)
+
+
 @pytest.fixture(scope="session")
 def tiny_model_dir(tiny_family_dir: Callable[[str], Path]) -> Path:
     """A Llama of two layers with a ChatML tokenizer, saved as a model folder."""

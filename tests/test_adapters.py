@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,6 @@ from sys2ft.engine.checkpoint import State, write_state
 from sys2ft.engine.forward import hidden_states
 from sys2ft.errors import ModelError, SettingsError
 
-FAMILIES = ("llama", "qwen2", "gemma3_text")
-
 
 def load(folder: Path, attention: str = "eager") -> Any:
     """A fresh float32 model, run by transformers."""
@@ -49,11 +47,6 @@ def load(folder: Path, attention: str = "eager") -> Any:
     return transformers.AutoModelForCausalLM.from_pretrained(
         folder, dtype=torch.float32, attn_implementation=attention
     ).eval()
-
-
-@pytest.fixture(params=FAMILIES)
-def folder(request: pytest.FixtureRequest, tiny_family_dir: Callable[[str], Path]) -> Path:
-    return tiny_family_dir(request.param)
 
 
 @pytest.fixture
@@ -92,23 +85,23 @@ def mean_cross_entropy(model: Any, examples: Sequence[Example]) -> torch.Tensor:
     return torch.stack(terms).mean()
 
 
-def test_a_saved_slot_is_a_peft_adapter(folder: Path, tmp_path: Path) -> None:
+def test_a_saved_slot_is_a_peft_adapter(family_dir: Path, tmp_path: Path) -> None:
     from peft import PeftModel
 
-    ours = load(folder, "sdpa")
+    ours = load(family_dir, "sdpa")
     prepare(ours)
     bank = random_bank(ours, 3)
-    save_adapter(bank, 1, tmp_path / "adapter", base_name=str(folder))
+    save_adapter(bank, 1, tmp_path / "adapter", base_name=str(family_dir))
     assert sorted(p.name for p in tmp_path.rglob("*")) == [
         "adapter",
         "adapter_config.json",
         "adapter_model.safetensors",
     ]
     assert json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())["base_model_name_or_path"] == str(
-        folder
+        family_dir
     )
 
-    plain = load(folder)
+    plain = load(family_dir)
     ids = torch.tensor([[5, 80, 200, 3, 90, 41, 17, 300, 9, 12] * 3])
     with torch.inference_mode():
         before = plain(input_ids=ids).logits
@@ -181,10 +174,10 @@ def test_each_row_goes_through_its_own_slot(row_slots: list[int]) -> None:
         assert torch.equal(layer(x_RTI), plain), "outside the block the base answers"
 
 
-def test_mixed_slots_in_one_batch_equal_separate_passes(folder: Path) -> None:
-    model = load(folder, "sdpa")
+def test_mixed_slots_in_one_batch_equal_separate_passes(family_dir: Path) -> None:
+    model = load(family_dir, "sdpa")
     prepare(model)
-    base = load(folder)
+    base = load(family_dir)
     bank = random_bank(model, 3)
     examples = some_examples([2, BASE, 0, 2, 1, BASE], each=2)
     together = [x.total for x in score(model, examples, bank).likelihoods]
@@ -271,12 +264,12 @@ def layer_of(bank: AdapterBank, vector_P: torch.Tensor, name: str, part: str) ->
 @pytest.mark.parametrize("products", [1, 10**6], ids=["one by one", "side by side"])
 @pytest.mark.parametrize("sizes", [{}, {"tokens_at_once": 30}, {"tokens_at_once": 60}], ids=str)
 def test_the_gradient_is_that_of_each_slots_mean_loss(
-    folder: Path, tmp_path: Path, sizes: dict[str, int], products: int, monkeypatch: pytest.MonkeyPatch
+    family_dir: Path, tmp_path: Path, sizes: dict[str, int], products: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from peft import PeftModel
 
     monkeypatch.setattr(low_rank, "_LONG", products)
-    model = load(folder, "sdpa")
+    model = load(family_dir, "sdpa")
     prepare(model)
     bank = random_bank(model, 4)
     examples = some_examples([0, 2, 0], each=3) + some_examples([2, 3], seed=4, each=1)
@@ -286,7 +279,7 @@ def test_the_gradient_is_that_of_each_slots_mean_loss(
     assert cost.tokens_computed < cost.tokens_shown
     for slot in (0, 2, 3):
         save_adapter(bank, slot, tmp_path / str(slot), base_name="base")
-        theirs = PeftModel.from_pretrained(load(folder), tmp_path / str(slot), is_trainable=True).eval()
+        theirs = PeftModel.from_pretrained(load(family_dir), tmp_path / str(slot), is_trainable=True).eval()
         loss = mean_cross_entropy(theirs, [e for e in examples if e.slot == slot])
         loss.backward()
         assert losses[slot] == pytest.approx(loss.item(), abs=1e-5)

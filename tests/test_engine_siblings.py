@@ -1,10 +1,10 @@
-"""Training passes: layers that read the same tensor computed together, shortcuts, and nothing of them left behind."""
+"""Passes: layers that read the same tensor computed together, shortcuts, and nothing of them left behind."""
 
 from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +18,12 @@ from sys2ft.engine.linears import Group
 from sys2ft.engine.low_rank import Gradient
 from sys2ft.engine.shortcuts import find
 from sys2ft.engine.siblings import Siblings, groups_of, join, one_under_another, side_by_side, watching
-from test_adapters import FAMILIES, gradients, load, random_bank, some_examples
-
-
-@pytest.fixture(params=FAMILIES)
-def folder(request: pytest.FixtureRequest, tiny_family_dir: Callable[[str], Path]) -> Path:
-    return tiny_family_dir(request.param)
+from test_adapters import gradients, load, random_bank, some_examples
 
 
 @pytest.fixture
-def model(folder: Path) -> Any:
-    made = load(folder, "sdpa")
+def model(family_dir: Path) -> Any:
+    made = load(family_dir, "sdpa")
     prepare(made)
     return made
 
@@ -54,8 +49,8 @@ def test_prepare_finds_what_reads_the_same_tensor(model: Any) -> None:
     assert fast_form(model).siblings == expected
 
 
-def test_their_weights_lie_in_one_tensor_and_nowhere_else(folder: Path) -> None:
-    model = load(folder, "sdpa")
+def test_their_weights_lie_in_one_tensor_and_nowhere_else(family_dir: Path) -> None:
+    model = load(family_dir, "sdpa")
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     parameters, held = dict(model.named_parameters()), data_bytes(model)
     prepare(model)
@@ -76,11 +71,11 @@ def test_their_weights_lie_in_one_tensor_and_nowhere_else(folder: Path) -> None:
     bank.close()
 
 
-def test_a_prepared_model_is_saved_as_it_was_loaded(folder: Path, tmp_path: Path) -> None:
-    model = load(folder, "sdpa")
+def test_a_prepared_model_is_saved_as_it_was_loaded(family_dir: Path, tmp_path: Path) -> None:
+    model = load(family_dir, "sdpa")
     prepare(model)
     model.save_pretrained(tmp_path / "again")
-    expected, got = load(folder).state_dict(), load(tmp_path / "again").state_dict()
+    expected, got = load(family_dir).state_dict(), load(tmp_path / "again").state_dict()
     assert expected.keys() == got.keys()
     assert all(torch.equal(expected[name], got[name]) for name in expected)
 
@@ -198,9 +193,9 @@ def test_siblings_without_adapters_stand_beside_those_with(model: Any, targets: 
     bank.close()
 
 
-def test_layers_whose_weights_were_moved_train_the_same(folder: Path) -> None:
+def test_layers_whose_weights_were_moved_train_the_same(family_dir: Path) -> None:
     """`model.to(...)` lays each weight by itself again."""
-    prepared, moved = load(folder, "sdpa"), load(folder, "sdpa")
+    prepared, moved = load(family_dir, "sdpa"), load(family_dir, "sdpa")
     prepare(prepared)
     prepare(moved)
     for parameter in moved.parameters():
@@ -232,7 +227,7 @@ def plain(model: nn.Module) -> bool:
     )
 
 
-def test_a_closed_bank_leaves_the_model_as_it_was(model: Any, folder: Path) -> None:
+def test_a_closed_bank_leaves_the_model_as_it_was(model: Any, family_dir: Path) -> None:
     ids = torch.tensor([[5, 80, 200, 3, 90, 41]])
     with torch.inference_mode():
         before = model(input_ids=ids).logits
@@ -330,8 +325,8 @@ def test_a_module_that_computes_something_else_has_none(model: Any) -> None:
     assert find(model.to(torch.bfloat16)) == {}
 
 
-def test_a_model_that_wants_an_output_by_itself_trains_layer_by_layer(folder: Path) -> None:
-    model = load(folder, "sdpa")
+def test_a_model_that_wants_an_output_by_itself_trains_layer_by_layer(family_dir: Path) -> None:
+    model = load(family_dir, "sdpa")
     model.model.layers[1].self_attn.k_proj.register_forward_hook(lambda _, __, output: output.view(-1).view_as(output))
     with pytest.warns(UserWarning, match="layer by layer"):
         prepare(model)

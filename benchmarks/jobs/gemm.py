@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
-from benchmarks.clock import Clock
+from benchmarks.clock import Clock, wait
 from benchmarks.context import Context
 from benchmarks.jobs.train import items, settings
-from sys2ft.models import cpu_has_bfloat16
+from sys2ft.models import LoadedModel, cpu_has_bfloat16
 from sys2ft.runs import Advance, Display
 from sys2ft.training import TrainSettings, train
 
@@ -46,7 +46,7 @@ def ours(context: Context, *, adapters: int, pairs: int, rank: int, seconds: flo
     )
 
 
-def _dtypes(model: Any) -> dict[str, torch.dtype]:
+def _dtypes(model: LoadedModel) -> dict[str, torch.dtype]:
     """That of the model, and bfloat16 where the hardware has it."""
     wanted = {model.dtype}
     if model.device.type == "cuda" or cpu_has_bfloat16():
@@ -77,8 +77,7 @@ class _Matmul:
         begun = time.perf_counter()
         while (started := time.perf_counter()) - begun < seconds:
             torch.matmul(self.left, self.right, out=self.out)
-            if self.out.is_cuda:
-                torch.cuda.synchronize(self.out.device)
+            wait(self.out.device)
             self.rates.append(2.0 * self.size**3 / (time.perf_counter() - started))
 
 

@@ -102,8 +102,7 @@ def trl(
     """
     model = context.load(None if tuned else "float32")
     how, work_items = settings(rank), rendered(model, adapters, pairs)[:only]
-    build = _Builder(context, model, how, list(rates), tuned, bf16)
-    build.starts = starts(model, how, only, context.seed)
+    build = _Builder(context, model, how, list(rates), starts(model, how, only, context.seed), tuned, bf16)
     build.run(work_items[0][: how.batch_size], 0, steps=1)
     tokens_each, steps = list[int](), list[int]()
     with tempfile.TemporaryDirectory() as scratch, context.show.task("adapters", only) as advance:
@@ -154,12 +153,18 @@ class _Builder:
     """Makes and runs one `SFTTrainer` after the other on one base model."""
 
     def __init__(
-        self, context: Context, model: LoadedModel, how: TrainSettings, rates: list[float], tuned: bool, bf16: bool
+        self,
+        context: Context,
+        model: LoadedModel,
+        how: TrainSettings,
+        rates: list[float],
+        starts: list[dict[str, torch.Tensor]],
+        tuned: bool,
+        bf16: bool,
     ) -> None:
-        self.context, self.model, self.how, self.rates = context, model, how, rates
+        self.context, self.model, self.how, self.rates, self.starts = context, model, how, rates, starts
         self.tuned, self.bf16 = tuned, bf16
         self.scratch = tempfile.gettempdir()
-        self.starts: list[dict[str, torch.Tensor]] = []
 
     def run(self, own: list[dict[str, list[int]]], index: int, steps: int = -1) -> Any:
         """Train one adapter, from data set to trained weights; `steps` cuts it short."""
@@ -183,7 +188,6 @@ class _Builder:
                 return order or super()._get_train_sampler(*args, **kwargs)
 
         seed = item_seed(self.context.seed, "peer", index) % 2**31
-        torch.manual_seed(seed)
         tuning: dict[str, Any] = {}
         if self.tuned:
             tuning = {
@@ -220,8 +224,7 @@ class _Builder:
                 task_type="CAUSAL_LM",
             ),
         )
-        if self.starts:
-            self._start(trainer.model, self.starts[index])
+        self._start(trainer.model, self.starts[index])
         trainer.train()
         if steps > 0:
             self.clean(trainer)

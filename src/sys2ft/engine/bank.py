@@ -73,7 +73,8 @@ class AdapterBank:
         """Give the bank's layers among these siblings their weights from `start` on; where the next ones begin."""
         layers = [cast(nn.Linear, self.model.get_submodule(name)) for name in names]
         places = [place for place, name in enumerate(names) if name in self.modules]
-        numbers, rank, slots, inputs = list(self.modules), self.rank, self.slots, layers[0].in_features
+        numbers = {name: number for number, name in enumerate(self.modules)}
+        rank, slots, inputs = self.rank, self.slots, layers[0].in_features
         middle = start + len(places) * rank * inputs
         a_KRI = self.weights_KP[:, start:middle].view(slots, len(places) * rank, inputs)
         covered, single = list[Layer](), list[Stack]()
@@ -82,7 +83,7 @@ class AdapterBank:
             self.a[name] = a_KRI[:, i * rank : (i + 1) * rank]
             end = middle + rank * outputs
             self.b[name] = self.weights_KP[:, middle:end].view(slots, outputs, rank)
-            covered.append(Layer(numbers.index(name), self.b[name], middle))
+            covered.append(Layer(numbers[name], self.b[name], middle))
             single.append(Stack(covered[-1:], self.a[name], start + i * rank * inputs, rank, self.scaling))
             middle = end
         group = Group(Siblings(layers), places, Stack(covered, a_KRI, start, rank, self.scaling), single)

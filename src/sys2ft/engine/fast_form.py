@@ -28,7 +28,7 @@ class FastForm:
     shortcuts: Mapping[nn.Module, Any] = field(default_factory=dict)
 
     def of_the_base(self, model: nn.Module) -> dict[nn.Module, Any]:
-        """The forwards of a pass without adapters."""
+        """The forwards of a pass without adapters, in which autograd takes part as in one with them."""
         forwards = dict(self.shortcuts)
         tracked = torch.zeros((), device=next(model.parameters()).device, requires_grad=True)
         for names in self.siblings:

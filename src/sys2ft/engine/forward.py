@@ -63,7 +63,7 @@ def _attention(
 
 
 def prepare(model: nn.Module) -> None:
-    """Freeze `model`, route its attention through the engine, and learn how to train on it fast.
+    """Freeze `model`, route its attention through the engine, and learn how to compute it fast.
 
     Checks that all of it agrees with the model's own forward pass. Raises ModelError for an architecture whose logits
     are not its output embedding of the last hidden state. On a CPU the process keeps from then on what it frees.
@@ -104,7 +104,7 @@ def prepare(model: nn.Module) -> None:
     if held:
         keep(model, form)
     else:
-        warnings.warn(f"{type(model).__name__} trains layer by layer: its layers do more than they say", stacklevel=2)
+        warnings.warn(f"{type(model).__name__} computes layer by layer: its layers do more than they say", stacklevel=2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,13 @@
 """Reading prompts: what the prompts of a group begin with is read once and kept, what follows as token trees.
 
-Shapes: B prompts, D hidden size, H key-value heads, C own tokens (padded to the longest), T nodes, P prefix, d head
-size.
+Shapes: B prompts, R those of a pass, D hidden size, H key-value heads, C own tokens (padded to the longest), T nodes, P
+prefix, d head size.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -139,18 +139,18 @@ class _Reader:
                 group.prefix = [
                     (keys[0, :, shared].transpose(1, 2).contiguous(), values[0, :, shared]) for keys, values in kept
                 ]
-        rows = [row for row in tokens.nodes if row >= 0]
-        if rows:
-            self._keep_own(rows, [tokens.nodes[row] for row in rows], kept)
-            ends = torch.tensor([tokens.nodes[row][-1] for row in rows], device=self.device)
-            self.hidden |= dict(zip(rows, hidden_1TD[0, ends], strict=True))
+        paths = {row: path for row, path in tokens.nodes.items() if row >= 0}
+        if paths:
+            self._keep_own(paths, kept)
+            ends_R = torch.tensor([path[-1] for path in paths.values()], device=self.device)
+            self.hidden |= dict(zip(paths, hidden_1TD[0, ends_R], strict=True))
 
-    def _keep_own(self, rows: Sequence[int], paths: Sequence[Sequence[int]], kept: Sequence[KeysValues]) -> None:
+    def _keep_own(self, paths: Mapping[int, list[int]], kept: Sequence[KeysValues]) -> None:
         """Copy each row's own keys and values from those of a pass, to the room of the longest row."""
         longest = max(self.lengths)
-        nodes = [[*path[len(path) - self.lengths[row] :]] for row, path in zip(rows, paths, strict=True)]
-        nodes_RC = torch.tensor([own + [0] * (longest - len(own)) for own in nodes], device=self.device)
-        rows_R = torch.tensor(rows, device=self.device)
+        own_nodes = [path[len(path) - self.lengths[row] :] for row, path in paths.items()]
+        nodes_RC = torch.tensor([own + [0] * (longest - len(own)) for own in own_nodes], device=self.device)
+        rows_R = torch.tensor(list(paths), device=self.device)
         if not self.own:
             self.own = [(self._room(keys).transpose(2, 3).contiguous(), self._room(values)) for keys, values in kept]
         for (keys, values), (own_keys, own_values) in zip(kept, self.own, strict=True):

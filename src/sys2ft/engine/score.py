@@ -54,15 +54,16 @@ def score(
     device = next(model.parameters()).device
     totals = [0.0] * len(examples)
     computed = predictions = 0
-    for trees in together(slot_trees(examples, tokens_at_once), tokens_at_once):
-        packed = pack(examples, trees, device, window=sliding_window(model))
-        with torch.inference_mode(), fast_passes(model), adapter_parts(bank, packed.segments):
-            hidden_TD = tree_states(model, packed.tokens_T, packed.positions_T, packed.paths)
-            values_N = _log_likelihoods(model, hidden_TD[packed.unique_nodes_U], packed)
-        for example, value in zip(packed.example_N.tolist(), values_N.tolist(), strict=True):
-            totals[example] += value
-        computed += len(packed)
-        predictions += len(packed.unique_nodes_U)
+    with torch.inference_mode(), fast_passes(model):
+        for trees in together(slot_trees(examples, tokens_at_once), tokens_at_once):
+            packed = pack(examples, trees, device, window=sliding_window(model))
+            with adapter_parts(bank, packed.segments):
+                hidden_TD = tree_states(model, packed.tokens_T, packed.positions_T, packed.paths)
+                values_N = _log_likelihoods(model, hidden_TD[packed.unique_nodes_U], packed)
+            for example, value in zip(packed.example_N.tolist(), values_N.tolist(), strict=True):
+                totals[example] += value
+            computed += len(packed)
+            predictions += len(packed.unique_nodes_U)
     lengths = [sum(example.loss_mask) for example in examples]
     likelihoods = [LogLikelihood(total, length) for total, length in zip(totals, lengths, strict=True)]
     return ScoreResult(likelihoods, computed, predictions)

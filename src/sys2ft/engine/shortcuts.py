@@ -3,7 +3,7 @@
 On a CPU these take as long as a fifth of the matrix products: transformers writes them as a chain of operations, each
 of which reads and writes all of a batch, and so does autograd behind it. Here each is one function with its gradient
 written out. A shortcut is found by what a module computes, on numbers drawn at random, not by its name; float32 on the
-CPU only. It is taken for the length of a training pass, and the model is as transformers built it before and after.
+CPU only. It is taken for the length of a pass, and the model is as transformers built it before and after.
 
 Shapes: T nodes, D features.
 """
