@@ -8,6 +8,7 @@ Shapes: B rows running, D hidden size.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -17,9 +18,9 @@ from torch import Tensor
 
 from sys2ft.engine.bank import BASE, AdapterBank, adapter_rows
 from sys2ft.engine.fast_form import fast_passes
-from sys2ft.engine.forward import decode_states, head, sliding_window
+from sys2ft.engine.forward import decode_states, head, head_rows, sliding_window
 from sys2ft.engine.prefill import read_prompts
-from sys2ft.engine.prefix_attention import DecodeState, Group
+from sys2ft.engine.prefix_attention import ROOM_BLOCK, DecodeState, Group
 from sys2ft.engine.sampling import Sampling, Uniforms, choose
 
 # Share of the batch's room that must be free before its rows are rearranged: each time costs a copy of all their keys
@@ -64,7 +65,7 @@ def decode(
     stop_ids: frozenset[int],
     stop_when: Callable[[list[int]], bool] | None = None,
     bank: AdapterBank | None = None,
-    rows_at_once: int = 256,
+    rows_at_once: int = 512,
     on_done: Callable[[int], None] | None = None,
 ) -> DecodeResult:
     """Sample a continuation of each request's prompt, up to `rows_at_once` at a time.
@@ -80,9 +81,10 @@ def decode(
     if empty:
         raise ValueError(f"request {empty[0]} has no token in its prompt: a prompt needs at least one token")
     queue = list(_queue(requests))
-    loop = _Loop(model, how, bank, min(rows_at_once, _room(model, queue, max_new_tokens)), queue)
+    room = min(rows_at_once, _room(model, queue, max_new_tokens))
+    loop = _Loop(model, how, bank, room, queue, max_new_tokens)
     with torch.inference_mode(), fast_passes(model):
-        loop.run(max_new_tokens, stop_ids, stop_when, on_done)
+        loop.run(stop_ids, stop_when, on_done)
     decoded = [loop.decoded[place] for place in range(len(requests))]
     return DecodeResult(decoded, loop.tokens_computed, loop.tokens_generated)
 
@@ -133,8 +135,10 @@ class _Loop:
         bank: AdapterBank | None,
         rows_at_once: int,
         queue: list[_Row],
+        max_new_tokens: int,
     ) -> None:
         self.model, self.how, self.bank, self.room = model, how, bank, rows_at_once
+        self.max_new_tokens = max_new_tokens
         self.device = next(model.parameters()).device
         self.queue = queue[::-1]  # the next row is its last
         self.rows: list[_Row] = []
@@ -145,7 +149,6 @@ class _Loop:
 
     def run(
         self,
-        max_new_tokens: int,
         stop_ids: frozenset[int],
         stop_when: Callable[[list[int]], bool] | None,
         on_done: Callable[[int], None] | None,
@@ -154,7 +157,13 @@ class _Loop:
         while self.rows:
             uniforms = [row.uniforms[len(row.ids)] for row in self.rows]
             uniforms_B = torch.tensor(uniforms, dtype=torch.float64, device=self.device)
-            tokens_B = choose(head(self.model, self.hidden_BD), uniforms_B, self.how)
+            parts = math.ceil(len(self.rows) / head_rows(self.model))
+            tokens_B = torch.cat(
+                [
+                    choose(head(self.model, hidden_BD), own_B, self.how)
+                    for hidden_BD, own_B in zip(self.hidden_BD.chunk(parts), uniforms_B.chunk(parts), strict=True)
+                ]
+            )
             before = len(self.decoded)
             for row, token in zip(self.rows, tokens_B.tolist(), strict=True):
                 if row.ended:
@@ -166,7 +175,7 @@ class _Loop:
                 row.ids.append(token)
                 if stop_when is not None and stop_when(row.ids):
                     self._end(row, True)
-                elif len(row.ids) == max_new_tokens:
+                elif len(row.ids) == self.max_new_tokens:
                     self._end(row, False)
             if on_done is not None and len(self.decoded) > before:
                 on_done(len(self.decoded) - before)
@@ -208,7 +217,8 @@ class _Loop:
         new = [self.queue.pop() for _ in range(min(self.room - len(self.rows), len(self.queue)))]
         if not new:
             return
-        reading = read_prompts(self.model, self.bank, [(row.request.prompt_ids, row.group) for row in new])
+        prompts = [(row.request.prompt_ids, row.group) for row in new]
+        reading = read_prompts(self.model, self.bank, prompts, spare=min(self.max_new_tokens, ROOM_BLOCK))
         self.tokens_computed += reading.tokens_computed
         lengths_B = torch.tensor(reading.lengths, dtype=torch.long, device=self.device)
         state = DecodeState(reading.own, [row.group for row in new], lengths_B, sliding_window(self.model))

@@ -26,7 +26,7 @@ class Reading:
     """Prompts as a decode loop goes on from them.
 
     hidden_BD: the last hidden state of each prompt. own[layer]: keys (B, H, d, C) and values (B, H, C, d) of what
-    follows its group's prefix, of which row b holds `lengths[b]`; what lies beyond is no one's.
+    follows its group's prefix, of which row b holds `lengths[b]`; what lies beyond is finite, and no one's.
     """
 
     hidden_BD: Tensor
@@ -36,10 +36,16 @@ class Reading:
 
 
 def read_prompts(
-    model: torch.nn.Module, bank: AdapterBank | None, prompts: Sequence[tuple[Sequence[int], Group]]
+    model: torch.nn.Module,
+    bank: AdapterBank | None,
+    prompts: Sequence[tuple[Sequence[int], Group]],
+    spare: int = 0,
 ) -> Reading:
-    """Read (token ids, group) pairs, those of a group side by side; groups without a prefix yet are given theirs."""
-    reader = _Reader(model, bank, prompts)
+    """Read (token ids, group) pairs, those of a group side by side; groups without a prefix yet are given theirs.
+
+    `spare`: room for so many tokens after the longest prompt, in what each row keeps for itself.
+    """
+    reader = _Reader(model, bank, prompts, spare)
     for tokens in reader.passes():
         reader.read(tokens)
     hidden_BD = torch.stack([reader.hidden[row] for row in range(len(prompts))])
@@ -64,9 +70,13 @@ class _Pass:
 
 class _Reader:
     def __init__(
-        self, model: torch.nn.Module, bank: AdapterBank | None, prompts: Sequence[tuple[Sequence[int], Group]]
+        self,
+        model: torch.nn.Module,
+        bank: AdapterBank | None,
+        prompts: Sequence[tuple[Sequence[int], Group]],
+        spare: int,
     ) -> None:
-        self.model, self.bank, self.prompts = model, bank, prompts
+        self.model, self.bank, self.prompts, self.spare = model, bank, prompts, spare
         self.device = next(model.parameters()).device
         self.lengths = [len(ids) - group.shared for ids, group in prompts]
         self.hidden: dict[int, Tensor] = {}
@@ -152,11 +162,15 @@ class _Reader:
         nodes_RC = torch.tensor([own + [0] * (longest - len(own)) for own in own_nodes], device=self.device)
         rows_R = torch.tensor(list(paths), device=self.device)
         if not self.own:
-            self.own = [(self._room(keys).transpose(2, 3).contiguous(), self._room(values)) for keys, values in kept]
+            self.own = [self._room(keys, longest) for keys, _ in kept]
         for (keys, values), (own_keys, own_values) in zip(kept, self.own, strict=True):
-            own_keys.index_copy_(0, rows_R, keys[0][:, nodes_RC].permute(1, 0, 3, 2))
-            own_values.index_copy_(0, rows_R, values[0][:, nodes_RC].transpose(0, 1))
+            own_keys[..., :longest].index_copy_(0, rows_R, keys[0][:, nodes_RC].permute(1, 0, 3, 2))
+            own_values[:, :, :longest].index_copy_(0, rows_R, values[0][:, nodes_RC].transpose(0, 1))
 
-    def _room(self, like_1HTd: Tensor) -> Tensor:
-        _, heads, _, size = like_1HTd.shape
-        return like_1HTd.new_zeros(len(self.prompts), heads, max(self.lengths), size)
+    def _room(self, like_1HTd: Tensor, longest: int) -> KeysValues:
+        """Keys and values to be filled up to `longest`; the spare room behind it holds zeros."""
+        (_, heads, _, size), rows = like_1HTd.shape, len(self.prompts)
+        keys = like_1HTd.new_empty(rows, heads, size, longest + self.spare)
+        values = like_1HTd.new_empty(rows, heads, longest + self.spare, size)
+        keys[..., longest:] = values[:, :, longest:] = 0
+        return keys, values

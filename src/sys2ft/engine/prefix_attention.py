@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-_BLOCK = 32  # tokens by which own buffers grow
+ROOM_BLOCK = 64  # tokens by which own buffers grow; each time costs a copy of them
 
 
 KeysValues = tuple[Tensor, Tensor]
@@ -86,7 +86,7 @@ class DecodeState:
             self.bias_sliding_BK = _as_bias(visible_BK & (self.positions_B[:, None] - position_BK < self.window))
         room = self.own[0][1].shape[2]
         if room < self.used:
-            self.own = [_with_room(own, room + _BLOCK) for own in self.own]
+            self.own = [_with_room(own, room + ROOM_BLOCK) for own in self.own]
         self.rows_B = torch.arange(len(self.lengths_B), device=device)
 
     def keep(self, rows: list[int]) -> None:
@@ -152,7 +152,7 @@ def prefix_attention(
     scores_HNK = make(heads, rows * queries, longest + state.used)
     for start, end, group in state.spans:
         here = slice(start * queries, end * queries)
-        scores_HNK[:, here, : group.shared] = torch.bmm(query_HNd[:, here], _prefix_of(group, layer)[0])
+        torch.bmm(query_HNd[:, here], _prefix_of(group, layer)[0], out=scores_HNK[:, here, : group.shared])
     scores_HBQK = scores_HNK.view(heads, rows, queries, -1)
     scores_HBQK[..., longest:] = torch.matmul(query_BHQd, own_keys).transpose(0, 1)
     bias_BK = state.bias_sliding_BK if sliding and state.bias_sliding_BK is not None else state.bias_BK
@@ -162,7 +162,7 @@ def prefix_attention(
     output_HNd = torch.empty_like(query_HNd)
     for start, end, group in state.spans:  # a prefix of length 0 gives zeros
         here = slice(start * queries, end * queries)
-        output_HNd[:, here] = torch.bmm(weights_HNK[:, here, : group.shared], _prefix_of(group, layer)[1])
+        torch.bmm(weights_HNK[:, here, : group.shared], _prefix_of(group, layer)[1], out=output_HNd[:, here])
     output_BHQd = torch.matmul(weights_HBQK[..., longest:].transpose(0, 1), own_values)
     output_BHQd += output_HNd.view(heads, rows, queries, size).transpose(0, 1)
     return output_BHQd.view(rows, 1, heads * queries, size)

@@ -19,6 +19,7 @@ from sys2ft.errors import check_sampling
 
 _BLOCK = 128  # tokens of the vocabulary that are summed or compared together
 _FIRST_LOOK = 128  # ranks tried before a whole row is sorted for top-p
+_AT_ONCE = {"cpu": 2**20, "cuda": 2**27}  # logits by rows: so many stay in a CPU's cache
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,14 +57,18 @@ def choose(logits_BV: Tensor, uniforms_B: Tensor, how: Sampling) -> Tensor:
     """One token id a row (B,), from float32 logits and uniform numbers in [0, 1)."""
     if how.temperature == 0:
         return logits_BV.argmax(-1)
+    rows = max(1, _AT_ONCE["cuda" if logits_BV.is_cuda else "cpu"] // logits_BV.shape[1])
+    parts = zip(torch.split(logits_BV, rows), torch.split(uniforms_B, rows), strict=True)
+    return torch.cat([_choose(logits, uniforms, how) for logits, uniforms in parts])
+
+
+def _choose(logits_BV: Tensor, uniforms_B: Tensor, how: Sampling) -> Tensor:
     if how.top_k:
         values_BK, ids_BK = _top(logits_BV, min(how.top_k, logits_BV.shape[-1]))
         probs_BK = (values_BK / how.temperature).softmax(-1)
         return ids_BK.gather(1, _invert(_nucleus(probs_BK, how.top_p), uniforms_B)).squeeze(1)
-    weights_BV = (logits_BV - logits_BV.amax(-1, keepdim=True)).mul_(1 / how.temperature).exp_()
-    if how.top_p >= 1:
-        return _invert_blocks(weights_BV, uniforms_B)
-    return _choose_top_p(weights_BV / weights_BV.sum(-1, keepdim=True), uniforms_B, how.top_p)
+    probs_BV = (logits_BV / how.temperature).softmax(-1)
+    return _invert_blocks(probs_BV, uniforms_B) if how.top_p >= 1 else _choose_top_p(probs_BV, uniforms_B, how.top_p)
 
 
 def _top(values_BV: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -111,8 +116,9 @@ def _invert(weights_BK: Tensor, uniforms_B: Tensor) -> Tensor:
 
 def _invert_blocks(weights_BV: Tensor, uniforms_B: Tensor) -> Tensor:
     """`_invert` for long rows, (B,): first the block, then the place in it, so that one pass sums the row."""
-    padded_BV = nn.functional.pad(weights_BV, (0, -weights_BV.shape[1] % _BLOCK))
-    blocks_BNW = padded_BV.view(len(padded_BV), -1, _BLOCK)
+    if spare := -weights_BV.shape[1] % _BLOCK:
+        weights_BV = nn.functional.pad(weights_BV, (0, spare))
+    blocks_BNW = weights_BV.view(len(weights_BV), -1, _BLOCK)
     sums_BN = blocks_BNW.sum(-1).double()
     cumulative_BN = sums_BN.cumsum(-1)
     sought_B1 = uniforms_B[:, None] * cumulative_BN[:, -1:]

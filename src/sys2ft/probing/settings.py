@@ -38,7 +38,7 @@ class ProbeSettings:
     """Room for a question."""
     answer_tokens: int = 16
     """Room for an answer; longer ones are rejected."""
-    rows_at_once: int = 256
+    rows_at_once: int = 512
     """Texts decoded together at most."""
     keep_instructions: bool = False
     """Probe news with instruction-like text too."""

@@ -29,7 +29,7 @@ from sys2ft.runs import Advance, Display, item_seed
 from sys2ft.runs.folder import Once, compute_always
 
 NO_NEWS = "There is no news today."
-_BATCHES_A_UNIT = 4  # a work unit is a queue this many times as long as the batch; a kill costs up to one unit
+_BATCHES_A_UNIT = 2  # a work unit is a queue this many times as long as the batch; a kill costs up to one unit
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ class GenerateSettings:
     """Least mean log-likelihood of an answer with the news in context, nats a token."""
     min_gain: float = 0.3
     """An answer's mean log-likelihood must gain more than this from having the news in context, nats a token."""
-    rows_at_once: int = 256
+    rows_at_once: int = 512
     """Texts decoded together at most."""
     keep_instructions: bool = False
     """Generate from news with instruction-like text too ("ignore previous instructions", chat markup). By default they
