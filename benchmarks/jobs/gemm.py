@@ -39,19 +39,17 @@ def ours(context: Context, *, adapters: int, pairs: int, rank: int, seconds: flo
         flop=training.totals["flop"],
         tokens=training.totals["tokens_trained"],
         tokens_computed=training.totals["tokens_computed"],
+        emulated=[] if model.device.type == "cuda" or cpu_has_bfloat16() else ["bfloat16"],
         gemm=gemm,
         gemm_best={number: max(matmul.rates) for number, matmul in matmuls.items()},
         gemm_size={number: matmul.size for number, matmul in matmuls.items()},
-        share=reached / gemm[context.number],
+        share={number: reached / rate for number, rate in gemm.items()},
     )
 
 
 def _dtypes(model: LoadedModel) -> dict[str, torch.dtype]:
-    """That of the model, and bfloat16 where the hardware has it."""
-    wanted = {model.dtype}
-    if model.device.type == "cuda" or cpu_has_bfloat16():
-        wanted.add(torch.bfloat16)
-    return {str(one).removeprefix("torch."): one for one in wanted}
+    """That of the model, and bfloat16, which a CPU without it emulates."""
+    return {str(one).removeprefix("torch."): one for one in (model.dtype, torch.bfloat16)}
 
 
 class _Matmul:
