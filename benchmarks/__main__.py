@@ -39,7 +39,7 @@ def main() -> int:
     console = Console() if sys.stdout.isatty() else Console(width=_COLUMNS)
     try:
         with display(settings.quiet) as show:
-            bench = Bench(settings, show)
+            bench = Bench(settings, show, out.with_suffix(".runs.jsonl"))
         console.print(heading(bench), highlight=False)
         measured: list[Part] = []
         for name in parts:

@@ -67,10 +67,16 @@ class Outcome:
 
 
 class Bench:
-    """Runs jobs by the settings and shows how far they are."""
+    """Runs jobs by the settings and shows how far they are.
 
-    def __init__(self, settings: BenchSettings, show: Display) -> None:
-        self.settings, self.show = settings, show
+    `runs`: a file that gets a line for every job that ends, so that an interruption loses none; it is begun anew.
+    """
+
+    def __init__(self, settings: BenchSettings, show: Display, runs: Path | None = None) -> None:
+        self.settings, self.show, self.runs = settings, show, runs
+        if runs is not None:
+            runs.parent.mkdir(parents=True, exist_ok=True)
+            runs.write_bytes(b"")
         self.about: Report = self.job("about.describe", {}, "machine and model")
 
     def job(self, job: str, args: Mapping[str, Any], title: str, side: Side | None = None) -> Report:
@@ -98,6 +104,9 @@ class Bench:
                     process.kill()
                     raise
             if result is not None:
+                if self.runs is not None:
+                    with self.runs.open("a", encoding="utf-8", newline="\n") as lines:
+                        lines.write(json.dumps({"run": title, "job": job, "args": dict(args), "result": result}) + "\n")
                 return result
             said.seek(0)
             last = said.read().decode("utf-8", "replace").strip().splitlines()[-12:]

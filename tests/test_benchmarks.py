@@ -253,13 +253,14 @@ def test_settings_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
 
 
 @pytest.fixture
-def quick(tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+def quick(tiny_model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     monkeypatch.setattr(Bench, "__init__", _without_describing)
-    yield Bench(BenchSettings(model=str(tiny_model_dir), dtype="float32", device="cpu", runs=1), Display())
+    settings = BenchSettings(model=str(tiny_model_dir), dtype="float32", device="cpu", runs=1)
+    yield Bench(settings, Display(), tmp_path / "bench.runs.jsonl")
 
 
-def _without_describing(self: Bench, settings: BenchSettings, show: Display) -> None:
-    self.settings, self.show = settings, show
+def _without_describing(self: Bench, settings: BenchSettings, show: Display, runs: Path) -> None:
+    self.settings, self.show, self.runs = settings, show, runs
 
 
 def test_a_peer_that_fails_or_is_missing_is_reported_and_ours_is_needed(quick: Bench) -> None:
@@ -271,6 +272,8 @@ def test_a_peer_that_fails_or_is_missing_is_reported_and_ours_is_needed(quick: B
     assert "AttributeError" in outcome.missing["broken"]
     with pytest.raises(JobFailed, match="TypeError"):
         quick.compare("p", [Side(name=OURS, peer=False, job="about.describe", args={"nonsense": 1})])
+    assert quick.runs is not None
+    assert [json.loads(line)["run"] for line in quick.runs.read_text().splitlines()] == ["p ours 1/1"]
 
 
 def test_the_command_prints_a_table_and_writes_every_run(tiny_model_dir: Path, tmp_path: Path) -> None:
@@ -297,3 +300,6 @@ def test_the_command_prints_a_table_and_writes_every_run(tiny_model_dir: Path, t
     assert measured["runs"][OURS][0]["seconds"] > 0
     assert str(measured["searches"]["per-option"]["best"]) in measured["searches"]["per-option"]["tried"]
     assert measured["difference"]["per-option"]["largest"] < 1e-3
+    kept = [json.loads(line) for line in (tmp_path / "bench.runs.jsonl").read_text().splitlines()]
+    assert [one["run"] for one in kept[-2:]] == ["choice ours 1/1", "choice per-option 1/1"]
+    assert kept[-1]["result"] == measured["runs"]["per-option"][0]
