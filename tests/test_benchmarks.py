@@ -301,5 +301,6 @@ def test_the_command_prints_a_table_and_writes_every_run(tiny_model_dir: Path, t
     assert str(measured["searches"]["per-option"]["best"]) in measured["searches"]["per-option"]["tried"]
     assert measured["difference"]["per-option"]["largest"] < 1e-3
     kept = [json.loads(line) for line in (tmp_path / "bench.runs.jsonl").read_text().splitlines()]
-    assert [one["run"] for one in kept[-2:]] == ["choice ours 1/1", "choice per-option 1/1"]
-    assert kept[-1]["result"] == measured["runs"]["per-option"][0]
+    searched = "choice per-option: looking for the best batch"
+    assert [one["run"] for one in kept[-3:]] == ["choice ours 1/1", searched, "choice per-option 1/1"]
+    assert kept[-1]["result"]["seconds"] == measured["runs"]["per-option"][0]["seconds"]
