@@ -166,11 +166,15 @@ def test_trl_does_the_work_that_ours_does(context: Context, tmp_path: Path, tune
     )
     assert theirs["steps"] == [len(ours["rates"])] * 2 == [6, 6]
     assert theirs["tokens_each"] == ours["tokens_each"]
-    folders = {OURS: str(tmp_path / OURS), "trl": str(tmp_path / "trl")}
+    orders = [sorted(order[at : at + 16]) for order in theirs["orders"] for at in range(0, 48, 16)]
+    assert orders == [list(range(16))] * 6, "every pair once an epoch"
+    same = training.ours(context, folder=str(tmp_path / "same"), orders=theirs["orders"], **work_)
+    assert same["tokens_each"] == ours["tokens_each"]
+    folders = {name: str(tmp_path / name) for name in (OURS, "trl", "same")}
     scored = training.losses(context, adapters=2, pairs=16, folders=folders)["losses"]
-    for base, one, other in zip(scored["base"], scored[OURS], scored["trl"], strict=True):
-        assert base - other == pytest.approx(base - one, rel=0.3)
-        assert base - one > 0.02
+    assert scored["trl"] == pytest.approx(scored["same"], rel=1e-4)
+    assert all(base - other > 0.02 for base, other in zip(scored["base"], scored["trl"], strict=True))
+    assert (scored["same"] == pytest.approx(scored[OURS], rel=1e-6)) == (not tuned)
 
 
 def test_memory_counts_the_adapters(context: Context) -> None:

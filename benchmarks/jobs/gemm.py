@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from statistics import median
+from statistics import harmonic_mean, median
 from typing import Any
 
 import torch
@@ -24,7 +24,8 @@ _TURN = 0.3  # seconds of each product after a step
 def ours(context: Context, *, adapters: int, pairs: int, rank: int, seconds: float) -> dict[str, Any]:
     """Training, and after every step of it the best `torch.matmul` of the same process, the clock stopped.
 
-    What else a machine does slows both; `gemm` are the medians over the training, `gemm_best` the best moments.
+    What else a machine does slows both: `gemm` are all of the products over all of their time, as FLOP over seconds are
+    of the training; `gemm_best` are the best moments.
     """
     model, how = context.load(), settings(rank)
     warm = TrainSettings(rank=rank, alpha=2.0 * rank, epochs=1)
@@ -33,7 +34,7 @@ def ours(context: Context, *, adapters: int, pairs: int, rank: int, seconds: flo
     taking_turns = _TakingTurns(context.show, context.clock, list(matmuls.values()))
     with context.clock.running():
         training = train(model, items(adapters, pairs), how, seed=context.seed, show=taking_turns)
-    gemm = {number: median(matmul.rates) for number, matmul in matmuls.items()}
+    gemm = {number: matmul.rate for number, matmul in matmuls.items()}
     reached = training.totals["flop"] / context.clock.seconds
     return context.result(
         flop=training.totals["flop"],
@@ -77,6 +78,11 @@ class _Matmul:
             torch.matmul(self.left, self.right, out=self.out)
             wait(self.out.device)
             self.rates.append(2.0 * self.size**3 / (time.perf_counter() - started))
+
+    @property
+    def rate(self) -> float:
+        """FLOP over seconds of all together."""
+        return harmonic_mean(self.rates)
 
 
 class _TakingTurns(Display):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+from unittest import mock
 
 import torch
 
@@ -14,7 +16,7 @@ from benchmarks.context import Context
 from sys2ft.engine import AdapterBank, save_adapter
 from sys2ft.models import LoadedModel, Message
 from sys2ft.runs import item_seed
-from sys2ft.training import TrainItem, TrainSettings, train
+from sys2ft.training import TrainItem, TrainSettings, adapter, train
 from sys2ft.training.schedule import batches
 
 EPOCHS = 3.0
@@ -60,12 +62,24 @@ def rendered(model: LoadedModel, adapters: int, pairs: int) -> list[list[dict[st
     return found
 
 
-def ours(context: Context, *, adapters: int, pairs: int, rank: int, folder: str | None = None) -> dict[str, Any]:
-    """`sys2ft.training.train`, all adapters at once; the adapters are left in `folder`."""
+def ours(
+    context: Context,
+    *,
+    adapters: int,
+    pairs: int,
+    rank: int,
+    folder: str | None = None,
+    orders: Sequence[Sequence[int]] | None = None,
+) -> dict[str, Any]:
+    """`sys2ft.training.train`, all adapters at once; the adapters are left in `folder`.
+
+    `orders`: the pairs that each adapter meets over all epochs, one after the other, in place of those that `train`
+    draws.
+    """
     model, how = context.load(), settings(rank)
     warm = TrainSettings(rank=rank, alpha=2.0 * rank, epochs=1)
     train(model, items(adapters, how.batch_size), warm, seed=context.seed).bank.close()
-    with context.clock.running():
+    with _meeting(orders), context.clock.running():
         training = train(model, items(adapters, pairs), how, seed=context.seed, show=context.show)
     report = context.result(
         diverged=training.diverged,
@@ -79,6 +93,21 @@ def ours(context: Context, *, adapters: int, pairs: int, rank: int, folder: str 
         for slot in range(adapters):
             save_adapter(training.bank, slot, Path(folder) / str(slot), base_name=context.model)
     return report
+
+
+@contextmanager
+def _meeting(orders: Sequence[Sequence[int]] | None) -> Iterator[None]:
+    """Let `train` give its adapters these pairs in this order."""
+    if orders is None:
+        yield
+        return
+    given = {_name(index): order for index, order in enumerate(orders)}
+
+    def batches(name: str, count: int, how: TrainSettings, seed: int) -> list[list[int]]:
+        return [[*given[name][at : at + how.batch_size]] for at in range(0, len(given[name]), how.batch_size)]
+
+    with mock.patch.object(adapter, "batches", batches):
+        yield
 
 
 def trl(
@@ -98,19 +127,21 @@ def trl(
     `rates` is the learning rate of each step, taken from our curve. Every adapter begins at the weights at which ours
     began, and but for `tuned` meets its pairs in the order in which ours met them. `tuned`: no gradient checkpointing,
     batches of like length, nothing logged or saved, weights in the product's dtype; else TRL's defaults, among them
-    float32 weights. `bf16` is TRL's own setting of that name (autocast).
+    float32 weights. `bf16` is TRL's own setting of that name (autocast). `orders` of the report are the pairs that each
+    adapter met.
     """
     model = context.load(None if tuned else "float32")
     how, work_items = settings(rank), rendered(model, adapters, pairs)[:only]
     build = _Builder(context, model, how, list(rates), starts(model, how, only, context.seed), tuned, bf16)
     build.run(work_items[0][: how.batch_size], 0, steps=1)
-    tokens_each, steps = list[int](), list[int]()
+    tokens_each, steps, orders = list[int](), list[int](), list[list[int]]()
     with tempfile.TemporaryDirectory() as scratch, context.show.task("adapters", only) as advance:
         build.scratch = scratch
         for index, own in enumerate(work_items):
             with context.clock.running():
                 trainer = build.run(own, index)
             steps.append(trainer.state.global_step)
+            orders.append(build.met)
             tokens_each.append(round(sum(len(one["input_ids"]) for one in own) * how.epochs))
             if folder:
                 trainer.model.save_pretrained(Path(folder) / str(index))
@@ -121,6 +152,7 @@ def trl(
         tokens=sum(tokens_each),
         tokens_each=tokens_each,
         steps=steps,
+        orders=orders,
     )
 
 
@@ -135,6 +167,14 @@ def starts(model: LoadedModel, how: TrainSettings, adapters: int, seed: int) -> 
     return found
 
 
+class Sampler(Protocol):
+    """Places in a data set."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[int]: ...
+
+
 class _InOrder(torch.utils.data.Sampler[int]):
     """The pairs of each epoch in the order that `train` gives them."""
 
@@ -147,6 +187,21 @@ class _InOrder(torch.utils.data.Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         return iter(self.epochs.pop(0))
+
+
+class _Recorded(torch.utils.data.Sampler[int]):
+    """What another sampler says, written down."""
+
+    def __init__(self, sampler: Sampler, met: list[int]) -> None:
+        self.sampler, self.met = sampler, met
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[int]:
+        for index in self.sampler:
+            self.met.append(index)
+            yield index
 
 
 class _Builder:
@@ -165,14 +220,15 @@ class _Builder:
         self.context, self.model, self.how, self.rates, self.starts = context, model, how, rates, starts
         self.tuned, self.bf16 = tuned, bf16
         self.scratch = tempfile.gettempdir()
+        self.met: list[int] = []
 
     def run(self, own: list[dict[str, list[int]]], index: int, steps: int = -1) -> Any:
-        """Train one adapter, from data set to trained weights; `steps` cuts it short."""
+        """Train one adapter, from data set to trained weights; `steps` cuts it short. `met` are the pairs it met."""
         import datasets
         from peft import LoraConfig
         from trl import SFTConfig, SFTTrainer
 
-        how, rates = self.how, self.rates
+        how, rates, met = self.how, self.rates, list[int]()
         order = None if self.tuned else _InOrder(_name(index), len(own), how, self.context.seed)
 
         class Trainer(SFTTrainer):  # type: ignore[misc]
@@ -185,7 +241,7 @@ class _Builder:
                 return self.lr_scheduler
 
             def _get_train_sampler(self, *args: Any, **kwargs: Any) -> Any:
-                return order or super()._get_train_sampler(*args, **kwargs)
+                return _Recorded(order or super()._get_train_sampler(*args, **kwargs), met)
 
         seed = item_seed(self.context.seed, "peer", index) % 2**31
         tuning: dict[str, Any] = {}
@@ -226,6 +282,7 @@ class _Builder:
         )
         self._start(trainer.model, self.starts[index])
         trainer.train()
+        self.met = met
         if steps > 0:
             self.clean(trainer)
         return trainer

@@ -39,7 +39,7 @@ def measure(bench: Bench) -> Part:
         part.figures.setdefault("share", {})[number] = share
     part.notes += [
         "FLOP: 4 a body weight and token computed, 4 a head weight and prediction; low-rank terms not counted.",
-        "matmul: square, the best of some sizes, run after every step of the training with the clock stopped; medians.",
+        "matmul: square, the best of some sizes, run after every step of the training with the clock stopped.",
     ]
     part.figures |= {"work": {"adapters": s.adapters, "pairs": pairs}, "runs": {OURS: runs}}
     return part
