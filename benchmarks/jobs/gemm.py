@@ -13,7 +13,7 @@ import torch
 from benchmarks.clock import Clock, wait
 from benchmarks.context import Context
 from benchmarks.jobs.train import items, settings
-from sys2ft.models import LoadedModel, cpu_has_bfloat16
+from sys2ft.models import LoadedModel
 from sys2ft.runs import Advance, Display
 from sys2ft.training import TrainSettings, train
 
@@ -40,7 +40,6 @@ def ours(context: Context, *, adapters: int, pairs: int, rank: int, seconds: flo
         flop=training.totals["flop"],
         tokens=training.totals["tokens_trained"],
         tokens_computed=training.totals["tokens_computed"],
-        emulated=[] if model.device.type == "cuda" or cpu_has_bfloat16() else ["bfloat16"],
         gemm=gemm,
         gemm_best={number: max(matmul.rates) for number, matmul in matmuls.items()},
         gemm_size={number: matmul.size for number, matmul in matmuls.items()},

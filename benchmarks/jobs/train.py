@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from unittest import mock
 
 import torch
@@ -103,10 +103,10 @@ def _meeting(orders: Sequence[Sequence[int]] | None) -> Iterator[None]:
         return
     given = {_name(index): order for index, order in enumerate(orders)}
 
-    def batches(name: str, count: int, how: TrainSettings, seed: int) -> list[list[int]]:
+    def given_batches(name: str, count: int, how: TrainSettings, seed: int) -> list[list[int]]:
         return [[*given[name][at : at + how.batch_size]] for at in range(0, len(given[name]), how.batch_size)]
 
-    with mock.patch.object(adapter, "batches", batches):
+    with mock.patch.object(adapter, "batches", given_batches):
         yield
 
 
@@ -167,14 +167,6 @@ def starts(model: LoadedModel, how: TrainSettings, adapters: int, seed: int) -> 
     return found
 
 
-class Sampler(Protocol):
-    """Places in a data set."""
-
-    def __len__(self) -> int: ...
-
-    def __iter__(self) -> Iterator[int]: ...
-
-
 class _InOrder(torch.utils.data.Sampler[int]):
     """The pairs of each epoch in the order that `train` gives them."""
 
@@ -192,7 +184,7 @@ class _InOrder(torch.utils.data.Sampler[int]):
 class _Recorded(torch.utils.data.Sampler[int]):
     """What another sampler says, written down."""
 
-    def __init__(self, sampler: Sampler, met: list[int]) -> None:
+    def __init__(self, sampler: Any, met: list[int]) -> None:
         self.sampler, self.met = sampler, met
 
     def __len__(self) -> int:

@@ -25,12 +25,13 @@ def measure(bench: Bench) -> Part:
         columns=("", "TFLOP", "seconds", "GFLOP/s", "training's share of it", "wanted"),
     )
     spent, flop = median(run["seconds"] for run in runs), runs[0]["flop"]
-    rate = median(run["flop"] / run["seconds"] for run in runs)
-    part.rows.append((OURS, f"{flop / 1e12:,.2f}", f"{spent:,.1f}", f"{rate / 1e9:,.0f}", "–", "–"))
+    trained = median(run["flop"] / run["seconds"] for run in runs)
+    part.rows.append((OURS, f"{flop / 1e12:,.2f}", f"{spent:,.1f}", f"{trained / 1e9:,.0f}", "–", "–"))
     for number in runs[0]["gemm"]:
         rate, best = (median(run[kind][number] for run in runs) for kind in ("gemm", "gemm_best"))
         shares = [run["share"][number] for run in runs]
-        share, name = median(shares), f"{number}, emulated" if number in runs[0]["emulated"] else number
+        emulated = number == "bfloat16" and not bench.about["native_bfloat16"]
+        share, name = median(shares), f"{number}, emulated" if emulated else number
         reached = "yes" if share >= WANTED else "no"
         between = f"{share:.2f} [{min(shares):.2f}, {max(shares):.2f}]"
         part.rows.append((f"matmul {name}", "–", "–", f"{rate / 1e9:,.0f}", between, f"{WANTED:g} {reached}"))
