@@ -1,4 +1,4 @@
-"""Freed memory stays with the process: measured by the page faults of a process of its own."""
+"""Freed memory stays with the process, but for what a model leaves when it is prepared: in processes of their own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,29 @@ before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(8):
     torch.ones(2**24)
 print(int(done), resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+_PREPARED = """
+import sys
+from pathlib import Path
+from transformers import LlamaConfig, LlamaForCausalLM
+from sys2ft.engine import prepare
+from sys2ft.engine.allocator import give_back_freed_memory, keep_freed_memory
+
+def resident():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS"))
+
+keep_freed_memory()  # as another model's `prepare` leaves the process
+config = LlamaConfig(
+    vocab_size=64, hidden_size=512, intermediate_size=2048, num_hidden_layers=12, num_attention_heads=8
+)
+LlamaForCausalLM(config).half().save_pretrained(sys.argv[1])
+give_back_freed_memory()
+before = resident()
+model = LlamaForCausalLM.from_pretrained(sys.argv[1], dtype="float32")
+prepare(model)
+print(sum(p.nbytes for p in model.parameters()), resident() - before)
 """
 
 
@@ -44,3 +68,12 @@ def test_freed_memory_is_used_again() -> None:
 def test_the_environment_goes_first() -> None:
     done, _ = faults("keep", MALLOC_MMAP_THRESHOLD_="1048576")
     assert not done
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator")
+def test_a_prepared_model_takes_the_room_of_its_weights(tmp_path: Path) -> None:
+    """What loading left, and where its siblings lay before they were laid together, goes back."""
+    arguments = [sys.executable, "-c", _PREPARED, tmp_path]
+    weights, taken = map(int, subprocess.run(arguments, check=True, capture_output=True, text=True).stdout.split())
+    assert weights > 200e6
+    assert taken < 1.3 * weights

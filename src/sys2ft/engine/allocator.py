@@ -21,7 +21,16 @@ def keep_freed_memory() -> bool:
 
     Nothing is done under another C library, or where the environment has chosen for glibc (mallopt(3)).
     """
-    if platform.libc_ver()[0] != "glibc" or any(name in os.environ for name in _CHOSEN):
+    if not _glibc() or any(name in os.environ for name in _CHOSEN):
         return False
     libc = ctypes.CDLL(None)
     return bool(libc.mallopt(_TRIM_THRESHOLD, _KEEP) and libc.mallopt(_MMAP_THRESHOLD, _OWN_BLOCK))
+
+
+def give_back_freed_memory() -> bool:
+    """Return every free page to the kernel, those between blocks in use too; whether the C library can (glibc)."""
+    return _glibc() and bool(ctypes.CDLL(None).malloc_trim(0))
+
+
+def _glibc() -> bool:
+    return platform.libc_ver()[0] == "glibc"

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from sys2ft.engine.allocator import keep_freed_memory
+from sys2ft.engine.allocator import give_back_freed_memory, keep_freed_memory
 from sys2ft.engine.fast_form import instead, keep, learn
 from sys2ft.engine.path_attention import Paths, lay_paths, path_attention
 from sys2ft.engine.prefix_attention import DecodeState, KeysValues, prefix_attention
@@ -96,6 +96,8 @@ def prepare(model: nn.Module) -> None:
         model.set_attn_implementation(own)  # type: ignore[operator]
         raise _unknown(model, f"logits differ by {worst:.2g} from its own forward pass")
     form = learn(model, siblings)
+    if device.type == "cpu":
+        give_back_freed_memory()  # where siblings lay: gaps the size of most weights, too scattered to be used again
     try:
         with instead(form.of_the_base(model)):
             held = check.off(by_mask=False) < check.most
