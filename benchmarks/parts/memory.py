@@ -61,7 +61,8 @@ def _part(bench: Bench, runs: dict[str, list[dict[str, Any]]], names: list[str],
     part.notes += [
         "peak: of the process (on CUDA: of torch's allocations), after loading.",
         "base: with one forward pass of as many tokens.",
-        "by arithmetic: the base's weights, and for each adapter its weights, gradients and two moments in float32.",
+        "by arithmetic: the base's weights, and for each adapter its weights and two moments in float32.",
+        "Gradients exist for the adapters of one pass only: they count with the activations.",
         f"activations: twice what passes of {tokens // 2} tokens save ({gib(peak[many])}, {gib(peak[half])} GiB).",
     ]
     part.figures = {
