@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator")
+
 _FAULTS = """
 import resource, sys, torch
 from sys2ft.engine.allocator import keep_freed_memory
@@ -57,20 +59,17 @@ def faults(how: str, **environment: str) -> tuple[bool, int]:
     return done == "1", int(count)
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator")
 def test_freed_memory_is_used_again() -> None:
     kept, left = faults("keep"), faults("leave")
     assert kept[0]
     assert 10 * kept[1] < left[1], "64 MiB are 16,384 pages, or 32 large ones, each time"
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator")
 def test_the_environment_goes_first() -> None:
     done, _ = faults("keep", MALLOC_MMAP_THRESHOLD_="1048576")
     assert not done
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator")
 def test_a_prepared_model_takes_the_room_of_its_weights(tmp_path: Path) -> None:
     """What loading left, and where its siblings lay before they were laid together, goes back."""
     arguments = [sys.executable, "-c", _PREPARED, tmp_path]

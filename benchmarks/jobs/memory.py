@@ -11,7 +11,7 @@ from sys2ft.engine import Example, prepare, score
 from sys2ft.models import Message
 from sys2ft.training import train
 
-STEPS = 3  # the first makes what later ones find in place
+STEPS = 3  # from the second on, all that the first made is there from the start
 
 
 def base(context: Context, *, tokens_at_once: int) -> dict[str, Any]:

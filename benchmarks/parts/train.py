@@ -12,7 +12,7 @@ from benchmarks.runner import OURS, Bench, Report, Side
 PAIRS, BATCH = 64, 8
 TOLERANCE = 0.02
 TUNED = "trl-tuned"
-SAME_BATCHES = "ours in the batches of trl-tuned"
+SAME_BATCHES = f"{OURS} in the batches of {TUNED}"
 _INSTALL = "pip install -r requirements-bench.txt (Python 3.11 or newer)"
 
 
