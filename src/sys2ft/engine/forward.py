@@ -29,6 +29,9 @@ from sys2ft.engine.siblings import watching
 from sys2ft.errors import ModelError
 
 _NAME = "sys2ft"
+# What a model may ask of its attention beyond scaled products under a mask. At small scores such a term changes logits
+# by less than is checked for, and not every transformers release refuses what its sdpa leaves out (5.17: a soft cap).
+_UNKNOWN_TERMS = ("softcap", "s_aux", "sinks", "position_bias", "block_indices")
 _LOGITS_AT_ONCE = {"cpu": 2**25, "cuda": 2**27}  # enough for a product to be worth its call
 
 
@@ -45,6 +48,9 @@ def _attention(
     heads_off: Mapping[int, Tensor] | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
+    for term in _UNKNOWN_TERMS:
+        if kwargs.get(term) is not None:
+            raise ValueError(f"its attention has the term {term}")
     if keep_kv is not None:
         keep_kv.append((key, value))
     sliding = kwargs.get("sliding_window") is not None
