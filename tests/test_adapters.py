@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -35,9 +36,10 @@ from sys2ft.engine import (
     score,
 )
 from sys2ft.engine.bank import linear_layers
-from sys2ft.engine.checkpoint import State, write_state
+from sys2ft.engine.checkpoint import Part, State, write_state
 from sys2ft.engine.forward import hidden_states
-from sys2ft.errors import ModelError, SettingsError
+from sys2ft.engine.moments import InFile, InHostMemory
+from sys2ft.errors import ModelError, SettingsError, StorageError
 
 
 def load(folder: Path, attention: str = "eager") -> Any:
@@ -334,6 +336,43 @@ def test_the_optimiser_is_torchs_adamw_slot_by_slot(decay: float) -> None:
         assert torch.allclose(weights_KP[slot], expected, atol=1e-5), slot
 
 
+@pytest.mark.parametrize("kind", ["file", "host"])
+def test_moments_off_the_device_change_no_bit(kind: str, tmp_path: Path) -> None:
+    """Slots begin, step and are done in an order of their own; others take the room of those that are done."""
+    weights_KP = torch.randn(5, 30, generator=torch.Generator().manual_seed(0))
+    off = InFile(30, tmp_path) if kind == "file" else InHostMemory(30, torch.device("cpu"))
+    near, far = SlotAdamW(weights_KP.clone()), SlotAdamW(weights_KP.clone(), moments=off)
+    generator = torch.Generator().manual_seed(1)
+    for slots, done in [([0, 2], []), ([2, 0, 4], [0]), ([1, 4, 2], [4, 2]), ([3, 1], []), ([2, 3, 0, 1], [])]:
+        drawn = torch.randn(len(slots), 30, generator=generator)
+        for optimiser in (near, far):
+            optimiser.step(SlotGradients(slots, drawn.clone(), {}, StepCost()), dict.fromkeys(slots, 0.1), 1.0)
+            for slot in done:
+                optimiser.forget(slot)
+    assert torch.equal(near.weights_KP, far.weights_KP)
+    assert near.steps == far.steps == {1: 3, 3: 2, 2: 1, 0: 1}
+    for slot in near.steps:
+        assert torch.equal(near.moments.read(slot), far.moments.read(slot))
+    assert list(tmp_path.iterdir()) == [], "the file has no name"
+    off.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a file's size is limited as Linux does")
+def test_a_disk_that_does_not_hold_the_moments_is_one_clear_error(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    moments = InFile(1000, tmp_path)
+    optimiser = SlotAdamW(torch.zeros(3, 1000), moments=moments)
+    optimiser.begin(0)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        with pytest.raises(StorageError, match=f"disk is full: {tmp_path}"):
+            optimiser.begin(1)
+        moments.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 def test_a_slot_with_a_gradient_that_is_not_finite_stays_as_it_was(bad: float) -> None:
     weights_KP = torch.ones(3, 4)
@@ -345,9 +384,9 @@ def test_a_slot_with_a_gradient_that_is_not_finite_stays_as_it_was(bad: float) -
     assert torch.equal(weights_KP[1], torch.ones(4))
     assert torch.equal(weights_KP[0], weights_KP[2])
     assert (weights_KP[0] < 1).all()
-    assert {slot: m.steps.item() for slot, m in optimiser.moments.items()} == {0: 1, 2: 1}
+    assert optimiser.steps == {0: 1, 2: 1}
     optimiser.forget(0)
-    assert set(optimiser.moments) == {2}
+    assert optimiser.steps == {2: 1}
 
 
 @pytest.mark.parametrize("slots", [[0, 1, 2, 0, 0, 2], [0, 1, 2, 1, 1, 0]], ids=["fewest examples", "most examples"])
@@ -375,7 +414,14 @@ def test_a_state_is_read_back_bit_for_bit(tmp_path: Path) -> None:
     generator = torch.Generator().manual_seed(0)
     stacked = torch.randn(3, 7, generator=generator)
     tensors = {"a": stacked[1], "b": torch.tensor([float("inf"), -0.0, 1e-45]), "c": torch.randn(2, 3).T}
-    write_state(tmp_path / "there" / "state", tensors, {"loss": 0.1 + 0.2, "names": ["x", "ü"]})
+    shown = torch.empty(3)
+
+    def in_turn() -> torch.Tensor:
+        return shown.copy_(tensors["b"])
+
+    parts: dict[str, Part] = {name: (tensor.shape, tensor.detach) for name, tensor in tensors.items()}
+    parts["b"] = (3,), in_turn
+    write_state(tmp_path / "there" / "state", parts, {"loss": 0.1 + 0.2, "names": ["x", "ü"]})
     state = State(tmp_path / "there" / "state")
     assert state.record == {"loss": 0.1 + 0.2, "names": ["x", "ü"]}
     assert all(torch.equal(state[name], tensor) for name, tensor in tensors.items())

@@ -31,10 +31,12 @@ def base(context: Context, *, tokens_at_once: int) -> dict[str, Any]:
     return context.result(tokens=tokens, base_bytes=weights)
 
 
-def trained(context: Context, *, adapters: int, batch: int, rank: int, tokens_at_once: int) -> dict[str, Any]:
-    """Three steps of `adapters` adapters at once, each with `batch` pairs a step."""
+def trained(
+    context: Context, *, adapters: int, batch: int, rank: int, tokens_at_once: int, offload: bool = False
+) -> dict[str, Any]:
+    """Three steps of `adapters` adapters at once, each with `batch` pairs a step. `offload`: the moments."""
     model = context.load()
-    how = replace(settings(rank), epochs=1, batch_size=batch, tokens_at_once=tokens_at_once)
+    how = replace(settings(rank), epochs=1, batch_size=batch, tokens_at_once=tokens_at_once, offload_moments=offload)
     with context.clock.running():
         training = train(model, items(adapters, STEPS * batch), how, seed=context.seed, show=context.show)
     state = sum(p.numel() * p.element_size() for p in training.bank.parameters())

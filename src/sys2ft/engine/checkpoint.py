@@ -1,13 +1,14 @@
 """Files that hold a training's state: float32 tensors and a record, written whole, read back bit for bit.
 
-The format is safetensors, written tensor by tensor: the state of many adapters is larger than the base, and a second
-copy of it in memory would decide how many fit.
+The format is safetensors, written tensor by tensor: the state of many adapters is larger than the base, part of it may
+lie outside memory, and a copy of all of it would decide how many fit.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,21 +18,25 @@ from torch import Tensor
 
 from sys2ft.runs.atomic import atomic_file
 
+Part = tuple[Sequence[int], Callable[[], Tensor]]
+"""A tensor's shape, and where to get it when it is its turn: it may be overwritten when the next one is asked for."""
 
-def write_state(path: Path, tensors: Mapping[str, Tensor], record: Any) -> None:
+
+def write_state(path: Path, tensors: Mapping[str, Part], record: Any) -> None:
     """Write `tensors` (float32) and `record` (what JSON can hold) to `path`, whole or not at all."""
     header: dict[str, Any] = {"__metadata__": {"record": json.dumps(record)}}
     end = 0
-    for name, tensor in tensors.items():
-        assert tensor.dtype == torch.float32, name
-        start, end = end, end + 4 * tensor.numel()
-        header[name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [start, end]}
+    for name, (shape, _) in tensors.items():
+        start, end = end, end + 4 * math.prod(shape)
+        header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [start, end]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     with atomic_file(path) as file:
         file.write(len(text).to_bytes(8, "little"))
         file.write(text)
-        for tensor in tensors.values():
+        for name, (shape, get) in tensors.items():
+            tensor = get()
+            assert (tensor.dtype, list(tensor.shape)) == (torch.float32, list(shape)), name
             file.write(tensor.detach().cpu().contiguous().numpy().data.cast("B"))
 
 

@@ -42,20 +42,26 @@ class Need:
     """For each adapter in a pass."""
     state: int
     """For each adapter that trains: moments, best weights."""
+    update: int
+    """For the update of one adapter: its moments, where they lie off the device."""
 
     def total(self, adapters: int) -> int:
         """With so many adapters at once."""
         together = min(adapters, 1 + self.tokens_at_once // self.tokens_a_step)
         tokens = min(self.tokens_at_once, adapters * self.tokens_a_step)
-        return int(tokens * self.activations) + self.logits + together * self.gradient + adapters * self.state
+        once = int(tokens * self.activations) + self.logits + self.update
+        return once + together * self.gradient + adapters * self.state
 
     def fits(self, free: int, wanted: int) -> int:
         """How many of `wanted` adapters to train at once in `free` bytes; at least one."""
         return next((n for n in range(wanted, 1, -1) if self.total(n) <= _USABLE * free), 1)
 
 
-def need(bank: AdapterBank, *, tokens_at_once: int, tokens_a_step: int, best: bool) -> Need:
-    """What training takes with passes of `tokens_at_once` tokens. `best`: a copy of the best weights is kept."""
+def need(bank: AdapterBank, *, tokens_at_once: int, tokens_a_step: int, best: bool, offload: bool) -> Need:
+    """What training takes with passes of `tokens_at_once` tokens.
+
+    `best`: a copy of the best weights is kept. `offload`: moments lie off the device.
+    """
     slot = 4 * bank.size
     return Need(
         tokens_at_once=tokens_at_once,
@@ -63,7 +69,8 @@ def need(bank: AdapterBank, *, tokens_at_once: int, tokens_a_step: int, best: bo
         activations=_BACKWARD * activations_a_token(bank),
         logits=2 * 4 * min(tokens_at_once, head_rows(bank.model)) * int(cast(Any, bank.model).config.vocab_size),
         gradient=slot,
-        state=slot * (3 if best else 2),
+        state=slot * ((1 if best else 0) + (0 if offload else 2)),
+        update=2 * slot if offload else 0,
     )
 
 

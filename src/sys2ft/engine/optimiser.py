@@ -1,8 +1,8 @@
 """AdamW over the slots of a bank: every slot has its own moments, step count, learning rate, clipping and fate.
 
 Each slot is one vector and is updated by itself, so that an adapter trained in company takes the same steps as one
-trained alone. A slot whose gradient is not finite is left as it was. Moments exist from `begin`, or a
-slot's first step, until `forget`.
+trained alone. A slot whose gradient is not finite is left as it was. Moments exist from `begin`, or a slot's first
+step, until `forget`.
 
 AdamW: Loshchilov and Hutter, arXiv 1711.05101. Shapes: K slots, S slots of a step, P weights of a slot.
 """
@@ -10,26 +10,17 @@ AdamW: Loshchilov and Hutter, arXiv 1711.05101. Shapes: K slots, S slots of a st
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.optim.adamw import adamw
 
 from sys2ft.engine.loss import SlotGradients
-
-
-@dataclass(slots=True)
-class Moments:
-    """AdamW's state of one slot."""
-
-    first_P: Tensor
-    second_P: Tensor
-    steps: Tensor
+from sys2ft.engine.moments import Moments, OnDevice
 
 
 class SlotAdamW:
-    """AdamW for `weights_KP`, in place."""
+    """AdamW for `weights_KP`, in place. `moments` says where they lie (None: with the weights)."""
 
     def __init__(
         self,
@@ -38,17 +29,22 @@ class SlotAdamW:
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        moments: Moments | None = None,
     ) -> None:
         self.weights_KP = weights_KP
         self.betas, self.eps, self.weight_decay = betas, eps, weight_decay
-        self.moments: dict[int, Moments] = {}
+        self.moments = OnDevice() if moments is None else moments
+        self.steps: dict[int, Tensor] = {}
+        """Steps taken, of the slots that have moments."""
 
-    def begin(self, slot: int) -> Moments:
+    def begin(self, slot: int) -> None:
         """Moments of a slot before its first step."""
-        weights_P = self.weights_KP[slot]
-        steps = torch.zeros((), device=weights_P.device)
-        self.moments[slot] = Moments(torch.zeros_like(weights_P), torch.zeros_like(weights_P), steps)
-        return self.moments[slot]
+        self.take_up(slot, self.weights_KP.new_zeros(2, self.weights_KP.shape[1]), 0)
+
+    def take_up(self, slot: int, moments_2P: Tensor, steps: int) -> None:
+        """Moments of a slot after so many steps. The tensor belongs to the optimiser from now on."""
+        self.moments.write(slot, moments_2P)
+        self.steps[slot] = self.weights_KP.new_tensor(float(steps))
 
     @torch.no_grad()
     def step(
@@ -68,14 +64,18 @@ class SlotAdamW:
         return dict(zip(gradients.slots, norms, strict=True))
 
     def _update(self, slot: int, gradient_P: Tensor, rate: float) -> None:
-        moments = self.moments[slot] if slot in self.moments else self.begin(slot)
+        if slot not in self.steps:
+            self.begin(slot)
+        moments_2P = self.moments.read(slot)
         # Fused: one pass over the slot, and no temporary of its size.
         adamw(
-            [self.weights_KP[slot]], [gradient_P], [moments.first_P], [moments.second_P], [], [moments.steps],
+            [self.weights_KP[slot]], [gradient_P], [moments_2P[0]], [moments_2P[1]], [], [self.steps[slot]],
             fused=True, amsgrad=False, maximize=False, lr=rate, weight_decay=self.weight_decay,
             beta1=self.betas[0], beta2=self.betas[1], eps=self.eps,
         )  # fmt: skip
+        self.moments.write(slot, moments_2P)
 
     def forget(self, slot: int) -> None:
         """Free the moments of a slot that is done."""
-        self.moments.pop(slot, None)
+        self.moments.forget(slot)
+        self.steps.pop(slot, None)

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
-
 from sys2ft.engine import SlotAdamW
-from sys2ft.engine.checkpoint import State, write_state
+from sys2ft.engine.checkpoint import Part, State, write_state
 from sys2ft.engine.loss import StepCost
 from sys2ft.errors import SettingsError
 from sys2ft.training.adapter import Adapter
@@ -48,25 +47,25 @@ class Checkpoint:
         """Write the state between two rounds; `active` train, what is neither that nor done waits."""
         done = [adapter for adapter in self.adapters if adapter.done]
         weights_KP = self.training.bank.weights_KP
+        size = weights_KP.shape[1]
         for adapter in done:
             if not self._done(adapter).is_file():
-                write_state(self._done(adapter), {"weights": weights_KP[adapter.slot]}, None)
-        tensors: dict[str, Tensor] = {}
-        steps = {}
+                weights: Part = (size,), partial(weights_KP.select, 0, adapter.slot)
+                write_state(self._done(adapter), {"weights": weights}, None)
+        tensors: dict[str, Part] = {}
         for adapter in active:
-            moments = self.optimiser.moments[adapter.slot]
-            parts = {"weights": weights_KP[adapter.slot], "first": moments.first_P, "second": moments.second_P}
-            if adapter.best_P is not None:
-                parts["best"] = adapter.best_P
-            tensors |= {f"{adapter.slot}.{name}": tensor for name, tensor in parts.items()}
-            steps[adapter.slot] = moments.steps.item()
+            slot, best_P = adapter.slot, adapter.best_P
+            tensors[f"{slot}.weights"] = (size,), partial(weights_KP.select, 0, slot)
+            tensors[f"{slot}.moments"] = (2, size), partial(self.optimiser.moments.read, slot)
+            if best_P is not None:
+                tensors[f"{slot}.best"] = (size,), best_P.detach
         training = self.training
         record = {
             "of": self._of(),
             "counted": {name: getattr(training, name) for name in _COUNTED},
             "costs": {name: asdict(getattr(training, name)) for name in _COSTS},
             "adapters": [[a.slot, a.record()] for a in [*done, *active]],
-            "steps": list(steps.items()),
+            "steps": [[a.slot, int(self.optimiser.steps[a.slot])] for a in active],
         }
         write_state(self.folder / "state.safetensors", tensors, record)
 
@@ -96,10 +95,7 @@ class Checkpoint:
                 weights_KP[slot].copy_(State(self._done(adapter))["weights"])
                 continue
             weights_KP[slot].copy_(state[f"{slot}.weights"])
-            moments = self.optimiser.begin(slot)
-            moments.first_P.copy_(state[f"{slot}.first"])
-            moments.second_P.copy_(state[f"{slot}.second"])
-            moments.steps.fill_(steps[slot])
+            self.optimiser.take_up(slot, state[f"{slot}.moments"].to(weights_KP.device), steps[slot])
             if adapter.held:
                 adapter.best_P = state[f"{slot}.best"].to(weights_KP.device)
             active.append(adapter)

@@ -8,6 +8,7 @@ its end-of-turn token only; the news is never shown.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import math
 import sys
@@ -22,6 +23,7 @@ import torch
 from sys2ft.engine import AdapterBank, Example, SlotAdamW, SlotGradients, backward, memory, prepare, score
 from sys2ft.engine import flops as flop_counts
 from sys2ft.engine.loss import StepCost
+from sys2ft.engine.moments import off_device
 from sys2ft.engine.tree import slot_trees
 from sys2ft.errors import MemoryShortage, SettingsError, out_of_memory
 from sys2ft.models import LoadedModel, Message
@@ -118,7 +120,8 @@ def train(
     try:
         adapters = [Adapter.of(i, name, examples[i], settings, seed) for i, name in enumerate(names)]
         trainer = _Trainer(Training(bank, names), adapters, settings, seed, checkpoint, show or Display(), label)
-        return trainer.run()
+        with contextlib.closing(trainer.optimiser.moments):
+            return trainer.run()
     except BaseException:
         bank.close()
         raise
@@ -172,7 +175,8 @@ class _Trainer:
         self.training, self.adapters, self.settings, self.seed = training, adapters, settings, seed
         self.show, self.label = show, label
         self.bank = training.bank
-        self.optimiser = SlotAdamW(self.bank.weights_KP, weight_decay=settings.weight_decay)
+        moments = off_device(self.bank.weights_KP, checkpoint) if settings.offload_moments else None
+        self.optimiser = SlotAdamW(self.bank.weights_KP, weight_decay=settings.weight_decay, moments=moments)
         self.checkpoint = Checkpoint(checkpoint, training, adapters, self.optimiser) if checkpoint else None
         self.active: list[Adapter] = []
         self.waiting: list[Adapter] = []
@@ -218,6 +222,7 @@ class _Trainer:
             tokens_at_once=self.settings.tokens_at_once,
             tokens_a_step=sum(nodes) // len(nodes),
             best=bool(self.settings.patience),
+            offload=self.settings.offload_moments,
         )
         fit = need.fits(memory.free_memory(self.bank.weights_KP.device), len(self.adapters))
         if fit < len(self.adapters):
@@ -337,7 +342,7 @@ class _Trainer:
             raise MemoryShortage(
                 f"memory ran out while one adapter was trained ({self.active[0].name})",
                 expected="room for one adapter and for one pass over --tokens-at-once tokens",
-                do="lower --tokens-at-once or --rank; what was finished is kept",
+                do="lower --tokens-at-once or --rank, or give --offload-moments; what was finished is kept",
             )
         keep = len(self.active) // 2
         self.training.adapters_at_once = keep

@@ -43,6 +43,9 @@ class TrainSettings:
     """Tokens in one forward and backward pass; bounds memory, changes no result beyond rounding."""
     max_adapters_at_once: int = 0
     """Adapters that train together; 0: as many as memory is estimated to hold. Changes no result beyond rounding."""
+    offload_moments: bool = False
+    """Between updates keep AdamW's moments, two thirds of what an adapter in training takes, off the device: in the
+    host's memory, and for a training on the CPU in a file. Takes some time, changes no result."""
     checkpoint_seconds: float = 60.0
     """Training can be resumed from checkpoints made this often, or more seldom where writing one takes long."""
 
