@@ -130,8 +130,9 @@ def memory(model: LoadedModel, rank: int) -> Part:
     )
     part.rows.append(("base weights", gib(base), "1.00"))
     for count in (1, 8, 16, 32):
-        size = base + 12.0 * adapter * count
-        part.rows.append((f"with {count} in training", gib(size), f"{size / base:.2f}"))
+        for each, what in ((12.0, ""), (4.0, ", moments off the device")):
+            size = base + each * adapter * count
+            part.rows.append((f"with {count} in training{what}", gib(size), f"{size / base:.2f}"))
     part.notes += [
         "In training: weight and two moments, 4 bytes each; gradients exist for the adapters of one pass only.",
         "Without process and activations.",
