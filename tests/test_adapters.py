@@ -6,7 +6,10 @@ import itertools
 import json
 import random
 import sys
+import threading
+import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,7 @@ from sys2ft.engine import (
     decode,
     flops,
     load_adapter,
+    loss,
     low_rank,
     prepare,
     save_adapter,
@@ -39,6 +43,8 @@ from sys2ft.engine.bank import linear_layers
 from sys2ft.engine.checkpoint import Part, State, write_state
 from sys2ft.engine.forward import hidden_states
 from sys2ft.engine.moments import InFile, InHostMemory
+from sys2ft.engine.parallel import at_once
+from sys2ft.engine.tree import slot_trees
 from sys2ft.errors import ModelError, SettingsError, StorageError
 
 
@@ -389,15 +395,94 @@ def test_a_slot_with_a_gradient_that_is_not_finite_stays_as_it_was(bad: float) -
     assert optimiser.steps == {2: 1}
 
 
+def lay_out_as_in_half_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lengths rounded up, and two passes at the same time: in float32, where it can be told whether they are right."""
+    monkeypatch.setattr(loss, "few_shapes", lambda model: True)
+    monkeypatch.setattr(loss, "passes_at_once", lambda model: 2)
+
+
+@pytest.mark.parametrize("tokens_at_once", [60, 200, 4096])
+@pytest.mark.parametrize("slots", [[0], [0, 1], [2, 0, 1, 1]], ids=str)
+def test_passes_at_the_same_time_have_the_same_gradient(
+    model: Any, slots: list[int], tokens_at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examples = some_examples(slots, each=20)
+    bank = random_bank(model, 3)
+    losses, expected, cost = gradients(model, bank, examples, tokens_at_once=tokens_at_once)
+    lay_out_as_in_half_precision(monkeypatch)
+    threads = torch.get_num_threads()
+    got = gradients(model, bank, examples, tokens_at_once=tokens_at_once)
+    again = gradients(model, bank, examples, tokens_at_once=tokens_at_once)
+    assert torch.get_num_threads() == threads
+    assert got[0] == again[0] == pytest.approx(losses, rel=1e-5)
+    for slot in expected:
+        assert torch.equal(got[1][slot], again[1][slot]), "whichever thread is first"
+        assert torch.allclose(got[1][slot], expected[slot], atol=2e-6)
+    for name in ("tokens_computed", "predictions", "tokens_shown"):
+        assert getattr(got[2], name) == getattr(cost, name)
+    assert got[2].padded >= cost.padded
+
+
+def test_at_once_each_call_has_its_share_of_the_cores() -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(4)
+    ended = []
+    together = threading.Barrier(2, timeout=60)
+
+    def call(fails: bool) -> int:
+        together.wait()  # both at the same time
+        if fails:
+            raise MemoryError
+        time.sleep(0.05)
+        ended.append(True)
+        return torch.get_num_threads()
+
+    try:
+        assert at_once([partial(call, False)] * 2) == [2, 2]
+        assert torch.get_num_threads() == 4
+        ended.clear()
+        with pytest.raises(MemoryError):
+            at_once([partial(call, True), partial(call, False)])
+        assert ended == [True], "the others have ended by then"
+        assert torch.get_num_threads() == 4
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "shares"),
+    [
+        ([5], [[5]]),
+        ([5, 5], [[5], [5]]),
+        ([1, 9], [[1], [9]]),
+        ([9, 1, 1], [[9], [1, 1]]),
+        ([3, 3, 3, 3], [[3, 3], [3, 3]]),
+    ],
+)
+def test_slots_are_shared_out_whole_and_in_order(sizes: list[int], shares: list[list[int]]) -> None:
+    examples = [
+        Example(range(10 * slot, 10 * slot + n + 1), [False] * n + [True], slot) for slot, n in enumerate(sizes)
+    ]
+    assert [[len(tree) for tree in share] for share in loss._shares(slot_trees(examples, 100), 2)] == shares
+
+
 @pytest.mark.parametrize("slots", [[0, 1, 2, 0, 0, 2], [0, 1, 2, 1, 1, 0]], ids=["fewest examples", "most examples"])
 @pytest.mark.parametrize("part", ["a", "b"])
 @pytest.mark.parametrize("products", [1, 10**6], ids=["one by one", "side by side"])
+@pytest.mark.parametrize("as_in_half_precision", [False, True], ids=["", "half"])
 def test_a_spoilt_slot_does_not_reach_the_others(
-    model: Any, part: str, slots: list[int], products: int, monkeypatch: pytest.MonkeyPatch
+    model: Any,
+    part: str,
+    slots: list[int],
+    products: int,
+    as_in_half_precision: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Slots of unequal size stand in one batch, padded; what is not finite stays with its own."""
     monkeypatch.setattr(low_rank, "_LONG", products)
-    examples = some_examples(slots, each=2)
+    if as_in_half_precision:
+        lay_out_as_in_half_precision(monkeypatch)
+    examples = some_examples(slots, each=9)
     clean = random_bank(model, 3)
     expected, sound, _ = gradients(model, clean, examples, tokens_at_once=4096)
     clean.close()

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from sys2ft.engine import BASE, DecodeRequest, Example, Sampling, decode, prepare, score
 from sys2ft.engine.sampling import Uniforms, _top, choose
-from sys2ft.engine.tree import TokenTree, pack, slot_trees, together
+from sys2ft.engine.tree import TokenTree, _to_round, pack, slot_trees, together
 from sys2ft.errors import ModelError, SettingsError
 
 FAMILIES = ("llama", "qwen2", "gemma3_text")
@@ -374,6 +374,33 @@ def test_packing_keeps_every_target_and_its_path(many: list[list[int]], data: st
     assert torch.equal(packed.unique_nodes_U[packed.unique_N], packed.node_N)
 
 
+def test_lengths_are_rounded_to_few() -> None:
+    rounded = {nodes: nodes + _to_round(nodes) for nodes in range(1, 3000)}
+    assert all(0 <= new - nodes <= nodes / 32 for nodes, new in rounded.items())
+    assert all(len({rounded[n] for n in range(size, 2 * size)}) <= 33 for size in (64, 200, 1000))
+
+
+def test_doubles_of_the_root_fill_a_tree_up() -> None:
+    examples = [Example(list(range(3, 3 + length)), [False] * (length - 1) + [True], 0) for length in (100, 30)]
+    examples += [Example([9, *range(100, 299)], [False] * 199 + [True], 1)]
+    plain, filled = (pack(examples, slot_trees(examples, 1000), rounded=on, named=True) for on in (False, True))
+    assert (plain.segments, filled.segments) == ([(0, 99), (1, 199)], [(0, 100), (1, 200)])
+    assert (plain.padded, filled.padded) == (plain.paths.padded, plain.paths.padded + 2)
+    assert len(plain) == len(filled) == 298
+    assert len(filled.tokens_T) == 300
+    assert plain.names_T is not None and filled.names_T is not None
+    for double, root in ((99, 0), (299, 100)):
+        assert filled.tokens_T[double] == filled.tokens_T[root] == (3 if root == 0 else 9)
+        assert filled.positions_T[double] == 0
+        assert filled.paths.place_T[double] == filled.paths.place_T[root]
+        assert filled.names_T[double] == filled.names_T[root]
+    own = [node for node in range(300) if node not in (99, 299)]
+    assert torch.equal(filled.tokens_T[own], plain.tokens_T)
+    assert filled.names_T[own].tolist() == plain.names_T.tolist()
+    behind, before = visible(filled), visible(plain)
+    assert [behind[node] for node in own] == [[own[node] for node in nodes] for nodes in before]
+
+
 def visible(packed: Any) -> list[list[int]]:
     """The nodes that each node attends to, in order of depth: read off the branches that attention is cut into."""
     asked: list[list[int]] = []
@@ -400,10 +427,11 @@ def test_an_example_is_checked(ids: list[int], mask: list[bool]) -> None:
     assert Example([1, 2], [False, True]).slot == BASE
 
 
-def test_prepare_refuses_a_head_it_does_not_know(tiny_model_dir: Path) -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_prepare_refuses_a_head_it_does_not_know(tiny_model_dir: Path, dtype: torch.dtype) -> None:
     import transformers
 
-    model = transformers.AutoModelForCausalLM.from_pretrained(tiny_model_dir, dtype=torch.float32)
+    model = transformers.AutoModelForCausalLM.from_pretrained(tiny_model_dir, dtype=dtype)
     model.lm_head.register_forward_hook(lambda *_: _[-1] * 3 if _[-1].shape[0] == 1 and _[-1].dim() == 3 else None)
     with pytest.raises(ModelError, match="in a way the engine does not know"):
         prepare(model)

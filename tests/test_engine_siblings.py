@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import weakref
 from collections.abc import Sequence
@@ -159,7 +160,7 @@ def test_outputs_are_computed_once_and_held_no_longer_than_needed() -> None:
     assert len(calls) == 1
     assert torch.allclose(first, layers[0](x))
     assert torch.allclose(second, layers[1](x))
-    assert (group._read, group._left) == (None, {})
+    assert (group._here.read, group._here.outputs) == (None, {})
     group.output(1, x, None)
     other = x.clone()
     assert torch.allclose(group.output(0, other, None), first)
@@ -267,9 +268,9 @@ def test_an_error_in_a_pass_leaves_the_forwards_as_they_were(model: Any) -> None
         group = next(group for group in bank._groups if len(group.places) == 3)
         layer = model.model.layers[0].self_attn.q_proj
         layer(torch.randn(1, 4, layer.in_features))
-        assert group._read is not None
+        assert group._here.read is not None
         raise KeyError
-    assert group._read is None
+    assert group._here.read is None
     assert not any("forward" in module.__dict__ for module in model.modules())
     bank.close()
     assert plain(model)
@@ -322,7 +323,36 @@ def test_a_module_that_computes_something_else_has_none(model: Any) -> None:
     assert layer.mlp not in find(model)
     assert model.model.layers[1].mlp in find(model)
     assert find(nn.Sequential(norm)) == {}
-    assert find(model.to(torch.bfloat16)) == {}
+    assert find(model.to(torch.float16)) == {}
+
+
+def test_a_bfloat16_shortcut_is_as_near_to_float32_as_its_module(model: Any) -> None:
+    half = copy.deepcopy(model).to(torch.bfloat16)
+    wide_of = dict(zip(half.modules(), model.modules(), strict=True))
+    found = find(half)
+    assert {wide_of[part] for part in found} == set(fast_form(model).shortcuts)
+    torch.manual_seed(0)
+    for module, forward in found.items():
+        features = module.weight.shape[0] if hasattr(module, "weight") else module.gate_proj.in_features
+        x = torch.randn(1, 700, features).bfloat16()
+        gradient = torch.randn(1, 700, features)
+
+        def both(call: Any, like: torch.Tensor, gradient: torch.Tensor = gradient) -> list[torch.Tensor]:
+            like.requires_grad_()
+            output = call(like)
+            (slope,) = torch.autograd.grad(output, like, gradient.to(like.dtype))
+            return [output.detach().float(), slope.float()]
+
+        right = both(wide_of[module], x.detach().float())
+        for exact, own, got in zip(right, both(module, x.detach()), both(forward, x.detach()), strict=True):
+            assert (got - exact).norm() <= 1.05 * (own - exact).norm()
+
+
+def test_a_bfloat16_model_computes_in_its_fast_form(family_dir: Path) -> None:
+    made = load(family_dir, "sdpa").to(torch.bfloat16)
+    prepare(made)
+    assert len(fast_form(made).siblings) == 4
+    assert fast_form(made).shortcuts
 
 
 def test_a_model_that_wants_an_output_by_itself_trains_layer_by_layer(family_dir: Path) -> None:

@@ -20,7 +20,7 @@ from torch import nn
 
 import sys2ft
 from sys2ft.cli.main import call
-from sys2ft.engine import AdapterBank, Example, backward, low_rank, memory, prepare, save_adapter, score
+from sys2ft.engine import AdapterBank, Example, backward, loss, low_rank, memory, prepare, save_adapter, score
 from sys2ft.engine.dropout import Dropout, node_keys
 from sys2ft.engine.loss import StepCost
 from sys2ft.engine.low_rank import Gradient
@@ -620,8 +620,12 @@ def test_free_memory_knows_the_limits_around_it(tmp_path: Path) -> None:
 # Padding, and low precision -------------------------------------------------------------------------------------------
 
 
-def test_padding_is_under_five_percent_on_short_pairs(model: LoadedModel) -> None:
+@pytest.mark.parametrize("rounded", [False, True])
+def test_padding_is_under_five_percent_on_short_pairs(
+    model: LoadedModel, rounded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Sixteen adapters with batches of eight question-answer pairs, in the words of the bundled news."""
+    monkeypatch.setattr(loss, "few_shapes", lambda model: rounded)
     news = sys2ft.bundled_news()
     examples = []
     for slot in range(16):

@@ -296,7 +296,7 @@ def test_an_adapter_that_diverges_is_not_saved(
 # Killed and gone on with ------------------------------------------------------------------------------------------
 
 
-def start(news_file: Path, model_dir: Path, out: Path) -> subprocess.Popen[bytes]:
+def start(news_file: Path, model_dir: Path, out: Path, threads: int = 1) -> subprocess.Popen[bytes]:
     command = [
         sys.executable,
         "-m",
@@ -309,7 +309,7 @@ def start(news_file: Path, model_dir: Path, out: Path) -> subprocess.Popen[bytes
         str(out),
         *FLAGS,
     ]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"}
     # A shell's background jobs ignore SIGINT, and so would everything they start: the child is to heed it.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

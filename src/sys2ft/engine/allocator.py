@@ -10,7 +10,7 @@ import ctypes
 import os
 import platform
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # malloc.h
 _KEEP = 2**31 - 1
 _OWN_BLOCK = 2**30  # what is larger still lies by itself
 _CHOSEN = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
@@ -24,7 +24,9 @@ def keep_freed_memory() -> bool:
     if not _glibc() or any(name in os.environ for name in _CHOSEN):
         return False
     libc = ctypes.CDLL(None)
-    return bool(libc.mallopt(_TRIM_THRESHOLD, _KEEP) and libc.mallopt(_MMAP_THRESHOLD, _OWN_BLOCK))
+    # One arena: those of other threads are made of heaps of 64 MiB, and given back one by one.
+    settings = ((_TRIM_THRESHOLD, _KEEP), (_MMAP_THRESHOLD, _OWN_BLOCK), (_ARENA_MAX, 1))
+    return all(libc.mallopt(name, value) for name, value in settings)
 
 
 def give_back_freed_memory() -> bool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, cast
 
@@ -60,7 +61,7 @@ class AdapterBank:
         self.weights_KP = torch.zeros(slots, self.size, device=device)
         self.a: dict[str, Tensor] = {}
         self.b: dict[str, Tensor] = {}
-        self._batch: Batch | None = None
+        self._here = threading.local()  # the batch of a thread's pass
         # What makes autograd keep a layer's products, though neither weights nor base ask for a gradient.
         self._tracked = torch.zeros((), device=device, requires_grad=True)
         self._groups: list[Group] = []
@@ -91,6 +92,10 @@ class AdapterBank:
         for place, layer in enumerate(layers):
             self._forwards[layer] = group.forward_of(place, lambda: self._batch, self._tracked)
         return middle
+
+    @property
+    def _batch(self) -> Batch | None:
+        return getattr(self._here, "batch", None)
 
     @property
     def scaling(self) -> float:
@@ -129,14 +134,18 @@ class AdapterBank:
         if bad:
             raise ValueError(f"slot {bad[0]} is not in the bank: it has slots 0 to {self.slots - 1}, and -1 for none")
         before = self._batch
-        self._batch = Batch(spans, self.weights_KP.device, gradient, dropout)
+        self._here.batch = Batch(spans, self.weights_KP, gradient, dropout)
         try:
             with instead(self._forwards):
                 yield
         finally:
-            self._batch = before
+            self._here.batch = before
             for group in self._groups:
                 group.forget()
+
+    def ready(self) -> contextlib.AbstractContextManager[None]:
+        """Within the block several threads can be in `parts` at the same time."""
+        return instead(self._forwards)  # what `parts` does again, and undoes, changes nothing then
 
     def close(self) -> None:
         """Let go of the model: passes within the bank's blocks are those of the base from now on."""

@@ -8,6 +8,7 @@ Shapes: T nodes, I input size, O output size of a layer.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,6 +17,14 @@ from torch import Tensor
 
 from sys2ft.engine.low_rank import Batch, Stack
 from sys2ft.engine.siblings import Siblings
+
+
+class _Left(threading.local):
+    """What a thread's pass has computed and not asked for yet: of which tensor, and the outputs by place."""
+
+    def __init__(self) -> None:
+        self.read: Tensor | None = None
+        self.outputs: dict[int, Tensor] = {}
 
 
 class Group:
@@ -29,8 +38,7 @@ class Group:
         self, siblings: Siblings, places: Sequence[int] = (), whole: Stack | None = None, single: Sequence[Stack] = ()
     ) -> None:
         self.siblings, self.places, self.whole, self.single = siblings, places, whole, single
-        self._read: Tensor | None = None
-        self._left: dict[int, Tensor] = {}  # outputs that siblings have not asked for yet, by place
+        self._here = _Left()
 
     def stacks(self, batch: Batch | None) -> list[tuple[Stack, Sequence[int]]]:
         """Stacks to compute, each with the places of its layers among the siblings."""
@@ -42,18 +50,18 @@ class Group:
 
     def output(self, place: int, x: Tensor, batch: Batch | None, tracked: Tensor | None = None) -> Tensor:
         """Output of the sibling at `place`. The first that asks has those of all computed, the others take theirs."""
-        if self._read is not x or place not in self._left:
-            self._left = dict(enumerate(_Linears.apply(x, self, batch, tracked)))  # type: ignore[no-untyped-call]
-            self._read = x
-        output = self._left.pop(place)
-        if not self._left:
+        here = self._here
+        if here.read is not x or place not in here.outputs:
+            here.outputs = dict(enumerate(_Linears.apply(x, self, batch, tracked)))  # type: ignore[no-untyped-call]
+            here.read = x
+        output = here.outputs.pop(place)
+        if not here.outputs:
             self.forget()
         return output
 
     def forget(self) -> None:
         """Hold no tensor any longer."""
-        self._read = None
-        self._left = {}
+        self._here.read, self._here.outputs = None, {}
 
     def forward_of(self, place: int, batch: Callable[[], Batch | None], tracked: Tensor | None = None) -> Any:
         """A forward for the sibling at `place`; `tracked` asks for a gradient where the layer's input does not."""

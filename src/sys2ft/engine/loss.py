@@ -13,14 +13,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from sys2ft.engine.bank import AdapterBank
 from sys2ft.engine.dropout import Dropout, node_keys
-from sys2ft.engine.forward import head, head_rows, sliding_window, tree_states
+from sys2ft.engine.forward import few_shapes, head, head_rows, sliding_window, tree_states
 from sys2ft.engine.low_rank import Gradient
+from sys2ft.engine.parallel import at_once, passes_at_once
 from sys2ft.engine.tree import Example, Pack, SlotTree, pack, slot_trees, together
 
 
@@ -28,7 +30,7 @@ from sys2ft.engine.tree import Example, Pack, SlotTree, pack, slot_trees, togeth
 class StepCost:
     """What a step computed: tree nodes, head rows, tokens the examples hold when nothing is shared, and padding.
 
-    `padded` counts places of attention that hold no node. No other layer computes padding.
+    `padded` counts places of attention that hold no node, and doubles (`Pack`). No other layer computes padding.
     """
 
     tokens_computed: int = 0
@@ -106,18 +108,29 @@ class _Flight:
         gradient = Gradient(places, torch.zeros(len(slots), self.bank.size, device=self.device))
         losses_S = torch.zeros(len(slots), device=self.device)
         place_of_example = torch.tensor([places.get(example.slot, 0) for example in self.examples], device=self.device)
-        for trees in passes:
-            packed = pack(
-                self.examples, trees, self.device, window=sliding_window(self.model), named=self.seeds is not None
-            )
-            losses_N = self._pass(packed, gradient)
-            losses_S.index_add_(0, place_of_example[packed.example_N], losses_N)
-            shown = sum(len(self.examples[i].ids) for tree in trees for i in tree.members)
-            self.cost += StepCost(len(packed), len(packed.unique_nodes_U), shown, packed.paths.padded)
+        with self.bank.ready():
+            for trees in passes:
+                # Slots are kept whole: each adds to a gradient of its own.
+                parts = _shares(trees, passes_at_once(self.model))
+                for part, (packed, losses_N) in zip(
+                    parts, at_once([partial(self._pass, part, gradient, len(parts)) for part in parts]), strict=True
+                ):
+                    losses_S.index_add_(0, place_of_example[packed.example_N], losses_N)
+                    shown = sum(len(self.examples[i].ids) for tree in part for i in tree.members)
+                    self.cost += StepCost(len(packed), len(packed.unique_nodes_U), shown, packed.padded)
         losses = dict(zip(slots, losses_S.tolist(), strict=True))
         return SlotGradients(slots, gradient.total_SP, losses, self.cost)
 
-    def _pass(self, packed: Pack, gradient: Gradient) -> Tensor:
+    def _pass(self, trees: Sequence[SlotTree], gradient: Gradient, shares: int) -> tuple[Pack, Tensor]:
+        """One of `shares` passes that run at the same time."""
+        packed = pack(
+            self.examples,
+            trees,
+            self.device,
+            window=sliding_window(self.model),
+            named=self.seeds is not None,
+            rounded=few_shapes(self.model),
+        )
         dropout = None
         if self.seeds is not None:
             assert packed.names_T is not None
@@ -128,18 +141,32 @@ class _Flight:
             hidden_TD = tree_states(self.model, packed.tokens_T, packed.positions_T, packed.paths)
             hidden_UD = hidden_TD[packed.unique_nodes_U]
             del hidden_TD
-            losses_N, gradient_UD = _head_gradient(self.model, hidden_UD.detach(), packed, self.weights)
+            rows = max(1, head_rows(self.model) // shares)
+            losses_N, gradient_UD = _head_gradient(self.model, hidden_UD.detach(), packed, self.weights, rows)
             torch.autograd.backward(hidden_UD, gradient_UD)
-        return losses_N
+        return packed, losses_N
 
 
-def _head_gradient(model: torch.nn.Module, hidden_UD: Tensor, packed: Pack, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Weighted negative log-likelihoods (N,) and their sum's gradient in `hidden_UD`."""
+def _shares(trees: Sequence[SlotTree], most: int) -> list[list[SlotTree]]:
+    """The trees, in order, in at most so many shares with about as many nodes; those of a slot stay together."""
+    total, before = sum(map(len, trees)), 0
+    shares: dict[int, list[SlotTree]] = {}
+    for _, group in itertools.groupby(trees, lambda tree: tree.slot):
+        own = list(group)
+        nodes = sum(map(len, own))
+        shares.setdefault(int(most * (before + nodes / 2) / total), []).extend(own)
+        before += nodes
+    return list(shares.values())
+
+
+def _head_gradient(
+    model: torch.nn.Module, hidden_UD: Tensor, packed: Pack, weights: Tensor, rows: int
+) -> tuple[Tensor, Tensor]:
+    """Weighted negative log-likelihoods (N,) and their sum's gradient in `hidden_UD`; `rows` of logits at a time."""
     gradient_UD = torch.empty_like(hidden_UD)
     weight_N = weights[packed.example_N]
     weight_U = torch.zeros(len(hidden_UD), device=hidden_UD.device).index_add_(0, packed.unique_N, weight_N)
     losses_N = torch.zeros_like(weight_N)
-    rows = head_rows(model)
     for start in range(0, len(hidden_UD), rows):
         block_UD = hidden_UD[start : start + rows].requires_grad_()
         with torch.enable_grad():

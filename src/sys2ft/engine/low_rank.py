@@ -37,12 +37,13 @@ class Batch:
     def __init__(
         self,
         spans: Sequence[tuple[int, int]],
-        device: torch.device,
+        weights_KP: Tensor,
         gradient: Gradient | None = None,
         dropout: Dropout | None = None,
     ) -> None:
-        """`spans`: (slot, number of units)."""
-        self.device, self.gradient, self.dropout = device, gradient, dropout
+        """`spans`: (slot, number of units). `weights_KP`: those of the bank, which stay as they are meanwhile."""
+        self.weights_KP, self.gradient, self.dropout = weights_KP, gradient, dropout
+        self.device = weights_KP.device
         self.parts: list[tuple[int, int, int]] = []  # slot, first unit, end
         self.units = 0
         for slot, units in spans:
@@ -53,6 +54,15 @@ class Batch:
             self.units += units
         self._side: _Side | None = None
         self._rows_S: Tensor | None = None
+        self._cast: dict[int, Tensor] = {}
+
+    def weights_of(self, slot: int, dtype: torch.dtype) -> Tensor:
+        """All weights (P,) of a slot in `dtype`, cast once for all layers."""
+        if dtype == self.weights_KP.dtype:
+            return self.weights_KP[slot]
+        if slot not in self._cast:
+            self._cast[slot] = self.weights_KP[slot].to(dtype)
+        return self._cast[slot]
 
     def one_by_one(self, nodes: int) -> bool:
         """Whether the parts of a batch of `nodes` nodes are long enough for a product each."""
@@ -167,11 +177,11 @@ class Stack:
         if batch.one_by_one(len(x_TI)):
             low_TR = x_TI.new_empty(len(x_TI), self.a_KRI.shape[1])
             for slot, first, end in batch.parts:
-                here = slice(first * wide, end * wide)
-                low_nR = torch.mm(x_TI[here], self.a_KRI[slot].T.to(dtype), out=low_TR[here])
+                here, weights_P = slice(first * wide, end * wide), batch.weights_of(slot, dtype)
+                low_nR = torch.mm(x_TI[here], self._a_of(weights_P).T, out=low_TR[here])
                 for i, (layer, output_TO) in enumerate(zip(self.layers, outputs, strict=True)):
-                    b_rO = layer.b_KOr[slot].T.to(dtype)
-                    output_TO[here].addmm_(self._columns(low_nR, i), b_rO, alpha=self.scaling)
+                    b_Or = layer.b_of(weights_P)
+                    output_TO[here].addmm_(self._columns(low_nR, i), b_Or.T, alpha=self.scaling)
             return low_TR
         side = batch.side
         x_SWI = side.split(x_TI.view(batch.units, wide, -1))
@@ -208,15 +218,15 @@ class Stack:
         dtype, wide = x_TI.dtype, len(x_TI) // batch.units
         grad_low_TR = torch.empty_like(low_TR)
         for slot, first, end in batch.parts:
-            here = slice(first * wide, end * wide)
+            here, weights_P = slice(first * wide, end * wide), batch.weights_of(slot, dtype)
             grad_P, grad_low_nR, low_nR = total_SP[places[slot]], grad_low_TR[here], low_TR[here]
             for i, (layer, gradient_TO) in enumerate(zip(self.layers, gradients, strict=True)):
-                b_Or, gradient_nO = layer.b_KOr[slot].to(dtype), gradient_TO[here]
+                b_Or, gradient_nO = layer.b_of(weights_P), gradient_TO[here]
                 self._columns(grad_low_nR, i).addmm_(gradient_nO, b_Or, beta=0, alpha=self.scaling)
                 _add_product(layer.b_of(grad_P), gradient_nO.T, self._columns(low_nR, i), self.scaling)
             _add_product(self._a_of(grad_P), grad_low_nR.T, x_TI[here])
             if term_TI is not None:
-                term_TI[here].addmm_(grad_low_nR, self.a_KRI[slot].to(dtype))
+                term_TI[here].addmm_(grad_low_nR, self._a_of(weights_P))
 
     def _backward_side_by_side(
         self, gradients: Sequence[Tensor], x_TI: Tensor, low_SWR: Tensor, batch: Batch, term_TI: Tensor | None
@@ -249,5 +259,8 @@ def _add_product(total: Tensor, left: Tensor, right: Tensor, scaling: float = 1.
     """total += scaling * left @ right, into float32 whatever the factors are."""
     if left.dtype == total.dtype:
         total.addmm_(left, right, alpha=scaling)
+    elif len(left) > right.shape[1]:
+        # The narrow factor first: the product reads the wide one as it lies.
+        total.add_((right.T @ left.T).T, alpha=scaling)
     else:
         total.add_(left @ right, alpha=scaling)

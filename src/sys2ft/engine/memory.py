@@ -39,7 +39,7 @@ class Need:
     """For each token of a pass."""
     logits: int
     gradient: int
-    """For each adapter in a pass."""
+    """For each adapter in a pass; in half precision its weights in the model's numbers too."""
     state: int
     """For each adapter that trains: moments, best weights."""
     update: int
@@ -63,12 +63,13 @@ def need(bank: AdapterBank, *, tokens_at_once: int, tokens_a_step: int, best: bo
     `best`: a copy of the best weights is kept. `offload`: moments lie off the device.
     """
     slot = 4 * bank.size
+    number = next(bank.model.parameters()).element_size()
     return Need(
         tokens_at_once=tokens_at_once,
         tokens_a_step=tokens_a_step,
         activations=_BACKWARD * activations_a_token(bank),
         logits=2 * 4 * min(tokens_at_once, head_rows(bank.model)) * int(cast(Any, bank.model).config.vocab_size),
-        gradient=slot,
+        gradient=slot + (number * bank.size if number < 4 else 0),
         state=slot * ((1 if best else 0) + (0 if offload else 2)),
         update=2 * slot if offload else 0,
     )

@@ -21,7 +21,11 @@ from sys2ft.runs.atomic import make_folder, storage_errors
 
 
 class Moments(ABC):
-    """Both moments of each slot that was written and not forgotten."""
+    """Both moments of each slot that was begun or written, and not forgotten."""
+
+    @abstractmethod
+    def begin(self, slot: int) -> None:
+        """Moments of 0."""
 
     @abstractmethod
     def read(self, slot: int) -> Tensor:
@@ -43,8 +47,12 @@ class Moments(ABC):
 class OnDevice(Moments):
     """Where the weights are."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: int, device: torch.device) -> None:
+        self._size, self._device = size, device
         self._moments: dict[int, Tensor] = {}
+
+    def begin(self, slot: int) -> None:
+        self._moments[slot] = torch.zeros(2, self._size, device=self._device)
 
     def read(self, slot: int) -> Tensor:
         return self._moments[slot]
@@ -66,6 +74,9 @@ class InHostMemory(Moments):
         self._pinned = device.type == "cuda"
         self._at_hand_2P = torch.empty(2, size, device=device)
         self._moments: dict[int, Tensor] = {}
+
+    def begin(self, slot: int) -> None:
+        self.write(slot, self._at_hand_2P.zero_())
 
     def read(self, slot: int) -> Tensor:
         return self._at_hand_2P.copy_(self._moments[slot], non_blocking=True)
@@ -92,6 +103,10 @@ class InFile(Moments):
         self._at_hand_2P = torch.empty(2, size)
         self._places: dict[int, int] = {}
         self._free: list[int] = []
+
+    def begin(self, slot: int) -> None:
+        # Not with a tensor made for it: small ones would settle where it lay, and the next one need new memory.
+        self.write(slot, self._at_hand_2P.zero_())
 
     def read(self, slot: int) -> Tensor:
         data = self._seek(slot, self._at_hand_2P)

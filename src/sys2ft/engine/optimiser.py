@@ -33,17 +33,21 @@ class SlotAdamW:
     ) -> None:
         self.weights_KP = weights_KP
         self.betas, self.eps, self.weight_decay = betas, eps, weight_decay
-        self.moments = OnDevice() if moments is None else moments
+        self.moments = OnDevice(weights_KP.shape[1], weights_KP.device) if moments is None else moments
         self.steps: dict[int, Tensor] = {}
         """Steps taken, of the slots that have moments."""
 
     def begin(self, slot: int) -> None:
         """Moments of a slot before its first step."""
-        self.take_up(slot, self.weights_KP.new_zeros(2, self.weights_KP.shape[1]), 0)
+        self.moments.begin(slot)
+        self._count(slot, 0)
 
     def take_up(self, slot: int, moments_2P: Tensor, steps: int) -> None:
         """Moments of a slot after so many steps. The tensor belongs to the optimiser from now on."""
         self.moments.write(slot, moments_2P)
+        self._count(slot, steps)
+
+    def _count(self, slot: int, steps: int) -> None:
         self.steps[slot] = self.weights_KP.new_tensor(float(steps))
 
     @torch.no_grad()

@@ -12,7 +12,7 @@ longest), H heads, h key-value heads, d head size.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -44,13 +44,14 @@ class Paths:
 
     `own` and `path` are the nodes that ask and those of their paths, (E, C) and (E, L) of all blocks end to end;
     `place_T` says where each node stands in `own`. Padding repeats a node of the branch itself: what overflows in one
-    adapter's branch must not reach another's.
+    adapter's branch must not reach another's. Of the nodes `doubles` are in no branch.
     """
 
     blocks: list[_Block]
     own: Tensor
     path: Tensor
     place_T: Tensor
+    doubles: int = 0
     _bias: dict[tuple[int, bool], Tensor] = field(default_factory=dict)
 
     def bias(self, block: int, sliding: bool, like: Tensor) -> Tensor:
@@ -63,18 +64,26 @@ class Paths:
     @property
     def padded(self) -> int:
         """Places computed by attention that hold no node."""
-        return len(self.own) - len(self.place_T)
+        return len(self.own) - len(self.place_T) + self.doubles
 
 
 def lay_paths(
-    paths: Sequence[Sequence[int]], own: Sequence[int], device: torch.device | str, window: int | None = None
+    paths: Sequence[Sequence[int]],
+    own: Sequence[int],
+    device: torch.device | str,
+    window: int | None = None,
+    doubles: Mapping[int, int] | None = None,
 ) -> Paths:
-    """Cut trees into branches. `paths[e]` are an example's nodes from its root; the last `own[e]` ask."""
+    """Cut trees into branches. `paths[e]` are an example's nodes from its root; the last `own[e]` ask.
+
+    `doubles`: nodes of no example, each with the node of which it is given the output.
+    """
+    doubles = doubles or {}
     alike: dict[tuple[int, int], list[int]] = {}
     for branch, (path, count) in enumerate(zip(paths, own, strict=True)):
         if count:  # an example that another one holds already brings no node
             alike.setdefault((_rounded(count, _ASKED), _rounded(len(path), _PATH)), []).append(branch)
-    place_T = np.zeros(sum(own), dtype=np.int64)
+    place_T = np.zeros(sum(own) + len(doubles), dtype=np.int64)
     blocks, owns, whole = [], [], []
     done = 0
     for branches in alike.values():
@@ -96,10 +105,12 @@ def lay_paths(
         owns.append(own_EC.ravel())
         whole.append(path_EL.ravel())
         done += own_EC.size
+    for double, node in doubles.items():
+        place_T[double] = place_T[node]
     own_nodes, path_nodes, place = (
         torch.from_numpy(x).to(device) for x in (np.concatenate(owns), np.concatenate(whole), place_T)
     )
-    return Paths(blocks, own_nodes, path_nodes, place)
+    return Paths(blocks, own_nodes, path_nodes, place, len(doubles))
 
 
 def _rounded(length: int, base: float) -> int:
@@ -128,6 +139,12 @@ def _take(rows: Tensor, index: Tensor) -> Tensor:
 
 def path_attention(query: Tensor, key: Tensor, value: Tensor, paths: Paths, *, scaling: float, sliding: bool) -> Tensor:
     """Attention output (1, T, H, d). query (1, H, T, d), key and value (1, h, T, d), rotary positions applied."""
+    dtype = query.dtype
+    # CPU kernels share key-value heads by themselves; those of CUDA that take a mask do not.
+    shared = query.device.type == "cpu"
+    if shared and query.requires_grad:
+        # Their backward pass takes two to three times as long in bfloat16 as in float32.
+        query, key, value = query.float(), key.float(), value.float()
     shapes = [(*block.full_E1CL.shape[:1], *block.full_E1CL.shape[2:]) for block in paths.blocks]  # E, C, L
     # Taken for all blocks at once, and then cut: one sum of gradients instead of one a block.
     queries, keys, values = (
@@ -137,8 +154,6 @@ def path_attention(query: Tensor, key: Tensor, value: Tensor, paths: Paths, *, s
         )
         for tensor, nodes, which in ((query, paths.own, 1), (key, paths.path, 2), (value, paths.path, 2))
     )
-    # CPU kernels share key-value heads by themselves; those of CUDA that take a mask do not.
-    shared = query.device.type == "cpu"
     repeat = 1 if shared else query.shape[1] // key.shape[1]
     outputs = []
     for number, (branches, _, _) in enumerate(shapes):
@@ -156,4 +171,4 @@ def path_attention(query: Tensor, key: Tensor, value: Tensor, paths: Paths, *, s
             enable_gqa=shared and query.shape[1] != key.shape[1],
         )
         outputs.append(output_EHCd.transpose(1, 2).flatten(0, 1))
-    return _take(torch.cat(outputs), paths.place_T)[None]
+    return _take(torch.cat(outputs), paths.place_T).to(dtype)[None]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sys2ft.engine.bank import AdapterBank, adapter_parts
 from sys2ft.engine.fast_form import fast_passes
-from sys2ft.engine.forward import head, head_rows, sliding_window, tree_states
+from sys2ft.engine.forward import few_shapes, head, head_rows, sliding_window, tree_states
 from sys2ft.engine.tree import Example, Pack, pack, slot_trees, together
 
 
@@ -56,7 +56,7 @@ def score(
     computed = predictions = 0
     with torch.inference_mode(), fast_passes(model):
         for trees in together(slot_trees(examples, tokens_at_once), tokens_at_once):
-            packed = pack(examples, trees, device, window=sliding_window(model))
+            packed = pack(examples, trees, device, window=sliding_window(model), rounded=few_shapes(model))
             with adapter_parts(bank, packed.segments):
                 hidden_TD = tree_states(model, packed.tokens_T, packed.positions_T, packed.paths)
                 values_N = _log_likelihoods(model, hidden_TD[packed.unique_nodes_U], packed)

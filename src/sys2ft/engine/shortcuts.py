@@ -2,8 +2,9 @@
 
 On a CPU these take as long as a fifth of the matrix products: transformers writes them as a chain of operations, each
 of which reads and writes all of a batch, and so does autograd behind it. Here each is one function with its gradient
-written out. A shortcut is found by what a module computes, on numbers drawn at random, not by its name; float32 on the
-CPU only. It is taken for the length of a pass, and the model is as transformers built it before and after.
+written out. A shortcut is found by what a module computes, on numbers drawn at random, not by its name; on the CPU
+only, in float32 and bfloat16. It is taken for the length of a pass, and the model is as transformers built it before
+and after.
 
 Shapes: T nodes, D features.
 """
@@ -18,12 +19,13 @@ import torch
 from torch import Tensor, nn
 
 _AT_ONCE = 2**16  # numbers of a tensor computed together: what a few of them take stays in a core's cache
+_CLOSE = {torch.float32: 1e-5, torch.bfloat16: 2**-6}  # relative: where a product is rounded differs by shortcut
 
 
 def find(model: nn.Module) -> dict[nn.Module, Any]:
     """A forward for each module that has a shortcut."""
     like = next(model.parameters())
-    if like.dtype != torch.float32 or like.device.type != "cpu":
+    if like.dtype not in _CLOSE or like.device.type != "cpu":
         return {}
     found: dict[nn.Module, Any] = {}
     with torch.no_grad():
@@ -37,10 +39,12 @@ def find(model: nn.Module) -> dict[nn.Module, Any]:
 def _agrees(module: nn.Module, forward: Callable[[Tensor], Tensor], features: int) -> bool:
     """Whether both compute the same of a few vectors of very different lengths."""
     generator = torch.Generator().manual_seed(0)
+    dtype = next(module.parameters()).dtype
     x_TD = torch.randn(4, features, generator=generator) * torch.tensor([[1e-3], [0.1], [1.0], [30.0]])
-    expected_TD = module(x_TD)
-    got_TD = forward(x_TD)
-    return got_TD.shape == expected_TD.shape and torch.allclose(got_TD, expected_TD, rtol=1e-5, atol=1e-6)
+    expected_TD = module(x_TD.to(dtype))
+    got_TD = forward(x_TD.to(dtype))
+    close = _CLOSE[dtype]
+    return got_TD.shape == expected_TD.shape and torch.allclose(got_TD, expected_TD, rtol=close, atol=0.1 * close)
 
 
 # Normalisation by the root of the mean square ---------------------------------------------------------------------
@@ -55,7 +59,7 @@ def _norm(module: nn.Module) -> Callable[[Tensor], Tensor] | None:
     for more in (0.0, 1.0):
 
         def forward(x: Tensor, more: float = more) -> Tensor:
-            gain_D = weight.detach()
+            gain_D = weight.detach().float()
             return cast(Tensor, _Norm.apply(x, gain_D + more if more else gain_D, eps))  # type: ignore[no-untyped-call]
 
         if _agrees(module, forward, len(weight)):
@@ -64,22 +68,24 @@ def _norm(module: nn.Module) -> Callable[[Tensor], Tensor] | None:
 
 
 class _Norm(torch.autograd.Function):
-    """x * gain / sqrt(mean(x^2) + eps), the mean over the last dimension."""
+    """x * gain / sqrt(mean(x^2) + eps), the mean over the last dimension; computed in float32."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, gain_D: Tensor, eps: float) -> Tensor:
-        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        wide = x.float()
+        length = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
         scale = length.square_().mul_(1.0 / x.shape[-1]).add_(eps).rsqrt_()
         ctx.save_for_backward(x, gain_D, scale)
-        return cast(Tensor, (x * scale).mul_(gain_D))
+        return cast(Tensor, (wide * scale).mul_(gain_D)).to(x.dtype)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         x, gain_D, scale = ctx.saved_tensors
-        total = gradient * gain_D
-        along = torch.linalg.vecdot(total, x).unsqueeze(-1)
+        wide = x.float()
+        total = gradient.float() * gain_D
+        along = torch.linalg.vecdot(total, wide).unsqueeze(-1)
         along.mul_(scale.pow(3)).mul_(1.0 / x.shape[-1])
-        return total.mul_(scale).addcmul_(x, along, value=-1.0), None, None
+        return total.mul_(scale).addcmul_(wide, along, value=-1.0).to(x.dtype), None, None
 
 
 # Gated activations ----------------------------------------------------------------------------------------------------
@@ -129,7 +135,7 @@ class _Gated(torch.autograd.Function):
     def forward(ctx: Any, gate: Tensor, up: Tensor, kind: _Activation) -> Tensor:
         ctx.save_for_backward(gate, up)
         ctx.kind = kind
-        output = torch.empty(gate.shape)
+        output = torch.empty_like(gate, memory_format=torch.contiguous_format)
         for gate_tD, up_tD, output_tD in _blocks(gate, up, output):
             kind.value(gate_tD, output_tD)
             output_tD.mul_(up_tD)
@@ -139,7 +145,7 @@ class _Gated(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
         gate, up = ctx.saved_tensors
         width = gate.shape[-1]
-        both = torch.empty(*gate.shape[:-1], 2 * width)
+        both = gate.new_empty(*gate.shape[:-1], 2 * width)
         grad_gate, grad_up = both[..., :width], both[..., width:]
         for gate_tD, up_tD, grad_gate_tD, grad_up_tD, gradient_tD in _blocks(gate, up, grad_gate, grad_up, gradient):
             ctx.kind.value(gate_tD, grad_up_tD)

@@ -11,7 +11,7 @@ Shapes: T nodes of a batch, N supervised targets, U nodes they are read off.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -144,8 +144,9 @@ def together(trees: Iterable[SlotTree], max_nodes: int) -> Iterator[list[SlotTre
 class Pack:
     """Trees as tensors, one after the other, with the targets that are read off them.
 
-    `segments`: (slot, nodes) of each tree. Target n is token `target_N[n]`, predicted at node `node_N[n]`, for example
-    `example_N[n]`. `names_T` (asked for) hold a 64-bit name of each node, made of its tokens.
+    `segments`: (slot, nodes) of each tree, doubles of its root among them where its length was rounded up. Target n is
+    token `target_N[n]`, predicted at node `node_N[n]`, for example `example_N[n]`. `names_T` (asked for) hold a 64-bit
+    name of each node, made of its tokens.
     """
 
     tokens_T: Tensor
@@ -164,7 +165,13 @@ class Pack:
         self.unique_nodes_U, self.unique_N = torch.unique(self.node_N, return_inverse=True)
 
     def __len__(self) -> int:
-        return len(self.tokens_T)
+        """Nodes without doubles."""
+        return len(self.tokens_T) - self.paths.doubles
+
+    @property
+    def padded(self) -> int:
+        """Doubles, and places of attention that hold no node."""
+        return self.paths.doubles + self.paths.padded
 
 
 def pack(
@@ -174,12 +181,18 @@ def pack(
     *,
     window: int | None = None,
     named: bool = False,
+    rounded: bool = False,
 ) -> Pack:
-    """Lay out `trees` of `examples` as one batch. `window`: how far back a sliding-window layer looks."""
+    """Lay out `trees` of `examples` as one batch. `window`: how far back a sliding-window layer looks.
+
+    `rounded`: the length of a tree is rounded up to one of a few by doubles of its root.
+    """
     nodes, targets, owners = [], [], []
     paths: list[list[int]] = []
+    more = [_to_round(len(tree)) if rounded else 0 for tree in trees]
+    doubles: dict[int, int] = {}
     start = 0
-    for tree in trees:
+    for tree, extra in zip(trees, more, strict=True):
         for index, path in zip(tree.members, tree.paths, strict=True):
             example = examples[index]
             path = [start + node for node in path]
@@ -189,16 +202,28 @@ def pack(
                     nodes.append(path[place - 1])
                     targets.append(example.ids[place])
                     owners.append(index)
-        start += len(tree)
+        end = start + len(tree)
+        doubles |= dict.fromkeys(range(end, end + extra), start)
+        start = end + extra
     own = [count for tree in trees for count in tree.own]
-    names = np.array([name for t in trees for name in t.tree.names()], dtype=np.uint64) if named else None
+
+    def of_nodes(of: Callable[[TokenTree], list[int]]) -> list[int]:
+        values = ((of(tree.tree), extra) for tree, extra in zip(trees, more, strict=True))
+        return [value for own, extra in values for value in (*own, *own[:1] * extra)]
+
+    names = np.array(of_nodes(TokenTree.names), dtype=np.uint64) if named else None
     return Pack(
-        tokens_T=torch.tensor([token for t in trees for token in t.tree.tokens], device=device),
-        positions_T=torch.tensor([depth for t in trees for depth in t.tree.depths], device=device),
-        paths=lay_paths(paths, own, device, window),
-        segments=[(tree.slot, len(tree)) for tree in trees],
+        tokens_T=torch.tensor(of_nodes(lambda tree: tree.tokens), device=device),
+        positions_T=torch.tensor(of_nodes(lambda tree: tree.depths), device=device),
+        paths=lay_paths(paths, own, device, window, doubles),
+        segments=[(tree.slot, len(tree) + extra) for tree, extra in zip(trees, more, strict=True)],
         node_N=torch.tensor(nodes, device=device),
         target_N=torch.tensor(targets, device=device),
         example_N=torch.tensor(owners, device=device),
         names_T=names,
     )
+
+
+def _to_round(nodes: int) -> int:
+    """How many nodes are wanting to the next multiple of a power of two, of at most a 32nd part of them."""
+    return -nodes % (1 << max(0, (nodes // 32).bit_length() - 1))

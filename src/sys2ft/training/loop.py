@@ -175,6 +175,8 @@ class _Trainer:
         self.training, self.adapters, self.settings, self.seed = training, adapters, settings, seed
         self.show, self.label = show, label
         self.bank = training.bank
+        half = next(self.bank.model.parameters()).element_size() < 4
+        self.tokens_at_once = settings.tokens_at_once or (2048 if half else 1024)
         moments = off_device(self.bank.weights_KP, checkpoint) if settings.offload_moments else None
         self.optimiser = SlotAdamW(self.bank.weights_KP, weight_decay=settings.weight_decay, moments=moments)
         self.checkpoint = Checkpoint(checkpoint, training, adapters, self.optimiser) if checkpoint else None
@@ -219,7 +221,7 @@ class _Trainer:
         nodes = [len(tree) for adapter in self.adapters for tree in slot_trees(adapter.batch, sys.maxsize)]
         need = memory.need(
             self.bank,
-            tokens_at_once=self.settings.tokens_at_once,
+            tokens_at_once=self.tokens_at_once,
             tokens_a_step=sum(nodes) // len(nodes),
             best=bool(self.settings.patience),
             offload=self.settings.offload_moments,
@@ -263,7 +265,7 @@ class _Trainer:
             self.bank.model,
             self.bank,
             [example for a in steppers.values() for example in a.batch],
-            tokens_at_once=self.settings.tokens_at_once,
+            tokens_at_once=self.tokens_at_once,
             dropout_seeds={a.slot: a.dropout_seed for a in steppers.values()},
         )
         for part in parts:
@@ -300,7 +302,7 @@ class _Trainer:
         if not due:
             return
         held = [example for adapter in due for example in adapter.held]
-        result = score(self.bank.model, held, self.bank, tokens_at_once=self.settings.tokens_at_once)
+        result = score(self.bank.model, held, self.bank, tokens_at_once=self.tokens_at_once)
         self.training.scored += StepCost(result.tokens_computed, result.predictions)
         sums = {adapter.slot: [0.0, 0] for adapter in due}
         for example, got in zip(held, result.likelihoods, strict=True):

@@ -39,8 +39,9 @@ class TrainSettings:
     """Share of each adapter's elements that it is not trained on; their loss is measured after every epoch."""
     patience: int = 0
     """Epochs without a lower held-out loss after which an adapter stops; it goes back to its best weights."""
-    tokens_at_once: int = 1024
-    """Tokens in one forward and backward pass; bounds memory, changes no result beyond rounding."""
+    tokens_at_once: int = 0
+    """Tokens in forward and backward passes at the same time; bounds memory, changes no result beyond rounding. 0:
+    1,024, and 2,048 where the model is in half precision, which take as much."""
     max_adapters_at_once: int = 0
     """Adapters that train together; 0: as many as memory is estimated to hold. Changes no result beyond rounding."""
     offload_moments: bool = False
@@ -54,14 +55,14 @@ class TrainSettings:
             raise SettingsError(f"adapters={self.adapters!r}", expected="per-news or joint", do="correct --adapters")
         numbers = {
             "rank": self.rank, "alpha": self.alpha, "learning_rate": self.learning_rate, "epochs": self.epochs,
-            "batch_size": self.batch_size, "max_grad_norm": self.max_grad_norm, "tokens_at_once": self.tokens_at_once,
+            "batch_size": self.batch_size, "max_grad_norm": self.max_grad_norm,
         }  # fmt: skip
         wrong = [f"{name}={value}" for name, value in numbers.items() if not value > 0]
         shares = {"warmup": self.warmup, "dropout": self.dropout, "held_out": self.held_out}
         wrong += [f"{name}={value}" for name, value in shares.items() if not 0 <= value < 1]
         counts = {
             "weight_decay": self.weight_decay, "patience": self.patience,
-            "max_adapters_at_once": self.max_adapters_at_once,
+            "tokens_at_once": self.tokens_at_once, "max_adapters_at_once": self.max_adapters_at_once,
         }  # fmt: skip
         wrong += [f"{name}={value}" for name, value in counts.items() if not value >= 0]
         if wrong:
