@@ -13,13 +13,14 @@ from typing import TypeVar
 
 import torch
 
+from sys2ft.engine.forward import half_on_cpu
+
 T = TypeVar("T")
 
 
 def passes_at_once(model: torch.nn.Module) -> int:
     """How many passes over `model` to run at the same time."""
-    like = next(model.parameters())
-    return 2 if like.device.type == "cpu" and like.dtype != torch.float32 and torch.get_num_threads() > 1 else 1
+    return 2 if half_on_cpu(model) and torch.get_num_threads() > 1 else 1
 
 
 def at_once(calls: Sequence[Callable[[], T]]) -> list[T]:

@@ -23,6 +23,9 @@ from sys2ft.replay import GenerateSettings, Replay, ReplayElement, generate, pro
 from sys2ft.runs import Display, Run, digest, read_json, read_jsonl, write_json, write_jsonl
 from sys2ft.training import JOINT, Checkpoint, TrainItem, TrainSettings, told, train
 
+# Settings of training that change no result beyond rounding: a stage may go on with others.
+_NO_MATTER = ("tokens_at_once", "max_adapters_at_once", "offload_moments", "checkpoint_seconds")
+
 
 def open_run(out: str | Path, model: LoadedModel, news: Sequence[News], *, seed: int, command: str = "") -> Run:
     """The run folder at `out` for this model, these news and this seed: a new one, or the one to go on with."""
@@ -82,10 +85,6 @@ def probe_stage(run: Run, model: LoadedModel, settings: ProbeSettings, show: Dis
     probes = probe(model, news_of(run), settings, seed=run.record["seed"], once=run.once, show=show)
     write_jsonl(run.path / "probes.jsonl", (candidate.to_dict() for candidate in probes.candidates))
     return probes
-
-
-# Settings of training that change no result beyond rounding: a stage may go on with others.
-_NO_MATTER = ("tokens_at_once", "max_adapters_at_once", "offload_moments", "checkpoint_seconds")
 
 
 def protocols_of(run: Run) -> list[str]:
