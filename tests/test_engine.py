@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import sys
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -197,8 +198,10 @@ def plain_log_likelihood(model: Any, example: Example) -> float:
     return sum(log[i - 1, example.ids[i]].item() for i in places)
 
 
-def test_score_is_the_full_forward_pass(pair: tuple[Any, Any]) -> None:
+@pytest.mark.parametrize("rounded", [False, True])
+def test_score_is_the_full_forward_pass(pair: tuple[Any, Any], rounded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     ours, theirs = pair
+    monkeypatch.setattr(sys.modules[score.__module__], "few_shapes", lambda model: rounded)
     rng = random.Random(7)
     examples = []
     for _ in range(5):
@@ -371,13 +374,13 @@ def test_packing_keeps_every_target_and_its_path(many: list[list[int]], data: st
         assert target == examples[example].ids[depth + 1]
         found.add((example, depth + 1))
     assert found == {(i, n) for i, e in enumerate(examples) for n, on in enumerate(e.loss_mask) if on}
-    assert torch.equal(packed.unique_nodes_U[packed.unique_N], packed.node_N)
+    assert torch.equal(packed.asked_U[packed.asked_N], packed.node_N)
 
 
 def test_lengths_are_rounded_to_few() -> None:
     rounded = {nodes: nodes + _to_round(nodes) for nodes in range(1, 3000)}
-    assert all(0 <= new - nodes <= nodes / 32 for nodes, new in rounded.items())
-    assert all(len({rounded[n] for n in range(size, 2 * size)}) <= 33 for size in (64, 200, 1000))
+    assert all(0 <= new - nodes <= nodes / 16 for nodes, new in rounded.items())
+    assert all(len({rounded[n] for n in range(size, 2 * size)}) <= 17 for size in (64, 200, 1000))
 
 
 def test_doubles_of_the_root_fill_a_tree_up() -> None:
@@ -399,6 +402,15 @@ def test_doubles_of_the_root_fill_a_tree_up() -> None:
     assert filled.names_T[own].tolist() == plain.names_T.tolist()
     behind, before = visible(filled), visible(plain)
     assert [behind[node] for node in own] == [[own[node] for node in nodes] for nodes in before]
+
+
+def test_the_head_is_asked_for_few_numbers_of_nodes() -> None:
+    examples = [Example(list(range(3, 53)), [False] * 9 + [True] * 41, 0)]
+    plain, filled = (pack(examples, slot_trees(examples, 1000), rounded=on) for on in (False, True))
+    assert torch.equal(filled.asked_U, torch.cat([plain.asked_U, plain.asked_U[-1:]]))
+    assert torch.equal(filled.asked_N, plain.asked_N)
+    assert (plain.predictions, filled.predictions, filled.repeated) == (41, 41, 1)
+    assert filled.padded == filled.paths.padded + filled.paths.doubles + 1
 
 
 def visible(packed: Any) -> list[list[int]]:

@@ -21,12 +21,12 @@ from torch import Tensor, nn
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from sys2ft.engine.allocator import give_back_freed_memory, keep_freed_memory
 from sys2ft.engine.fast_form import instead, keep, learn
 from sys2ft.engine.path_attention import Paths, lay_paths, path_attention
 from sys2ft.engine.prefix_attention import DecodeState, KeysValues, prefix_attention
 from sys2ft.engine.siblings import watching
 from sys2ft.errors import ModelError
+from sys2ft.models.allocator import give_back_freed_memory, keep_freed_memory
 
 _NAME = "sys2ft"
 _PROBE = 16  # tokens on which a model is tried

@@ -30,7 +30,7 @@ from sys2ft.engine.tree import Example, Pack, SlotTree, pack, slot_trees, togeth
 class StepCost:
     """What a step computed: tree nodes, head rows, tokens the examples hold when nothing is shared, and padding.
 
-    `padded` counts places of attention that hold no node, and doubles (`Pack`). No other layer computes padding.
+    `padded` counts places of attention that hold no node, and doubles (`Pack`). Nothing else computes padding.
     """
 
     tokens_computed: int = 0
@@ -117,7 +117,7 @@ class _Flight:
                 ):
                     losses_S.index_add_(0, place_of_example[packed.example_N], losses_N)
                     shown = sum(len(self.examples[i].ids) for tree in part for i in tree.members)
-                    self.cost += StepCost(len(packed), len(packed.unique_nodes_U), shown, packed.padded)
+                    self.cost += StepCost(len(packed), packed.predictions, shown, packed.padded)
         losses = dict(zip(slots, losses_S.tolist(), strict=True))
         return SlotGradients(slots, gradient.total_SP, losses, self.cost)
 
@@ -139,7 +139,7 @@ class _Flight:
             dropout = Dropout(self.bank.dropout, keys_T)
         with self.bank.parts(packed.segments, gradient=gradient, dropout=dropout):
             hidden_TD = tree_states(self.model, packed.tokens_T, packed.positions_T, packed.paths)
-            hidden_UD = hidden_TD[packed.unique_nodes_U]
+            hidden_UD = hidden_TD[packed.asked_U]
             del hidden_TD
             rows = max(1, head_rows(self.model) // shares)
             losses_N, gradient_UD = _head_gradient(self.model, hidden_UD.detach(), packed, self.weights, rows)
@@ -165,14 +165,14 @@ def _head_gradient(
     """Weighted negative log-likelihoods (N,) and their sum's gradient in `hidden_UD`; `rows` of logits at a time."""
     gradient_UD = torch.empty_like(hidden_UD)
     weight_N = weights[packed.example_N]
-    weight_U = torch.zeros(len(hidden_UD), device=hidden_UD.device).index_add_(0, packed.unique_N, weight_N)
+    weight_U = torch.zeros(len(hidden_UD), device=hidden_UD.device).index_add_(0, packed.asked_N, weight_N)
     losses_N = torch.zeros_like(weight_N)
     for start in range(0, len(hidden_UD), rows):
         block_UD = hidden_UD[start : start + rows].requires_grad_()
         with torch.enable_grad():
             logits_UV = head(model, block_UD)
-        here = ((packed.unique_N >= start) & (packed.unique_N < start + rows)).nonzero().squeeze(1)
-        node_N, target_N = packed.unique_N[here] - start, packed.target_N[here]
+        here = ((packed.asked_N >= start) & (packed.asked_N < start + rows)).nonzero().squeeze(1)
+        node_N, target_N = packed.asked_N[here] - start, packed.target_N[here]
         log_UV = logits_UV.detach().log_softmax(-1)
         losses_N[here] = -log_UV[node_N, target_N] * weight_N[here]
         # d(sum of weighted losses) / d(logits), written over the log-probabilities: a block of logits is large.

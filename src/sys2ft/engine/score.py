@@ -59,11 +59,11 @@ def score(
             packed = pack(examples, trees, device, window=sliding_window(model), rounded=few_shapes(model))
             with adapter_parts(bank, packed.segments):
                 hidden_TD = tree_states(model, packed.tokens_T, packed.positions_T, packed.paths)
-                values_N = _log_likelihoods(model, hidden_TD[packed.unique_nodes_U], packed)
+                values_N = _log_likelihoods(model, hidden_TD[packed.asked_U], packed)
             for example, value in zip(packed.example_N.tolist(), values_N.tolist(), strict=True):
                 totals[example] += value
             computed += len(packed)
-            predictions += len(packed.unique_nodes_U)
+            predictions += packed.predictions
     lengths = [sum(example.loss_mask) for example in examples]
     likelihoods = [LogLikelihood(total, length) for total, length in zip(totals, lengths, strict=True)]
     return ScoreResult(likelihoods, computed, predictions)
@@ -73,7 +73,7 @@ def _log_likelihoods(model: torch.nn.Module, hidden_UD: Tensor, packed: Pack) ->
     values_N = torch.zeros(len(packed.target_N), device=hidden_UD.device)
     rows = head_rows(model)
     for start in range(0, len(hidden_UD), rows):
-        here = ((packed.unique_N >= start) & (packed.unique_N < start + rows)).nonzero().squeeze(1)
+        here = ((packed.asked_N >= start) & (packed.asked_N < start + rows)).nonzero().squeeze(1)
         log_UV = head(model, hidden_UD[start : start + rows]).log_softmax(-1)
-        values_N[here] = log_UV[packed.unique_N[here] - start, packed.target_N[here]]
+        values_N[here] = log_UV[packed.asked_N[here] - start, packed.target_N[here]]
     return values_N

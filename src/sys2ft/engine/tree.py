@@ -147,6 +147,9 @@ class Pack:
     `segments`: (slot, nodes) of each tree, doubles of its root among them where its length was rounded up. Target n is
     token `target_N[n]`, predicted at node `node_N[n]`, for example `example_N[n]`. `names_T` (asked for) hold a 64-bit
     name of each node, made of its tokens.
+
+    Several targets may be read off one node (choices that begin alike): the head runs once for each node of `asked_U`,
+    of which target n is number `asked_N[n]`. Where their number was rounded up, the last is `repeated` so many times.
     """
 
     tokens_T: Tensor
@@ -157,21 +160,30 @@ class Pack:
     target_N: Tensor
     example_N: Tensor
     names_T: np.ndarray | None = None
-    unique_nodes_U: Tensor = field(init=False)
-    unique_N: Tensor = field(init=False)
+    rounded: bool = False
+    asked_U: Tensor = field(init=False)
+    asked_N: Tensor = field(init=False)
+    repeated: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
-        # Several targets may be read off one node (choices that begin alike): the head runs once for each node.
-        self.unique_nodes_U, self.unique_N = torch.unique(self.node_N, return_inverse=True)
+        self.asked_U, self.asked_N = torch.unique(self.node_N, return_inverse=True)
+        if self.rounded:
+            self.repeated = _to_round(len(self.asked_U))
+            self.asked_U = torch.cat([self.asked_U, self.asked_U[-1:].expand(self.repeated)])
 
     def __len__(self) -> int:
         """Nodes without doubles."""
         return len(self.tokens_T) - self.paths.doubles
 
     @property
+    def predictions(self) -> int:
+        """Nodes that the head is asked for."""
+        return len(self.asked_U) - self.repeated
+
+    @property
     def padded(self) -> int:
-        """Doubles, and places of attention that hold no node."""
-        return self.paths.doubles + self.paths.padded
+        """Doubles, nodes asked for a second time, and places of attention that hold no node."""
+        return self.paths.doubles + self.repeated + self.paths.padded
 
 
 def pack(
@@ -185,7 +197,8 @@ def pack(
 ) -> Pack:
     """Lay out `trees` of `examples` as one batch. `window`: how far back a sliding-window layer looks.
 
-    `rounded`: the length of a tree is rounded up to one of a few by doubles of its root.
+    `rounded`: the length of a tree is rounded up to one of a few by doubles of its root, and so is the number of nodes
+    that the head is asked for.
     """
     nodes, targets, owners = [], [], []
     paths: list[list[int]] = []
@@ -221,9 +234,10 @@ def pack(
         target_N=torch.tensor(targets, device=device),
         example_N=torch.tensor(owners, device=device),
         names_T=names,
+        rounded=rounded,
     )
 
 
 def _to_round(nodes: int) -> int:
-    """How many nodes are wanting to the next multiple of a power of two, of at most a 32nd part of them."""
-    return -nodes % (1 << max(0, (nodes // 32).bit_length() - 1))
+    """How many nodes are wanting to the next multiple of a power of two, of at most a 16th part of them."""
+    return -nodes % (1 << max(0, (nodes // 16).bit_length() - 1))

@@ -4,6 +4,7 @@ registry  a name to a source: folder or GGUF file, embedded model, hub id
 cache     the user's cache folder; digests computed once
 convert   a GGUF file to a folder of safetensors, once
 load      a source to a frozen model, its tokenizer and its chat format
+allocator what becomes of memory that is freed
 chat      a conversation to (ids, loss mask), the same for training and evaluation
 catalog   what `sys2ft models` shows
 """

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sys2ft.errors import ModelError
+from sys2ft.models.allocator import keep_freed_memory
 from sys2ft.models.cache import Progress
 from sys2ft.models.chat import ChatFormat
 from sys2ft.models.convert import quiet_bars, read_model
@@ -42,8 +43,11 @@ def load_model(
     dtype: 'auto' (what the hardware computes fast: see `pick_dtype`), 'float32', 'bfloat16' or 'float16'.
     device: 'auto' (CUDA if there is one), or a torch device such as 'cpu' or 'cuda:1'.
     Raises ModelError if the model cannot be found, read or used, StorageError if a conversion cannot be written.
+    On a CPU the process keeps from then on what it frees (see `models.allocator`).
     """
     place = pick_device(device)
+    if place.type == "cpu":
+        keep_freed_memory()  # before loading, whose threads would each be given an arena
     number = pick_dtype(dtype, place)
     source = resolve(name)
     folder = source.folder(progress)

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc
 
 _FAULTS = """
 import resource, sys, torch
-from sys2ft.engine.allocator import keep_freed_memory
+from sys2ft.models.allocator import keep_freed_memory
 done = keep_freed_memory() if sys.argv[1] == "keep" else False
 for _ in range(8):
     torch.ones(2**24)
@@ -24,12 +24,31 @@ for _ in range(8):
 print(int(done), resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
+_ARENAS = """
+import ctypes, os, sys
+from pathlib import Path
+from sys2ft.models import load_model
+from sys2ft.training import TrainItem, TrainSettings, train
+
+def asked(n):
+    return ({"role": "user", "content": f"What of {n}?"},)
+items = [TrainItem(adapter=a, prompt=asked(n), completion="This.") for a in "ab" for n in range(8)]
+model = load_model(sys.argv[1], dtype="bfloat16", device="cpu")
+train(model, items, TrainSettings(epochs=1, rank=4, alpha=8))
+libc = ctypes.CDLL(None)
+libc.fopen.restype = ctypes.c_void_p
+file = ctypes.c_void_p(libc.fopen(os.fsencode(sys.argv[2]), b"w"))
+libc.malloc_info(0, file)
+libc.fclose(file)
+print(Path(sys.argv[2]).read_text().count("<heap nr="))
+"""
+
 _PREPARED = """
 import sys
 from pathlib import Path
 from transformers import LlamaConfig, LlamaForCausalLM
 from sys2ft.engine import prepare
-from sys2ft.engine.allocator import give_back_freed_memory, keep_freed_memory
+from sys2ft.models.allocator import give_back_freed_memory, keep_freed_memory
 
 def resident():
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -68,6 +87,12 @@ def test_freed_memory_is_used_again() -> None:
 def test_the_environment_goes_first() -> None:
     done, _ = faults("keep", MALLOC_MMAP_THRESHOLD_="1048576")
     assert not done
+
+
+def test_threads_share_what_is_freed(tiny_model_dir: Path, tmp_path: Path) -> None:
+    """Those that load a model, and those of passes that run at the same time."""
+    arguments = [sys.executable, "-c", _ARENAS, tiny_model_dir, tmp_path / "arenas.xml"]
+    assert int(subprocess.run(arguments, check=True, capture_output=True, text=True).stdout) == 1
 
 
 def test_a_prepared_model_takes_the_room_of_its_weights(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """What becomes of memory that is freed: glibc keeps it, so that the next pass finds its pages in place.
 
 By default glibc gives a block of more than 32 MiB back to the kernel as soon as it is freed, and asks for it again a
-moment later; the kernel clears every page anew. A training pass frees and takes some gigabytes that way.
+moment later; the kernel clears every page anew. A training pass frees and takes some gigabytes that way. glibc also
+gives threads arenas of their own: what a pass frees in one is of no use to a pass that runs in another.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ _CHOSEN = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
 
 
 def keep_freed_memory() -> bool:
-    """Let this process keep what it frees, up to blocks of 1 GiB; whether that was done.
+    """Let this process keep what it frees, up to blocks of 1 GiB, in one arena; whether that was done.
 
-    Nothing is done under another C library, or where the environment has chosen for glibc (mallopt(3)).
+    Arenas that are there already stay in use. Nothing is done under another C library, or where the environment has
+    chosen for glibc (mallopt(3)).
     """
     if not _glibc() or any(name in os.environ for name in _CHOSEN):
         return False
     libc = ctypes.CDLL(None)
-    # One arena: those of other threads are made of heaps of 64 MiB, and given back one by one.
     settings = ((_TRIM_THRESHOLD, _KEEP), (_MMAP_THRESHOLD, _OWN_BLOCK), (_ARENA_MAX, 1))
     return all(libc.mallopt(name, value) for name, value in settings)
 
