@@ -35,6 +35,7 @@ from sys2ft.engine import (
     load_adapter,
     loss,
     low_rank,
+    moments,
     prepare,
     save_adapter,
     score,
@@ -342,15 +343,17 @@ def test_the_optimiser_is_torchs_adamw_slot_by_slot(decay: float) -> None:
         assert torch.allclose(weights_KP[slot], expected, atol=1e-5), slot
 
 
-@pytest.mark.parametrize("kind", ["file", "host"])
-def test_moments_off_the_device_change_no_bit(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["file", "file in pieces", "host"])
+def test_moments_off_the_device_change_no_bit(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Slots begin, step and are done in an order of their own; others take the room of those that are done."""
-    weights_KP = torch.randn(5, 30, generator=torch.Generator().manual_seed(0))
-    off = InFile(30, tmp_path) if kind == "file" else InHostMemory(30, torch.device("cpu"))
+    if kind == "file in pieces":
+        monkeypatch.setattr(moments, "_PIECE", 64)
+    weights_KP = torch.randn(5, 150, generator=torch.Generator().manual_seed(0))
+    off = InHostMemory(150, torch.device("cpu")) if kind == "host" else InFile(150, tmp_path)
     near, far = SlotAdamW(weights_KP.clone()), SlotAdamW(weights_KP.clone(), moments=off)
     generator = torch.Generator().manual_seed(1)
     for slots, done in [([0, 2], []), ([2, 0, 4], [0]), ([1, 4, 2], [4, 2]), ([3, 1], []), ([2, 3, 0, 1], [])]:
-        drawn = torch.randn(len(slots), 30, generator=generator)
+        drawn = torch.randn(len(slots), 150, generator=generator)
         for optimiser in (near, far):
             optimiser.step(SlotGradients(slots, drawn.clone(), {}, StepCost()), dict.fromkeys(slots, 0.1), 1.0)
             for slot in done:
@@ -366,15 +369,15 @@ def test_moments_off_the_device_change_no_bit(kind: str, tmp_path: Path) -> None
 @pytest.mark.skipif(sys.platform != "linux", reason="a file's size is limited as Linux does")
 def test_a_disk_that_does_not_hold_the_moments_is_one_clear_error(tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")
-    moments = InFile(1000, tmp_path)
-    optimiser = SlotAdamW(torch.zeros(3, 1000), moments=moments)
+    off = InFile(1000, tmp_path)
+    optimiser = SlotAdamW(torch.zeros(3, 1000), moments=off)
     optimiser.begin(0)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
     try:
         with pytest.raises(StorageError, match=f"disk is full: {tmp_path}"):
             optimiser.begin(1)
-        moments.close()
+        off.close()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 

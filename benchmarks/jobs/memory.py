@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import torch
+
+from benchmarks import highwater
 from benchmarks.context import Context
 from benchmarks.jobs.train import items, settings
 from sys2ft.engine import Example, prepare, score
 from sys2ft.models import Message
+from sys2ft.models.allocator import give_back_freed_memory
 from sys2ft.training import train
 
 STEPS = 3  # from the second on, all that the first made is there from the start
@@ -39,7 +43,18 @@ def trained(
     how = replace(settings(rank), epochs=1, batch_size=batch, tokens_at_once=tokens_at_once, offload_moments=offload)
     with context.clock.running():
         training = train(model, items(adapters, STEPS * batch), how, seed=context.seed, show=context.show)
+    kept = _kept(context)
     state = sum(p.numel() * p.element_size() for p in training.bank.parameters())
     # Weights and AdamW's two moments, all float32.
     at_once = training.totals.get("adapters_at_once", adapters)  # where memory is scarce they may train in groups
-    return context.result(tokens=training.totals["tokens_trained"], adapter_bytes=3 * state, at_once=at_once)
+    return context.result(
+        tokens=training.totals["tokens_trained"], adapter_bytes=3 * state, kept_bytes=kept, at_once=at_once
+    )
+
+
+def _kept(context: Context) -> int:
+    """What is taken once the training has ended, its moments freed and its weights there; free pages given back."""
+    if context.clock.device.type == "cuda":
+        return torch.cuda.memory_allocated(context.clock.device)
+    give_back_freed_memory()
+    return highwater.resident_bytes() or 0

@@ -21,6 +21,7 @@ from torch import Tensor
 from sys2ft.engine.bank import AdapterBank
 from sys2ft.engine.forward import head_rows, sliding_window, tree_states
 from sys2ft.engine.low_rank import Gradient
+from sys2ft.engine.moments import at_hand
 from sys2ft.engine.tree import Example, pack, slot_trees
 
 _PROBE = 32  # tokens of the short pass
@@ -43,7 +44,7 @@ class Need:
     state: int
     """For each adapter that trains: moments, best weights."""
     update: int
-    """For the update of one adapter: its moments, where they lie off the device."""
+    """For the update of one adapter: moments at hand, where they lie off the device."""
 
     def total(self, adapters: int) -> int:
         """With so many adapters at once."""
@@ -71,7 +72,7 @@ def need(bank: AdapterBank, *, tokens_at_once: int, tokens_a_step: int, best: bo
         logits=2 * 4 * min(tokens_at_once, head_rows(bank.model)) * int(cast(Any, bank.model).config.vocab_size),
         gradient=slot + (number * bank.size if number < 4 else 0),
         state=slot * ((1 if best else 0) + (0 if offload else 2)),
-        update=2 * slot if offload else 0,
+        update=at_hand(bank.size, bank.weights_KP.device) if offload else 0,
     )
 
 

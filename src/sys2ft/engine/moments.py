@@ -4,7 +4,7 @@ They are two thirds of what a slot in training holds, and are needed once a step
 memory, and where the host is the device in a file, whose pages the kernel keeps only as long as nobody needs the room.
 An update computes with the same numbers wherever they lie.
 
-Shapes: P weights of a slot; (2, P): first and second moment. All float32.
+Shapes: P weights of a slot, p some of them; (2, P): first and second moment. All float32.
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from sys2ft.runs.atomic import make_folder, storage_errors
+
+_PIECE = 2**20  # weights whose moments are read from a file together
 
 
 class Moments(ABC):
@@ -29,11 +32,20 @@ class Moments(ABC):
 
     @abstractmethod
     def read(self, slot: int) -> Tensor:
-        """(2, P) on the device, to compute with until the next call; what becomes of it is kept by `write` only."""
+        """(2, P) on the device, good until the next call; what becomes of it is kept by `write` only."""
 
     @abstractmethod
     def write(self, slot: int, moments_2P: Tensor) -> None:
         """Keep them. The tensor belongs to this object from now on."""
+
+    def pieces(self, slot: int) -> Iterator[tuple[slice, Tensor]]:
+        """One after the other, some weights' places and moments (2, p) on the device.
+
+        What becomes of a piece is kept when the next one is asked for.
+        """
+        moments_2P = self.read(slot)
+        yield slice(None), moments_2P
+        self.write(slot, moments_2P)
 
     @abstractmethod
     def forget(self, slot: int) -> None:
@@ -100,32 +112,57 @@ class InFile(Moments):
         self._folder = Path(tempfile.gettempdir()) if folder is None else make_folder(folder)
         with storage_errors(self._folder):
             self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - open as long as this object
-        self._at_hand_2P = torch.empty(2, size)
+        self._size = size
+        self._at_hand_2p = torch.empty(2, min(size, _PIECE))
         self._places: dict[int, int] = {}
         self._free: list[int] = []
 
     def begin(self, slot: int) -> None:
+        self._give_place(slot)
         # Not with a tensor made for it: small ones would settle where it lay, and the next one need new memory.
-        self.write(slot, self._at_hand_2P.zero_())
+        for start, moments_2p in self._cut():
+            self._put(slot, start, moments_2p.zero_())
 
     def read(self, slot: int) -> Tensor:
-        data = self._seek(slot, self._at_hand_2P)
-        if self._file.readinto(data) != len(data):
-            raise EOFError(f"the moments of slot {slot} in {self._folder} are cut short")
-        return self._at_hand_2P
+        moments_2P = torch.empty(2, self._size)
+        self._get(slot, 0, moments_2P)
+        return moments_2P
 
     def write(self, slot: int, moments_2P: Tensor) -> None:
+        self._give_place(slot)
+        self._put(slot, 0, moments_2P)
+
+    def pieces(self, slot: int) -> Iterator[tuple[slice, Tensor]]:
+        for start, moments_2p in self._cut():
+            self._get(slot, start, moments_2p)
+            yield slice(start, start + moments_2p.shape[1]), moments_2p
+            self._put(slot, start, moments_2p)
+
+    def _give_place(self, slot: int) -> None:
         if slot not in self._places:
             self._places[slot] = self._free.pop() if self._free else len(self._places)
+
+    def _cut(self) -> Iterator[tuple[int, Tensor]]:
+        """Where each piece begins, and room for its moments."""
+        for start in range(0, self._size, _PIECE):
+            yield start, self._at_hand_2p[:, : self._size - start]
+
+    def _get(self, slot: int, start: int, moments_2p: Tensor) -> None:
+        for data in self._seek(slot, start, moments_2p):
+            if self._file.readinto(data) != len(data):
+                raise EOFError(f"the moments of slot {slot} in {self._folder} are cut short")
+
+    def _put(self, slot: int, start: int, moments_2p: Tensor) -> None:
         with storage_errors(self._folder):
-            self._file.write(self._seek(slot, moments_2P))
+            for data in self._seek(slot, start, moments_2p):
+                self._file.write(data)
             self._file.flush()
 
-    def _seek(self, slot: int, moments_2P: Tensor) -> memoryview:
-        """The tensor's bytes, and the file where those of the slot lie."""
-        data: memoryview = moments_2P.numpy().data.cast("B")
-        self._file.seek(self._places[slot] * len(data))
-        return data
+    def _seek(self, slot: int, start: int, moments_2p: Tensor) -> Iterator[memoryview]:
+        """Each moment's bytes, the file where those of the slot lie from weight `start` on."""
+        for row, moment_p in enumerate(moments_2p):
+            self._file.seek(4 * ((2 * self._places[slot] + row) * self._size + start))
+            yield moment_p.numpy().data.cast("B")
 
     def forget(self, slot: int) -> None:
         if slot in self._places:
@@ -134,6 +171,11 @@ class InFile(Moments):
     def close(self) -> None:
         with contextlib.suppress(OSError):  # a write that failed is tried again, and nobody needs it
             self._file.close()
+
+
+def at_hand(size: int, device: torch.device) -> int:
+    """Bytes on the device that an update takes for a slot's moments where they lie off it."""
+    return 2 * 4 * (min(size, _PIECE) if device.type == "cpu" else size)
 
 
 def off_device(weights_KP: Tensor, folder: Path | None) -> Moments:

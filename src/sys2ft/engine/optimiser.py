@@ -4,7 +4,7 @@ Each slot is one vector and is updated by itself, so that an adapter trained in 
 trained alone. A slot whose gradient is not finite is left as it was. Moments exist from `begin`, or a slot's first
 step, until `forget`.
 
-AdamW: Loshchilov and Hutter, arXiv 1711.05101. Shapes: K slots, S slots of a step, P weights of a slot.
+AdamW: Loshchilov and Hutter, arXiv 1711.05101. Shapes: K slots, S slots of a step, P weights of a slot, p some of them.
 """
 
 from __future__ import annotations
@@ -70,14 +70,15 @@ class SlotAdamW:
     def _update(self, slot: int, gradient_P: Tensor, rate: float) -> None:
         if slot not in self.steps:
             self.begin(slot)
-        moments_2P = self.moments.read(slot)
-        # Fused: one pass over the slot, and no temporary of its size.
-        adamw(
-            [self.weights_KP[slot]], [gradient_P], [moments_2P[0]], [moments_2P[1]], [], [self.steps[slot]],
-            fused=True, amsgrad=False, maximize=False, lr=rate, weight_decay=self.weight_decay,
-            beta1=self.betas[0], beta2=self.betas[1], eps=self.eps,
-        )  # fmt: skip
-        self.moments.write(slot, moments_2P)
+        for here, moments_2p in self.moments.pieces(slot):
+            # Fused: one pass over the weights, and no temporary of their size. It counts a step for each piece: a copy.
+            adamw(
+                [self.weights_KP[slot, here]], [gradient_P[here]], [moments_2p[0]], [moments_2p[1]], [],
+                [self.steps[slot].clone()],
+                fused=True, amsgrad=False, maximize=False, lr=rate, weight_decay=self.weight_decay,
+                beta1=self.betas[0], beta2=self.betas[1], eps=self.eps,
+            )  # fmt: skip
+        self.steps[slot] += 1
 
     def forget(self, slot: int) -> None:
         """Free the moments of a slot that is done."""

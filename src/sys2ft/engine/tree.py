@@ -239,5 +239,5 @@ def pack(
 
 
 def _to_round(nodes: int) -> int:
-    """How many nodes are wanting to the next multiple of a power of two, of at most a 16th part of them."""
-    return -nodes % (1 << max(0, (nodes // 16).bit_length() - 1))
+    """How many nodes are wanting to the next multiple of a power of two, of at most a 24th part of them."""
+    return -nodes % (1 << max(0, (nodes // 24).bit_length() - 1))
