@@ -18,7 +18,8 @@ from torch import Tensor
 
 from sys2ft.engine.bank import BASE, AdapterBank, adapter_rows
 from sys2ft.engine.fast_form import fast_passes
-from sys2ft.engine.forward import decode_states, head, head_rows, sliding_window
+from sys2ft.engine.forward import decode_states, sliding_window
+from sys2ft.engine.head import head, head_rows
 from sys2ft.engine.prefill import read_prompts
 from sys2ft.engine.prefix_attention import ROOM_BLOCK, DecodeState, Group
 from sys2ft.engine.sampling import Sampling, Uniforms, choose

@@ -1,12 +1,12 @@
-"""The one forward pass: hidden states of a frozen transformers model under a tree mask, and its head where needed.
+"""The one forward pass: hidden states of a frozen transformers model under a tree mask.
 
 The model runs through transformers' own code. Two of its extension points are used: a prepared 4-D mask (or a mapping
 of them, for models that mix full and sliding-window layers), and the attention interface, where the name 'sys2ft'
 means SDPA, except in token trees, where a node attends to its own path, and inside the decode loop, which attends to
 a shared prefix and to each row's own tokens.
 
-Shapes: R or B rows, T tokens in a row or nodes of a batch of trees, D hidden size, V vocabulary, U nodes whose
-prediction is wanted, d head size.
+Shapes: R or B rows, T tokens in a row or nodes of a batch of trees, D hidden size, V vocabulary, d head
+size.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from sys2ft.engine.fast_form import instead, keep, learn
+from sys2ft.engine.head import head
 from sys2ft.engine.path_attention import Paths, lay_paths, path_attention
 from sys2ft.engine.prefix_attention import DecodeState, KeysValues, prefix_attention
 from sys2ft.engine.siblings import watching
@@ -33,7 +34,6 @@ _PROBE = 16  # tokens on which a model is tried
 # What a model may ask of its attention beyond scaled products under a mask. At small scores such a term changes logits
 # by less than is checked for, and not every transformers release refuses what its sdpa leaves out (5.17: a soft cap).
 _UNKNOWN_TERMS = ("softcap", "s_aux", "sinks", "position_bias", "block_indices")
-_LOGITS_AT_ONCE = {"cpu": 2**25, "cuda": 2**27}  # enough for a product to be worth its call
 
 
 def _attention(
@@ -253,25 +253,3 @@ def half_on_cpu(model: nn.Module) -> bool:
     """Whether the model computes in half precision on a CPU."""
     like = next(model.parameters())
     return like.device.type == "cpu" and like.dtype != torch.float32
-
-
-def head_rows(model: nn.Module) -> int:
-    """How many rows of logits are held at once."""
-    most = _LOGITS_AT_ONCE["cuda" if next(model.parameters()).is_cuda else "cpu"]
-    return max(1, most // int(cast(Any, model).config.vocab_size))
-
-
-def head(model: nn.Module, hidden_UD: Tensor) -> Tensor:
-    """Logits (U, V) in float32, with the soft cap or scale that the architecture's configuration names."""
-    logits_UV = cast(Tensor, cast(Any, model).get_output_embeddings()(hidden_UD)).float()
-    config = model.config
-    scale = getattr(config, "logit_scale", None)
-    if scale:
-        logits_UV = logits_UV * scale
-    divide = getattr(config, "logits_scaling", None)
-    if divide:
-        logits_UV = logits_UV / divide
-    cap = getattr(config, "final_logit_softcapping", None)
-    if cap:
-        logits_UV = torch.tanh(logits_UV / cap) * cap
-    return logits_UV

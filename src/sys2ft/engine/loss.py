@@ -4,8 +4,8 @@ Each slot's loss is its own mean over its own supervised tokens: slots do not di
 at a time, as many as fit into one pass, so that a gradient exists for these few only. The head runs on supervised
 positions only, a block at a time, so that the logits of a batch never exist together.
 
-Shapes: T nodes, U supervised nodes, N targets, D hidden size, V vocabulary, S slots taken together, P weights of a
-slot.
+Shapes: T nodes, U supervised nodes, u some of them, N targets, D hidden size, V vocabulary, S slots taken together, P
+weights of a slot.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from torch import Tensor
 
 from sys2ft.engine.bank import AdapterBank
 from sys2ft.engine.dropout import Dropout, node_keys
-from sys2ft.engine.forward import few_shapes, head, head_rows, sliding_window, tree_states
+from sys2ft.engine.forward import few_shapes, sliding_window, tree_states
+from sys2ft.engine.head import head_output, head_rows, logits, pieces
 from sys2ft.engine.low_rank import Gradient
 from sys2ft.engine.parallel import at_once, passes_at_once
 from sys2ft.engine.tree import Example, Pack, SlotTree, pack, slot_trees, together
@@ -162,7 +163,7 @@ def _shares(trees: Sequence[SlotTree], most: int) -> list[list[SlotTree]]:
 def _head_gradient(
     model: torch.nn.Module, hidden_UD: Tensor, packed: Pack, weights: Tensor, rows: int
 ) -> tuple[Tensor, Tensor]:
-    """Weighted negative log-likelihoods (N,) and their sum's gradient in `hidden_UD`; `rows` of logits at a time."""
+    """Weighted negative log-likelihoods (N,) and their sum's gradient in `hidden_UD`; `rows` of outputs at a time."""
     gradient_UD = torch.empty_like(hidden_UD)
     weight_N = weights[packed.example_N]
     weight_U = torch.zeros(len(hidden_UD), device=hidden_UD.device).index_add_(0, packed.asked_N, weight_N)
@@ -170,13 +171,21 @@ def _head_gradient(
     for start in range(0, len(hidden_UD), rows):
         block_UD = hidden_UD[start : start + rows].requires_grad_()
         with torch.enable_grad():
-            logits_UV = head(model, block_UD)
-        here = ((packed.asked_N >= start) & (packed.asked_N < start + rows)).nonzero().squeeze(1)
-        node_N, target_N = packed.asked_N[here] - start, packed.target_N[here]
-        log_UV = logits_UV.detach().log_softmax(-1)
-        losses_N[here] = -log_UV[node_N, target_N] * weight_N[here]
-        # d(sum of weighted losses) / d(logits), written over the log-probabilities: a block of logits is large.
-        error_UV = log_UV.exp_().mul_(weight_U[start : start + rows, None])
-        error_UV.index_put_((node_N, target_N), -weight_N[here], accumulate=True)
-        (gradient_UD[start : start + rows],) = torch.autograd.grad(logits_UV, block_UD, error_UV)
+            output_UV = head_output(model, block_UD)
+        # The gradient is written over the output, which nothing needs any more: both are large.
+        gradient_UV = output_UV.detach()
+        for first, end in pieces(model, output_UV):
+            piece_uV = gradient_UV[first:end].requires_grad_()
+            with torch.enable_grad():
+                logits_uV = logits(model, piece_uV)
+            here = packed.targets(start + first, start + end)
+            node_N, target_N = packed.asked_N[here] - start - first, packed.target_N[here]
+            log_uV = logits_uV.detach().log_softmax(-1)
+            losses_N[here] = -log_uV[node_N, target_N] * weight_N[here]
+            # d(sum of weighted losses) / d(logits), written over the log-probabilities.
+            error_uV = log_uV.exp_().mul_(weight_U[start + first : start + end, None])
+            error_uV.index_put_((node_N, target_N), -weight_N[here], accumulate=True)
+            (error_uV,) = torch.autograd.grad(logits_uV, piece_uV, error_uV)
+            gradient_UV[first:end] = error_uV
+        (gradient_UD[start : start + rows],) = torch.autograd.grad(output_UV, block_UD, gradient_UV)
     return losses_N, gradient_UD

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from sys2ft.engine.bank import AdapterBank
-from sys2ft.engine.forward import head_rows, sliding_window, tree_states
+from sys2ft.engine.forward import sliding_window, tree_states
+from sys2ft.engine.head import head_rows, piece_rows
 from sys2ft.engine.low_rank import Gradient
 from sys2ft.engine.moments import at_hand
 from sys2ft.engine.tree import Example, pack, slot_trees
@@ -39,6 +40,7 @@ class Need:
     activations: float
     """For each token of a pass."""
     logits: int
+    """The head's output, of a block, and logits of a piece of it."""
     gradient: int
     """For each adapter in a pass; in half precision its weights in the model's numbers too."""
     state: int
@@ -65,11 +67,12 @@ def need(bank: AdapterBank, *, tokens_at_once: int, tokens_a_step: int, best: bo
     """
     slot = 4 * bank.size
     number = next(bank.model.parameters()).element_size()
+    vocabulary = int(cast(Any, bank.model).config.vocab_size)
     return Need(
         tokens_at_once=tokens_at_once,
         tokens_a_step=tokens_a_step,
         activations=_BACKWARD * activations_a_token(bank),
-        logits=2 * 4 * min(tokens_at_once, head_rows(bank.model)) * int(cast(Any, bank.model).config.vocab_size),
+        logits=vocabulary * (number * min(tokens_at_once, head_rows(bank.model)) + 3 * 4 * piece_rows(bank.model)),
         gradient=slot + (number * bank.size if number < 4 else 0),
         state=slot * ((1 if best else 0) + (0 if offload else 2)),
         update=at_hand(bank.size, bank.weights_KP.device) if offload else 0,

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from sys2ft.engine.bank import AdapterBank, adapter_parts
 from sys2ft.engine.fast_form import fast_passes
-from sys2ft.engine.forward import few_shapes, head, head_rows, sliding_window, tree_states
+from sys2ft.engine.forward import few_shapes, sliding_window, tree_states
+from sys2ft.engine.head import head_output, head_rows, logits, pieces
 from sys2ft.engine.tree import Example, Pack, pack, slot_trees, together
 
 
@@ -73,7 +74,9 @@ def _log_likelihoods(model: torch.nn.Module, hidden_UD: Tensor, packed: Pack) ->
     values_N = torch.zeros(len(packed.target_N), device=hidden_UD.device)
     rows = head_rows(model)
     for start in range(0, len(hidden_UD), rows):
-        here = ((packed.asked_N >= start) & (packed.asked_N < start + rows)).nonzero().squeeze(1)
-        log_UV = head(model, hidden_UD[start : start + rows]).log_softmax(-1)
-        values_N[here] = log_UV[packed.asked_N[here] - start, packed.target_N[here]]
+        output_UV = head_output(model, hidden_UD[start : start + rows])
+        for first, end in pieces(model, output_UV):
+            here = packed.targets(start + first, start + end)
+            log_uV = logits(model, output_UV[first:end]).log_softmax(-1)
+            values_N[here] = log_uV[packed.asked_N[here] - start - first, packed.target_N[here]]
     return values_N

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from sys2ft.engine.forward import head
+from sys2ft.engine.head import head
 from sys2ft.engine.trace import Reader, read_text
 from sys2ft.representations.prompts import Prompt
 
