@@ -5,8 +5,7 @@ of them, for models that mix full and sliding-window layers), and the attention 
 means SDPA, except in token trees, where a node attends to its own path, and inside the decode loop, which attends to
 a shared prefix and to each row's own tokens.
 
-Shapes: R or B rows, T tokens in a row or nodes of a batch of trees, D hidden size, V vocabulary, d head
-size.
+Shapes: R or B rows, T tokens in a row or nodes of a batch of trees, D hidden size, V vocabulary, d head size.
 """
 
 from __future__ import annotations

@@ -169,11 +169,11 @@ class Pack:
 
     def __post_init__(self) -> None:
         self.asked_U, self.asked_N = torch.unique(self.node_N, return_inverse=True)
-        self._order_N = torch.argsort(self.asked_N, stable=True)
-        self._ends = [0, *torch.bincount(self.asked_N).cumsum(0).tolist()]
         if self.rounded:
             self.repeated = _to_round(len(self.asked_U))
             self.asked_U = torch.cat([self.asked_U, self.asked_U[-1:].expand(self.repeated)])
+        self._order_N = torch.argsort(self.asked_N, stable=True)
+        self._ends = [0, *torch.bincount(self.asked_N, minlength=len(self.asked_U)).cumsum(0).tolist()]
 
     def __len__(self) -> int:
         """Nodes without doubles."""
@@ -181,8 +181,7 @@ class Pack:
 
     def targets(self, first: int, end: int) -> Tensor:
         """The targets that are read off the nodes `asked_U[first:end]`, by number."""
-        last = len(self._ends) - 1
-        return self._order_N[self._ends[min(first, last)] : self._ends[min(end, last)]]
+        return self._order_N[self._ends[first] : self._ends[end]]
 
     @property
     def predictions(self) -> int:
