@@ -31,7 +31,8 @@ from sys2ft.engine.tree import Example, Pack, SlotTree, pack, slot_trees, togeth
 class StepCost:
     """What a step computed: tree nodes, head rows, tokens the examples hold when nothing is shared, and padding.
 
-    `padded` counts places of attention that hold no node, and doubles (`Pack`). Nothing else computes padding.
+    `padded` counts places of attention that hold no node, doubles, and nodes that the head is asked for once more
+    (`Pack`). Nothing else computes padding.
     """
 
     tokens_computed: int = 0

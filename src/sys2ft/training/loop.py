@@ -73,7 +73,7 @@ class Training:
     def totals(self) -> dict[str, Any]:
         """What the training cost. FLOP are those of the tokens computed (see `engine.flops`).
 
-        `padding` is the share of attention's places that held no token; the other layers compute no padding.
+        `padding` is the share of padding (`StepCost`) in the tokens computed and it.
         """
         model = self.bank.model
         flop = flop_counts.training(model, self.cost.tokens_computed, self.cost.predictions)
