@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import os
 import subprocess
 import sys
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -590,6 +592,17 @@ def test_the_estimate_decides_how_many_train(model: LoadedModel, monkeypatch: py
     training.bank.close()
     monkeypatch.setattr(memory, "free_memory", lambda device: 0)
     assert train(model, several(), MANY).totals["adapters_at_once"] == 1
+
+
+def test_a_training_that_is_let_go_leaves_nothing(model: LoadedModel) -> None:
+    """Neither the passes nor the estimate hold the bank's weights, its gradient or an activation."""
+    training = train(model, several(), MANY)
+    assert len(training.names) > 1, "one adapter would need no estimate"
+    held = weakref.ref(training.bank.weights_KP)
+    training.bank.close()
+    del training
+    gc.collect()
+    assert held() is None
 
 
 def test_free_memory_knows_the_limits_around_it(tmp_path: Path) -> None:

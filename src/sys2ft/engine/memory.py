@@ -98,14 +98,22 @@ def _kept_storages() -> Iterator[dict[int, int]]:
     kept: dict[int, int] = {}
     tensors: list[Tensor] = []  # a storage that is freed could lend its place to another
 
-    def note(tensor: Tensor) -> Tensor:
+    def note(tensor: Tensor) -> None:
         tensors.append(tensor)
         storage = tensor.untyped_storage()
         kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        yield kept
+    try:
+        # The pass is held by its tensors, and holds these functions and what the first returns: not a tensor, or it is
+        # never let go.
+        with torch.autograd.graph.saved_tensors_hooks(note, _no_backward):
+            yield kept
+    finally:
+        tensors.clear()
+
+
+def _no_backward(_: None) -> Tensor:
+    raise RuntimeError("this pass was counted, and kept nothing for a backward pass")
 
 
 def free_memory(device: torch.device) -> int:
