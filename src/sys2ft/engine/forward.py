@@ -22,6 +22,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from sys2ft.engine.fast_form import instead, keep, learn
 from sys2ft.engine.head import head
+from sys2ft.engine.kernels import keep_few_kernels
 from sys2ft.engine.path_attention import Paths, lay_paths, path_attention
 from sys2ft.engine.prefix_attention import DecodeState, KeysValues, prefix_attention
 from sys2ft.engine.siblings import watching
@@ -72,7 +73,8 @@ def prepare(model: nn.Module) -> None:
     """Freeze `model`, route its attention through the engine, and learn how to compute it fast.
 
     Checks that all of it agrees with the model's own forward pass. Raises ModelError for an architecture whose logits
-    are not its output embedding of the last hidden state. On a CPU the process keeps from then on what it frees.
+    are not its output embedding of the last hidden state. On a CPU the process keeps from then on what it frees, and in
+    half precision few compiled products (see `engine.kernels`).
     """
     ALL_ATTENTION_FUNCTIONS.register(_NAME, _attention)
     config = cast(Any, model).config
@@ -83,6 +85,8 @@ def prepare(model: nn.Module) -> None:
     device = next(model.parameters()).device
     if device.type == "cpu":
         keep_freed_memory()
+    if half_on_cpu(model):
+        keep_few_kernels()
     # From all over the vocabulary: what stands at its beginning is special, and no text.
     drawn_T = torch.randint(config.vocab_size, (_PROBE,), generator=torch.Generator().manual_seed(0))
     ids_T = drawn_T.to(device)

@@ -14,7 +14,6 @@ from sys2ft.models.allocator import keep_freed_memory
 from sys2ft.models.cache import Progress
 from sys2ft.models.chat import ChatFormat
 from sys2ft.models.convert import quiet_bars, read_model
-from sys2ft.models.kernels import keep_few_kernels
 from sys2ft.models.registry import Source, resolve
 
 if TYPE_CHECKING:
@@ -44,17 +43,12 @@ def load_model(
     dtype: 'auto' (what the hardware computes fast: see `pick_dtype`), 'float32', 'bfloat16' or 'float16'.
     device: 'auto' (CUDA if there is one), or a torch device such as 'cpu' or 'cuda:1'.
     Raises ModelError if the model cannot be found, read or used, StorageError if a conversion cannot be written.
-    On a CPU the process keeps from then on what it frees (see `models.allocator`), and in half precision few compiled
-    products (see `models.kernels`).
+    On a CPU the process keeps from then on what it frees (see `models.allocator`).
     """
-    import torch
-
     place = pick_device(device)
-    number = pick_dtype(dtype, place)
     if place.type == "cpu":
         keep_freed_memory()  # before loading, whose threads would each be given an arena
-        if number != torch.float32:
-            keep_few_kernels()
+    number = pick_dtype(dtype, place)
     source = resolve(name)
     folder = source.folder(progress)
     model, tokenizer = _load_folder(folder, number, place)

@@ -9,26 +9,25 @@ from __future__ import annotations
 
 import os
 
+import torch
+
 KEPT = 128
 _CAPACITY = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
 _CHOSEN = (_CAPACITY, "DNNL_PRIMITIVE_CACHE_CAPACITY")
 
 
-def keep_few_kernels() -> bool:
-    """Let oneDNN keep at most `KEPT` compiled products in this process; whether it was told so.
+def keep_few_kernels() -> None:
+    """Let oneDNN keep at most `KEPT` compiled products in this process.
 
     It reads this once, at its first product in the process: one that came before stays with the default. Nothing is
     done where the environment has chosen, or where torch was built without oneDNN.
     """
-    import torch
-
     available = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     if not available or any(name in os.environ for name in _CHOSEN):
-        return False
+        return
     os.environ[_CAPACITY] = str(KEPT)
     try:
         some = torch.zeros(64, 64, dtype=torch.bfloat16)  # smaller ones do not reach it
         torch.mm(some, some)
     finally:
         del os.environ[_CAPACITY]
-    return True

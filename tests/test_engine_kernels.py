@@ -17,9 +17,10 @@ pytestmark = pytest.mark.skipif(
 
 _COMPILED_AGAIN = """
 import os, sys, torch
+from sys2ft.engine import prepare
+from sys2ft.engine.kernels import KEPT
 from sys2ft.models import load_model
-from sys2ft.models.kernels import KEPT
-load_model(sys.argv[1], dtype=sys.argv[2], device="cpu")
+prepare(load_model(sys.argv[1], dtype=sys.argv[2], device="cpu").model)
 assert os.environ.get("ONEDNN_PRIMITIVE_CACHE_CAPACITY") == (sys.argv[3] or None), "left as it was"
 some = torch.zeros(101 + KEPT, 64, dtype=torch.bfloat16)
 for rows in (101, *range(102, 101 + KEPT), 101, 101 + KEPT, 102):
