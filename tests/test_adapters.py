@@ -457,12 +457,13 @@ def test_at_once_each_call_has_its_share_of_the_cores() -> None:
     [
         ([5], [[5]]),
         ([5, 5], [[5], [5]]),
-        ([1, 9], [[1], [9]]),
+        ([1, 9], [[9], [1]]),
         ([9, 1, 1], [[9], [1, 1]]),
         ([3, 3, 3, 3], [[3, 3], [3, 3]]),
+        ([9, 8, 2, 1], [[9, 1], [8, 2]]),
     ],
 )
-def test_slots_are_shared_out_whole_and_in_order(sizes: list[int], shares: list[list[int]]) -> None:
+def test_slots_are_shared_out_whole_and_evenly(sizes: list[int], shares: list[list[int]]) -> None:
     examples = [
         Example(range(10 * slot, 10 * slot + n + 1), [False] * n + [True], slot) for slot, n in enumerate(sizes)
     ]

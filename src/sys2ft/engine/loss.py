@@ -150,15 +150,14 @@ class _Flight:
 
 
 def _shares(trees: Sequence[SlotTree], most: int) -> list[list[SlotTree]]:
-    """The trees, in order, in at most so many shares with about as many nodes; those of a slot stay together."""
-    total, before = sum(map(len, trees)), 0
-    shares: dict[int, list[SlotTree]] = {}
-    for _, group in itertools.groupby(trees, lambda tree: tree.slot):
-        own = list(group)
-        nodes = sum(map(len, own))
-        shares.setdefault(int(most * (before + nodes / 2) / total), []).extend(own)
-        before += nodes
-    return list(shares.values())
+    """The trees in at most so many shares with about as many nodes; those of a slot stay together, and in order."""
+    slots = {slot: list(own) for slot, own in itertools.groupby(trees, lambda tree: tree.slot)}
+    nodes = {slot: sum(map(len, own)) for slot, own in slots.items()}
+    shares: list[list[int]] = [[] for _ in range(most)]
+    # The largest first, each to the share with the fewest nodes: who is done first waits for the other.
+    for slot in sorted(slots, key=lambda slot: nodes[slot], reverse=True):
+        min(shares, key=lambda share: sum(nodes[other] for other in share)).append(slot)
+    return [[tree for slot in sorted(share) for tree in slots[slot]] for share in shares if share]
 
 
 def _head_gradient(
