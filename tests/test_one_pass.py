@@ -318,20 +318,3 @@ def test_a_model_without_a_list_of_layers_is_refused() -> None:
 
     with pytest.raises(ModelError, match="holds no list of 3 layers"):
         decoder_layers(Odd())
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_a_gpu_measures_as_the_cpu_does(tracing_model_dir: Callable[[str], Path]) -> None:
-    folder = str(tracing_model_dir("llama"))
-    found = []
-    for device in ("cpu", "cuda"):
-        model = load_model(folder, dtype="float32", device=device)
-        prompt = a_prompt(model)
-        reader = Reader(model=model.model, tokens_at_once=32)
-        measured = measure(reader, prompt, lengths=LENGTHS, layers=(0, 1, 2), window=WINDOW)
-        moved = probes.move_representations(reader, prompt, measured, layers=(1,), dimensions=2, moves=4, seed=0)
-        found.append((measured, moved))
-    (cpu, moved_cpu), (gpu, moved_gpu) = found
-    np.testing.assert_allclose(gpu.distances_LCP, cpu.distances_LCP, rtol=1e-2, atol=1e-3)
-    np.testing.assert_allclose(gpu.probability_WN, cpu.probability_WN, rtol=1e-2, atol=1e-5)
-    assert [r["target_after"] for r in moved_gpu] == pytest.approx([r["target_after"] for r in moved_cpu], rel=1e-2)

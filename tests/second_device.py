@@ -1,0 +1,161 @@
+"""A CUDA device that is not there: tensors sent to it are held to CUDA's rules about what may meet.
+
+`second_device()` lets a machine without a GPU run code with `device="cuda"`. Such tensors lie in the host's memory and
+are computed there, but say that they are on `cuda:0`, and an operation that is given some of them and some of the
+host's fails, as it would on a GPU. What CUDA's kernels compute, and how fast, this cannot tell. Where a GPU is, it is
+used, and nothing is pretended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+HOST, DEVICE = torch.device("cpu"), torch.device("cuda", 0)
+_COPIES = ("copy_", "_to_copy")  # from one device to another
+_INDEXING = ("index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index")  # takes indices of the host
+
+
+@contextlib.contextmanager
+def second_device() -> Iterator[None]:
+    """Within the block there is a CUDA device."""
+    if torch.cuda.is_available():
+        yield
+        return
+    held = _Held()
+    run_backward: Any = torch.autograd._engine_run_backward  # type: ignore[attr-defined]
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        with held.called_by("autograd"), _Names(held):
+            return run_backward(*args, **kwargs)
+
+    cuda: dict[str, Any] = {
+        "is_available": lambda: True,
+        "device_count": lambda: 1,
+        "get_device_name": lambda *_: "none",
+        "empty_cache": lambda: None,
+        "mem_get_info": lambda *_: (2**30, 2**30),
+        "memory_reserved": lambda *_: 0,
+        "memory_allocated": lambda *_: 0,
+    }
+    with contextlib.ExitStack() as stack:
+        for name, value in cuda.items():
+            stack.enter_context(mock.patch.object(torch.cuda, name, value))
+        stack.enter_context(mock.patch.object(torch.autograd, "_engine_run_backward", run))
+        stack.enter_context(_Operations(held))
+        stack.enter_context(_Names(held))
+        yield
+
+
+class _Held:
+    """What lies on the device, by storage, so that views do too."""
+
+    def __init__(self) -> None:
+        self._storages: dict[int, Any] = {}  # kept, so that no other is given the place of one that was freed
+        self.callers = ["python"]
+
+    def __contains__(self, tensor: Tensor) -> bool:
+        return self._storage(tensor)._cdata in self._storages
+
+    def take(self, tensor: Tensor) -> Tensor:
+        storage = self._storage(tensor)
+        self._storages[storage._cdata] = storage
+        return tensor
+
+    @staticmethod
+    def _storage(tensor: Tensor) -> Any:
+        with torch._C.DisableTorchFunction():
+            return tensor.untyped_storage()
+
+    @contextlib.contextmanager
+    def called_by(self, caller: str) -> Iterator[None]:
+        self.callers.append(caller)
+        try:
+            yield
+        finally:
+            self.callers.pop()
+
+
+class _Operations(TorchDispatchMode):
+    """What torch computes: of tensors of one device, on that device."""
+
+    def __init__(self, held: _Held) -> None:
+        super().__init__()
+        self.held = held
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        name = func.overloadpacket.__name__
+        given = _tensors((args, kwargs))
+        there = [tensor for tensor in given if tensor in self.held]
+        if there and name not in _COPIES:
+            free = _tensors(args[1]) if name in _INDEXING else []
+            strangers = [t for t in given if t not in self.held and t.dim() and not any(t is f for f in free)]
+            if strangers:
+                sizes = [(tuple(t.shape), str(DEVICE if t in self.held else HOST)) for t in given]
+                raise RuntimeError(f"{name}: expected all tensors to be on the same device, but found {sizes}")
+        # What derivatives make in C++ they make where the gradient is, and that torch thinks on the host.
+        makes_there = bool(there) or self.held.callers[-1] == "autograd"
+        if kwargs.pop("pin_memory", None):
+            makes_there = False
+        result = func(*args, **kwargs)
+        if makes_there and name != "copy_":
+            for tensor in _tensors(result):
+                self.held.take(tensor)
+        return result
+
+
+class _Names(TorchFunctionMode):
+    """What Python sees of a tensor, and asks for by the device's name."""
+
+    def __init__(self, held: _Held) -> None:
+        super().__init__()
+        self.held = held
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        with self.held.called_by("python"):
+            return self._call(func, args, dict(kwargs or {}))
+
+    def _call(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        if func == Tensor.to:
+            return self._to(*args, **kwargs)
+        if func in (Tensor.cpu, Tensor.cuda):
+            return self._to(args[0], HOST if func == Tensor.cpu else DEVICE)
+        there = bool(args) and isinstance(args[0], Tensor) and args[0] in self.held
+        if there and func == Tensor.device.__get__:  # type: ignore[attr-defined]
+            return DEVICE
+        if there and func == Tensor.is_cuda.__get__:  # type: ignore[attr-defined]
+            return True
+        if there and func in (Tensor.numpy, Tensor.__array__):
+            raise TypeError(f"can't convert {DEVICE} device type tensor to numpy")
+        asked = kwargs.get("device")
+        if asked is not None and torch.device(asked).type == DEVICE.type:
+            return self.held.take(func(*args, **kwargs | {"device": HOST}))
+        result = func(*args, **kwargs)
+        return self.held.take(result) if there and func == Tensor.new_tensor else result
+
+    def _to(self, tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if args and isinstance(args[0], Tensor):
+            place, number = (DEVICE if args[0] in self.held else HOST), args[0].dtype
+        else:
+            place, number, *_ = torch._C._nn._parse_to(*args, **kwargs)  # type: ignore[attr-defined]
+        if number is not None and number != tensor.dtype:
+            tensor = tensor.type(number)
+        was = DEVICE if tensor in self.held else HOST
+        if place is None or place.type == was.type:
+            return tensor
+        if was == HOST:
+            return self.held.take(tensor.clone())
+        return torch.empty(tensor.shape, dtype=tensor.dtype).copy_(tensor)
+
+
+def _tensors(values: Any) -> list[Tensor]:
+    return [value for value in tree_leaves(values) if isinstance(value, Tensor)]
