@@ -52,7 +52,7 @@ def build_tokenizer() -> Any:
 
 
 def build_model(family: str, vocab_size: int, **changes: Any) -> Any:
-    """A two-layer model of `family`; weights large enough that its predictions differ from each other."""
+    """A two-layer model of `family`: weights large enough that its predictions differ, gains and biases of any size."""
     import torch
     import transformers
 
@@ -82,7 +82,12 @@ def build_model(family: str, vocab_size: int, **changes: Any) -> Any:
     config = configs[family](**(settings | changes))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+        model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.dim() == 1:  # gains of norms and biases, which transformers leaves at 1 and 0
+                    parameter += 0.2 * torch.randn(parameter.shape)
+        return model
 
 
 @pytest.fixture(scope="session")

@@ -129,6 +129,36 @@ def test_a_saved_slot_is_a_peft_adapter(family_dir: Path, tmp_path: Path) -> Non
         assert not torch.equal(again.a[name][1], bank.a[name][1])
 
 
+def changed(folder: Path, **settings: Any) -> None:
+    file = folder / "adapter_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **settings}))
+
+
+@pytest.mark.parametrize(
+    "settings", [{"use_rslora": True}, {"alpha_pattern": {"q_proj": 3}}, {"rank_pattern": {"q_proj": 3}}], ids=str
+)
+def test_an_adapter_that_is_scaled_in_another_way_is_refused(
+    tiny_model_dir: Path, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    bank = random_bank(load(tiny_model_dir, "sdpa"), 1)
+    save_adapter(bank, 0, tmp_path / "adapter", base_name="base")
+    changed(tmp_path / "adapter", **settings)
+    with pytest.raises(ModelError, match=f"in another way: {next(iter(settings))}"):
+        load_adapter(bank, 0, tmp_path / "adapter")
+
+
+def test_an_adapter_of_a_model_of_another_width_is_refused(tiny_model_dir: Path, tmp_path: Path) -> None:
+    from conftest import build_model
+
+    bank = random_bank(load(tiny_model_dir, "sdpa"), 1)
+    save_adapter(bank, 0, tmp_path / "adapter", base_name="base")
+    wide = random_bank(build_model("llama", 450, intermediate_size=96), 1)
+    before = wide.weights_KP.clone()
+    with pytest.raises(ModelError, match=r"lora_B of model.layers.0.mlp.gate_proj is \(64, 4\)"):
+        load_adapter(wide, 0, tmp_path / "adapter")
+    assert torch.equal(wide.weights_KP, before)
+
+
 @pytest.mark.parametrize(
     ("how", "found"),
     [
@@ -299,6 +329,38 @@ def test_the_gradient_is_that_of_each_slots_mean_loss(
                 assert expected is not None
                 assert torch.allclose(layer_of(bank, got[slot], name, part), expected, atol=1e-5, rtol=1e-4), name
     assert all(p.grad is None and not p.requires_grad for p in model.parameters())
+
+
+@pytest.mark.parametrize("threads", [1, 2], ids=["one pass", "two at once"])
+@pytest.mark.parametrize("products", [1, 10**6], ids=["one by one", "side by side"])
+def test_the_gradient_in_bfloat16_is_near_that_in_float32(
+    family_dir: Path, threads: int, products: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import transformers
+
+    monkeypatch.setattr(low_rank, "_LONG", products)
+    monkeypatch.setattr(loss, "passes_at_once", lambda _: threads)
+    half = transformers.AutoModelForCausalLM.from_pretrained(family_dir, dtype=torch.bfloat16).eval()
+    full = load(family_dir, "sdpa")
+    with torch.no_grad():
+        for parameter, rounded in zip(full.parameters(), half.parameters(), strict=True):
+            parameter.copy_(rounded)
+    examples = some_examples([0, 2, 0], each=3) + some_examples([2, 3], seed=4, each=1)
+    found = []
+    for model in (full, half):
+        prepare(model)
+        bank = random_bank(model, 4)
+        found.append((bank, *gradients(model, bank, examples, tokens_at_once=400)))
+    (bank, losses, exact, _), (_, half_losses, rounded_off, _) = found
+    assert half_losses == pytest.approx(losses, rel=0.02)
+    off = {}
+    for slot in (0, 2, 3):
+        for name in bank.modules:
+            for part in "AB":
+                right, got = (layer_of(bank, one[slot], name, part) for one in (exact, rounded_off))
+                off[slot, name, part] = ((got - right).norm() / right.norm()).item()
+    assert max(off.values()) < 0.15, off
+    assert sum(off.values()) / len(off) < 0.05
 
 
 def test_slots_do_not_dilute_one_another(model: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import sys
 from collections.abc import Callable
@@ -150,10 +151,25 @@ def test_rows_are_fewer_where_their_keys_and_values_would_take_too_much(
     module = sys.modules[decode.__module__]
     most, expected = [], None
     for rows in (9, 4, 1):
-        monkeypatch.setattr(module, "_STATE_BYTES", rows * a_token * (5 + 7))
+        monkeypatch.setattr(module, "_STATE_BYTES", math.ceil(rows * a_token * (5 + 30 / 9 + 7)))
         with Counting(model) as passes:
             got = decode(model, requests, Sampling(), max_new_tokens=7, stop_ids=NONE)
         most.append(max(batch for batch, tokens in passes.shapes if tokens == 1))
         expected = expected or got.decoded
         assert got.decoded == expected
     assert most == [9, 4, 1]
+
+
+def test_rows_that_share_nothing_take_their_whole_prompts(
+    tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, _ = models_of(tiny_model_dir)
+    config, rng = model.config, random.Random(3)
+    a_token = 2 * 4 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
+    monkeypatch.setattr(sys.modules[decode.__module__], "_STATE_BYTES", 3 * a_token * (35 + 7))
+    prompts = [some_ids(rng, 35) for _ in range(9)]
+    for groups in ([*range(9)], [*range(4), *range(4), 8]):
+        requests = [DecodeRequest(ids, n, group) for n, (ids, group) in enumerate(zip(prompts, groups, strict=True))]
+        with Counting(model) as passes:
+            decode(model, requests, Sampling(), max_new_tokens=7, stop_ids=NONE)
+        assert max(batch for batch, tokens in passes.shapes if tokens == 1) == 3

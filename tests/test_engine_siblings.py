@@ -355,6 +355,24 @@ def test_a_bfloat16_model_computes_in_its_fast_form(family_dir: Path) -> None:
     assert fast_form(made).shortcuts
 
 
+def test_a_model_that_could_not_be_prepared_can_be_tried_again(
+    tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load(tiny_model_dir, "sdpa")
+
+    def short(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    for place in ("learn", "instead"):
+        with monkeypatch.context() as patched:
+            patched.setattr(f"sys2ft.engine.forward.{place}", short)
+            with pytest.raises(torch.OutOfMemoryError):
+                prepare(model)
+        assert model.config._attn_implementation == "sdpa"
+    prepare(model)
+    assert fast_form(model).siblings
+
+
 def test_a_model_that_wants_an_output_by_itself_trains_layer_by_layer(family_dir: Path) -> None:
     model = load(family_dir, "sdpa")
     model.model.layers[1].self_attn.k_proj.register_forward_hook(lambda _, __, output: output.view(-1).view_as(output))

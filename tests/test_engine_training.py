@@ -389,8 +389,27 @@ def test_an_interrupted_training_in_turns_ends_with_the_same_bits(model: LoadedM
     assert resumed.curve == whole.curve
     assert {**whole.totals, "seconds": 0} == {**resumed.totals, "seconds": 0}
     resumed.bank.close()
-    with pytest.raises(SettingsError, match="checkpoint of another training"):
-        train(model, taught[1:], how, seed=2, checkpoint=folder)
+
+
+def test_a_checkpoint_belongs_to_its_elements_settings_and_seed(model: LoadedModel, tmp_path: Path) -> None:
+    one_by_one = {"max_adapters_at_once": 1, "checkpoint_seconds": 0}
+    folder, how = tmp_path / "checkpoint", TrainSettings(**{**settings_of(MANY), **one_by_one})
+    with pytest.raises(Interrupted):
+        train(model, several(), how, seed=2, checkpoint=folder, show=StopAt(20))
+    first, *rest = several()
+    other_text = [item(first.adapter, "What else?", first.completion), *rest]
+    faster = TrainSettings(**{**settings_of(how), "learning_rate": 2 * how.learning_rate})
+    for taught, settings, seed in ((rest, how, 2), (other_text, how, 2), (several(), faster, 2), (several(), how, 3)):
+        with pytest.raises(SettingsError, match="checkpoint of another training"):
+            train(model, taught, settings, seed=seed, checkpoint=folder)
+    (folder / "state.safetensors").unlink()
+    assert list(folder.glob("done-*")), "an adapter's file, without a state that it belongs to"
+    with pytest.raises(Interrupted):
+        train(model, several(), faster, seed=2, checkpoint=folder, show=StopAt(20))
+    again = train(model, several(), faster, seed=2, checkpoint=folder)
+    again.bank.close()
+    fresh = train(model, several(), faster, seed=2)
+    assert torch.equal(again.bank.weights_KP, fresh.bank.weights_KP)
 
 
 def test_an_interrupted_training_can_go_on_with_fewer_at_once(model: LoadedModel, tmp_path: Path) -> None:
@@ -476,6 +495,92 @@ def test_out_of_memory_with_one_adapter_says_what_to_lower(model: LoadedModel, m
     assert "while one adapter was trained" in str(caught.value)
     assert "lower --tokens-at-once or --rank, or give --offload-moments" in str(caught.value)
     assert not any(module._forward_hooks for module in model.model.modules())
+
+
+class Runs:
+    """The passes of a training, by slot; memory runs out once, before the pass numbered `short` (from 0)."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, short: int) -> None:
+        self.slots: list[int] = []
+        self.short = short
+        self.happened = False
+        monkeypatch.setattr(loop, "backward", self._backward)
+
+    def _backward(self, *args: Any, **how: Any) -> Iterator[Any]:
+        for part in backward(*args, **how):
+            if len(self.slots) == self.short and not self.happened:
+                self.happened = True
+                raise MemoryError
+            self.slots += part.slots
+            yield part
+
+
+class StopsOnceShort(Display):
+    """Interrupts a training when memory has run out in it."""
+
+    def __init__(self, runs: Runs) -> None:
+        self.runs = runs
+
+    @contextmanager
+    def task(self, name: str, total: int) -> Iterator[Any]:
+        def advance(units: int = 1) -> None:
+            if self.runs.happened:
+                raise Interrupted
+
+        yield advance
+
+
+def test_a_held_out_loss_that_memory_put_off_is_measured_when_it_goes_on(
+    model: LoadedModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # A slot a pass; 6 of 8 elements are trained on, so the third step of each ends an epoch.
+    how = TrainSettings(**{**settings_of(PATIENT), "epochs": 2, "tokens_at_once": 1, "checkpoint_seconds": 0})
+    taught = [*items("a", 8), *items("b", 8)]
+    whole = train(model, taught, how, seed=2)
+    whole.bank.close()
+    for passes in (2 * 2, 5 * 2):  # in the round that ends the first epoch, and in the last
+        folder = tmp_path / str(passes)
+        runs = Runs(monkeypatch, passes + 1)
+        with pytest.raises(Interrupted):
+            train(model, taught, how, seed=2, checkpoint=folder, show=StopsOnceShort(runs))
+        resumed = train(model, taught, how, seed=2, checkpoint=folder)
+        resumed.bank.close()
+        assert farthest(resumed.bank.weights_KP, whole.bank.weights_KP) < 1e-5
+        assert resumed.kept_epochs == whole.kept_epochs
+        assert ["held_out_loss" in row for row in resumed.curve] == ["held_out_loss" in row for row in whole.curve]
+
+
+def test_an_adapter_that_was_done_when_memory_ran_out_stays_done(
+    model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    how = TrainSettings(epochs=1, rank=4, batch_size=2, tokens_at_once=1)
+    taught = [*items("a", 6), *items("b", 6), *items("short", 2), *items("d", 6)]
+    whole = train(model, taught, how, seed=2)
+    whole.bank.close()
+    runs = Runs(monkeypatch, 3)
+    training = train(model, taught, how, seed=2)
+    assert (training.totals["halved"], training.totals["adapters_at_once"]) == (1, 2)
+    assert runs.slots.count(2) == 1, "its only step is taken once"
+    assert farthest(training.bank.weights_KP, whole.bank.weights_KP) < 1e-5
+
+
+def test_what_was_trained_when_memory_ran_out_is_kept(
+    model: LoadedModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def how(**changes: Any) -> TrainSettings:
+        return TrainSettings(epochs=1, rank=4, batch_size=2, max_adapters_at_once=1, **changes)
+
+    taught = [*items("a", 4), *items("b", 4), *items("c", 4)]
+    whole = train(model, taught, how(), seed=2)
+    whole.bank.close()
+    Runs(monkeypatch, 5)
+    with pytest.raises(MemoryShortage, match="what was trained is kept and gone on with") as caught:
+        train(model, taught, how(), seed=2, checkpoint=tmp_path / "checkpoint")
+    assert "--rank" not in str(caught.value), "another rank is another training"
+    runs = Runs(monkeypatch, -1)
+    resumed = train(model, taught, how(offload_moments=True), seed=2, checkpoint=tmp_path / "checkpoint")
+    assert runs.slots == [2], "one step of the last adapter was left"
+    assert farthest(resumed.bank.weights_KP, whole.bank.weights_KP) < 1e-5
 
 
 def test_other_errors_are_not_taken_for_it(model: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ Shapes: B rows running, D hidden size.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -71,7 +72,8 @@ def decode(
 ) -> DecodeResult:
     """Sample a continuation of each request's prompt, up to `rows_at_once` at a time.
 
-    Fewer run together where the keys and values of so many, each with `max_new_tokens`, would come to more than 2 GiB.
+    Fewer run together where the keys and values of so many, each with `max_new_tokens` and its share of its group's
+    common beginning, would come to more than 2 GiB.
     A row ends at one of `stop_ids`, when `stop_when(new ids)` holds (see StopStrings), or after `max_new_tokens`; the
     next request takes its place. `on_done` is told how many rows have ended. With temperature 0 this is the model's
     own greedy decoding.
@@ -117,13 +119,20 @@ def _queue(requests: Sequence[DecodeRequest]) -> Iterator[_Row]:
 
 
 def _room(model: torch.nn.Module, queue: Sequence[_Row], max_new_tokens: int) -> int:
-    """How many rows may run together, if the one with the longest own prompt is like all others."""
+    """How many rows may run together, if the one that takes most is like all others.
+
+    A row takes its own prompt, what it says, and its share in what its group has in common.
+    """
     config = cast(Any, model).config
     heads: int = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     size: int = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     a_token: int = 2 * config.num_hidden_layers * heads * size * next(model.parameters()).element_size()
-    own = max((len(row.request.prompt_ids) - row.group.shared for row in queue), default=0)
-    return max(1, _STATE_BYTES // (a_token * (own + max_new_tokens)))
+    sharing = Counter(id(row.group) for row in queue)
+    own = max(
+        (len(row.request.prompt_ids) - row.group.shared + row.group.shared / sharing[id(row.group)] for row in queue),
+        default=0.0,
+    )
+    return max(1, int(_STATE_BYTES / (a_token * (own + max_new_tokens))))
 
 
 class _Loop:

@@ -26,7 +26,7 @@ from sys2ft.engine.kernels import keep_few_kernels
 from sys2ft.engine.path_attention import Paths, lay_paths, path_attention
 from sys2ft.engine.prefix_attention import DecodeState, KeysValues, prefix_attention
 from sys2ft.engine.siblings import watching
-from sys2ft.errors import ModelError
+from sys2ft.errors import ModelError, out_of_memory
 from sys2ft.models.allocator import give_back_freed_memory, keep_freed_memory
 
 _NAME = "sys2ft"
@@ -97,22 +97,27 @@ def prepare(model: nn.Module) -> None:
     check = _Check(model, ids_T, theirs_TV.clone(), exact=next(model.parameters()).dtype == torch.float32)
     model.set_attn_implementation(_NAME)  # type: ignore[operator]
     try:
-        with torch.inference_mode():
-            worst = max(check.off(by_mask=True), check.off(by_mask=False))
-    except (KeyError, ValueError, TypeError) as error:
+        try:
+            with torch.inference_mode():
+                worst = max(check.off(by_mask=True), check.off(by_mask=False))
+        except (KeyError, ValueError, TypeError) as error:
+            raise _unknown(model, str(error)) from error
+        if not worst < check.most:
+            raise _unknown(model, f"logits differ by {worst:.2g} from its own forward pass")
+        form = learn(model, siblings)
+        if device.type == "cpu":
+            # Where siblings lay: gaps the size of most weights, too scattered to be used again.
+            give_back_freed_memory()
+        try:
+            with instead(form.of_the_base(model)):
+                held = check.off(by_mask=False) < check.most
+        except RuntimeError as error:  # an output that the model changes in place, or wants to lie by itself
+            if out_of_memory(error):
+                raise
+            held = False
+    except BaseException:
         model.set_attn_implementation(own)  # type: ignore[operator]
-        raise _unknown(model, str(error)) from error
-    if not worst < check.most:
-        model.set_attn_implementation(own)  # type: ignore[operator]
-        raise _unknown(model, f"logits differ by {worst:.2g} from its own forward pass")
-    form = learn(model, siblings)
-    if device.type == "cpu":
-        give_back_freed_memory()  # where siblings lay: gaps the size of most weights, too scattered to be used again
-    try:
-        with instead(form.of_the_base(model)):
-            held = check.off(by_mask=False) < check.most
-    except RuntimeError:  # an output that the model changes in place, or wants to lie by itself
-        held = False
+        raise
     if held:
         keep(model, form)
     else:

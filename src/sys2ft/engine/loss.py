@@ -81,11 +81,15 @@ def backward(
 
 
 def _flights(trees: Sequence[SlotTree], max_nodes: int) -> Iterator[list[list[SlotTree]]]:
-    """Passes after which the gradient of every slot in them is whole."""
-    several = [tree.slot for tree, other in itertools.pairwise(trees) if tree.slot == other.slot]
-    for slot in dict.fromkeys(several):
-        yield [[tree] for tree in trees if tree.slot == slot]
-    for batch in together([tree for tree in trees if tree.slot not in several], max_nodes):
+    """Passes after which the gradient of every slot in them is whole; a pass has one tree of a slot."""
+    single: list[SlotTree] = []
+    for _, group in itertools.groupby(trees, lambda tree: tree.slot):
+        own = list(group)
+        if len(own) > 1:
+            yield [[tree] for tree in own]
+        else:
+            single += own
+    for batch in together(single, max_nodes):
         yield [batch]
 
 
@@ -112,7 +116,7 @@ class _Flight:
         place_of_example = torch.tensor([places.get(example.slot, 0) for example in self.examples], device=self.device)
         with self.bank.ready():
             for trees in passes:
-                # Slots are kept whole: each adds to a gradient of its own.
+                # A slot is in one share: each adds to a gradient of its own.
                 parts = _shares(trees, passes_at_once(self.model))
                 for part, (packed, losses_N) in zip(
                     parts, at_once([partial(self._pass, part, gradient, len(parts)) for part in parts]), strict=True
@@ -150,14 +154,12 @@ class _Flight:
 
 
 def _shares(trees: Sequence[SlotTree], most: int) -> list[list[SlotTree]]:
-    """The trees in at most so many shares with about as many nodes; those of a slot stay together, and in order."""
-    slots = {slot: list(own) for slot, own in itertools.groupby(trees, lambda tree: tree.slot)}
-    nodes = {slot: sum(map(len, own)) for slot, own in slots.items()}
-    shares: list[list[int]] = [[] for _ in range(most)]
+    """The trees, each of another slot, in at most so many shares with about as many nodes, in order of slot."""
+    shares: list[list[SlotTree]] = [[] for _ in range(most)]
     # The largest first, each to the share with the fewest nodes: who is done first waits for the other.
-    for slot in sorted(slots, key=lambda slot: nodes[slot], reverse=True):
-        min(shares, key=lambda share: sum(nodes[other] for other in share)).append(slot)
-    return [[tree for slot in sorted(share) for tree in slots[slot]] for share in shares if share]
+    for tree in sorted(trees, key=len, reverse=True):
+        min(shares, key=lambda share: sum(map(len, share))).append(tree)
+    return [sorted(share, key=lambda tree: tree.slot) for share in shares if share]
 
 
 def _head_gradient(

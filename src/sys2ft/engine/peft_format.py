@@ -14,6 +14,7 @@ from sys2ft.errors import ModelError
 from sys2ft.runs.atomic import atomic_folder, read_json, write_json
 
 _PREFIX = "base_model.model."
+_OTHER_SCALINGS = ("use_rslora", "alpha_pattern", "rank_pattern")
 
 
 def save_adapter(bank: AdapterBank, slot: int, folder: Path, *, base_name: str) -> None:
@@ -64,7 +65,7 @@ def open_adapter(model: nn.Module, folder: Path) -> AdapterBank:
 
 
 def load_adapter(bank: AdapterBank, slot: int, folder: Path) -> None:
-    """Read a PEFT LoRA folder into one slot. Raises ModelError when rank, alpha or layers do not fit the bank."""
+    """Read a PEFT LoRA folder into one slot. Raises ModelError when rank, scaling or layers do not fit the bank."""
     try:
         config = read_json(folder / "adapter_config.json")
         tensors = load_file(folder / "adapter_model.safetensors")
@@ -83,6 +84,22 @@ def load_adapter(bank: AdapterBank, slot: int, folder: Path) -> None:
             expected=f"rank {bank.rank}, alpha {bank.alpha:g} over {', '.join(bank.targets)}",
             do="load it with the settings that it was trained with",
         )
+    other = [name for name in _OTHER_SCALINGS if config.get(name)]
+    if other:
+        raise ModelError(
+            f"{folder} scales its layers in another way: {', '.join(other)}",
+            expected="every layer scaled by lora_alpha / r",
+            do="use an adapter that was trained so",
+        )
+    for name in bank.modules:
+        for part, weights in (("A", bank.a[name][slot]), ("B", bank.b[name][slot])):
+            found = tensors[f"{_PREFIX}{name}.lora_{part}.weight"]
+            if found.shape != weights.shape:
+                raise ModelError(
+                    f"{folder} holds an adapter of another model: lora_{part} of {name} is {tuple(found.shape)}",
+                    expected=f"{tuple(weights.shape)}",
+                    do="load it over the model that it was trained for",
+                )
     with torch.no_grad():
         for name in bank.modules:
             bank.a[name][slot].copy_(tensors[f"{_PREFIX}{name}.lora_A.weight"])

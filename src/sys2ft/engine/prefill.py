@@ -127,7 +127,7 @@ class _Reader:
 
     def read(self, tokens: _Pass) -> None:
         tree, before = tokens.tree, tokens.start
-        ancestors_TT = torch.from_numpy(tree.ancestors(len(tree))).to(self.device)
+        ancestors_TT = torch.from_numpy(tree.ancestors()).to(self.device)
         mask_TK = torch.cat([ancestors_TT.new_ones(len(tree), before), ancestors_TT], dim=1)
         kept: list[KeysValues] = []
         with adapter_rows(self.bank, [tokens.slot]):

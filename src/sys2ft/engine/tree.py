@@ -73,9 +73,9 @@ class TokenTree:
             node = found
         return 0
 
-    def ancestors(self, size: int) -> np.ndarray:
-        """Boolean (size, size): row i is True at i and its ancestors; padding rows see themselves only."""
-        mask = np.eye(size, dtype=bool)
+    def ancestors(self) -> np.ndarray:
+        """Boolean (nodes, nodes): row i is True at i and its ancestors."""
+        mask = np.eye(len(self), dtype=bool)
         for node, parent in enumerate(self.parents):
             if parent >= 0:
                 mask[node] |= mask[parent]

@@ -21,10 +21,7 @@ from sys2ft.news import News, news_from_dict, news_to_dict
 from sys2ft.probing import Probes, ProbeSettings, probe
 from sys2ft.replay import GenerateSettings, Replay, ReplayElement, generate, protocol, withheld
 from sys2ft.runs import Display, Run, digest, read_json, read_jsonl, write_json, write_jsonl
-from sys2ft.training import JOINT, Checkpoint, TrainItem, TrainSettings, told, train
-
-# Settings of training that change no result beyond rounding: a stage may go on with others.
-_NO_MATTER = ("tokens_at_once", "max_adapters_at_once", "offload_moments", "checkpoint_seconds")
+from sys2ft.training import FREE, JOINT, Checkpoint, TrainItem, TrainSettings, told, train
 
 
 def open_run(out: str | Path, model: LoadedModel, news: Sequence[News], *, seed: int, command: str = "") -> Run:
@@ -107,7 +104,7 @@ def train_stage(run: Run, model: LoadedModel, settings: TrainSettings, show: Dis
     """
     protocols = protocols_of(run)
     require_layers(model, settings)  # before the folder remembers settings that cannot be used
-    run.stage("train", asdict(settings), free=_NO_MATTER)
+    run.stage("train", asdict(settings), free=FREE)
     for name in protocols:
         if (run.path / "training" / f"{name}.json").is_file():
             continue

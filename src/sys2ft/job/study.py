@@ -23,7 +23,7 @@ from sys2ft.representations import (
     trace,
 )
 from sys2ft.runs import Display, Run, write_json
-from sys2ft.training import JOINT, TrainSettings
+from sys2ft.training import FREE, JOINT, TrainSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def represent(
             run.stage("represent", asdict(settings), free=("chunk", "focus"))
             if settings.learn:
                 run.stage("generate", asdict(generate))
-                run.stage("train", asdict(train), free=("tokens_at_once", "checkpoint_seconds"))
+                run.stage("train", asdict(train), free=FREE)
             if compared is not None:
                 write_json(run.path / "reference.json", compared)
             trace(run, loaded, plan, bank=bank, generating=generate, training=train, show=show)

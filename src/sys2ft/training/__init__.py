@@ -8,9 +8,10 @@ if TYPE_CHECKING:
     from sys2ft.training.checkpoint import Checkpoint
     from sys2ft.training.ending import told
     from sys2ft.training.loop import Training, TrainItem, train
-    from sys2ft.training.settings import JOINT, TrainSettings
+    from sys2ft.training.settings import FREE, JOINT, TrainSettings
 
 __all__ = [
+    "FREE",
     "JOINT",
     "Checkpoint",
     "TrainItem",
@@ -24,6 +25,7 @@ __getattr__ = contents(
     __name__,
     {
         "Checkpoint": "checkpoint",
+        "FREE": "settings",
         "JOINT": "settings",
         "TrainItem": "loop",
         "TrainSettings": "settings",

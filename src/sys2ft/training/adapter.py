@@ -16,7 +16,7 @@ from sys2ft.training.schedule import batches, split
 from sys2ft.training.settings import TrainSettings
 
 # What a checkpoint keeps of an adapter beside its tensors; the rest follows from elements, settings and seed.
-_KEPT = ("step", "best_loss", "best_step", "ended")
+_KEPT = ("step", "best_loss", "best_step", "ended", "due")
 
 
 @dataclass(slots=True, eq=False)

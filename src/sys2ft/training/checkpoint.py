@@ -10,13 +10,15 @@ import shutil
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sys2ft.engine import SlotAdamW
 from sys2ft.engine.checkpoint import Part, State, write_state
 from sys2ft.engine.loss import StepCost
 from sys2ft.errors import SettingsError
+from sys2ft.runs import digest
 from sys2ft.training.adapter import Adapter
+from sys2ft.training.settings import FREE, TrainSettings
 
 if TYPE_CHECKING:
     from sys2ft.training.loop import Training
@@ -28,8 +30,20 @@ _COSTS = ("cost", "scored")
 class Checkpoint:
     """The checkpoint of one training in `folder`."""
 
-    def __init__(self, folder: Path, training: Training, adapters: list[Adapter], optimiser: SlotAdamW) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        training: Training,
+        adapters: list[Adapter],
+        optimiser: SlotAdamW,
+        settings: TrainSettings,
+        seed: int,
+    ) -> None:
         self.folder, self.training, self.adapters, self.optimiser = folder, training, adapters, optimiser
+        fixed = {name: value for name, value in asdict(settings).items() if name not in FREE}
+        elements = [[a.name, [[[*e.ids], [*e.loss_mask]] for e in (*a.examples, *a.held)]] for a in adapters]
+        self._of = digest([training.bank.size, fixed, seed, elements])
+        """What the checkpoint belongs to."""
 
     @staticmethod
     def remove(folder: Path) -> None:
@@ -38,10 +52,6 @@ class Checkpoint:
 
     def _done(self, adapter: Adapter) -> Path:
         return self.folder / f"done-{adapter.slot:05d}.safetensors"
-
-    def _of(self) -> list[Any]:
-        """What the checkpoint belongs to."""
-        return [self.training.bank.size, [[a.name, len(a.examples), len(a.batches)] for a in self.adapters]]
 
     def save(self, active: list[Adapter]) -> None:
         """Write the state between two rounds; `active` train, what is neither that nor done waits."""
@@ -61,7 +71,7 @@ class Checkpoint:
                 tensors[f"{slot}.best"] = (size,), best_P.detach
         training = self.training
         record = {
-            "of": self._of(),
+            "of": self._of,
             "counted": {name: getattr(training, name) for name in _COUNTED},
             "costs": {name: asdict(getattr(training, name)) for name in _COSTS},
             "adapters": [[a.slot, a.record()] for a in [*done, *active]],
@@ -73,12 +83,14 @@ class Checkpoint:
         """Take up the state in the folder, if there is one, and return the adapters that train."""
         file = self.folder / "state.safetensors"
         if not file.is_file():
+            for stray in self.folder.glob("done-*"):  # of a training that was killed before it wrote its first state
+                stray.unlink()
             return []
         state = State(file)
-        if state.record["of"] != self._of():
+        if state.record["of"] != self._of:
             raise SettingsError(
                 f"{self.folder} holds the checkpoint of another training",
-                expected="the same adapters with as many elements, and the same settings",
+                expected="the same adapters, elements, seed and settings",
                 do="give those, or delete that folder to begin again",
             )
         for name, value in state.record["counted"].items():

@@ -179,7 +179,9 @@ class _Trainer:
         self.tokens_at_once = settings.tokens_at_once or (2048 if half else 1024)
         moments = off_device(self.bank.weights_KP, checkpoint) if settings.offload_moments else None
         self.optimiser = SlotAdamW(self.bank.weights_KP, weight_decay=settings.weight_decay, moments=moments)
-        self.checkpoint = Checkpoint(checkpoint, training, adapters, self.optimiser) if checkpoint else None
+        self.checkpoint = None
+        if checkpoint:
+            self.checkpoint = Checkpoint(checkpoint, training, adapters, self.optimiser, settings, seed)
         self.active: list[Adapter] = []
         self.waiting: list[Adapter] = []
 
@@ -243,12 +245,13 @@ class _Trainer:
             if not out_of_memory(error):
                 raise
             short = True  # dealt with below, where the error no longer holds what was computed
-        if short:
-            self._halve()
+        together = len(self.active)
         for adapter in self.active:
             if adapter.done:
                 self._finish(adapter)
         self.active = [adapter for adapter in self.active if not adapter.done]
+        if short:
+            self._halve(together)
 
     def _admit(self) -> None:
         while self.waiting and len(self.active) < self.training.adapters_at_once:
@@ -335,18 +338,23 @@ class _Trainer:
         adapter.best_P = None
         self.optimiser.forget(adapter.slot)
 
-    def _halve(self) -> None:
-        """Go on with half of the adapters."""
+    def _halve(self, together: int) -> None:
+        """Go on with half of the adapters that were trained together; those that are done stay so."""
         gc.collect()
         if self.bank.weights_KP.is_cuda:
             torch.cuda.empty_cache()
-        if len(self.active) == 1:
+        if together == 1:
+            again = "lower --tokens-at-once or --rank, or give --offload-moments"
+            if self.checkpoint:
+                self.checkpoint.save(self.active)
+                again = "lower --tokens-at-once or give --offload-moments; what was trained is kept and gone on with"
+            name = "".join(f" ({adapter.name})" for adapter in self.active)
             raise MemoryShortage(
-                f"memory ran out while one adapter was trained ({self.active[0].name})",
+                f"memory ran out while one adapter was trained{name}",
                 expected="room for one adapter and for one pass over --tokens-at-once tokens",
-                do="lower --tokens-at-once or --rank, or give --offload-moments; what was finished is kept",
+                do=again,
             )
-        keep = len(self.active) // 2
+        keep = together // 2
         self.training.adapters_at_once = keep
         self.training.halved += 1
         self.show.note(f"{self.label}: memory ran out; going on with {keep} adapters at once")

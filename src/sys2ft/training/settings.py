@@ -8,6 +8,9 @@ from sys2ft.errors import SettingsError
 
 JOINT = "joint"
 
+# Change no result beyond rounding: a training that was begun may go on with others.
+FREE = ("tokens_at_once", "max_adapters_at_once", "offload_moments", "checkpoint_seconds")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainSettings:
