@@ -22,8 +22,8 @@ class BenchSettings:
     scale: float = 1.0
     """Share of the full work (pairs, completions, questions), for a quick look. Below 1 the tables say so."""
     peer_share: float = 1.0
-    """Share of the work that the peers do (whole adapters, whole batches); their time is then extrapolated linearly,
-    and the tables say so."""
+    """Share of the work that the peers do (whole adapters; in `decode` at least a batch of every size that is tried);
+    their time is then extrapolated linearly, and the tables say so."""
     peers: tuple[str, ...] = ()
     """Only these peers, by their names in the tables; none named: all."""
     adapters: int = 8

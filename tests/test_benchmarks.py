@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import mmap
 import os
@@ -19,6 +20,7 @@ from benchmarks import highwater, work
 from benchmarks.context import Context
 from benchmarks.jobs import choice, decode, gemm, memory
 from benchmarks.jobs import train as training
+from benchmarks.parts import decode as decoding
 from benchmarks.report import Part, add_sides
 from benchmarks.runner import OURS, Bench, JobFailed, Outcome, Side
 from benchmarks.settings import BenchSettings
@@ -282,6 +284,20 @@ def test_a_peer_that_fails_or_is_missing_is_reported_and_ours_is_needed(quick: B
         quick.compare("p", [Side(name=OURS, peer=False, job="about.describe", args={"nonsense": 1})])
     assert quick.runs is not None
     assert [json.loads(line)["run"] for line in quick.runs.read_text().splitlines()] == ["p ours 1/1"]
+
+
+@pytest.mark.parametrize(
+    ("share", "count", "generate", "paged"),
+    [(1.0, 1000, (1.0, 128), (1.0, 64)), (0.064, 1000, (0.128, 128), (0.064, 64)), (0.5, 20, (0.8, 16), (0.8, 16))],
+)
+def test_a_share_of_the_work_leaves_every_batch_size_its_whole_batches(
+    quick: Bench, share: float, count: int, generate: tuple[float, int], paged: tuple[float, int]
+) -> None:
+    quick.settings, quick.about = dataclasses.replace(quick.settings, peer_share=share), {"device": "cpu"}
+    sides = {one.name: one for one in decoding._sides(quick, count, Path("prompts.json"))}
+    for name, expected in (("generate", generate), ("generate_batch", paged)):
+        assert (sides[name].share, max(sides[name].sizes)) == expected
+        assert sides[name].args["count"] == round(expected[0] * count)
 
 
 def test_the_command_prints_a_table_and_writes_every_run(tiny_model_dir: Path, tmp_path: Path) -> None:

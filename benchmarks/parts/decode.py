@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -53,13 +54,15 @@ def _sides(bench: Bench, count: int, file: Path) -> list[Side]:
     kind = bench.about["device"].partition(":")[0]
 
     def peer(name: str, job: str, target: float | None, remark: str = "", sizes: Sizes = _SIZES, **more: Any) -> Side:
+        fit = tuple(size for size in sizes[kind] if size <= count) or (count,)
+        whole = min(count, math.ceil(fewer / max(fit)) * max(fit))  # batches of the largest size, if that is the best
         return Side(
             name=name,
             job=job,
-            args={"count": fewer, **more},
-            share=fewer / count,
+            args={"count": whole, **more},
+            share=whole / count,
             target=target,
-            sizes=tuple(size for size in sizes[kind] if size <= fewer) or (fewer,),
+            sizes=fit,
             remark=remark,
         )
 
