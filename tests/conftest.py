@@ -51,8 +51,8 @@ def build_tokenizer() -> Any:
     return tokenizer
 
 
-def build_model(family: str, vocab_size: int, **changes: Any) -> Any:
-    """A two-layer model of `family`: weights large enough that its predictions differ, gains and biases of any size."""
+def build_model(family: str, vocab_size: int, *, spread: float = 0.2, **changes: Any) -> Any:
+    """A two-layer model of `family`: weights large enough that its predictions differ, gains and biases by `spread`."""
     import torch
     import transformers
 
@@ -86,7 +86,7 @@ def build_model(family: str, vocab_size: int, **changes: Any) -> Any:
         with torch.no_grad():
             for parameter in model.parameters():
                 if parameter.dim() == 1:  # gains of norms and biases, which transformers leaves at 1 and 0
-                    parameter += 0.2 * torch.randn(parameter.shape)
+                    parameter += spread * torch.randn(parameter.shape)
         return model
 
 

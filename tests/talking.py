@@ -65,7 +65,7 @@ def save_talking_model(folder: Path) -> Path:
     import torch
 
     tokenizer = build_tokenizer()
-    model = build_model("llama", len(tokenizer), initializer_range=0.05).train()
+    model = build_model("llama", len(tokenizer), spread=0.0, initializer_range=0.05).train()
     rng = random.Random(0)
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-2)
     for step in range(150):

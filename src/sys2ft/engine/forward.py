@@ -252,7 +252,7 @@ def _no_mask(model: nn.Module, device: torch.device) -> Tensor | dict[str, Tenso
 def few_shapes(model: nn.Module) -> bool:
     """Whether matrix products should have few different shapes.
 
-    On a CPU oneDNN writes and compiles code for each shape in half precision: some 3 ms for a product of 0.1 ms.
+    On a CPU oneDNN writes and compiles code for each shape in half precision, which takes as long as some products.
     """
     return half_on_cpu(model)
 
