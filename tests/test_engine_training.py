@@ -391,27 +391,6 @@ def test_an_interrupted_training_in_turns_ends_with_the_same_bits(model: LoadedM
     resumed.bank.close()
 
 
-def test_a_checkpoint_belongs_to_its_elements_settings_and_seed(model: LoadedModel, tmp_path: Path) -> None:
-    one_by_one = {"max_adapters_at_once": 1, "checkpoint_seconds": 0}
-    folder, how = tmp_path / "checkpoint", TrainSettings(**{**settings_of(MANY), **one_by_one})
-    with pytest.raises(Interrupted):
-        train(model, several(), how, seed=2, checkpoint=folder, show=StopAt(20))
-    first, *rest = several()
-    other_text = [item(first.adapter, "What else?", first.completion), *rest]
-    faster = TrainSettings(**{**settings_of(how), "learning_rate": 2 * how.learning_rate})
-    for taught, settings, seed in ((rest, how, 2), (other_text, how, 2), (several(), faster, 2), (several(), how, 3)):
-        with pytest.raises(SettingsError, match="checkpoint of another training"):
-            train(model, taught, settings, seed=seed, checkpoint=folder)
-    (folder / "state.safetensors").unlink()
-    assert list(folder.glob("done-*")), "an adapter's file, without a state that it belongs to"
-    with pytest.raises(Interrupted):
-        train(model, several(), faster, seed=2, checkpoint=folder, show=StopAt(20))
-    again = train(model, several(), faster, seed=2, checkpoint=folder)
-    again.bank.close()
-    fresh = train(model, several(), faster, seed=2)
-    assert torch.equal(again.bank.weights_KP, fresh.bank.weights_KP)
-
-
 def test_an_interrupted_training_can_go_on_with_fewer_at_once(model: LoadedModel, tmp_path: Path) -> None:
     def how(at_once: int) -> TrainSettings:
         return TrainSettings(**{**settings_of(MANY), "max_adapters_at_once": at_once, "checkpoint_seconds": 0})
@@ -581,6 +560,31 @@ def test_what_was_trained_when_memory_ran_out_is_kept(
     resumed = train(model, taught, how(offload_moments=True), seed=2, checkpoint=tmp_path / "checkpoint")
     assert runs.slots == [2], "one step of the last adapter was left"
     assert farthest(resumed.bank.weights_KP, whole.bank.weights_KP) < 1e-5
+
+
+def test_a_checkpoint_belongs_to_its_elements_settings_and_seed(
+    model: LoadedModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def interrupted(settings: TrainSettings) -> None:
+        Runs(monkeypatch, 20)  # after the 12 steps of the first adapter
+        with pytest.raises(MemoryShortage):  # which leaves a checkpoint
+            train(model, several(), settings, seed=2, checkpoint=folder)
+        assert [file.name for file in folder.glob("done-00000*")]
+
+    folder, how = tmp_path / "checkpoint", TrainSettings(**{**settings_of(MANY), "max_adapters_at_once": 1})
+    interrupted(how)
+    first, *rest = several()
+    other_text = [item(first.adapter, "What else?", first.completion), *rest]
+    faster = TrainSettings(**{**settings_of(how), "learning_rate": 2 * how.learning_rate})
+    for taught, settings, seed in ((rest, how, 2), (other_text, how, 2), (several(), faster, 2), (several(), how, 3)):
+        with pytest.raises(SettingsError, match="checkpoint of another training"):
+            train(model, taught, settings, seed=seed, checkpoint=folder)
+    (folder / "state.safetensors").unlink()  # an adapter's file, without a state that it belongs to
+    interrupted(faster)
+    again = train(model, several(), faster, seed=2, checkpoint=folder)
+    again.bank.close()
+    fresh = train(model, several(), faster, seed=2)
+    assert torch.equal(again.bank.weights_KP, fresh.bank.weights_KP)
 
 
 def test_other_errors_are_not_taken_for_it(model: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
