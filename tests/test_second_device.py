@@ -26,6 +26,7 @@ from sys2ft.engine import (
     save_adapter,
     score,
 )
+from sys2ft.engine.sampling import choose
 from sys2ft.engine.trace import Reader
 from sys2ft.models import LoadedModel, load_model
 from sys2ft.representations import measure, probes
@@ -145,6 +146,18 @@ def test_the_engine_computes_the_same_there(family_dir: Path, tmp_path: Path) ->
         torch.testing.assert_close(there, gradient, rtol=1e-3, atol=1e-5)
     assert likelihoods_there == pytest.approx(likelihoods, rel=1e-4)
     assert texts_there == texts
+
+
+@pytest.mark.parametrize("how", HOWS, ids=str)
+def test_tokens_of_a_large_vocabulary_are_chosen_there(how: Sampling) -> None:
+    generator = torch.Generator().manual_seed(3)
+    logits_BV = 3 * torch.randn(7, 5000, generator=generator)
+    uniforms_B = torch.rand(7, dtype=torch.float64, generator=generator)
+    here_B = choose(logits_BV, uniforms_B, how)
+    with second_device():
+        there_B = choose(logits_BV.to("cuda"), uniforms_B.to("cuda"), how)
+        assert there_B.is_cuda
+        assert there_B.tolist() == here_B.tolist()
 
 
 class _Interrupted(Exception):
