@@ -22,18 +22,8 @@ from benchmarks.clock import timed
 from benchmarks.jobs import decode as decoding
 from benchmarks.jobs import train as training
 from benchmarks.work import NEW_TOKENS
-from sys2ft.engine import (
-    AdapterBank,
-    DecodeRequest,
-    Example,
-    Sampling,
-    SlotAdamW,
-    backward,
-    decode,
-    prepare,
-)
-from sys2ft.models import LoadedModel, Message, load_model
-from sys2ft.training import TrainSettings
+from sys2ft.engine import AdapterBank, DecodeRequest, Example, Sampling, SlotAdamW, backward, decode, prepare
+from sys2ft.models import LoadedModel, load_model
 
 _ADAPTERS, _RANK, _BEFORE = 8, 16, 2
 
@@ -71,25 +61,22 @@ def _options() -> argparse.Namespace:
 
 def _training(model: LoadedModel) -> Callable[[], None]:
     """Each call takes the next step, of pairs that no step had before."""
-    batch = TrainSettings().batch_size
-    own: list[list[Example]] = [[] for _ in range(_ADAPTERS)]
-    names: dict[str, int] = {}
-    for item in training.items(_ADAPTERS, batch * (_BEFORE + 2)):
-        slot = names.setdefault(item.adapter, len(names))
-        turns = [Message(turn["role"], turn["content"]) for turn in item.prompt]  # type: ignore[arg-type]
-        rendered = model.chat.render(turns, item.completion)
-        own[slot].append(Example(rendered.ids, rendered.loss_mask, slot))
-    bank = AdapterBank(model.model, _ADAPTERS, rank=_RANK, alpha=2.0 * _RANK)
+    how = training.settings(_RANK)
+    batch = how.batch_size
+    own = [
+        [Example(one["input_ids"], [label != -100 for label in one["labels"]], slot) for one in pairs]
+        for slot, pairs in enumerate(training.rendered(model, _ADAPTERS, batch * (_BEFORE + 2)))
+    ]
+    bank = AdapterBank(model.model, _ADAPTERS, rank=how.rank, alpha=how.alpha)
     for slot in range(_ADAPTERS):
         bank.initialise(slot, slot)
     optimiser, steps = SlotAdamW(bank.weights_KP), count()
-    tokens = 2048 if model.dtype != torch.float32 else 1024
 
     def step() -> None:
         start = batch * next(steps)
         examples = [example for examples in own for example in examples[start : start + batch]]
-        for part in backward(model.model, bank, examples, tokens_at_once=tokens):
-            optimiser.step(part, dict.fromkeys(part.slots, 5e-4), 1.0)
+        for part in backward(model.model, bank, examples, tokens_at_once=how.tokens_a_pass(model.model)):
+            optimiser.step(part, dict.fromkeys(part.slots, how.learning_rate), how.max_grad_norm)
 
     return step
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import highwater, work
+from benchmarks import highwater, profile, work
 from benchmarks.context import Context
 from benchmarks.jobs import choice, decode, gemm, memory
 from benchmarks.jobs import train as training
@@ -298,6 +298,19 @@ def test_a_share_of_the_work_leaves_every_batch_size_its_whole_batches(
     for name, expected in (("generate", generate), ("generate_batch", paged)):
         assert (sides[name].share, max(sides[name].sizes)) == expected
         assert sides[name].args["count"] == round(expected[0] * count)
+
+
+@pytest.mark.parametrize("job", ["train", "decode"])
+def test_the_profile_shows_what_the_products_take(
+    job: str, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = [job, "--model", str(tiny_model_dir), "--rows", "4", "--dtype", "float32", "--device", "cpu"]
+    monkeypatch.setattr(sys, "argv", ["profile", *options, "--top", "99"])
+    profile.main()
+    said = capsys.readouterr().out
+    assert f"float32 on cpu, {torch.get_num_threads()} threads: {job}, " in said
+    assert any(line.startswith("aten::mm ") and int(line.split()[-1]) >= 0 for line in said.splitlines())
+    assert ("_LinearsBackward" in said) == (job == "train")
 
 
 def test_the_command_prints_a_table_and_writes_every_run(tiny_model_dir: Path, tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 import sys2ft
+from stopping import Interrupted, StopAt, StopWhen
 from sys2ft.cli.main import call
 from sys2ft.engine import AdapterBank, Example, backward, loss, low_rank, memory, prepare, save_adapter, score
 from sys2ft.engine.dropout import Dropout, node_keys
@@ -348,26 +348,6 @@ def test_results_do_not_depend_on_how_many_train_at_once(model: LoadedModel, at_
         assert parted.totals[what] == whole.totals[what]
 
 
-class Interrupted(Exception):
-    pass
-
-
-class StopAt(Display):
-    """Interrupts a training after some of its adapters' steps."""
-
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-
-    @contextmanager
-    def task(self, name: str, total: int) -> Iterator[Any]:
-        def advance(units: int = 1) -> None:
-            self.left -= units
-            if units and self.left < 0:
-                raise Interrupted
-
-        yield advance
-
-
 def test_an_interrupted_training_in_turns_ends_with_the_same_bits(model: LoadedModel, tmp_path: Path) -> None:
     how = TrainSettings(**{**settings_of(PATIENT), "max_adapters_at_once": 2, "checkpoint_seconds": 0, "dropout": 0.1})
     taught = [*noise("noise", 8), *several()]
@@ -389,6 +369,8 @@ def test_an_interrupted_training_in_turns_ends_with_the_same_bits(model: LoadedM
     assert resumed.curve == whole.curve
     assert {**whole.totals, "seconds": 0} == {**resumed.totals, "seconds": 0}
     resumed.bank.close()
+    with pytest.raises(SettingsError, match="checkpoint of another training"):
+        train(model, taught[1:], how, seed=2, checkpoint=folder)
 
 
 def test_an_interrupted_training_can_go_on_with_fewer_at_once(model: LoadedModel, tmp_path: Path) -> None:
@@ -494,21 +476,6 @@ class Runs:
             yield part
 
 
-class StopsOnceShort(Display):
-    """Interrupts a training when memory has run out in it."""
-
-    def __init__(self, runs: Runs) -> None:
-        self.runs = runs
-
-    @contextmanager
-    def task(self, name: str, total: int) -> Iterator[Any]:
-        def advance(units: int = 1) -> None:
-            if self.runs.happened:
-                raise Interrupted
-
-        yield advance
-
-
 def test_a_held_out_loss_that_memory_put_off_is_measured_when_it_goes_on(
     model: LoadedModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -521,7 +488,7 @@ def test_a_held_out_loss_that_memory_put_off_is_measured_when_it_goes_on(
         folder = tmp_path / str(passes)
         runs = Runs(monkeypatch, passes + 1)
         with pytest.raises(Interrupted):
-            train(model, taught, how, seed=2, checkpoint=folder, show=StopsOnceShort(runs))
+            train(model, taught, how, seed=2, checkpoint=folder, show=StopWhen(lambda _, runs=runs: runs.happened))
         resumed = train(model, taught, how, seed=2, checkpoint=folder)
         resumed.bank.close()
         assert farthest(resumed.bank.weights_KP, whole.bank.weights_KP) < 1e-5

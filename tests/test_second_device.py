@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import torch
 
 import sys2ft
 from second_device import second_device
+from stopping import Interrupted, StopAt
 from sys2ft.engine import (
     AdapterBank,
     DecodeRequest,
@@ -30,7 +30,6 @@ from sys2ft.engine.sampling import choose
 from sys2ft.engine.trace import Reader
 from sys2ft.models import LoadedModel, load_model
 from sys2ft.representations import measure, probes
-from sys2ft.runs import Display
 from sys2ft.training import TrainItem, TrainSettings, train
 from talking import write_news_file
 from test_one_pass import LENGTHS, WINDOW, a_prompt
@@ -160,24 +159,6 @@ def test_tokens_of_a_large_vocabulary_are_chosen_there(how: Sampling) -> None:
         assert there_B.tolist() == here_B.tolist()
 
 
-class _Interrupted(Exception):
-    pass
-
-
-class _StopsAt(Display):
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-
-    @contextmanager
-    def task(self, name: str, total: int, *, passing: bool = False) -> Iterator[Any]:
-        def advance(units: int = 1) -> None:
-            self.left -= units
-            if units and self.left < 0:
-                raise _Interrupted
-
-        yield advance
-
-
 @pytest.mark.parametrize("offload", [False, True], ids=["", "offloaded"])
 def test_training_goes_on_there_and_ends_alike(tiny_model_dir: Path, tmp_path: Path, offload: bool) -> None:
     how = TrainSettings(
@@ -189,8 +170,8 @@ def test_training_goes_on_there_and_ends_alike(tiny_model_dir: Path, tmp_path: P
     here.bank.close()
     with second_device():
         model = loaded(tiny_model_dir, "cuda")
-        with pytest.raises(_Interrupted):
-            train(model, ADAPTED, how, seed=2, checkpoint=tmp_path / "checkpoint", show=_StopsAt(4))
+        with pytest.raises(Interrupted):
+            train(model, ADAPTED, how, seed=2, checkpoint=tmp_path / "checkpoint", show=StopAt(4))
         there = train(model, ADAPTED, how, seed=2, checkpoint=tmp_path / "checkpoint")
         assert there.bank.weights_KP.is_cuda
         weights_there = there.bank.weights_KP.cpu()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,13 @@ import numpy as np
 import pytest
 
 import sys2ft
+from stopping import StopAt
 from sys2ft.cli.main import call
 from sys2ft.errors import SettingsError
 from sys2ft.models import load_model
 from sys2ft.representations import LEARN_GENERATE, LEARN_TRAIN
 from sys2ft.representations.transitions import FEWEST_WALKS
-from sys2ft.runs import Display, read_json
+from sys2ft.runs import read_json
 from test_job import without_seconds
 
 # Small, but everything in it: two graphs, six walks, probes, one placement learnt in weights.
@@ -148,27 +148,13 @@ def test_the_same_study_again_measures_nothing(done: Path, tracing_model_dir: Ca
     assert read_json(done / "results.json") == held[0]
 
 
-class _Stops(Display):
-    """A display that Ctrl-C comes in through, after some units of work."""
-
-    def __init__(self, units: int) -> None:
-        self.left = units
-
-    @contextmanager
-    def task(self, name: str, total: int) -> Iterator[Any]:
-        def advance(units: int = 1) -> None:
-            self.left -= units
-            if self.left < 0:
-                raise KeyboardInterrupt
-
-        yield advance
-
-
 @pytest.mark.parametrize("units", [1, 3])
 def test_a_stopped_study_ends_with_the_same_results(model: sys2ft.LoadedModel, tmp_path: Path, units: int) -> None:
     whole = sys2ft.represent(settings(), model=model, out=tmp_path / "whole" / "run", seed=5)
     with pytest.raises(KeyboardInterrupt):
-        sys2ft.represent(settings(), model=model, out=tmp_path / "cut" / "run", seed=5, show=_Stops(units))
+        sys2ft.represent(
+            settings(), model=model, out=tmp_path / "cut" / "run", seed=5, show=StopAt(units, KeyboardInterrupt)
+        )
     assert not (tmp_path / "cut" / "run" / "results.json").exists()
     again = sys2ft.represent(settings(chunk=64), model=model, out=tmp_path / "cut" / "run", seed=5)
     assert without_seconds({**again.results, "settings": 0}) == without_seconds({**whole.results, "settings": 0})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stopping import Interrupted, StopAt
 from sys2ft.engine import AdapterBank, DecodeRequest, Sampling, decode, prepare
 from sys2ft.errors import ModelError, SettingsError
 from sys2ft.models import LoadedModel, Message, load_model
-from sys2ft.runs import Display
 from sys2ft.training import JOINT, Training, TrainItem, TrainSettings, train
 from sys2ft.training.schedule import batches, rate
 
@@ -147,26 +146,6 @@ def test_a_learning_rate_out_of_all_reason_is_reported_not_raised(model: LoadedM
     assert training.diverged == ["n"]
     assert all(math.isfinite(row["loss"]) for row in training.curve)
     assert training.bank.weights_KP.isfinite().all()
-
-
-class Interrupted(Exception):
-    pass
-
-
-class StopAt(Display):
-    """Interrupts a training after some steps."""
-
-    def __init__(self, step: int) -> None:
-        self.left = step
-
-    @contextmanager
-    def task(self, name: str, total: int) -> Iterator[Any]:
-        def advance(units: int = 1) -> None:
-            self.left -= units
-            if units and self.left < 0:
-                raise Interrupted
-
-        yield advance
 
 
 @pytest.mark.parametrize("stops", [(1,), (3, 4, 9)], ids=str)

@@ -127,9 +127,9 @@ def _room(model: torch.nn.Module, queue: Sequence[_Row], max_new_tokens: int) ->
     heads: int = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     size: int = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     a_token: int = 2 * config.num_hidden_layers * heads * size * next(model.parameters()).element_size()
-    sharing = Counter(id(row.group) for row in queue)
+    sharing = Counter(row.group for row in queue)
     own = max(
-        (len(row.request.prompt_ids) - row.group.shared + row.group.shared / sharing[id(row.group)] for row in queue),
+        (len(row.request.prompt_ids) - row.group.shared + row.group.shared / sharing[row.group] for row in queue),
         default=0.0,
     )
     return max(1, int(_STATE_BYTES / (a_token * (own + max_new_tokens))))

@@ -175,8 +175,7 @@ class _Trainer:
         self.training, self.adapters, self.settings, self.seed = training, adapters, settings, seed
         self.show, self.label = show, label
         self.bank = training.bank
-        half = next(self.bank.model.parameters()).element_size() < 4
-        self.tokens_at_once = settings.tokens_at_once or (2048 if half else 1024)
+        self.tokens_at_once = settings.tokens_a_pass(self.bank.model)
         moments = off_device(self.bank.weights_KP, checkpoint) if settings.offload_moments else None
         self.optimiser = SlotAdamW(self.bank.weights_KP, weight_decay=settings.weight_decay, moments=moments)
         self.checkpoint = None

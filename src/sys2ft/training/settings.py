@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sys2ft.errors import SettingsError
+
+if TYPE_CHECKING:
+    from torch import nn
 
 JOINT = "joint"
 
@@ -52,6 +56,11 @@ class TrainSettings:
     host's memory, and for a training on the CPU in a file. Takes some time, changes no result."""
     checkpoint_seconds: float = 60.0
     """Training can be resumed from checkpoints made this often, or more seldom where writing one takes long."""
+
+    def tokens_a_pass(self, model: nn.Module) -> int:
+        """`tokens_at_once`, or its default for `model`."""
+        half = next(model.parameters()).element_size() < 4
+        return self.tokens_at_once or (2048 if half else 1024)
 
     def __post_init__(self) -> None:
         if self.adapters not in ("per-news", JOINT):
