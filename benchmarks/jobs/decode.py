@@ -151,10 +151,12 @@ def generate_batch(context: Context, *, count: int, size: int = 1, sizes: Sequen
         pad_token_id=model.tokenizer.pad_token_id or 0,
     )
     pages = -(-(len(asked[0]) + work.NEW_TOKENS) // _PAGE) + 1
+    # transformers 5.17 calls pages blocks.
+    page = "page_size" if "page_size" in ContinuousBatchingConfig.__dataclass_fields__ else "block_size"
 
     def run(which: list[list[int]], at_once: int) -> int:
         limits = ContinuousBatchingConfig(
-            page_size=_PAGE,
+            **{page: _PAGE},
             num_blocks=pages * (at_once + 1),
             max_batch_tokens=max(_PREFILL, at_once),
             max_requests_per_batch=at_once,
