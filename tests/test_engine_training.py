@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 import sys2ft
-from stopping import Interrupted, StopAt, StopWhen
+from displays import Interrupted, Notes, StopAt, StopWhen
 from sys2ft.cli.main import call
 from sys2ft.engine import AdapterBank, Example, backward, loss, low_rank, memory, prepare, save_adapter, score
 from sys2ft.engine.dropout import Dropout, node_keys
@@ -29,7 +29,7 @@ from sys2ft.engine.low_rank import Gradient
 from sys2ft.engine.tree import pack, slot_trees
 from sys2ft.errors import MemoryShortage, SettingsError
 from sys2ft.models import LoadedModel, Message, load_model
-from sys2ft.runs import Display, read_json
+from sys2ft.runs import read_json
 from sys2ft.training import Training, TrainItem, TrainSettings, loop, train
 from sys2ft.training.schedule import split
 from test_adapters import some_examples
@@ -69,16 +69,6 @@ def farthest(one: torch.Tensor, other: torch.Tensor) -> float:
 
 def rows(training: Training, name: str) -> list[dict[str, Any]]:
     return [row for row in training.curve if row["adapter"] == name]
-
-
-class Notes(Display):
-    """Remembers the lines that stay on the screen."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.lines.append(text)
 
 
 # Dropout --------------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import sys2ft
-from stopping import StopAt
+from displays import StopAt
 from sys2ft.cli.main import call
 from sys2ft.errors import SettingsError
 from sys2ft.models import load_model

@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stopping import Interrupted, StopAt
+from displays import Interrupted, StopAt
 from sys2ft.engine import AdapterBank, DecodeRequest, Sampling, decode, prepare
 from sys2ft.errors import ModelError, SettingsError
 from sys2ft.models import LoadedModel, Message, load_model

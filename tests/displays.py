@@ -1,4 +1,4 @@
-"""Displays that interrupt the work they show."""
+"""Displays that interrupt the work they show, or remember what is told."""
 
 from __future__ import annotations
 
@@ -38,3 +38,13 @@ class StopAt(StopWhen):
     def _passed(self, units: int) -> bool:
         self.left -= units
         return bool(units) and self.left < 0
+
+
+class Notes(Display):
+    """Remembers the lines that stay on the screen."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.lines.append(text)
