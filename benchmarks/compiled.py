@@ -20,9 +20,9 @@ from torch import Tensor
 
 from benchmarks.clock import timed
 from sys2ft.engine import Example, prepare
-from sys2ft.engine.fast_form import fast_passes
+from sys2ft.engine.cpu.fast_form import fast_passes
 from sys2ft.engine.forward import sliding_window, tree_states
-from sys2ft.engine.tree import pack, slot_trees
+from sys2ft.engine.trees.tree import pack, slot_trees
 from sys2ft.models import LoadedModel, load_model
 
 Pass = Callable[[], Tensor]  # its hidden states (T, D), after the gradient has gone back through all layers

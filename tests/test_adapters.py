@@ -40,12 +40,12 @@ from sys2ft.engine import (
     save_adapter,
     score,
 )
-from sys2ft.engine.bank import linear_layers
-from sys2ft.engine.checkpoint import Part, State, write_state
+from sys2ft.engine.adapters.bank import linear_layers
+from sys2ft.engine.adapters.checkpoint import Part, State, write_state
+from sys2ft.engine.adapters.moments import InFile, InHostMemory
+from sys2ft.engine.cpu.parallel import at_once
 from sys2ft.engine.forward import hidden_states
-from sys2ft.engine.moments import InFile, InHostMemory
-from sys2ft.engine.parallel import at_once
-from sys2ft.engine.tree import slot_trees
+from sys2ft.engine.trees.tree import slot_trees
 from sys2ft.errors import ModelError, SettingsError, StorageError
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from sys2ft.engine import DecodeRequest, Sampling, StopStrings, decode, prefill
+from sys2ft.engine import DecodeRequest, Sampling, StopStrings, decode
+from sys2ft.engine.decoding import prefill
 from test_engine import GREEDY, NEW, NONE, fifty_prompts, generate_greedily, models_of, some_ids
 
 FAMILIES = ("llama", "qwen2", "gemma3_text")

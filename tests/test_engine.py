@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sys2ft.engine import BASE, DecodeRequest, Example, Sampling, decode, prepare, score
-from sys2ft.engine.sampling import Uniforms, _top, choose
-from sys2ft.engine.tree import TokenTree, _to_round, pack, slot_trees, together
+from sys2ft.engine.decoding.sampling import Uniforms, _top, choose
+from sys2ft.engine.trees.tree import TokenTree, _to_round, pack, slot_trees, together
 from sys2ft.errors import ModelError, SettingsError
 
 FAMILIES = ("llama", "qwen2", "gemma3_text")

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(
 _COMPILED_AGAIN = """
 import os, sys, torch
 from sys2ft.engine import prepare
-from sys2ft.engine.kernels import KEPT
+from sys2ft.engine.cpu.kernels import KEPT
 from sys2ft.models import load_model
 prepare(load_model(sys.argv[1], dtype=sys.argv[2], device="cpu").model)
 assert os.environ.get("ONEDNN_PRIMITIVE_CACHE_CAPACITY") == (sys.argv[3] or None), "left as it was"

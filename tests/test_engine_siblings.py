@@ -14,11 +14,11 @@ import torch
 from torch import nn
 
 from sys2ft.engine import AdapterBank, backward, prepare
-from sys2ft.engine.fast_form import fast_form, instead
-from sys2ft.engine.linears import Group
-from sys2ft.engine.low_rank import Gradient
-from sys2ft.engine.shortcuts import find
-from sys2ft.engine.siblings import Siblings, groups_of, join, one_under_another, side_by_side, watching
+from sys2ft.engine.adapters.linears import Group
+from sys2ft.engine.adapters.low_rank import Gradient
+from sys2ft.engine.cpu.fast_form import fast_form, instead
+from sys2ft.engine.cpu.shortcuts import find
+from sys2ft.engine.cpu.siblings import Siblings, groups_of, join, one_under_another, side_by_side, watching
 from test_adapters import gradients, load, random_bank, some_examples
 
 

@@ -22,11 +22,13 @@ from torch import nn
 import sys2ft
 from displays import Interrupted, Notes, StopAt, StopWhen
 from sys2ft.cli.main import call
-from sys2ft.engine import AdapterBank, Example, backward, loss, low_rank, memory, prepare, save_adapter, score
-from sys2ft.engine.dropout import Dropout, node_keys
-from sys2ft.engine.loss import StepCost
-from sys2ft.engine.low_rank import Gradient
-from sys2ft.engine.tree import pack, slot_trees
+from sys2ft.engine import AdapterBank, Example, backward, prepare, save_adapter, score
+from sys2ft.engine.adapters import low_rank, memory
+from sys2ft.engine.adapters.dropout import Dropout, node_keys
+from sys2ft.engine.adapters.low_rank import Gradient
+from sys2ft.engine.trees import loss
+from sys2ft.engine.trees.loss import StepCost
+from sys2ft.engine.trees.tree import pack, slot_trees
 from sys2ft.errors import MemoryShortage, SettingsError
 from sys2ft.models import LoadedModel, Message, load_model
 from sys2ft.runs import read_json
@@ -555,7 +557,7 @@ _PROGRAM = """
 import json, resource, sys
 from pathlib import Path
 from sys2ft.engine import memory
-from sys2ft.engine.bank import linear_layers, weights_a_slot
+from sys2ft.engine.adapters.bank import linear_layers, weights_a_slot
 from sys2ft.models import load_model
 from sys2ft.runs import Display
 from sys2ft.training import TrainItem, TrainSettings, train

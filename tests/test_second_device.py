@@ -26,7 +26,7 @@ from sys2ft.engine import (
     save_adapter,
     score,
 )
-from sys2ft.engine.sampling import choose
+from sys2ft.engine.decoding.sampling import choose
 from sys2ft.engine.trace import Reader
 from sys2ft.models import LoadedModel, load_model
 from sys2ft.representations import measure, probes

@@ -45,7 +45,7 @@ def adapters(context: Context, *, count: int, rank: int, folder: str) -> dict[st
 
 
 def ours(context: Context, *, count: int, adapters: int, rank: int, folder: str) -> dict[str, Any]:
-    """`sys2ft.engine.score`, every row through its own slot."""
+    """`sys2ft.engine.trees.score`, every row through its own slot."""
     model = context.load()
     prepare(model.model)
     bank = AdapterBank(model.model, adapters, rank=rank, alpha=2.0 * rank)

@@ -55,7 +55,7 @@ def orders(context: Context, *, count: int) -> dict[str, Any]:
 
 
 def ours(context: Context, *, count: int) -> dict[str, Any]:
-    """`sys2ft.engine.decode` with its own settings; nothing stops a row before 40 tokens."""
+    """`sys2ft.engine.decoding.decode` with its own settings; nothing stops a row before 40 tokens."""
     model = context.load()
     prepare(model.model)
     asked = prompts(model, count)

@@ -1,15 +1,15 @@
 """Room `engine`: everything that touches a model's tensors. One frozen base, many adapters."""
 
-from sys2ft.engine.bank import BASE, AdapterBank
-from sys2ft.engine.decode import Decoded, DecodeRequest, DecodeResult, decode
+from sys2ft.engine.adapters.bank import BASE, AdapterBank
+from sys2ft.engine.adapters.optimiser import SlotAdamW
+from sys2ft.engine.adapters.peft_format import load_adapter, open_adapter, save_adapter
+from sys2ft.engine.decoding.decode import Decoded, DecodeRequest, DecodeResult, decode
+from sys2ft.engine.decoding.sampling import Sampling
+from sys2ft.engine.decoding.stops import StopStrings
 from sys2ft.engine.forward import prepare
-from sys2ft.engine.loss import SlotGradients, StepCost, backward
-from sys2ft.engine.optimiser import SlotAdamW
-from sys2ft.engine.peft_format import load_adapter, open_adapter, save_adapter
-from sys2ft.engine.sampling import Sampling
-from sys2ft.engine.score import LogLikelihood, ScoreResult, score
-from sys2ft.engine.stops import StopStrings
-from sys2ft.engine.tree import Example
+from sys2ft.engine.trees.loss import SlotGradients, StepCost, backward
+from sys2ft.engine.trees.score import LogLikelihood, ScoreResult, score
+from sys2ft.engine.trees.tree import Example
 
 __all__ = [
     "BASE",

@@ -20,12 +20,12 @@ from torch import Tensor, nn
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from sys2ft.engine.fast_form import instead, keep, learn
+from sys2ft.engine.cpu.fast_form import instead, keep, learn
+from sys2ft.engine.cpu.kernels import keep_few_kernels
+from sys2ft.engine.cpu.siblings import watching
+from sys2ft.engine.decoding.prefix_attention import DecodeState, KeysValues, prefix_attention
 from sys2ft.engine.head import head
-from sys2ft.engine.kernels import keep_few_kernels
-from sys2ft.engine.path_attention import Paths, lay_paths, path_attention
-from sys2ft.engine.prefix_attention import DecodeState, KeysValues, prefix_attention
-from sys2ft.engine.siblings import watching
+from sys2ft.engine.trees.path_attention import Paths, lay_paths, path_attention
 from sys2ft.errors import ModelError, out_of_memory
 from sys2ft.models.allocator import give_back_freed_memory, keep_freed_memory
 

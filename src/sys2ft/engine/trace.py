@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
-from sys2ft.engine.bank import BASE, AdapterBank, adapter_rows
+from sys2ft.engine.adapters.bank import BASE, AdapterBank, adapter_rows
 from sys2ft.engine.forward import masks, prepare
 from sys2ft.errors import ModelError
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sys2ft.engine import AdapterBank, load_adapter, save_adapter
-from sys2ft.engine.bank import linear_layers
+from sys2ft.engine.adapters.bank import linear_layers
 from sys2ft.errors import SettingsError
 from sys2ft.evaluation import EvaluateSettings, Prediction, evaluate
 from sys2ft.evaluation.records import CHOICE_SCORINGS

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from sys2ft.engine.bank import BASE, AdapterBank
+from sys2ft.engine.adapters.bank import BASE, AdapterBank
 from sys2ft.engine.trace import Reader
 from sys2ft.models import LoadedModel
 from sys2ft.replay import GenerateSettings

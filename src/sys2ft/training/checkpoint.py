@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sys2ft.engine import SlotAdamW
-from sys2ft.engine.checkpoint import Part, State, write_state
-from sys2ft.engine.loss import StepCost
+from sys2ft.engine.adapters.checkpoint import Part, State, write_state
+from sys2ft.engine.trees.loss import StepCost
 from sys2ft.errors import SettingsError
 from sys2ft.runs import digest
 from sys2ft.training.adapter import Adapter

@@ -20,11 +20,12 @@ from typing import Any
 
 import torch
 
-from sys2ft.engine import AdapterBank, Example, SlotAdamW, SlotGradients, backward, memory, prepare, score
+from sys2ft.engine import AdapterBank, Example, SlotAdamW, SlotGradients, backward, prepare, score
 from sys2ft.engine import flops as flop_counts
-from sys2ft.engine.loss import StepCost
-from sys2ft.engine.moments import off_device
-from sys2ft.engine.tree import slot_trees
+from sys2ft.engine.adapters import memory
+from sys2ft.engine.adapters.moments import off_device
+from sys2ft.engine.trees.loss import StepCost
+from sys2ft.engine.trees.tree import slot_trees
 from sys2ft.errors import MemoryShortage, SettingsError, out_of_memory
 from sys2ft.models import LoadedModel, Message
 from sys2ft.runs import Display, item_seed

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from sys2ft.engine.bank import AdapterBank, adapter_rows
+from sys2ft.engine.adapters.bank import AdapterBank, adapter_rows
+from sys2ft.engine.decoding.prefix_attention import Group, KeysValues
 from sys2ft.engine.forward import hidden_states
-from sys2ft.engine.prefix_attention import Group, KeysValues
-from sys2ft.engine.tree import TokenTree
+from sys2ft.engine.trees.tree import TokenTree
 
 _NODES = 384  # prompt tokens read together: more would spend the time on attention between strangers
 

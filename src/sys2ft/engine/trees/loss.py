@@ -18,13 +18,13 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from sys2ft.engine.bank import AdapterBank
-from sys2ft.engine.dropout import Dropout, node_keys
+from sys2ft.engine.adapters.bank import AdapterBank
+from sys2ft.engine.adapters.dropout import Dropout, node_keys
+from sys2ft.engine.adapters.low_rank import Gradient
+from sys2ft.engine.cpu.parallel import at_once, passes_at_once
 from sys2ft.engine.forward import few_shapes, sliding_window, tree_states
 from sys2ft.engine.head import head_output, head_rows, logits, pieces
-from sys2ft.engine.low_rank import Gradient
-from sys2ft.engine.parallel import at_once, passes_at_once
-from sys2ft.engine.tree import Example, Pack, SlotTree, pack, slot_trees, together
+from sys2ft.engine.trees.tree import Example, Pack, SlotTree, pack, slot_trees, together
 
 
 @dataclass(frozen=True, slots=True)

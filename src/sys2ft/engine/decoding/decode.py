@@ -17,13 +17,13 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from sys2ft.engine.bank import BASE, AdapterBank, adapter_rows
-from sys2ft.engine.fast_form import fast_passes
+from sys2ft.engine.adapters.bank import BASE, AdapterBank, adapter_rows
+from sys2ft.engine.cpu.fast_form import fast_passes
+from sys2ft.engine.decoding.prefill import read_prompts
+from sys2ft.engine.decoding.prefix_attention import ROOM_BLOCK, DecodeState, Group
+from sys2ft.engine.decoding.sampling import Sampling, Uniforms, choose
 from sys2ft.engine.forward import decode_states, sliding_window
 from sys2ft.engine.head import head, head_rows
-from sys2ft.engine.prefill import read_prompts
-from sys2ft.engine.prefix_attention import ROOM_BLOCK, DecodeState, Group
-from sys2ft.engine.sampling import Sampling, Uniforms, choose
 
 # Share of the batch's room that must be free before its rows are rearranged: each time costs a copy of all their keys
 # and values, and new prompts are read faster together.

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sys2ft.engine.low_rank import Batch, Stack
-from sys2ft.engine.siblings import Siblings
+from sys2ft.engine.adapters.low_rank import Batch, Stack
+from sys2ft.engine.cpu.siblings import Siblings
 
 
 class _Left(threading.local):

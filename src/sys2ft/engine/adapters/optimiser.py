@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.optim.adamw import adamw
 
-from sys2ft.engine.loss import SlotGradients
-from sys2ft.engine.moments import Moments, OnDevice
+from sys2ft.engine.adapters.moments import Moments, OnDevice
+from sys2ft.engine.trees.loss import SlotGradients
 
 
 class SlotAdamW:

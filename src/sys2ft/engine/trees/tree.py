@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sys2ft.engine.path_attention import Paths, lay_paths
+from sys2ft.engine.trees.path_attention import Paths, lay_paths
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,11 +19,11 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from sys2ft.engine.dropout import Dropout
-from sys2ft.engine.fast_form import fast_form, instead
-from sys2ft.engine.linears import Group
-from sys2ft.engine.low_rank import Batch, Gradient, Layer, Stack
-from sys2ft.engine.siblings import Siblings, groups_of, is_linear
+from sys2ft.engine.adapters.dropout import Dropout
+from sys2ft.engine.adapters.linears import Group
+from sys2ft.engine.adapters.low_rank import Batch, Gradient, Layer, Stack
+from sys2ft.engine.cpu.fast_form import fast_form, instead
+from sys2ft.engine.cpu.siblings import Siblings, groups_of, is_linear
 from sys2ft.errors import ModelError, SettingsError
 
 BASE = -1

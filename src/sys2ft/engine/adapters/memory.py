@@ -18,12 +18,12 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from sys2ft.engine.bank import AdapterBank
+from sys2ft.engine.adapters.bank import AdapterBank
+from sys2ft.engine.adapters.low_rank import Gradient
+from sys2ft.engine.adapters.moments import at_hand
 from sys2ft.engine.forward import sliding_window, tree_states
 from sys2ft.engine.head import head_rows, piece_rows
-from sys2ft.engine.low_rank import Gradient
-from sys2ft.engine.moments import at_hand
-from sys2ft.engine.tree import Example, pack, slot_trees
+from sys2ft.engine.trees.tree import Example, pack, slot_trees
 
 _PROBE = 32  # tokens of the short pass
 _BACKWARD = 1.3  # over what is kept: gradients that pass through the layers, and gaps of the allocator

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sys2ft.engine.dropout import Dropout
+from sys2ft.engine.adapters.dropout import Dropout
 
 _LONG = 32  # nodes a part must have on average to be worth a product of its own
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sys2ft.engine.bank import AdapterBank, adapter_parts
-from sys2ft.engine.fast_form import fast_passes
+from sys2ft.engine.adapters.bank import AdapterBank, adapter_parts
+from sys2ft.engine.cpu.fast_form import fast_passes
 from sys2ft.engine.forward import few_shapes, sliding_window, tree_states
 from sys2ft.engine.head import head_output, head_rows, logits, pieces
-from sys2ft.engine.tree import Example, Pack, pack, slot_trees, together
+from sys2ft.engine.trees.tree import Example, Pack, pack, slot_trees, together
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
-from sys2ft.engine.bank import AdapterBank
+from sys2ft.engine.adapters.bank import AdapterBank
 from sys2ft.errors import ModelError
 from sys2ft.runs.atomic import atomic_folder, read_json, write_json
 

@@ -15,9 +15,9 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
-from sys2ft.engine.linears import Group
-from sys2ft.engine.shortcuts import find
-from sys2ft.engine.siblings import Siblings, join
+from sys2ft.engine.adapters.linears import Group
+from sys2ft.engine.cpu.shortcuts import find
+from sys2ft.engine.cpu.siblings import Siblings, join
 
 
 @dataclass(frozen=True, slots=True)

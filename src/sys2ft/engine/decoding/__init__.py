@@ -1,0 +1,1 @@
+"""Sub-room `decoding`: batched sampling: a queue of requests over shared prefixes."""
