@@ -33,18 +33,17 @@ from sys2ft.engine import (
     decode,
     flops,
     load_adapter,
-    loss,
-    low_rank,
-    moments,
     prepare,
     save_adapter,
     score,
 )
+from sys2ft.engine.adapters import low_rank, moments
 from sys2ft.engine.adapters.bank import linear_layers
 from sys2ft.engine.adapters.checkpoint import Part, State, write_state
 from sys2ft.engine.adapters.moments import InFile, InHostMemory
 from sys2ft.engine.cpu.parallel import at_once
 from sys2ft.engine.forward import hidden_states
+from sys2ft.engine.trees import loss
 from sys2ft.engine.trees.tree import slot_trees
 from sys2ft.errors import ModelError, SettingsError, StorageError
 

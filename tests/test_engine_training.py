@@ -556,7 +556,7 @@ def test_other_errors_are_not_taken_for_it(model: LoadedModel, monkeypatch: pyte
 _PROGRAM = """
 import json, resource, sys
 from pathlib import Path
-from sys2ft.engine import memory
+from sys2ft.engine.adapters import memory
 from sys2ft.engine.adapters.bank import linear_layers, weights_a_slot
 from sys2ft.models import load_model
 from sys2ft.runs import Display

@@ -20,12 +20,12 @@ from sys2ft.engine import (
     Sampling,
     backward,
     decode,
-    dropout,
     load_adapter,
     prepare,
     save_adapter,
     score,
 )
+from sys2ft.engine.adapters import dropout
 from sys2ft.engine.decoding.sampling import choose
 from sys2ft.engine.trace import Reader
 from sys2ft.models import LoadedModel, load_model

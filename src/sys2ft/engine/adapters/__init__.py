@@ -1,1 +1,1 @@
-"""Sub-room `adapters`: many LoRA adapters over one frozen base: their weights, products, optimiser, memory and files."""
+"""Sub-room `adapters`: LoRA adapters over one frozen base: weights, products, optimiser, memory, files."""
