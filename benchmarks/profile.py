@@ -19,8 +19,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.clock import timed
-from benchmarks.jobs import decode as decoding
-from benchmarks.jobs import train as training
+from benchmarks.jobs import decode as decoding, train as training
 from benchmarks.work import NEW_TOKENS
 from sys2ft.engine import AdapterBank, DecodeRequest, Example, Sampling, SlotAdamW, backward, decode, prepare
 from sys2ft.models import LoadedModel, load_model

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 import tokenizers
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 

@@ -18,8 +18,7 @@ import torch
 
 from benchmarks import highwater, profile, work
 from benchmarks.context import Context
-from benchmarks.jobs import choice, decode, gemm, memory
-from benchmarks.jobs import train as training
+from benchmarks.jobs import choice, decode, gemm, memory, train as training
 from benchmarks.parts import decode as decoding
 from benchmarks.report import Part, add_sides
 from benchmarks.runner import OURS, Bench, JobFailed, Outcome, Side

@@ -28,7 +28,7 @@ ROOMS = (
     {"replay", "training", "evaluation"},
     {"engine"},
     {"models", "news", "runs"},
-    {"errors", "lazy"},
+    {"errors"},
 )
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 
@@ -75,6 +75,9 @@ def violations(module: str, text: str, is_package: bool = False) -> list[str]:
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_point_downwards(module: str) -> None:
     file = MODULES[module]
+    stub = file.with_suffix(".pyi")
+    if stub.exists():  # what a contents page imports when a name is first used
+        assert violations(module, stub.read_text(encoding="utf-8"), is_package=True) == []
     assert room_of(module) in LEVEL, "a room that the design does not know: give it a place in ROOMS"
     assert violations(module, file.read_text(encoding="utf-8"), file.name == "__init__.py") == []
 
@@ -135,7 +138,7 @@ def test_every_name_of_a_contents_page_is_there(package: str) -> None:
 def test_there_are_contents_pages() -> None:
     pages = {p: getattr(importlib.import_module(p), "__all__", None) for p in packages()}
     assert [p for p, names in pages.items() if not names] == ["sys2ft.cli"]
-    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+    with pytest.raises(AttributeError, match="attribute nonsense"):
         _ = sys2ft.nonsense
 
 

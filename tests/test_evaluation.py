@@ -15,8 +15,7 @@ import torch
 
 from sys2ft.engine import AdapterBank
 from sys2ft.errors import SettingsError
-from sys2ft.evaluation import CONDITIONS, SCORINGS, EvaluateSettings, Prediction, evaluate
-from sys2ft.evaluation import measure as measure_module
+from sys2ft.evaluation import CONDITIONS, SCORINGS, EvaluateSettings, Prediction, evaluate, measure as measure_module
 from sys2ft.evaluation.ask import asked, option_letters, option_order
 from sys2ft.evaluation.graders import alias, exact, final_answer, grade, normalise, number, numbers
 from sys2ft.models import LoadedModel, Message, load_model

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from sys2ft.representations import geometry, make_graph
 from sys2ft.representations.geometry import matrix_of, pairs_of

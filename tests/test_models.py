@@ -23,6 +23,7 @@ from sys2ft.models import (
     DEFAULT_MODEL,
     EMBEDDED,
     Message,
+    convert as convert_module,
     cpu_has_bfloat16,
     info,
     list_models,
@@ -32,7 +33,6 @@ from sys2ft.models import (
     pull,
     resolve,
 )
-from sys2ft.models import convert as convert_module
 from sys2ft.models.convert import convert, converted_folder, fault, write_safetensors
 
 WEIGHTS = "model.safetensors"

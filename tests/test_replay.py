@@ -22,10 +22,10 @@ from sys2ft.replay import (
     ReplayElement,
     count_yield,
     generate,
+    generation as generation_module,
     protocol,
     protocol_names,
 )
-from sys2ft.replay import generation as generation_module
 from sys2ft.replay.filters import content_words, names_nothing_of, normal, refused
 from sys2ft.replay.prompts import parse_template, template
 from sys2ft.replay.protocols import one_paragraph, one_question, short_answer

@@ -6,8 +6,7 @@ from math import inf, isfinite, sqrt
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from sys2ft.errors import UserError
 from sys2ft.evaluation import statistics

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from displays import Interrupted, StopAt
 from sys2ft.engine import AdapterBank, DecodeRequest, Sampling, decode, prepare

@@ -14,8 +14,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-from sys2ft.engine import DecodeRequest, Example, Sampling, StopStrings, decode, prepare, score
-from sys2ft.engine import flops as flop_counts
+from sys2ft.engine import DecodeRequest, Example, Sampling, StopStrings, decode, flops as flop_counts, prepare, score
 from sys2ft.errors import NewsError
 from sys2ft.models import LoadedModel, Message
 from sys2ft.news import News

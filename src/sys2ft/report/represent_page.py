@@ -87,8 +87,7 @@ def _graph(graph: Found, results: Found, arrays: Arrays) -> dict[str, Any]:
 
 def _figures(of: Graph, graph: Found, results: Found, arrays: Arrays) -> list[tuple[str, str, str | None]]:
     """Title, explanation and SVG of each figure of a graph; '' for one that it has no use for."""
-    from sys2ft.report import represent_figures as figures
-    from sys2ft.report import represent_pictures as pictures
+    from sys2ft.report import represent_figures as figures, represent_pictures as pictures
 
     lengths, focus = results["lengths"], results["focus"]
     focused_CP = arrays[f"{graph['slug']}/distances_LCP"][results["layers"].index(focus)]

@@ -19,55 +19,6 @@ results      results.json and results.npz
 findings     claims with verdicts
 """
 
-from typing import TYPE_CHECKING
+import lazy_loader
 
-from sys2ft.lazy import contents
-
-if TYPE_CHECKING:
-    from sys2ft.representations.graphs import Graph, from_networkx, make_graph
-    from sys2ft.representations.one_pass import Measurement, measure
-    from sys2ft.representations.plan import Plan, make_plan
-    from sys2ft.representations.prompts import Prompt, make_prompt
-    from sys2ft.representations.results import analyse
-    from sys2ft.representations.settings import LEARN_GENERATE, LEARN_TRAIN, RepresentSettings
-    from sys2ft.representations.study import trace
-    from sys2ft.representations.words import choose_words
-
-__all__ = [
-    "LEARN_GENERATE",
-    "LEARN_TRAIN",
-    "Graph",
-    "Measurement",
-    "Plan",
-    "Prompt",
-    "RepresentSettings",
-    "analyse",
-    "choose_words",
-    "from_networkx",
-    "make_graph",
-    "make_plan",
-    "make_prompt",
-    "measure",
-    "trace",
-]
-
-__getattr__ = contents(
-    __name__,
-    {
-        "Graph": "graphs",
-        "LEARN_GENERATE": "settings",
-        "LEARN_TRAIN": "settings",
-        "Measurement": "one_pass",
-        "Plan": "plan",
-        "Prompt": "prompts",
-        "RepresentSettings": "settings",
-        "analyse": "results",
-        "choose_words": "words",
-        "from_networkx": "graphs",
-        "make_graph": "graphs",
-        "make_plan": "plan",
-        "make_prompt": "prompts",
-        "measure": "one_pass",
-        "trace": "study",
-    },
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -20,8 +20,7 @@ from typing import Any
 
 import torch
 
-from sys2ft.engine import AdapterBank, Example, SlotAdamW, SlotGradients, backward, prepare, score
-from sys2ft.engine import flops as flop_counts
+from sys2ft.engine import AdapterBank, Example, SlotAdamW, SlotGradients, backward, flops as flop_counts, prepare, score
 from sys2ft.engine.adapters import memory
 from sys2ft.engine.adapters.moments import off_device
 from sys2ft.engine.trees.loss import StepCost

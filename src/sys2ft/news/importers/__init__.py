@@ -10,24 +10,6 @@
 - `records`     data sets by the fields of their records
 """
 
-from typing import TYPE_CHECKING
+import lazy_loader
 
-from sys2ft.lazy import contents
-
-if TYPE_CHECKING:
-    from sys2ft.news.importers.pipeline import ImportSummary, import_news, total_bytes
-    from sys2ft.news.importers.settings import FORMS, Form, ImportSettings
-
-__all__ = ["FORMS", "Form", "ImportSettings", "ImportSummary", "import_news", "total_bytes"]
-
-__getattr__ = contents(
-    __name__,
-    {
-        "FORMS": "settings",
-        "Form": "settings",
-        "ImportSettings": "settings",
-        "ImportSummary": "pipeline",
-        "import_news": "pipeline",
-        "total_bytes": "pipeline",
-    },
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

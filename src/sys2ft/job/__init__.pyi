@@ -1,0 +1,17 @@
+from .audit import (
+    ModelAudit as ModelAudit,
+    TextAudit as TextAudit,
+    audit_model as audit_model,
+    audit_text as audit_text,
+)
+from .main_job import Result as Result, finish as finish, run as run
+from .stages import (
+    evaluate_stage as evaluate_stage,
+    generate_stage as generate_stage,
+    news_of as news_of,
+    open_run as open_run,
+    probe_stage as probe_stage,
+    require_protocols as require_protocols,
+    train_stage as train_stage,
+)
+from .study import Study as Study, finish_study as finish_study, represent as represent

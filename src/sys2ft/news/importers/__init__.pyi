@@ -1,0 +1,2 @@
+from .pipeline import ImportSummary as ImportSummary, import_news as import_news, total_bytes as total_bytes
+from .settings import FORMS as FORMS, Form as Form, ImportSettings as ImportSettings

@@ -1,0 +1,15 @@
+from .artifacts import Artifacts as Artifacts, read_artifacts as read_artifacts
+from .page import write_report as write_report
+from .represent_page import write_represent_report as write_represent_report
+from .represent_table import represent_tables as represent_tables
+from .summary import (
+    Block as Block,
+    Cost as Cost,
+    Measured as Measured,
+    Row as Row,
+    Summary as Summary,
+    summarise as summarise,
+    write_scores as write_scores,
+)
+from .table import markdown_table as markdown_table, terminal_table as terminal_table, yield_table as yield_table
+from .words import headline as headline, number as number
