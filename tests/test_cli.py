@@ -408,6 +408,10 @@ def test_a_full_disk_again_and_again(
     model = json.loads((whole / "run.json").read_text())["model"]["name"]
     out, size, stages = small_disk / "run", 16, set[str]()
     for _ in range(100):
+        if not stages & {"predictions"} and (out / "predictions").is_dir():  # room that a checkpoint has left
+            shutil.rmtree(out / "predictions")
+            size = shutil.disk_usage(small_disk).used // 1024 + 16
+            assert mount(small_disk, "-o", f"remount,size={size}k")
         code = call(["run", "good.jsonl", "--model", model, "--out", str(out), *FLAGS])
         said = capsys.readouterr()
         assert not list(out.rglob("*.tmp"))
