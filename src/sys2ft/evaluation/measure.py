@@ -19,8 +19,7 @@ from sys2ft.evaluation.records import CHOICE_SCORINGS, CONDITIONS, Condition, Pr
 from sys2ft.evaluation.settings import EvaluateSettings
 from sys2ft.models import LoadedModel
 from sys2ft.news import News, Question
-from sys2ft.runs import Display, item_seed
-from sys2ft.runs.folder import Once, compute_always
+from sys2ft.runs import NO_MEMO, Display, Memo, item_seed, memoise
 
 _NEWS_A_UNIT = 16  # news evaluated together; fixed, so that a resumed run computes the same batches
 
@@ -55,7 +54,7 @@ def evaluate(
     bank: AdapterBank | None = None,
     adapters: Sequence[str] = (),
     seed: int = 0,
-    once: Once = compute_always,
+    memo: Memo = NO_MEMO,
     show: Display | None = None,
 ) -> list[Prediction]:
     """Predictions of one subject for every question, condition and scoring.
@@ -75,7 +74,9 @@ def evaluate(
             for start in range(0, len(news), _NEWS_A_UNIT):
                 part = news[start : start + _NEWS_A_UNIT]
                 batch = [one for condition in CONDITIONS for one in _asked(part, slots, condition, family[0], seed)]
-                unit = once(f"predictions/{subject}.units/{family[0]}-{start:05d}", partial(ways.answer, batch))
+                unit = memoise(
+                    memo, f"predictions/{subject}.units/{family[0]}-{start:05d}", partial(ways.answer, batch)
+                )
                 rows = [Prediction.from_dict(row) for row in unit["rows"]]
                 predictions.extend(row for row in rows if row.scoring in family)
                 advance(len(CONDITIONS) * sum(len(item.questions) for item in part))

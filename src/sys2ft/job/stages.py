@@ -67,7 +67,7 @@ def generate_stage(run: Run, model: LoadedModel, settings: GenerateSettings, sho
     """Write `replay/<protocol>.jsonl` (elements kept and rejected) and `replay/<protocol>.yield.json`."""
     require_protocols(settings.protocols)  # before the folder remembers one that is not there
     run.stage("generate", asdict(settings))
-    replays = generate(model, news_of(run), settings, seed=run.record["seed"], once=run.once, show=show)
+    replays = generate(model, news_of(run), settings, seed=run.record["seed"], memo=run, show=show)
     kept_out = {} if settings.keep_instructions else withheld(news_of(run))
     write_json(run.path / "replay" / "withheld.json", {name: asdict(found) for name, found in kept_out.items()})
     for name, replay in replays.items():
@@ -79,7 +79,7 @@ def generate_stage(run: Run, model: LoadedModel, settings: GenerateSettings, sho
 def probe_stage(run: Run, model: LoadedModel, settings: ProbeSettings, show: Display) -> Probes:
     """Write `probes.jsonl`: every question drawn for news without questions, kept or rejected and why."""
     run.stage("probe", asdict(settings))
-    probes = probe(model, news_of(run), settings, seed=run.record["seed"], once=run.once, show=show)
+    probes = probe(model, news_of(run), settings, seed=run.record["seed"], memo=run, show=show)
     write_jsonl(run.path / "probes.jsonl", (candidate.to_dict() for candidate in probes.candidates))
     return probes
 
@@ -182,12 +182,12 @@ def evaluate_stage(run: Run, model: LoadedModel, settings: EvaluateSettings, sho
     require_questions(news, settings)
     run.stage("evaluate", asdict(settings))
     seed = run.record["seed"]
-    _write(run, "base", evaluate(model, news, settings, seed=seed, once=run.once, show=show))
+    _write(run, "base", evaluate(model, news, settings, seed=seed, memo=run, show=show))
     for name in trained:
         bank, adapters = load_bank(run, model, name)
         try:
             predictions = evaluate(
-                model, news, settings, subject=name, bank=bank, adapters=adapters, seed=seed, once=run.once, show=show
+                model, news, settings, subject=name, bank=bank, adapters=adapters, seed=seed, memo=run, show=show
             )
         finally:
             if bank is not None:

@@ -7,9 +7,8 @@ nothing of the graph, so that whatever structure shows there comes from the weig
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,8 +18,7 @@ from sys2ft.models import LoadedModel
 from sys2ft.news import News, Question, news_to_dict
 from sys2ft.replay import GenerateSettings, generate
 from sys2ft.representations.prompts import Prompt
-from sys2ft.runs import Display, Run, item_seed, write_json, write_jsonl
-from sys2ft.runs.folder import Once
+from sys2ft.runs import Below, Display, Run, item_seed, write_json, write_jsonl
 from sys2ft.training import Checkpoint, TrainItem, TrainSettings, train
 
 _WRONG_CHOICES = 3
@@ -96,7 +94,7 @@ def _elements(
 ) -> list[TrainItem]:
     owner = {item.id: name for name, own in news.items() for item in own}
     every = [item for own in news.values() for item in own]
-    replays = generate(model, every, settings, seed=seed, once=_below(run, folder), show=show)
+    replays = generate(model, every, settings, seed=seed, memo=Below(run, folder), show=show)
     for protocol, replay in replays.items():
         write_jsonl(run.path / folder / f"{protocol}.jsonl", (element.to_dict() for element in replay.elements))
     return [
@@ -144,15 +142,6 @@ def _ask(
         if not file.is_file():
             said = evaluate(
                 model, news, settings, subject=subject, bank=given, adapters=adapters, seed=seed,
-                once=_below(run, folder), show=show,
+                memo=Below(run, folder), show=show,
             )  # fmt: skip
             write_jsonl(file, (prediction.to_dict() for prediction in said))
-
-
-def _below(run: Run, folder: str) -> Once:
-    """The run folder's memory, with every key below `folder`."""
-
-    def once(key: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        return run.once(f"{folder}/{key}", compute)
-
-    return once

@@ -1,8 +1,8 @@
 """The run folder: settings and provenance in run.json, finished units of work as files, and a lock.
 
-Work is cut into units whose content depends on the settings alone, not on when or how often the process was started.
-Each unit's result is written whole under its key; a run that was killed computes only the units that are missing, in
-the same batches, and so ends with the same elements, adapters and predictions (only the seconds differ).
+Work is split into units whose content depends on the settings alone, not on when or how often the process was started.
+Each unit's result is written whole under its key. A resumed run computes only the units that are missing, in the same
+batches, and so ends with the same elements, adapters and predictions (only the seconds differ).
 """
 
 from __future__ import annotations
@@ -13,23 +13,13 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from sys2ft.errors import SettingsError
 from sys2ft.runs import atomic, provenance
+from sys2ft.runs.units import memoise
 
 _FORMAT = 1
-
-
-class Once(Protocol):
-    """Keeps finished units of work: `Run.once`, or `compute_always` where nothing is to be kept."""
-
-    def __call__(self, key: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]: ...
-
-
-def compute_always(key: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Keep nothing."""
-    return compute()
 
 
 class Run:
@@ -96,14 +86,22 @@ class Run:
         known[name] = dict(settings)
         self._save()
 
-    def once(self, key: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """The result of the unit of work `key`: read if it is finished, else computed and written whole."""
+    def get(self, key: str) -> dict[str, Any] | None:
+        """The result of the finished unit `key`, or None (see `sys2ft.runs.units.Memo`)."""
         file = self.path / f"{key}.json"
-        if not file.is_file():
-            atomic.write_json(file, compute())
-        # Read back even when just computed: a resumed run reads it, and both must go on from the same values.
+        return atomic.read_json(file) if file.is_file() else None
+
+    def put(self, key: str, result: dict[str, Any]) -> dict[str, Any]:
+        """Write the result of unit `key` whole, and return it as it will be read."""
+        file = self.path / f"{key}.json"
+        atomic.write_json(file, result)
+        # Read back even when just computed: a resumed run reads it, and both must continue from the same values.
         unit: dict[str, Any] = atomic.read_json(file)
         return unit
+
+    def memoise(self, key: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """The result of unit `key`: read if it is finished, else computed and written."""
+        return memoise(self, key, compute)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
