@@ -9,11 +9,12 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from sys2ft.errors import NewsError
+from sys2ft.files import atomic_file
 from sys2ft.news.formats import Row, json_rows, yaml_rows
 from sys2ft.news.problems import Problem, news_error
 from sys2ft.news.records import news_to_dict, parse
 from sys2ft.news.schema import News
-from sys2ft.news.writing import JSON_ENDINGS, appearing, json_line, wrong_ending
+from sys2ft.news.writing import JSON_ENDINGS, json_line, wrong_ending
 
 YAML_ENDINGS = (".yaml", ".yml")
 
@@ -64,7 +65,7 @@ def write_news(path: str | Path, news: Iterable[News]) -> None:
     repeated = _repeated_ids([Row(value=news_to_dict(one), line=n) for n, one in enumerate(news, start=1)])
     if repeated:
         raise news_error(str(path), repeated)
-    with appearing(path) as file:
+    with atomic_file(path, parents=False) as file:
         file.writelines(map(json_line, news))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +13,7 @@ from typing import BinaryIO
 from pydantic import ValidationError
 
 from sys2ft.errors import NewsError
+from sys2ft.files import atomic_file, digest_bytes
 from sys2ft.news.importers.docx import read_docx
 from sys2ft.news.importers.html import read_html
 from sys2ft.news.importers.json_files import read_json
@@ -26,7 +26,7 @@ from sys2ft.news.importers.tables import read_csv, read_json_lines, same_text_to
 from sys2ft.news.importers.texts import empty, is_text_name, read_text
 from sys2ft.news.injection import instructions_in
 from sys2ft.news.schema import News
-from sys2ft.news.writing import JSON_ENDINGS, appearing, json_line, wrong_ending
+from sys2ft.news.writing import JSON_ENDINGS, json_line, wrong_ending
 
 READERS: dict[str, Reader] = {
     "text": read_text,
@@ -162,7 +162,7 @@ def import_news(
     by = f"a token for every {BYTES_A_TOKEN} bytes (an estimate)" if count is None else "the model's tokenizer"
     summary = ImportSummary(out, by)
     listed = list(_files(sources, out, summary, settings))
-    with appearing(out) as file:
+    with atomic_file(out, parents=False) as file:
         job = _Import(summary, settings, count or estimate_tokens, file)
         for path, label, form in listed:
             # A name on the disk need not be text.
@@ -290,7 +290,7 @@ class _Import:
     def _passage(self, summary: ImportSummary, passage: Passage, source: Source, seen: set[int], ids: set[str]) -> None:
         place = f"{source.name}, {passage.place}"
         plain = " ".join(passage.text.casefold().split())
-        digest = hashlib.sha256(plain.encode("utf-8", "replace")).hexdigest()[:16]
+        digest = digest_bytes(plain.encode("utf-8", "replace"))[:16]
         key = int(digest, 16)
         if key in seen or key in self._seen:
             lost = len(passage.entry.questions) if passage.entry else 0
