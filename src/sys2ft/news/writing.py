@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from sys2ft.errors import NewsError
+from sys2ft.news.problems import bad_input
 from sys2ft.news.records import news_to_dict
 from sys2ft.news.schema import News
 
@@ -14,8 +15,9 @@ JSON_ENDINGS = (".jsonl", ".ndjson", ".json")
 
 def wrong_ending(path: Path, endings: tuple[str, ...]) -> NewsError:
     """The error for a file name that none of these endings fits."""
-    return NewsError(
-        f"{path}: found a file name that ends in {path.suffix or 'nothing'!r}",
+    return bad_input(
+        str(path),
+        f"a file name that ends in {path.suffix or 'nothing'!r}",
         expected="a name that ends in " + ", ".join(endings),
         do="convert it to JSON Lines or rename it",
     )
