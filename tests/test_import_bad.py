@@ -250,7 +250,7 @@ def test_nothing_at_all(tmp_path: Path) -> None:
         import_news([tmp_path / "docs"], tmp_path / "news.jsonl")
     (tmp_path / "docs" / "a.txt").write_text("")
     (tmp_path / "docs" / "b.png").write_text("x")
-    with pytest.raises(NewsError, match=r"no news in .*ends in '\.png'.*1 x not usable: .*docs/a\.txt"):
+    with pytest.raises(NewsError, match=r"found no news .*ends in '\.png'.*1 x not usable: .*docs/a\.txt"):
         import_news([tmp_path / "docs"], tmp_path / "news.jsonl", ImportSettings(skip_bad=True))
     with pytest.raises(NewsError, match="no such file or folder"):
         import_news([tmp_path / "absent"], tmp_path / "news.jsonl")
