@@ -15,8 +15,9 @@ from sys2ft.engine import AdapterBank, open_adapter, save_adapter
 from sys2ft.engine.trace import Move, Reader, attention_weights, decoder_layers, read_moved, read_text
 from sys2ft.errors import ModelError
 from sys2ft.models import LoadedModel, load_model
-from sys2ft.representations import Prompt, RepresentSettings, geometry, make_plan, measure, probes
-from sys2ft.representations.one_pass import WindowSums
+from sys2ft.representations import Prompt, RepresentSettings, geometry, make_plan, measure
+from sys2ft.representations.measuring import probes
+from sys2ft.representations.measuring.one_pass import WindowSums
 
 FAMILIES = ("llama", "qwen2", "gemma3_text")
 LENGTHS = (3, 17, 40, 61, 90)

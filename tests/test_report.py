@@ -17,7 +17,6 @@ import pytest
 from rich.console import Console
 
 from sys2ft.errors import UserError
-from sys2ft.evaluation.statistics import Score, Undefined
 from sys2ft.report import (
     headline,
     markdown_table,
@@ -27,6 +26,7 @@ from sys2ft.report import (
     write_report,
     write_scores,
 )
+from sys2ft.statistics import Score, Undefined
 
 PROTOCOLS = ("naive", "paraphrase", "self_qa")
 SCORINGS = ("cloze", "direct")

@@ -11,13 +11,22 @@ import numpy as np
 import pytest
 
 from sys2ft.errors import SettingsError
-from sys2ft.report import represent_tables, write_represent_report
-from sys2ft.report.represent_figures import power_law_figure
-from sys2ft.representations import Graph, analyse, baselines, choose_words, from_networkx, make_graph, make_prompt
-from sys2ft.representations.findings import findings
-from sys2ft.representations.learn import edge_news
-from sys2ft.representations.prompts import opening
-from sys2ft.representations.transitions import mean_over_walks, power_law, two_phases
+from sys2ft.representations import (
+    Graph,
+    analyse,
+    baselines,
+    choose_words,
+    from_networkx,
+    make_graph,
+    make_prompt,
+    study_tables,
+    write_study_page,
+)
+from sys2ft.representations.analyses.findings import findings
+from sys2ft.representations.analyses.transitions import mean_over_walks, power_law, two_phases
+from sys2ft.representations.graphs.prompts import opening
+from sys2ft.representations.measuring.learn import edge_news
+from sys2ft.representations.pages.figures import power_law_figure
 from tracing import pretend_study, word_tokenizer
 
 # --- graphs, words, contexts
@@ -49,7 +58,7 @@ def test_the_week_and_the_year_are_linked_out_of_order(name: str, step: int) -> 
 
 
 def _place(name: str, word: str) -> int:
-    from sys2ft.representations.graphs import DAYS, MONTHS
+    from sys2ft.representations.graphs.graph import DAYS, MONTHS
 
     return (DAYS if name == "days" else MONTHS).index(word)
 
@@ -385,9 +394,9 @@ def test_an_unfinished_study_says_what_is_missing(tmp_path: Path) -> None:
     results = analyse(tmp_path)
     assert results["missing"] == ["grid:3x3: 1 contexts", "ring:6: 3 contexts"]
     assert [graph["walks"] for graph in results["graphs"]] == [2]
-    assert "This study is not finished" in write_represent_report(tmp_path).read_text(encoding="utf-8")
+    assert "This study is not finished" in write_study_page(tmp_path).read_text(encoding="utf-8")
     assert findings(results) == results["findings"]
-    assert len(represent_tables(results)) == 3
+    assert len(study_tables(results)) == 3
 
 
 def test_the_page_is_a_function_of_the_folder_and_trusts_none_of_it(tmp_path: Path) -> None:
@@ -404,8 +413,8 @@ def test_the_page_is_a_function_of_the_folder_and_trusts_none_of_it(tmp_path: Pa
         )
     (tmp_path / "represent" / "days").rename(tmp_path / "represent" / slug)
     analyse(tmp_path)
-    page = write_represent_report(tmp_path).read_text(encoding="utf-8")
-    assert page == write_represent_report(tmp_path).read_text(encoding="utf-8")
+    page = write_study_page(tmp_path).read_text(encoding="utf-8")
+    assert page == write_study_page(tmp_path).read_text(encoding="utf-8")
     assert "<script>alert" not in page
     assert page.count("</script>") == 3, "two players' data and the page's own script"
     assert "http://" not in page.replace("http://www.w3.org/", "")

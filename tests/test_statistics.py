@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from sys2ft import statistics
 from sys2ft.errors import UserError
-from sys2ft.evaluation import statistics
-from sys2ft.evaluation.statistics import Outcomes, Score, Undefined, gap_share, mean_over_news, paired_difference
+from sys2ft.statistics import Outcomes, Score, Undefined, gap_share, mean_over_news, paired_difference
 
 
 def answers(*news: list[int | None]) -> dict[tuple[str, int], bool | None]:

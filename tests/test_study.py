@@ -17,7 +17,7 @@ from sys2ft.cli.main import call
 from sys2ft.errors import SettingsError
 from sys2ft.models import load_model
 from sys2ft.representations import LEARN_GENERATE, LEARN_TRAIN
-from sys2ft.representations.transitions import FEWEST_WALKS
+from sys2ft.representations.analyses.transitions import FEWEST_WALKS
 from sys2ft.runs import read_json
 from test_job import without_seconds
 

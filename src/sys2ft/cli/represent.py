@@ -18,7 +18,7 @@ from sys2ft.runs import display
 from sys2ft.training import TrainSettings
 
 if TYPE_CHECKING:
-    from sys2ft.job import Study
+    from sys2ft.representations import Study
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,7 +40,7 @@ class Represent(ModelOptions):
     train: TrainSettings = LEARN_TRAIN
 
     def run(self) -> None:
-        from sys2ft.job import represent
+        from sys2ft.representations import represent
 
         with display(self.quiet) as show:
             study = represent(
@@ -60,10 +60,10 @@ class Represent(ModelOptions):
 
 def print_study(study: Study) -> None:
     """Tables of a study and its page's path, on standard output."""
-    from sys2ft.report import represent_tables
+    from sys2ft.representations import study_tables
 
     console = Console() if sys.stdout.isatty() else Console(width=COLUMNS)
-    for table in represent_tables(study.results):
+    for table in study_tables(study.results):
         console.print(table)
     print(f"results   {study.folder / 'results.json'}")
     print(f"report    {study.report}")

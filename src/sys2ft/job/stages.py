@@ -27,7 +27,7 @@ from sys2ft.training import FREE, JOINT, Checkpoint, TrainItem, TrainSettings, t
 def open_run(out: str | Path, model: LoadedModel, news: Sequence[News], *, seed: int, command: str = "") -> Run:
     """The run folder at `out` for this model, these news and this seed: a new one, or the one to go on with."""
     rows = [news_to_dict(item) for item in news]
-    about_model = described(model)
+    about_model = model.described()
     dtype, device = str(model.dtype).removeprefix("torch."), model.device.type
     identity = {"model": about_model, "news": digest(rows), "seed": seed, "dtype": dtype, "device": device}
     about = {
@@ -41,15 +41,6 @@ def open_run(out: str | Path, model: LoadedModel, news: Sequence[News], *, seed:
     if not (run.path / "news.jsonl").is_file():
         write_jsonl(run.path / "news.jsonl", rows)
     return run
-
-
-def described(model: LoadedModel) -> dict[str, Any]:
-    """What identifies a model in a run's record."""
-    return {
-        "sha256": model.fingerprint,
-        "architecture": type(model.model).__name__,
-        "parameters": sum(p.numel() for p in model.model.parameters()),
-    }
 
 
 def news_of(run: Run) -> list[News]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sys2ft.errors import UserError
-from sys2ft.evaluation.statistics import Item
+from sys2ft.statistics import Item
 
 Record = dict[str, Any]
 

@@ -13,10 +13,10 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from sys2ft.evaluation.statistics import Score
+from sys2ft.pages.drawing import FAINT, INK, PALETTE, STYLE, canvas, colour_of, few_ticks, legend, marker_of, svg
 from sys2ft.report.artifacts import BASE, Artifacts
-from sys2ft.report.drawing import FAINT, INK, PALETTE, STYLE, canvas, colour_of, few_ticks, legend, marker_of, svg
 from sys2ft.report.summary import Measured, Summary
+from sys2ft.statistics import Score
 
 
 def accuracy_figure(summary: Summary) -> str | None:

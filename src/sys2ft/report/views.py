@@ -6,9 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from sys2ft.evaluation.statistics import Item
 from sys2ft.report.artifacts import BASE, CONDITIONS, Artifacts, Record, read_records
 from sys2ft.report.summary import Summary
+from sys2ft.statistics import Item
 
 LONG = 320
 """Characters beyond which an answer is folded."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sys2ft.evaluation.statistics import Score, Undefined
 from sys2ft.report.artifacts import BASE
 from sys2ft.report.summary import BASELINE, NOT_YET, UNEVEN, Block, Cost, Measured, Row, Summary
+from sys2ft.statistics import Score, Undefined
 
 ABSENT = "–"
 

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sys2ft.representations.geometry import mixed_distances, pairs_of
-from sys2ft.representations.graphs import Floats, Graph
-from sys2ft.representations.prompts import Ints
+from sys2ft.representations.graphs.graph import Floats, Graph
+from sys2ft.representations.graphs.prompts import Ints
 
 Bools = npt.NDArray[np.bool_]
 

@@ -18,7 +18,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from sys2ft.representations.graphs import Floats
+from sys2ft.representations.graphs.graph import Floats
 
 _SAME = 1e-9  # eigenvalues closer than this share an eigenspace
 

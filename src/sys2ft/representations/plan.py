@@ -9,10 +9,10 @@ import numpy as np
 
 from sys2ft.errors import SettingsError
 from sys2ft.models import LoadedModel
-from sys2ft.representations.graphs import Graph, make_graph
-from sys2ft.representations.prompts import Order, Prompt, make_prompt, opening
+from sys2ft.representations.graphs.graph import Graph, make_graph
+from sys2ft.representations.graphs.prompts import Order, Prompt, make_prompt, opening
+from sys2ft.representations.graphs.words import choose_words
 from sys2ft.representations.settings import AUTO, RepresentSettings
-from sys2ft.representations.words import choose_words
 
 _LENGTHS = 50
 _DEPTHS = (0.25, 0.5, 0.75, 0.8)  # where representations are moved, as parts of the model's depth

@@ -4,7 +4,7 @@ The critical context size is found by broken lines over the logarithm of the con
 where the curve has one, a plateau. One break or two, whichever the Bayesian information criterion prefers to a straight
 line. The break at which the curve turns faster is its *onset*, the one at which it turns slower its *saturation*.
 
-Intervals are by bootstrap over walks, with `evaluation.statistics`. Resampling fewer than six walks can give no more
+Intervals are by bootstrap over walks, with `statistics`. Resampling fewer than six walks can give no more
 than their range, which holds the truth less often than it says: means over so few have Student's interval, and breaks
 have none.
 
@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sys2ft.evaluation.statistics import expanded_interval, resampling_weights, student
-from sys2ft.representations.graphs import Floats
+from sys2ft.representations.graphs.graph import Floats
+from sys2ft.statistics import expanded_interval, resampling_weights, student
 
 DRAWS = 2000
 FEWEST_WALKS = 6  # their range holds the median of what they are drawn from in 97 of 100 cases, that of five in 94

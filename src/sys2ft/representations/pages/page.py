@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sys2ft.errors import UserError
-from sys2ft.report.page import environment, facts, script_hash, trusted
-from sys2ft.representations.graphs import Graph
+from sys2ft.pages import facts, render, trusted
+from sys2ft.representations.graphs.graph import Graph
+from sys2ft.representations.pages import figures, pictures
+from sys2ft.representations.pages.words import headline, interval
 from sys2ft.runs.atomic import read_json, write_text
 
 _HERE = Path(__file__).resolve().parent
@@ -21,7 +23,7 @@ Found = Mapping[str, Any]
 Arrays = Mapping[str, npt.NDArray[np.float64]]
 
 
-def write_represent_report(folder: Path) -> Path:
+def write_study_page(folder: Path) -> Path:
     """Write report.html into a study's folder, whole or not at all, and return its path."""
     folder = Path(folder)
     if not (folder / "results.json").is_file():
@@ -37,31 +39,21 @@ def write_represent_report(folder: Path) -> Path:
 
 
 def _render(run: dict[str, Any], results: Found, arrays: Arrays) -> str:
-    from sys2ft.report import represent_figures as figures
-
-    script = (_HERE / "represent.js.j2").read_text(encoding="utf-8")
-    css = "".join((_HERE / name).read_text(encoding="utf-8") for name in ("page.css", "represent.css"))
-    templates = environment()
-    templates.filters["interval"] = interval
-    return templates.get_template("represent.html.j2").render(
-        css=trusted(css),
-        script=trusted(script),
-        script_hash=script_hash(script),
-        run=run,
-        results=results,
-        headline=headline(results),
-        graphs=[_graph(graph, results, arrays) for graph in results["graphs"]],
-        heads=_drawn(figures.heads_figure(results)),
-        power=_drawn(figures.power_law_figure(results)),
-        facts=facts(run, [("adapter SHA-256", run["identity"].get("adapter"))]),
-        record=json.dumps(run, indent=2, ensure_ascii=False),
-    )
+    values = {
+        "run": run,
+        "results": results,
+        "headline": headline(results),
+        "graphs": [_graph(graph, results, arrays) for graph in results["graphs"]],
+        "heads": _drawn(figures.heads_figure(results)),
+        "power": _drawn(figures.power_law_figure(results)),
+        "facts": facts(run, [("adapter SHA-256", run["identity"].get("adapter"))]),
+        "record": json.dumps(run, indent=2, ensure_ascii=False),
+    }
+    return render(_HERE, "study", values, filters={"interval": interval})
 
 
 def _graph(graph: Found, results: Found, arrays: Arrays) -> dict[str, Any]:
     """What the page shows of a graph: numbers, claims, figures, and its frames as JSON for the page's script."""
-    from sys2ft.report import represent_pictures as pictures
-
     of = Graph.from_dict(graph)
     layers, lengths, focus = results["layers"], results["lengths"], results["focus"]
     distances_LCP = arrays[f"{graph['slug']}/distances_LCP"]
@@ -87,8 +79,6 @@ def _graph(graph: Found, results: Found, arrays: Arrays) -> dict[str, Any]:
 
 def _figures(of: Graph, graph: Found, results: Found, arrays: Arrays) -> list[tuple[str, str, str | None]]:
     """Title, explanation and SVG of each figure of a graph; '' for one that it has no use for."""
-    from sys2ft.report import represent_figures as figures, represent_pictures as pictures
-
     lengths, focus = results["lengths"], results["focus"]
     focused_CP = arrays[f"{graph['slug']}/distances_LCP"][results["layers"].index(focus)]
     return [
@@ -138,21 +128,3 @@ def _figures(of: Graph, graph: Found, results: Found, arrays: Arrays) -> list[tu
 
 def _drawn(svg: str | None) -> Any:
     return trusted(svg) if svg else None
-
-
-def headline(results: Found) -> str:
-    """What was found, in a sentence."""
-    claims = [row for row in results["findings"] if row["verdict"] != "open"]
-    right = sum(row["verdict"] == "yes" for row in claims)
-    count = len(results["findings"])
-    graphs = ", ".join(graph["name"] for graph in results["graphs"])
-    return f"{graphs}: {right} of {count} claims hold, {len(claims) - right} do not, {count - len(claims)} are open"
-
-
-def interval(found: Found | None) -> str:
-    """An estimate with its interval, such as '0.62 [0.48, 0.74]'."""
-    if found is None or found["estimate"] is None:
-        return "–"
-    if found["low"] is None:
-        return f"{found['estimate']:.3g} [no interval]"
-    return f"{found['estimate']:.3g} [{found['low']:.3g}, {found['high']:.3g}]"

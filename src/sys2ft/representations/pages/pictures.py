@@ -13,9 +13,9 @@ import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 
-from sys2ft.report.drawing import FAINT, INK, STYLE, canvas, svg
+from sys2ft.pages.drawing import FAINT, INK, STYLE, canvas, svg
 from sys2ft.representations import geometry
-from sys2ft.representations.graphs import Graph
+from sys2ft.representations.graphs.graph import Graph
 
 Found = Mapping[str, Any]
 Floats = npt.NDArray[np.float64]

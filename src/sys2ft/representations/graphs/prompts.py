@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sys2ft.errors import SettingsError
-from sys2ft.representations.graphs import Graph
+from sys2ft.representations.graphs.graph import Graph
 from sys2ft.runs import item_seed
 
 Ints = npt.NDArray[np.int64]

@@ -18,7 +18,7 @@ from sys2ft.evaluation import EvaluateSettings, evaluate
 from sys2ft.models import LoadedModel
 from sys2ft.news import News, Question, news_to_dict
 from sys2ft.replay import GenerateSettings, generate
-from sys2ft.representations.prompts import Prompt
+from sys2ft.representations.graphs.prompts import Prompt
 from sys2ft.runs import Display, Run, item_seed, write_json, write_jsonl
 from sys2ft.runs.folder import Once
 from sys2ft.training import Checkpoint, TrainItem, TrainSettings, train

@@ -1,7 +1,7 @@
 """Figures of a study of in-context representations: curves, maps over layers, components, probes, power laws.
 
 Each takes what results.json holds and returns SVG, or None where the study does not hold the data. Pictures of the
-nodes themselves are in `represent_pictures`.
+nodes themselves are in `pictures`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.ticker import MaxNLocator
 
-from sys2ft.report.drawing import INK, PALETTE, STYLE, canvas, few_ticks, legend, svg
+from sys2ft.pages.drawing import INK, PALETTE, STYLE, canvas, few_ticks, legend, svg
 
 Found = Mapping[str, Any]
 Floats = npt.NDArray[np.float64]

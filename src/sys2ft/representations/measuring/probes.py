@@ -18,9 +18,9 @@ from torch import Tensor
 
 from sys2ft.engine.trace import Move, Reader, attention_weights, read_moved
 from sys2ft.representations import baselines, geometry
-from sys2ft.representations.graphs import Floats
-from sys2ft.representations.one_pass import POSITIONS, Measurement, measure, next_words
-from sys2ft.representations.prompts import Prompt
+from sys2ft.representations.graphs.graph import Floats
+from sys2ft.representations.graphs.prompts import Prompt
+from sys2ft.representations.measuring.one_pass import POSITIONS, Measurement, measure, next_words
 from sys2ft.runs import item_seed
 
 REPEATED = 50  # tokens of the pattern

@@ -7,12 +7,12 @@ from typing import Any
 
 from rich.table import Table
 
-from sys2ft.report.represent_page import interval
+from sys2ft.representations.pages.words import interval
 
 Found = Mapping[str, Any]
 
 
-def represent_tables(results: Found) -> list[Table]:
+def study_tables(results: Found) -> list[Table]:
     """The numbers at the full length by graph, where curves turn, and the claims with their verdicts."""
     return [_numbers(results), _turns(results), _claims(results)]
 

@@ -13,12 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sys2ft.evaluation.statistics import resampling_weights
 from sys2ft.representations import baselines, geometry
-from sys2ft.representations.geometry import Components
-from sys2ft.representations.graphs import Floats, Graph
-from sys2ft.representations.prompts import Ints
-from sys2ft.representations.transitions import (
+from sys2ft.representations.analyses.transitions import (
     Estimate,
     Transition,
     band,
@@ -26,7 +22,11 @@ from sys2ft.representations.transitions import (
     mean_over_walks,
     two_phases,
 )
+from sys2ft.representations.geometry import Components
+from sys2ft.representations.graphs.graph import Floats, Graph
+from sys2ft.representations.graphs.prompts import Ints
 from sys2ft.runs import item_seed, read_json
+from sys2ft.statistics import resampling_weights
 
 SHUFFLES = 200
 _ENOUGH = 0.75  # of the nodes

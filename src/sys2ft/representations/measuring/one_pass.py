@@ -24,7 +24,7 @@ from transformers import DynamicCache
 
 from sys2ft.engine.head import head
 from sys2ft.engine.trace import Reader, read_text
-from sys2ft.representations.prompts import Prompt
+from sys2ft.representations.graphs.prompts import Prompt
 
 Singles = npt.NDArray[np.float32]
 
