@@ -26,8 +26,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import atan, cos, pi, sin, sqrt, tan
-from statistics import NormalDist
+from math import sqrt
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -167,7 +166,11 @@ def gap_share(
 
 
 def resampling_weights(clusters: int, *, draws: int = DRAWS, seed: int = 0) -> Floats:
-    """How often each cluster is drawn, (draws, clusters): for statistics other than a mean over questions."""
+    """How often each cluster is drawn, (draws, clusters): for statistics other than a mean over questions.
+
+    Not `scipy.stats.bootstrap`, which draws the data again for every statistic: here one seed gives every column, and
+    every page of a report, the same draws. That is what pairs two accuracies.
+    """
     return _weights(clusters, draws, seed)
 
 
@@ -190,7 +193,7 @@ def noise_of_chance(chances: Sequence[float], *, level: float = 0.95) -> tuple[f
     The central interval of the sum's exact distribution. It is for what cannot know an answer, such as a rule that goes
     by the length of the choices: for a model, whose answers about one news hang together, use `mean_over_news`.
     """
-    probabilities = np.ones(1)
+    probabilities = np.ones(1)  # by convolution: scipy.stats.poisson_binom takes no more than some 60 questions
     for chance in chances:
         probabilities = np.convolve(probabilities, [1 - chance, chance])
     up_to = probabilities.cumsum()
@@ -250,14 +253,22 @@ def _ends(statistic_D: Floats, n_news: int, level: float) -> tuple[float | None,
     ordered_D = np.sort(statistic_D)
     if ordered_D[-1] - ordered_D[0] < 1e-12:  # draws that differ by rounding only
         return None, None, "wilson"
-    tail = NormalDist().cdf(-sqrt(n_news / (n_news - 1)) * student(level, n_news - 1))
+    from scipy.stats import norm
+
+    tail = float(norm.cdf(-sqrt(n_news / (n_news - 1)) * student(level, n_news - 1)))
     cut = int(tail * (len(ordered_D) - 1))
     return float(ordered_D[cut]), float(ordered_D[-1 - cut]), "bootstrap"
 
 
 def _wilson(share: float, trials: int, level: float) -> tuple[float, float]:
-    """Wilson's score interval of a proportion; 0 and 1 stay exact ends."""
-    z = NormalDist().inv_cdf(0.5 + level / 2)
+    """Wilson's score interval of a proportion; 0 and 1 stay exact ends.
+
+    `scipy.stats.binomtest` gives the same interval, for whole numbers of successes only: `share * trials` need not be
+    one here, since the share is over questions and the trials are news items.
+    """
+    from scipy.stats import norm
+
+    z = float(norm.ppf(0.5 + level / 2))
     middle = (share + z * z / (2 * trials)) / (1 + z * z / trials)
     half = z / (1 + z * z / trials) * sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
     return (0.0 if share == 0 else middle - half), (1.0 if share == 1 else middle + half)
@@ -265,21 +276,7 @@ def _wilson(share: float, trials: int, level: float) -> tuple[float, float]:
 
 @lru_cache(maxsize=256)
 def student(level: float, freedom: int) -> float:
-    """The t with P(|T| <= t) = level, by bisection on the finite sums of Abramowitz & Stegun 26.7.3 and 26.7.4."""
-    low, high = 0.0, pi / 2
-    for _ in range(60):
-        angle = (low + high) / 2
-        low, high = (angle, high) if _student_mass(angle, freedom) < level else (low, angle)
-    return sqrt(freedom) * tan(low)
+    """The t with P(|T| <= t) = level, T being Student's t with `freedom` degrees of freedom."""
+    from scipy.stats import t  # in functions only: importing scipy.stats takes longer than `sys2ft --help` may
 
-
-def _student_mass(angle: float, freedom: int) -> float:
-    """P(|T| <= sqrt(freedom) tan(angle)) of Student's T."""
-    odd = freedom % 2
-    term = cos(angle) if odd else 1.0
-    total = term if freedom > 1 else 0.0
-    for k in range(2 + odd, freedom, 2):
-        term *= (k - 1) / k * cos(angle) ** 2
-        total += term
-    total *= sin(angle)
-    return 2 / pi * (atan(tan(angle)) + total) if odd else total
+    return float(t.ppf(0.5 + level / 2, freedom))
