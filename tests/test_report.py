@@ -481,7 +481,32 @@ def test_diverged_losses_do_not_spoil_the_figure(tmp_path: Path) -> None:
     assert loss_figure(read_artifacts(run))
 
 
-def test_tables_are_made_without_matplotlib_and_jinja2() -> None:
-    code = "import sys, sys2ft.report.table; print(sorted({'matplotlib', 'jinja2'} & set(sys.modules)))"
+def test_charts_are_whole_and_carry_their_numbers(run: Path, page: str) -> None:
+    import xml.etree.ElementTree as XML
+
+    charts = [XML.fromstring(chart) for chart in re.findall(r"<svg.*?</svg>", page, re.DOTALL)]
+    assert len(charts) == 5
+    labels = [{mark.get("aria-label") for mark in chart.iter()} for chart in charts]
+    score = summarise(run).block().row("self_qa").closed_book
+    assert isinstance(score, Score)
+    numbers = f"{score.estimate:.3f} [{score.low:.3f}, {score.high:.3f}]"
+    assert f"self_qa, closed book: {numbers}, {score.n_items} questions of {score.n_news} news items" in labels[0]
+    assert any(label and "self_qa, kept: " in label for label in labels[3])
+    assert not any(mark.get("id") for chart in charts for mark in chart.iter()), "charts of a page must not share ids"
+
+
+def test_names_in_charts_are_escaped(tmp_path: Path) -> None:
+    from sys2ft.pages.charts import Legend, Series, draw, estimates
+
+    name = "</svg><script>alert(1)</script>$a_b$"
+    row = {"series": name, "place": name, "estimate": 0.5, "low": None, "high": None, "text": f"{name}: 0.5"}
+    place = {"y": {"field": "place", "type": "nominal"}}
+    chart = draw({"layer": estimates([row], "x", {}, place, Legend([Series(name, "red", "circle")]))}, f'"{name}')
+    assert chart.count("<script") == 0 and chart.count("</svg>") == 1
+    assert "alert(1)" in chart and "$a_b$" in chart
+
+
+def test_tables_are_made_without_charts_and_templates() -> None:
+    code = "import sys, sys2ft.report.table; print(sorted({'vl_convert', 'jinja2'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -99,7 +99,7 @@ def _figures(artifacts: Artifacts, summary: Summary) -> list[tuple[str, str, Any
         ("Yield", "What became of the samples drawn from the model.", figures.yield_figure(summary)),
         ("Training loss", "Median over the adapters, and their range.", figures.loss_figure(artifacts)),
     ]
-    # matplotlib escapes the names it draws, which are all that a run contributes to the SVG.
+    # The chart renderer escapes all text, and names are all that a run contributes to the SVG.
     return [(title, said, trusted(svg) if svg else None) for title, said, svg in drawn]
 
 

@@ -1,6 +1,6 @@
-"""Figures of a study of in-context representations: curves, maps over layers, components, probes, power laws.
+"""Charts of a study: curves, layer maps, components, attention heads, interventions, weights and power laws.
 
-Each takes what results.json holds and returns SVG, or None where the study does not hold the data. Pictures of the
+Each takes what results.json holds and returns SVG, or None where the study does not hold the data. The drawings of the
 nodes themselves are in `pictures`.
 """
 
@@ -9,160 +9,200 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
-from matplotlib.ticker import MaxNLocator
 
-from sys2ft.pages.drawing import INK, PALETTE, STYLE, canvas, few_ticks, legend, svg
+from sys2ft.pages.charts import (
+    DASHED,
+    DOTTED,
+    LINE,
+    PALETTE,
+    Legend,
+    Row,
+    Series,
+    Spec,
+    constant,
+    curves,
+    draw,
+    estimates,
+    heat_map,
+    level,
+    log_axis,
+)
+from sys2ft.representations.pages.words import interval
 
 Found = Mapping[str, Any]
 Floats = npt.NDArray[np.float64]
 
 ACCURACY, ENERGY, OTHER, GREY = PALETTE[2], PALETTE[1], PALETTE[3], PALETTE[0]
-_COLUMNS = 30  # of a heat map: more cannot be told apart on a telephone
+_COLUMNS = 20  # of a heat map: more cannot be told apart on a telephone
+_WORDS = "words of context (log scale)"
 
 
 def curves_figure(graph: Found, results: Found) -> str | None:
     """Accuracy and normalised energy against context, with their nulls, tables and critical sizes."""
-    lengths, curves = results["lengths"], graph["curves"]
-    name = f"{graph['slug']}-curves"
-    with mpl.rc_context(STYLE | {"svg.hashsalt": name}):
-        figure, axes = canvas(4.2)
-        _band(axes, lengths, curves["accuracy"], ACCURACY, "o", "accuracy")
-        _band(axes, lengths, curves["energy"], ENERGY, "D", "energy")
-        _band(axes, lengths, curves["shuffled"], GREY, None, "energy, shuffled", style=":")
-        _line(axes, lengths, curves["mixing"]["mean"], ENERGY, "--", "energy, mixing null")
-        _line(axes, lengths, curves["one_step"]["mean"], ACCURACY, "--", "one-step table")
-        _line(axes, lengths, curves["two_step"]["mean"], ACCURACY, ":", "two-step table")
-        reference = results["reference"]
-        if reference is not None:
-            axes.plot(
-                reference["context_length"], reference["accuracy"], color=OTHER, linewidth=1.2, marker="^",
-                markersize=4, label=reference["model"],
-            )  # fmt: skip
-        for curve, colour in (("accuracy", ACCURACY), ("energy", ENERGY)):
-            _critical(axes, graph["transitions"][curve], colour)
-        axes.set_xscale("log")
-        axes.set_xlim(lengths[0], lengths[-1])
-        axes.set_ylim(0, max(1.1, *(v for v in curves["energy"]["mean"] if v is not None)) + 0.05)
-        few_ticks(axes.xaxis, "{x:g}")
-        axes.set_xlabel("words of context (log scale)")
-        legend(figure, axes)
-        return svg(figure, name, f"Accuracy and Dirichlet energy against context length, {graph['name']}")
+    lengths, found = results["lengths"], graph["curves"]
+    lines: list[tuple[Series, Found]] = [
+        (Series("accuracy", ACCURACY, "circle"), found["accuracy"]),
+        (Series("energy", ENERGY, "diamond"), found["energy"]),
+        (Series("energy, shuffled", GREY, LINE, DOTTED), found["shuffled"]),
+        (Series("energy, mixing null", ENERGY, LINE, DASHED), {"mean": found["mixing"]["mean"]}),
+        (Series("one-step table", ACCURACY, LINE, DASHED), {"mean": found["one_step"]["mean"]}),
+        (Series("two-step table", ACCURACY, LINE, DOTTED), {"mean": found["two_step"]["mean"]}),
+    ]
+    rows = [row for series, curve in lines for row in _curve(series.name, lengths, curve, "words")]
+    series = [one for one, _ in lines]
+    reference = results["reference"]
+    if reference is not None:
+        inside = [
+            (n, accuracy)
+            for n, accuracy in zip(reference["context_length"], reference["accuracy"], strict=True)
+            if lengths[0] <= n <= lengths[-1]
+        ]
+        series.append(Series(reference["model"], OTHER, "triangle-up"))
+        rows += _curve(reference["model"], [n for n, _ in inside], {"mean": [a for _, a in inside]}, "words")
+    most = max([1.1, *(value for value in found["energy"]["mean"] if value is not None)]) + 0.05
+    x = log_axis([lengths[0], lengths[-1]], _WORDS)
+    y = {"title": None, "scale": {"domain": [0, most], "nice": False}}
+    layers = curves(rows, x, y, series, Legend(series))
+    for curve, colour in (("accuracy", ACCURACY), ("energy", ENERGY)):
+        layers += _critical(curve, graph["transitions"][curve], x, colour)
+    return draw({"height": 300, "layer": layers}, f"Accuracy and Dirichlet energy by context length, {graph['name']}")
 
 
-def _band(
-    axes: Any, x: Sequence[int], curve: Found, colour: str, marker: str | None, label: str, style: str = "-"
-) -> None:
-    mean, low, high = (np.array(curve[part], dtype=float) for part in ("mean", "low", "high"))
-    axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
-    every = max(1, len(x) // 8)
-    axes.plot(x, mean, style, color=colour, linewidth=1.7, marker=marker, markersize=4.5, markevery=every, label=label)
+def _curve(name: str, x: Sequence[float], curve: Found, unit: str) -> list[Row]:
+    """Rows of a curve over the contexts; `curve` has `mean` and may have `low`, `high` and `n`."""
+    rows = []
+    for i, (at, mean) in enumerate(zip(x, curve["mean"], strict=True)):
+        low, high = (curve[end][i] if end in curve else None for end in ("low", "high"))
+        text = f"{name}, {at:g} {unit}: {interval({'estimate': mean, 'low': low, 'high': high})}"
+        if low is None:
+            text = f"{name}, {at:g} {unit}: {_short(mean)}"
+        text += f", n = {curve['n'][i]}" if "n" in curve else ""
+        rows.append({"series": name, "x": at, "estimate": mean, "low": low, "high": high, "text": text})
+    return rows
 
 
-def _line(axes: Any, x: Sequence[int], mean: Sequence[float | None], colour: str, style: str, label: str) -> None:
-    axes.plot(x, np.array(mean, dtype=float), style, color=colour, linewidth=1.1, label=label)
-
-
-def _critical(axes: Any, transition: Found | None, colour: str) -> None:
-    """Critical sizes as ticks on the axis with their intervals: onset upwards, saturation downwards."""
-    if transition is None:
-        return
-    for kind, marker in (("onset", "^"), ("saturation", "v")):
-        found = transition[kind]
-        if found is not None:
-            if found["low"] is not None:
-                axes.plot([found["low"], found["high"]], [0.025, 0.025], color=colour, linewidth=2.5, alpha=0.6)
-            axes.plot(found["estimate"], 0.025, marker, color=colour, markersize=7, zorder=4)
+def _critical(curve: str, transition: Found | None, x: Spec, colour: str) -> list[Spec]:
+    """Critical sizes as triangles on the axis with their intervals: onset upwards, saturation downwards."""
+    layers: list[Spec] = []
+    for kind, marker in (("onset", "triangle-up"), ("saturation", "triangle-down")):
+        found = transition and transition[kind]
+        if found:
+            text = f"{kind} of {curve}: {interval(found)} words, {found['n']} walks"
+            place = {"y": {"field": "at", "type": "quantitative"}}
+            ends = {"x": {**x, "field": "low", "type": "quantitative"}, "x2": {"field": "high"}}
+            spot = {"x": {**x, "field": "estimate", "type": "quantitative"}, "description": {"field": "text"}}
+            line = {"type": "rule", "strokeWidth": 3, "opacity": 0.6, "stroke": colour, "aria": False}
+            mark = {"type": "point", "size": 80, "fill": colour, "stroke": colour, "shape": marker}
+            rows = [{**found, "text": text, "at": 0.025}]
+            whole = rows if found["low"] is not None else []
+            layers.append({"data": {"values": whole}, "mark": line, "encoding": {**place, **ends}})
+            layers.append({"data": {"values": rows}, "mark": mark, "encoding": {**place, **spot}})
+    return layers
 
 
 def alignment_figure(graph: Found, results: Found) -> str:
     """How far the first components are from the graph's spectral embedding: Procrustes distance and widest angle."""
-    name = f"{graph['slug']}-alignment"
-    lengths, curves = results["lengths"], graph["curves"]
-    with mpl.rc_context(STYLE | {"svg.hashsalt": name}):
-        figure, axes = canvas(3.2)
-        _band(axes, lengths, curves["procrustes"], ACCURACY, "o", "Procrustes distance")
-        _line(axes, lengths, curves["mixed_procrustes"]["mean"], ACCURACY, "--", "the same, mixing null")
-        angle = {
-            part: [None if v is None else v / 90 for v in curves["angle"][part]] for part in ("mean", "low", "high")
-        }
-        _band(axes, lengths, angle, OTHER, "^", "widest angle, parts of 90 degrees")
-        chance = graph["ends"]["procrustes_by_chance"]
-        if chance is not None:
-            axes.axhline(chance["estimate"], color=GREY, linestyle=":", linewidth=1.2, label="Procrustes by chance")
-        axes.set_xscale("log")
-        axes.set_xlim(lengths[0], lengths[-1])
-        axes.set_ylim(0, 1.05)
-        few_ticks(axes.xaxis, "{x:g}")
-        axes.set_xlabel("words of context (log scale)")
-        legend(figure, axes)
-        return svg(figure, name, f"Alignment of the first components with the spectral embedding, {graph['name']}")
+    lengths, found = results["lengths"], graph["curves"]
+    angle = {part: [None if v is None else v / 90 for v in found["angle"][part]] for part in ("mean", "low", "high")}
+    lines: list[tuple[Series, Found]] = [
+        (Series("Procrustes distance", ACCURACY, "circle"), found["procrustes"]),
+        (Series("the same, mixing null", ACCURACY, LINE, DASHED), {"mean": found["mixed_procrustes"]["mean"]}),
+        (Series("widest angle / 90°", OTHER, "triangle-up"), angle),
+    ]
+    series = [one for one, _ in lines]
+    rows = [row for one, curve in lines for row in _curve(one.name, lengths, curve, "words")]
+    chance, name = graph["ends"]["procrustes_by_chance"], "Procrustes by chance"
+    series += [Series(name, GREY, LINE, DOTTED)] if chance is not None else []
+    levels = [{"series": name, "text": f"{name}: {interval(chance)}", **chance}] if chance is not None else []
+    legend = Legend(series)
+    y = {"title": None, "scale": {"domain": [0, 1.05], "nice": False}}
+    layers = curves(rows, log_axis([lengths[0], lengths[-1]], _WORDS), y, series, legend)
+    layers.append(level(levels, "y", y, legend))
+    described = f"Alignment of the first components with the spectral embedding, {graph['name']}"
+    return draw({"height": 240, "layer": layers}, described)
 
 
 def maps_figure(graph: Found, results: Found, arrays: Mapping[str, Floats]) -> str:
     """Layer by context: energy, distance to the spectral embedding, and the first components' share of variance."""
-    name = f"{graph['slug']}-maps"
     lengths, layers = np.array(results["lengths"]), results["layers"]
     kept = np.unique(np.linspace(0, len(lengths) - 1, min(_COLUMNS, len(lengths))).round().astype(int))
     first = results["settings"]["dimensions"]
     panels = (
-        ("energy_LC", "energy (dark: low)", "viridis"),
-        ("procrustes_LC", "distance to the graph's shape (dark: near)", "viridis"),
-        ("share_LC", f"share of variance in {first} components", "viridis_r"),
+        ("energy_LC", "energy (dark: low)", False),
+        ("procrustes_LC", "distance to the graph's shape (dark: near)", False),
+        ("share_LC", f"share of variance in {first} components (dark: high)", True),
     )
-    with mpl.rc_context(STYLE | {"svg.hashsalt": name, "axes.grid": False}):
-        figure, _ = canvas(7.2)
-        figure.clear()
-        rows = figure.subplots(len(panels), 2, width_ratios=[40, 1], squeeze=False)
-        for (axes, scale), (key, title, colours) in zip(rows, panels, strict=True):
-            values = arrays[f"{graph['slug']}/{key}"][:, kept]
-            known = values[np.isfinite(values)]
-            low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
-            axes.imshow(values, aspect="auto", origin="lower", interpolation="none", cmap=colours, vmin=low, vmax=high)
-            axes.set_title(title, fontsize=10.5, loc="left")
-            ticks = np.unique(np.linspace(0, len(kept) - 1, 6).round().astype(int))
-            axes.set_xticks(ticks, [str(lengths[kept[t]]) for t in ticks])
-            heights = np.unique(np.linspace(0, len(layers) - 1, 5).round().astype(int))
-            axes.set_yticks(heights, [str(layers[h]) for h in heights])
-            axes.set_ylabel("layer")
-            scale.imshow(np.linspace(low, high, 64)[:, None], aspect="auto", origin="lower", cmap=colours)
-            scale.set_xticks([])
-            scale.set_yticks([0, 63], [f"{low:.2g}", f"{high:.2g}"])
-            scale.yaxis.tick_right()
-        rows[-1][0].set_xlabel("words of context")
-        return svg(figure, name, f"Energy, alignment and variance by layer and context length, {graph['name']}")
+    ticks = kept[np.unique(np.linspace(0, len(kept) - 1, 6).round().astype(int))]
+    heights = np.unique(np.linspace(0, len(layers) - 1, 5).round().astype(int))
+    maps = []
+    for key, title, reverse in panels:
+        values = arrays[f"{graph['slug']}/{key}"][:, kept]
+        rows = [
+            {
+                "x": int(lengths[column]),
+                "y": layer,
+                "value": float(value),
+                "text": f"layer {layer}, {lengths[column]} words: {value:.3g}",
+            }
+            for layer, line in zip(layers, values, strict=True)
+            for column, value in zip(kept, line, strict=True)
+            if np.isfinite(value)
+        ]
+        x: Spec = {
+            "axis": {"values": lengths[ticks].tolist(), "labelAngle": 0},
+            "title": "words of context" if key == panels[-1][0] else None,
+            "scale": {"domain": lengths[kept].tolist()},
+        }
+        y: Spec = {
+            "axis": {"values": [layers[h] for h in heights]},
+            "title": "layer",
+            "scale": {"domain": layers},
+        }
+        colour = {"scale": {"scheme": "viridis", "reverse": reverse}}
+        maps.append(heat_map(rows, x, y, colour, title, height=150))
+    spec = {"vconcat": maps, "resolve": {"scale": {"fill": "independent"}}}
+    return draw(spec, f"Energy, alignment and variance by layer and context length, {graph['name']}")
 
 
 def components_figure(graph: Found) -> str | None:
     """For each component at the full length: share of the variance, and energy on the graph and on the words' prior."""
-    rows = graph["components"]
-    if not rows:
+    found = graph["components"]
+    if not found:
         return None
-    name = f"{graph['slug']}-components"
-    with mpl.rc_context(STYLE | {"svg.hashsalt": name}):
-        figure, axes = canvas(3.2)
-        at = np.arange(1, len(rows) + 1)
-        axes.bar(
-            at, [row["share"] or 0.0 for row in rows], width=0.7, color=GREY, alpha=0.55, label="share of variance"
-        )
-        kinds = [("energy", "energy on the graph", ENERGY, "D", -0.12)]
-        if graph["prior"] is not None:
-            kinds.append(("prior", "energy on the words' usual order", OTHER, "o", 0.12))
-        for key, label, colour, marker, shift in kinds:
-            for x, row in zip(at, rows, strict=True):
-                interval = row[f"{key}_by_walk"]
-                if interval and interval["low"] is not None:
-                    axes.plot([x + shift] * 2, [interval["low"], interval["high"]], color=colour, linewidth=1.6)
-            values = np.array([row[key] for row in rows], dtype=float)
-            axes.plot(at + shift, values, marker, color=colour, label=label, markersize=6)
-        axes.axhline(1.0, color=INK, linewidth=0.8, linestyle=":")
-        axes.set_xticks(at)
-        axes.set_xlabel("component, by variance")
-        axes.set_ylim(bottom=0)
-        legend(figure, axes)
-        return svg(figure, name, f"Variance and energy of each component, {graph['name']}")
+    kinds = [("energy", Series("energy on the graph", ENERGY, "diamond"))]
+    if graph["prior"] is not None:
+        kinds.append(("prior", Series("energy on the words' usual order", OTHER, "circle")))
+    share = Series("share of variance", GREY, "square")
+    bars, points = [], []
+    for at, row in enumerate(found, start=1):
+        value = row["share"] or 0.0
+        text = f"component {at}: {100 * value:.1f}% of the variance"
+        bars.append({"x": at, "estimate": value, "series": share.name, "text": text})
+        for key, series in kinds:
+            if row[key] is not None:
+                walks = row[f"{key}_by_walk"] or {"low": None, "high": None}
+                ends = {end: walks[end] for end in ("low", "high")}
+                told = f"component {at}, {series.name}: {interval({'estimate': row[key], **ends})}"
+                points.append({"x": at, "series": series.name, "estimate": row[key], **ends, "text": told})
+    series_shown = [share, *(series for _, series in kinds)]
+    legend = Legend(series_shown)
+    x = {"field": "x", "type": "ordinal", "title": "component, by variance", "axis": {"labelAngle": 0}}
+    y = {"title": None, "scale": {"domainMin": 0}}
+    bar: Spec = {
+        "data": {"values": bars},
+        "mark": {"type": "bar", "opacity": 0.55, "width": {"band": 0.75}},
+        "encoding": {
+            "x": x,
+            "y": {**y, "field": "estimate", "type": "quantitative"},
+            "description": {"field": "text"},
+            **legend.bars,
+        },
+    }
+    offset = {"field": "series", "type": "nominal", "scale": {"domain": [series.name for _, series in kinds]}}
+    layers = [bar, *estimates(points, "y", y, {"x": x, "xOffset": offset}, legend), constant(1.0)]
+    return draw({"height": 240, "layer": layers}, f"Variance and energy of each component, {graph['name']}")
 
 
 def heads_figure(results: Found) -> str | None:
@@ -170,16 +210,25 @@ def heads_figure(results: Found) -> str | None:
     heads = results["heads"]
     if heads is None:
         return None
-    with mpl.rc_context(STYLE | {"svg.hashsalt": "heads", "axes.grid": False}):
-        figure, axes = canvas(3.6)
-        scores = np.array(heads["prefix_matching"])
-        axes.imshow(scores, aspect="auto", origin="lower", interpolation="none", cmap="viridis", vmin=0)
-        axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
-        axes.yaxis.set_major_locator(MaxNLocator(8, integer=True))
-        axes.set_xlabel("head")
-        axes.set_ylabel("block")
-        axes.set_title(f"prefix-matching score, 0 (dark) to {scores.max():.2f} (light)", fontsize=10.5, loc="left")
-        return svg(figure, "heads", "Prefix-matching score of every attention head")
+    rows = [
+        {"x": head, "y": block, "value": score, "text": f"block {block}, head {head}: {score:.3f}"}
+        for block, line in enumerate(heads["prefix_matching"])
+        for head, score in enumerate(line)
+    ]
+    blocks, count = len(heads["prefix_matching"]), len(heads["prefix_matching"][0])
+    x: Spec = {
+        "title": "head",
+        "axis": {"values": list(range(0, count, max(1, count // 10))), "labelAngle": 0},
+        "scale": {"domain": list(range(count))},
+    }
+    y: Spec = {
+        "title": "block",
+        "axis": {"values": list(range(0, blocks, max(1, blocks // 8)))},
+        "scale": {"domain": list(range(blocks))},
+    }
+    colour = {"scale": {"scheme": "viridis", "domainMin": 0}}
+    spec = {"vconcat": [heat_map(rows, x, y, colour, "prefix-matching score (light: high)", height=230)]}
+    return draw(spec, "Prefix-matching score of every attention head")
 
 
 def heads_off_figure(graph: Found) -> str | None:
@@ -187,45 +236,42 @@ def heads_off_figure(graph: Found) -> str | None:
     off = graph["heads_off"]
     if off is None:
         return None
-    name = f"{graph['slug']}-off"
-    groups = [g for g in ("none", "induction", "previous token", "random") if g in off]
-    with mpl.rc_context(STYLE | {"svg.hashsalt": name}):
-        figure, axes = canvas(0.42 * len(groups) + 1.1)
-        for y, group in enumerate(reversed(groups)):
-            _interval(axes, off[group]["accuracy"], y, ACCURACY, "o")
-        axes.set_yticks(range(len(groups)), list(reversed(groups)))
-        axes.set_ylim(-0.6, len(groups) - 0.4)
-        axes.set_xlim(-0.02, 1.02)
-        axes.grid(axis="y", visible=False)
-        axes.set_xlabel("accuracy over the second half of the context")
-        return svg(figure, name, f"Accuracy with attention heads switched off, {graph['name']}")
+    groups = [group for group in ("none", "induction", "previous token", "random") if group in off]
+    rows = [
+        _row(off[group]["accuracy"], "accuracy", f"heads off: {group}", place=group)
+        for group in groups
+        if off[group]["accuracy"] is not None
+    ]
+    series = [Series("accuracy", ACCURACY, "circle")]
+    axis = {"title": "accuracy over the second half of the context", "scale": {"domain": [0, 1]}}
+    place = {"y": {"field": "place", "type": "nominal", "sort": groups, "scale": {"domain": groups}, "title": None}}
+    spec = {"height": {"step": 30}, "layer": estimates(rows, "x", axis, place, Legend(series))}
+    return draw(spec, f"Accuracy with attention heads switched off, {graph['name']}")
 
 
 def moves_figure(graph: Found) -> str | None:
     """How much probability the neighbours of the node a word was moved to gain, by layer and kind of shift."""
-    rows = [row for row in graph["moves"] if row["target_gain"] is not None]
-    if not rows:
+    found = [row for row in graph["moves"] if row["target_gain"] is not None]
+    if not found:
         return None
-    name = f"{graph['slug']}-moves"
-    shifts = list(dict.fromkeys(row["shift"] for row in rows))
-    layers = sorted({row["layer"] for row in rows})
-    with mpl.rc_context(STYLE | {"svg.hashsalt": name}):
-        figure, axes = canvas(3.2)
-        for k, shift in enumerate(shifts):
-            own = [row for row in rows if row["shift"] == shift]
-            at = [layers.index(row["layer"]) + 0.14 * (k - (len(shifts) - 1) / 2) for row in own]
-            colour = PALETTE[(2, 1, 3, 0)[k % 4]]
-            for x, row in zip(at, own, strict=True):
-                gain = row["target_gain"]
-                if gain["low"] is not None:
-                    axes.plot([x, x], [gain["low"], gain["high"]], color=colour, linewidth=1.6)
-            axes.plot(at, [row["target_gain"]["estimate"] for row in own], "oDs^"[k % 4], color=colour, label=shift)
-        axes.axhline(0.0, color=INK, linewidth=0.8, linestyle=":")
-        axes.set_xticks(range(len(layers)), [str(layer) for layer in layers])
-        axes.set_xlabel("layer at which the word's representation is moved")
-        axes.set_ylabel("gain of the target's neighbours")
-        legend(figure, axes)
-        return svg(figure, name, f"Effect of moving a word's representation to another node's, {graph['name']}")
+    shifts = list(dict.fromkeys(row["shift"] for row in found))
+    colours, markers = (ACCURACY, ENERGY, OTHER, GREY), ("circle", "diamond", "square", "triangle-up")
+    series = [Series(shift, colours[k % 4], markers[k % 4]) for k, shift in enumerate(shifts)]
+    rows = [
+        _row(row["target_gain"], row["shift"], f"layer {row['layer']}, {row['shift']}", x=row["layer"]) for row in found
+    ]
+    x = {
+        "field": "x",
+        "type": "ordinal",
+        "title": "layer at which the word's representation is moved",
+        "axis": {"labelAngle": 0},
+    }
+    offset = {"field": "series", "type": "nominal", "scale": {"domain": shifts}}
+    axis = {"title": "gain of the target's neighbours"}
+    place = {"x": x, "xOffset": offset}
+    layers = [constant(0.0), *estimates(rows, "y", axis, place, Legend(series))]
+    described = f"Effect of moving a word's representation to another node's, {graph['name']}"
+    return draw({"height": 240, "layer": layers}, described)
 
 
 def weights_figure(graph: Found, results: Found) -> str | None:
@@ -233,27 +279,22 @@ def weights_figure(graph: Found, results: Found) -> str | None:
     weights = graph["weights"]
     if weights is None:
         return None
-    name = f"{graph['slug']}-weights"
     named = (
-        ("base-random-1", "in neither", GREY, "s"), ("base-graph-0", "in context", ACCURACY, "o"),
-        ("learnt-random-1", "in weights", ENERGY, "D"), ("learnt-graph-0", "in both", OTHER, "^"),
-    )  # fmt: skip
-    with mpl.rc_context(STYLE | {"svg.hashsalt": name}):
-        figure, axes = canvas(3.4)
-        layers = results["layers"]
-        for key, label, colour, marker in named:
-            energies = weights["contexts"][key]["energy"]
-            mean = np.array([np.nan if e is None else e["estimate"] for e in energies])
-            ends = [
-                np.array([np.nan if e is None or e[k] is None else e[k] for e in energies]) for k in ("low", "high")
-            ]
-            axes.fill_between(layers, *ends, color=colour, alpha=0.15, linewidth=0)
-            axes.plot(layers, mean, color=colour, marker=marker, markersize=4.5, linewidth=1.5, label=label)
-        axes.axhline(1.0, color=INK, linewidth=0.8, linestyle=":")
-        axes.set_xlabel("layer")
-        axes.set_ylabel("energy")
-        legend(figure, axes)
-        return svg(figure, name, f"Energy by layer, learnt in context and in weights, {graph['name']}")
+        ("base-random-1", Series("in neither", GREY, "square")),
+        ("base-graph-0", Series("in context", ACCURACY, "circle")),
+        ("learnt-random-1", Series("in weights", ENERGY, "diamond")),
+        ("learnt-graph-0", Series("in both", OTHER, "triangle-up")),
+    )
+    rows = []
+    for key, series in named:
+        for layer, energy in zip(results["layers"], weights["contexts"][key]["energy"], strict=True):
+            rows += [] if energy is None else [_row(energy, series.name, f"layer {layer}, {series.name}", x=layer)]
+    shown = [series for _, series in named]
+    shown_layers = results["layers"][:: max(1, len(results["layers"]) // 10)]
+    x = {"title": "layer", "axis": {"values": shown_layers, "format": "d"}, "scale": {"nice": False}}
+    layers = [*curves(rows, x, {"title": "energy"}, shown, Legend(shown)), constant(1.0)]
+    described = f"Energy by layer, learnt in context and in weights, {graph['name']}"
+    return draw({"height": 240, "layer": layers}, described)
 
 
 def power_law_figure(results: Found) -> str | None:
@@ -261,35 +302,40 @@ def power_law_figure(results: Found) -> str | None:
     laws = results["power_laws"]
     if not laws:
         return None
-    with mpl.rc_context(STYLE | {"svg.hashsalt": "power"}):
-        figure, axes = canvas(3.8)
-        for k, (key, law) in enumerate(laws.items()):
-            colour, marker = PALETTE[(2, 1, 3, 4, 0, 7)[k % 6]], "oD^vsP"[k % 6]
-            nodes = np.array([point["nodes"] for point in law["points"]], dtype=float)
-            for point in law["points"]:
-                if point["low"] is not None:
-                    axes.plot([point["nodes"]] * 2, [point["low"], point["high"]], color=colour, linewidth=1.4)
-            axes.plot(nodes, [point["estimate"] for point in law["points"]], marker, color=colour)
-            exponent = law["exponent"]
-            label = f"{key}: {exponent['estimate']:.2f} [{exponent['low']:.2f}, {exponent['high']:.2f}]"
-            ends = np.array([nodes.min(), nodes.max()])
-            axes.plot(
-                ends, law["factor"] * ends ** exponent["estimate"], color=colour, linewidth=1.1, marker=marker,
-                markersize=0.1, label=label,
-            )  # fmt: skip
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        few_ticks(axes.xaxis, "{x:g}")
-        few_ticks(axes.yaxis, "{x:g}")
-        axes.set_xlabel("nodes (log scale)")
-        axes.set_ylabel("critical context, words (log scale)")
-        legend(figure, axes)
-        return svg(figure, "power", "Critical context size against the number of nodes")
+    colours, markers = (2, 1, 3, 4, 0, 7), ("circle", "diamond", "triangle-up", "triangle-down", "square", "cross")
+    series, points, lines = [], [], []
+    for k, (key, law) in enumerate(laws.items()):
+        name = f"{key}: {interval(law['exponent'])}"
+        series.append(Series(name, PALETTE[colours[k % 6]], markers[k % 6]))
+        points += [_row(point, name, f"{key}, {point['nodes']} nodes", x=point["nodes"]) for point in law["points"]]
+        nodes = [point["nodes"] for point in law["points"]]
+        lines += [
+            {"series": name, "x": n, "y": law["factor"] * n ** law["exponent"]["estimate"]}
+            for n in (min(nodes), max(nodes))
+        ]
+    legend = Legend(series)
+    x = {
+        "field": "x",
+        "type": "quantitative",
+        **log_axis([row["x"] for row in points], "nodes (log scale)", margin=1.1),
+    }
+    values = [row[part] for row in points for part in ("estimate", "low", "high") if row[part] is not None]
+    y = log_axis([*values, *(row["y"] for row in lines)], "critical context, words (log scale)", margin=1.1)
+    fitted: Spec = {
+        "data": {"values": lines},
+        "mark": {"type": "line", "strokeWidth": 1.2, "aria": False},
+        "encoding": {"x": x, "y": {**y, "field": "y", "type": "quantitative"}, **legend.lines},
+    }
+    spec = {"height": 270, "layer": [fitted, *estimates(points, "y", y, {"x": x}, legend)]}
+    return draw(spec, "Critical context size against the number of nodes")
 
 
-def _interval(axes: Any, found: Found | None, y: float, colour: str, marker: str) -> None:
-    if found is None:
-        return
-    if found["low"] is not None:
-        axes.plot([found["low"], found["high"]], [y, y], color=colour, linewidth=1.8, solid_capstyle="butt")
-    axes.plot(found["estimate"], y, marker, color=colour, markersize=6.5)
+def _row(found: Found, series: str, label: str, **fields: Any) -> Row:
+    """The row of an estimate, with its numbers in words."""
+    told = f", n = {found['n']}" if "n" in found else ""
+    numbers = {part: found[part] for part in ("estimate", "low", "high")}
+    return {"series": series, "text": f"{label}: {interval(found)}{told}", **numbers, **fields}
+
+
+def _short(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"

@@ -92,12 +92,12 @@ def _figures(of: Graph, graph: Found, results: Found, arrays: Arrays) -> list[tu
         (
             "The nodes, components 1 and 2",
             f"Layer {focus}, distances averaged over the walks.",
-            pictures.emergence_figure(of, graph["slug"], lengths, focused_CP),
+            pictures.emergence_figure(of, lengths, focused_CP),
         ),
         (
             "The nodes, components 3 and 4",
             "Where structure lies that the words' own semantics push out of the first two.",
-            pictures.emergence_figure(of, graph["slug"], lengths, focused_CP, 2) if of.prior is not None else "",
+            pictures.emergence_figure(of, lengths, focused_CP, 2) if of.prior is not None else "",
         ),
         (
             "Alignment",
