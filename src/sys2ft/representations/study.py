@@ -1,4 +1,4 @@
-"""A study of in-context representations on a run folder: measured, analysed, and shown on a page."""
+"""represent(): a whole study of in-context representations in a run folder, from measurements to page."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sys2ft.training import FREE, JOINT, TrainSettings
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """A finished study: its folder, its results, and the page's path."""
+    """A finished study: its folder, its results, and the path of its page."""
 
     folder: Path
     results: dict[str, Any]
@@ -46,17 +46,17 @@ def represent(
 ) -> Study:
     """Measure how a model's representations take the shape of graphs given in context, in the run folder `out`.
 
-    `adapter`: a PEFT folder of this package's, through which the model reads. `reference`: a JSON file with an accuracy
-    curve to show beside the measured one (`model`, `context_length`, `accuracy`). `generate` and `train` are for
-    placements that are learnt in weights. A folder that holds an unfinished study with the same settings is gone on
-    with. Raises ModelError and SettingsError for what the caller can mend, StorageError when writing fails.
+    `adapter`: a PEFT folder written by this package; the model reads through this adapter. `reference`: a JSON file
+    with an accuracy curve to show next to the measured one (`model`, `context_length`, `accuracy`). `generate` and
+    `train` apply to placements that are learnt in weights. An unfinished study in `out` with the same settings is
+    resumed. Raises ModelError and SettingsError for invalid input, StorageError when writing fails.
     """
     settings = settings or RepresentSettings()
     generate, train = generate or LEARN_GENERATE, train or LEARN_TRAIN
     show = show or Display()
     compared = _read_reference(Path(reference)) if reference else None
     loaded = load_model(model, progress=show.note) if isinstance(model, str) else model
-    plan = make_plan(loaded, settings)  # all that can be told before the work is told before the work
+    plan = make_plan(loaded, settings)  # finds errors in the settings before any work
     if settings.learn:
         _check_learning(loaded, generate, train, adapter)
     bank = open_adapter(loaded.model, Path(adapter)) if adapter else None
@@ -77,7 +77,7 @@ def represent(
 
 
 def finish_study(run: Run) -> Study:
-    """Write results.json, results.npz and report.html of a study's folder."""
+    """Write results.json, results.npz and report.html into a study's folder."""
     results = analyse(run.path)
     return Study(run.path, results, write_study_page(run.path))
 
@@ -117,13 +117,13 @@ def _check_learning(
         raise SettingsError(
             "placements are to be learnt over a model that reads through an adapter",
             expected="--learn with the untouched model, or --adapter without --learn",
-            do="leave one of the two out",
+            do="omit one of the two",
         )
     if train.adapters != JOINT:
         raise SettingsError(
             f"adapters={train.adapters!r} for placements that are learnt",
-            expected="joint: the edges of a placement are learnt together",
-            do="leave --adapters out",
+            expected="joint: one adapter learns all edges of a placement",
+            do="omit --adapters",
         )
     for name in generate.protocols:
         protocol(name)  # raises where it is not installed
@@ -142,13 +142,13 @@ def _read_reference(file: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SettingsError(
             f"{file} cannot be read as a reference curve: {type(error).__name__}: {error}",
-            expected="a JSON object with `model`, `context_length` and `accuracy`, two lists of one length",
+            expected="a JSON object with `model`, and the lists `context_length` and `accuracy` of equal length",
             do="check the path given to --reference",
         ) from error
     if len(curve["context_length"]) != len(curve["accuracy"]):
         raise SettingsError(
             f"{file}: {len(curve['context_length'])} lengths and {len(curve['accuracy'])} accuracies",
-            expected="as many of one as of the other",
+            expected="two lists of equal length",
             do="correct the file",
         )
     return curve

@@ -1,6 +1,6 @@
-"""Everything a study found, out of its run folder: results.json and results.npz.
+"""Reads a study's run folder and writes its results: results.json and results.npz.
 
-An unfinished study gives what there is, and says what is missing.
+The results of an unfinished study contain what has been measured, and list what is missing.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ KIND = "represent"
 
 
 def analyse(folder: Path) -> dict[str, Any]:
-    """All results of a study's folder; writes results.json and results.npz and returns the former.
+    """Analyse a study's folder, write results.json and results.npz, and return the content of results.json.
 
-    Raises SettingsError for a folder that holds no study, or none of its contexts yet.
+    Raises SettingsError if the folder does not contain a study.
     """
     run = read_json(folder / "run.json")
     settings = run["settings"].get(KIND)
     if settings is None or not (folder / ROOT / "plan.json").is_file():
         raise SettingsError(
-            f"{folder} holds no study of representations",
+            f"{folder} does not contain a study of representations",
             expected="a folder made by `sys2ft represent`",
             do="check the path",
         )
@@ -113,7 +113,7 @@ def _graph(
 
 
 def _massive(units: list[dict[str, Any]], words: int) -> list[float]:
-    """Share of a context's words that were left out of the means, by layer, mean over walks."""
+    """Share of a context's words left out of the means, by layer, averaged over walks."""
     return [float(share) for share in np.mean([unit["massive"] for unit in units], axis=0) / words]
 
 
@@ -123,7 +123,7 @@ def _estimate(values_X: Any) -> dict[str, Any] | None:
 
 
 def _ends(traced: Traced) -> dict[str, Any]:
-    """What the findings compare at the full length, paired by walk."""
+    """The quantities that the findings compare at the full length, paired by walk."""
     of = {name: traced.curve(name)[:, -1] for name in per_graph.CURVES}
     energy_XC = traced.curve("energy")
     known = ~np.isnan(energy_XC)
@@ -143,7 +143,7 @@ def _ends(traced: Traced) -> dict[str, Any]:
 
 
 def _above_prior(traced: Traced) -> Floats:
-    """By how many components the one of least energy on the graph stands above that on the words' prior (X)."""
+    """How many components the one of lowest energy on the graph is above the one of lowest energy on the prior (X)."""
     graph = traced.graph
     if graph.prior is None:
         return np.array([])
@@ -157,7 +157,7 @@ def _above_prior(traced: Traced) -> Floats:
 
 
 def _aligned_by_chance(traced: Traced) -> Floats:
-    """Each walk's mean Procrustes distance at the full length with the nodes in its window shuffled (X)."""
+    """Mean Procrustes distance of each walk at the full length, with the nodes in its window shuffled (X)."""
     dimensions = traced.scheme.dimensions
     reference = geometry.spectral_embedding(traced.graph.adjacency, dimensions)
     found = []
@@ -173,7 +173,7 @@ def _aligned_by_chance(traced: Traced) -> Floats:
 
 
 def _moves(units: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Interventions by layer and shift, over walks: probabilities before and after, and the changes."""
+    """Interventions by layer and shift, over walks: probabilities before and after, and their changes."""
     rows = []
     given = [unit["moves"] for unit in units if unit["moves"]]
     for layer in sorted({row["layer"] for moves in given for row in moves}):
@@ -219,7 +219,7 @@ def _heads_off(folder: Path, traced: Traced, missing: list[str]) -> dict[str, An
 
 
 def _weights(folder: Path, traced: Traced, settings: dict[str, Any], missing: list[str]) -> dict[str, Any] | None:
-    """What learning in weights did: knowledge, accuracy, geometry, and whether that is the in-context one."""
+    """Effects of learning in weights: knowledge, accuracy, geometry, and its similarity to the in-context geometry."""
     graph, scheme = traced.graph, traced.scheme
     if not settings["learn"]:
         return None
@@ -270,7 +270,7 @@ def _at_end(arrays: Arrays, scheme: Scheme) -> Floats:
 
 
 def _same_geometry(changes: list[tuple[Floats, Floats]], graph: Graph) -> dict[str, Any]:
-    """Correlation, over pairs of nodes, of what context and weights did to the distances; with its shuffles."""
+    """Correlation over node pairs between the changes of distance in context and in weights, with its shuffled null."""
     real: list[float] = []
     null: list[float] = []
     for number, (context_P, weights_P) in enumerate(changes):
@@ -290,14 +290,14 @@ def _same_geometry(changes: list[tuple[Floats, Floats]], graph: Graph) -> dict[s
 
 
 def _correlation(a: Floats, b: Floats) -> float:
-    """Pearson's, over the pairs that both know; 0 where one of them does not vary."""
+    """Pearson correlation over the pairs known in both; 0 where one of them is constant."""
     known = ~np.isnan(a + b)
     a, b = a[known], b[known]
     return float(np.corrcoef(a, b)[0, 1]) if len(a) > 2 and a.std() > 0 and b.std() > 0 else 0.0
 
 
 def _known(folder: Path, names: list[str]) -> dict[str, Any]:
-    """Closed-book and in-context accuracy on the edges, before and after, over the news."""
+    """Closed-book and in-context accuracy on the edges, before and after training, over the news items."""
     found: dict[str, Any] = {}
     for subject in ("base", "learnt"):
         rows = [row for name in names for row in read_jsonl(folder / name / f"{subject}.jsonl")]
@@ -312,7 +312,7 @@ def _known(folder: Path, names: list[str]) -> dict[str, Any]:
 
 
 def _power_laws(fitted: list[tuple[int, dict[str, Transition | None]]]) -> dict[str, Any]:
-    """The critical size's power law for each curve and kind of break that at least three sizes of graph show."""
+    """The power law of the critical size, for each curve and kind of break found at three or more graph sizes."""
     found: dict[str, Any] = {}
     for name in ("accuracy", "energy", "one_step"):
         for kind in ("onset", "saturation"):

@@ -1,7 +1,7 @@
-"""The measurements of a study, in a run folder: contexts, heads switched off, representations moved, weights learnt.
+"""Runs the measurements of a study in a run folder, one context per work unit.
 
-Every unit of work is one context. Its small results are a JSON file, its arrays an .npz beside it, which is written
-first: where the JSON is, both are. `results` reads them; nothing here looks at what was found.
+The small results of a unit are a JSON file, its arrays an .npz file next to it. The .npz file is written first, so the
+JSON file marks both as complete. `analyses.results` reads them; nothing here interprets the measurements.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ IN_WEIGHTS: tuple[tuple[str, Order | None, int], ...] = (
     ("learnt", "random", 1),
     ("learnt", None, 0),
 )
-"""Subject, order of the words (None: along the graph) and draw of it: what is measured of each placement that is
-learnt, besides the base on the walk. Two random draws: two differences to one measurement would share its noise."""
+"""Contexts measured for each learnt placement besides the base on the walk: subject, order of the words (None: along
+the graph) and number of the draw. There are two random draws, because two differences to one measurement would share
+its noise."""
 
 
 def trace(
@@ -48,7 +49,7 @@ def trace(
     training: TrainSettings,
     show: Display,
 ) -> None:
-    """Measure everything that `plan` names, and that the folder does not hold yet. With `bank`, through its slot 0."""
+    """Measure everything in `plan` that the folder does not contain yet. With `bank`, read through its slot 0."""
     study = _Study(run, model, plan, bank, show)
     write_json(run.path / ROOT / "plan.json", study.described())
     for graph in plan.graphs:
@@ -69,7 +70,7 @@ class _Study:
         self.reader = Reader(model=model.model, bank=bank, slot=slot, tokens_at_once=self.settings.chunk)
 
     def described(self) -> dict[str, Any]:
-        """What the analyses need to know of the plan."""
+        """What the analyses need to know about the plan."""
         return {
             "layers": list(self.plan.layers),
             "focus": self.plan.focus,
@@ -79,7 +80,7 @@ class _Study:
         }
 
     def contexts(self, graph: Graph) -> None:
-        """Every walk of a graph, and interventions on the first ones."""
+        """Measure every walk of a graph, with interventions on the first ones."""
         with self.show.task(f"{graph.name}: contexts", self.settings.walks) as advance:
             for walk in range(self.settings.walks):
                 key = f"{ROOT}/{graph.slug}/walk-{walk:02d}"
@@ -123,7 +124,7 @@ class _Study:
         )
 
     def heads(self) -> None:
-        """Scores of all heads, then contexts with some switched off."""
+        """Score all heads, then read contexts with some of them switched off."""
         scores = self.run.once(f"{ROOT}/heads", self._head_scores)
         prefix_LH, previous_LH = np.array(scores["prefix_matching"]), np.array(scores["previous_token"])
         for graph in self.plan.graphs:
@@ -159,7 +160,7 @@ class _Study:
         return {"words": len(prompt.nodes_W), "off": found, "seconds": round(time.perf_counter() - begun, 3)}
 
     def weights(self, graph: Graph, generating: GenerateSettings, training: TrainSettings) -> None:
-        """Adapters that learn the edges of the first placements, and the same measurements with and without them."""
+        """Train adapters on the edges of the first placements, and measure with and without them."""
         walks = {f"{graph.slug}-{walk:02d}": walk for walk in range(self.settings.learn)}
         prompts = {name: self.plan.prompt(self.model, graph, walk, self.seed) for name, walk in walks.items()}
         folder = f"{ROOT}/{graph.slug}/learn"
@@ -189,7 +190,7 @@ class _Study:
 
 
 def context_name(subject: str, order: Order | None, draw: int) -> str:
-    """The file of one of IN_WEIGHTS."""
+    """The file name of an entry of IN_WEIGHTS."""
     return f"{subject}-{order or 'graph'}-{draw}"
 
 

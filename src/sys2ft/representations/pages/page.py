@@ -1,4 +1,4 @@
-"""report.html of a study of in-context representations: a pure function of results.json, results.npz and run.json."""
+"""report.html of a study: a pure function of results.json, results.npz and run.json."""
 
 from __future__ import annotations
 
@@ -24,11 +24,13 @@ Arrays = Mapping[str, npt.NDArray[np.float64]]
 
 
 def write_study_page(folder: Path) -> Path:
-    """Write report.html into a study's folder, whole or not at all, and return its path."""
+    """Write report.html into a study's folder, atomically, and return its path."""
     folder = Path(folder)
     if not (folder / "results.json").is_file():
         raise UserError(
-            f"{folder} holds no results of a study", expected="results.json", do="give `sys2ft represent` again"
+            f"{folder} does not contain the results of a study",
+            expected="results.json",
+            do="run `sys2ft represent` again",
         )
     results = read_json(folder / "results.json")
     with np.load(folder / "results.npz") as found:
@@ -53,7 +55,7 @@ def _render(run: dict[str, Any], results: Found, arrays: Arrays) -> str:
 
 
 def _graph(graph: Found, results: Found, arrays: Arrays) -> dict[str, Any]:
-    """What the page shows of a graph: numbers, claims, figures, and its frames as JSON for the page's script."""
+    """The section of one graph: numbers, claims, figures, and the frames of its animation as JSON."""
     of = Graph.from_dict(graph)
     layers, lengths, focus = results["layers"], results["lengths"], results["focus"]
     distances_LCP = arrays[f"{graph['slug']}/distances_LCP"]
@@ -61,7 +63,7 @@ def _graph(graph: Found, results: Found, arrays: Arrays) -> dict[str, Any]:
     frames = [(first, pictures.frames(of, layers, focus, lengths, distances_LCP, first)) for first in firsts]
     return {
         **graph,
-        # In a data block only '<' could end it; JSON may write that as an escape.
+        # Only '<' could end a data block; JSON may write it as an escape.
         "players": [(first, trusted(json.dumps(held).replace("<", "\\u003c"))) for first, held in frames],
         "figures": [
             (title, said, _drawn(svg)) for title, said, svg in _figures(of, graph, results, arrays) if svg != ""
@@ -78,49 +80,50 @@ def _graph(graph: Found, results: Found, arrays: Arrays) -> dict[str, Any]:
 
 
 def _figures(of: Graph, graph: Found, results: Found, arrays: Arrays) -> list[tuple[str, str, str | None]]:
-    """Title, explanation and SVG of each figure of a graph; '' for one that it has no use for."""
+    """Title, explanation and SVG of each figure of a graph; '' for a figure that does not apply to it."""
     lengths, focus = results["lengths"], results["focus"]
     focused_CP = arrays[f"{graph['slug']}/distances_LCP"][results["layers"].index(focus)]
     return [
         (
             "Accuracy and energy",
-            "Accuracy: probability on neighbours of the current word. Energy: mean squared distance over edges by that "
-            "over all pairs; 1 is no trace of the graph. Triangles on the axis: where the curves turn (up: onset, "
-            "down: saturation).",
+            "Accuracy: probability of the neighbours of the current word. Energy: mean squared distance over edges "
+            "divided by that over all pairs; 1 means no trace of the graph. Triangles on the axis mark critical sizes "
+            "(up: onset, down: saturation).",
             figures.curves_figure(graph, results),
         ),
         (
             "The nodes, components 1 and 2",
-            f"Layer {focus}, distances averaged over the walks.",
+            f"Layer {focus}; distances averaged over the walks.",
             pictures.emergence_figure(of, lengths, focused_CP),
         ),
         (
             "The nodes, components 3 and 4",
-            "Where structure lies that the words' own semantics push out of the first two.",
+            "Structure that the semantics of the words push out of the first two components.",
             pictures.emergence_figure(of, lengths, focused_CP, 2) if of.prior is not None else "",
         ),
         (
             "Alignment",
-            f"Of the first {results['settings']['dimensions']} components with the graph's spectral embedding, where "
-            "three quarters of the nodes are in the window.",
+            f"The first {results['settings']['dimensions']} components against the graph's spectral embedding, where "
+            "at least three quarters of the nodes are in the window.",
             figures.alignment_figure(graph, results),
         ),
         ("Components", f"At the full length, layer {focus}.", figures.components_figure(graph)),
         ("Layers and contexts", "Means over the walks.", figures.maps_figure(graph, results, arrays)),
         (
             "Heads switched off",
-            "Highest prefix-matching scores, highest previous-token scores, or as many others at random.",
+            "The heads with the highest prefix-matching or previous-token scores, or as many others at random.",
             figures.heads_off_figure(graph),
         ),
         (
             "Representations moved",
-            "To another node's mean: along the in-context components, along all others, along both, and by a random "
-            "vector as long as the first.",
+            "Moved to the mean of another node: along the in-context components, along all other directions, along "
+            "both, and by a random vector of the same norm as the first.",
             figures.moves_figure(graph),
         ),
         (
             "In weights and in context",
-            "Words in random order tell nothing of the graph: what shows on them comes from the weights.",
+            "Words in random order carry no information about the graph: structure found on them comes from the "
+            "weights.",
             figures.weights_figure(graph, results),
         ),
     ]

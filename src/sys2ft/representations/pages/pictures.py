@@ -1,7 +1,7 @@
-"""Nodes as they lie in their first components: small multiples over the context, and the frames of an animation.
+"""Drawings of the nodes along two components: small multiples over the context, and the frames of an animation.
 
-Every picture is turned and mirrored to lie on the graph's own drawing (its spectral embedding) as nearly as it can, and
-brought to its size, within the two components shown: structure that is not in them is not made by that.
+Every drawing is rotated, reflected and scaled to match the graph's own layout (its spectral embedding), within the two
+components shown. This cannot create structure that is not in them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sys2ft.representations.graphs.graph import Graph
 Found = Mapping[str, Any]
 Floats = npt.NDArray[np.float64]
 
-_PANELS, _ACROSS, _PITCH = 6, 4, 2.5  # panels of contexts, panels in a row, distance of rows in halves of a panel
+_PANELS, _ACROSS, _PITCH = 6, 4, 2.5  # context panels, panels per row, row height in half widths
 # The colour map viridis at even steps.
 _VIRIDIS = (
     "440154",
@@ -38,13 +38,13 @@ _FRAMES, _LAYERS = 30, 9
 
 
 def drawing_of(graph: Graph) -> Floats:
-    """Where the nodes lie in the graph's own drawing (N, 2): the first two spectral coordinates."""
+    """Positions of the nodes in the graph's own layout (N, 2): the first two spectral coordinates."""
     two: Floats = geometry.spectral_embedding(graph.adjacency, 2)[:, :2]
     return two
 
 
 def placed(graph: Graph, distances_P: npt.NDArray[np.floating], first: int = 0) -> Floats | None:
-    """Nodes (N, 2) along components `first` and the next, laid on the graph's drawing; None where too few are known."""
+    """Nodes (N, 2) along components `first` and the next, matched to the graph's layout; None if too few are known."""
     components = geometry.pca(distances_P, graph.nodes)
     if components is None or components.present_N.sum() < 4 or not components.variance_K[first] > 0:
         return None
@@ -67,7 +67,7 @@ def emergence_figure(graph: Graph, lengths: Sequence[int], distances_CP: Floats,
     nodes: list[Row] = []
     edges: list[Row] = []
     for k, (title, points) in enumerate(panels):
-        # All panels share one coordinate system: they are cells of a grid, `half` from the middle to the border.
+        # All panels share one coordinate system: they are the cells of a grid, `half` being half the width of a cell.
         centre = np.array([2 * half * (k % _ACROSS), -_PITCH * half * (k // _ACROSS)])
         titles.append({"x": centre[0], "y": centre[1] + 1.32 * half, "text": title})
         if points is not None:
@@ -136,7 +136,7 @@ def _edges(graph: Graph, points: Floats, centre: Floats) -> list[Row]:
 
 
 def node_colours(graph: Graph) -> list[str]:
-    """A colour for each node by its place along the graph's first spectral coordinate."""
+    """A colour for each node, by its position along the graph's first spectral coordinate."""
     along = drawing_of(graph)[:, 0]
     order = 0.12 + 0.7 * (along - along.min()) / max(float(np.ptp(along)), 1e-12)
     stops = np.array([[int(colour[i : i + 2], 16) for i in (0, 2, 4)] for colour in _VIRIDIS])
@@ -147,7 +147,7 @@ def node_colours(graph: Graph) -> list[str]:
 def frames(
     graph: Graph, layers: Sequence[int], focus: int, lengths: Sequence[int], distances_LCP: Floats, first: int = 0
 ) -> Found:
-    """What the page's animation needs: places of the nodes by layer and context, rounded, None for absent nodes."""
+    """Data of the page's animation: rounded node positions by layer and context length, None for absent nodes."""
     rows = sorted({*np.linspace(0, len(layers) - 1, _LAYERS).round().astype(int).tolist(), layers.index(focus)})
     columns = np.unique(np.linspace(0, len(lengths) - 1, _FRAMES).round().astype(int)).tolist()
     own = drawing_of(graph)

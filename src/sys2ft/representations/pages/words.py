@@ -1,4 +1,4 @@
-"""A study's numbers and its headline in words, for the page and the terminal alike."""
+"""Formats a study's numbers and its headline, for the page and the terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Found = Mapping[str, Any]
 
 
 def headline(results: Found) -> str:
-    """What was found, in a sentence."""
+    """The findings in one sentence."""
     claims = [row for row in results["findings"] if row["verdict"] != "open"]
     right = sum(row["verdict"] == "yes" for row in claims)
     count = len(results["findings"])
