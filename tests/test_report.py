@@ -448,7 +448,7 @@ def test_a_run_just_begun_gives_a_page(tmp_path: Path) -> None:
 
 def test_one_news_and_no_naive(tmp_path: Path) -> None:
     summary = summarise(build_run(tmp_path, n_news=1, protocols=("self_qa",)))
-    assert "[no interval]" in _plain(summary) and "One news alone gives no interval" in _plain(summary)
+    assert "[no interval]" in _plain(summary) and "no interval for a single news item" in _plain(summary)
     assert summary.block().row("self_qa").versus_naive is None
     assert write_report(tmp_path).is_file()
 

@@ -192,7 +192,7 @@ def test_share_is_refused_where_icl_is_chance_noise() -> None:
     share = gap_share(closed, icl, icl)
     assert isinstance(share, Undefined)
     assert share.reason.startswith("ICL is not above closed book by more than chance noise (gap ")
-    assert share.reason.endswith("50 questions of 10 news)")
+    assert share.reason.endswith("50 questions of 10 news items)")
 
 
 def test_draws_with_an_empty_gap_are_kept_and_the_interval_stays_finite() -> None:

@@ -1,6 +1,6 @@
 """The figures of a run: accuracy, domains, cost, yield and training loss, as SVG to be placed inline in the page.
 
-Each function returns None where the run does not hold the data yet.
+Each function returns None if the run does not contain the data yet.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from sys2ft.pages.charts import (
 )
 from sys2ft.report.artifacts import BASE, Artifacts
 from sys2ft.report.summary import Measured, Summary
+from sys2ft.report.words import counted
 from sys2ft.statistics import Score
 
 _ICL, _CHANCE = "base with the news (ICL)", "chance"
@@ -228,7 +229,8 @@ def _point(measured: Measured, series: str, label: str, **fields: Any) -> list[R
     ends = "no interval"
     if measured.low is not None and measured.high is not None:
         ends = f"{measured.low:.3f}, {measured.high:.3f}"
-    text = f"{label}: {measured.estimate:.3f} [{ends}], {measured.n_items} questions of {measured.n_news} news items"
+    text = f"{label}: {measured.estimate:.3f} [{ends}], {counted(measured.n_items, 'question')}"
+    text += f" of {counted(measured.n_news, 'news item')}"
     numbers = {"estimate": measured.estimate, "low": measured.low, "high": measured.high}
     return [{"series": series, "text": text, **numbers, **fields}]
 

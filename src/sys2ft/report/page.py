@@ -1,7 +1,7 @@
-"""report.html: one file that holds everything a run found, and asks nothing of the network.
+"""report.html of a run: one self-contained page with verdict, tables, figures, costs and every answer.
 
-Model output is hostile until escaped: the template escapes every value, and the page's own policy (CSP) lets only the
-one script run whose hash it names.
+Model output is hostile until escaped: the template escapes every value, and the page's content security policy
+allows only the script whose hash it names.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _HERE = Path(__file__).resolve().parent
 
 
 def write_report(run_folder: Path, *, examples: int = 3) -> Path:
-    """Write report.html into the run folder, whole or not at all, and return its path.
+    """Write report.html into the run folder, atomically, and return its path.
 
-    `examples` is how many replay elements to show of each protocol: kept, and rejected for each reason. An unfinished
-    run gives a page that says what is missing. The same folder gives the same bytes.
+    `examples` is the number of replay elements to show per protocol: kept, and rejected for each reason. The page of an
+    unfinished run lists what is missing. The same folder gives the same bytes.
     """
     artifacts = read_artifacts(run_folder)
     summary = summarise_artifacts(artifacts)
@@ -65,7 +65,7 @@ def _render(artifacts: Artifacts, summary: Summary, most: int) -> str:
 
 
 def _landmarks(summary: Summary) -> list[tuple[str, Score]]:
-    """The three numbers a reader looks for first."""
+    """The three key numbers at the top of the page."""
     base = summary.block().row(BASE)
     best = summary.block().row(summary.best).closed_book if summary.best else None
     named = [
@@ -77,26 +77,26 @@ def _landmarks(summary: Summary) -> list[tuple[str, Score]]:
 
 
 def _figures(artifacts: Artifacts, summary: Summary) -> list[tuple[str, str, Any]]:
-    """Title, explanation and SVG of each figure; None where the run does not hold its data."""
+    """Title, explanation and SVG of each figure; None if the run lacks its data."""
     from sys2ft.report import figures
 
     drawn = [
         (
             "Accuracy",
-            "Closed book: without the news in view. In context: with it. Lines are 95% intervals.",
+            "Closed book: without the news item in the prompt. In context: with it. Lines are 95% intervals.",
             figures.accuracy_figure(summary),
         ),
         (
             "Accuracy by domain",
-            "Closed book. The upright line is what the untouched model does with the news in context.",
+            "Closed book. The vertical bar is the untouched model with the news in context.",
             figures.domain_figure(summary),
         ),
         (
             "Accuracy and cost",
-            "FLOP spent on generating replay elements and on training, against closed-book accuracy.",
+            "Closed-book accuracy against the FLOP spent on generating replay elements and on training.",
             figures.cost_figure(summary),
         ),
-        ("Yield", "What became of the samples drawn from the model.", figures.yield_figure(summary)),
+        ("Yield", "The fate of the samples drawn from the model.", figures.yield_figure(summary)),
         ("Training loss", "Median over the adapters, and their range.", figures.loss_figure(artifacts)),
     ]
     # The chart renderer escapes all text, and names are all that a run contributes to the SVG.
