@@ -64,9 +64,7 @@ def test_coverage_holds_for_few_news_items_where_resampling_questions_fails() ->
     rng = np.random.default_rng(1)
     truth, trials, hits, hits_of_questions = 0.5, 300, 0, 0
     for _ in range(trials):
-        outcomes = random_answers(
-            rng, rng.beta(1, 1, size=10), 5
-        )  # news items differ, so answers within one are correlated
+        outcomes = random_answers(rng, rng.beta(1, 1, size=10), 5)  # so answers about one item are correlated
         score = mean_over_news(outcomes, draws=1000)
         hits += score.low <= truth <= score.high  # type: ignore[operator]
         questions = {(f"{news}-{i}", 0): right for (news, i), right in outcomes.items()}
@@ -206,7 +204,7 @@ def test_share_is_refused_where_icl_is_chance_noise() -> None:
 
 
 def test_draws_with_an_empty_gap_are_kept_and_the_interval_stays_finite() -> None:
-    # Only some news items show a gap, so it is not above zero in a few draws. Whenever the share is defined, those draws
+    # Only some news items show a gap, so it is not above zero in a few draws. If the share is defined, those draws
     # are in the tails outside the interval.
     rng = np.random.default_rng(7)
     defined = with_empty_gap = 0

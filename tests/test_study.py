@@ -149,9 +149,7 @@ def test_repeating_a_study_measures_nothing_again(done: Path, tracing_model_dir:
 
 
 @pytest.mark.parametrize("units", [1, 3])
-def test_an_interrupted_study_resumes_to_the_same_results(
-    model: sys2ft.LoadedModel, tmp_path: Path, units: int
-) -> None:
+def test_an_interrupted_study_gives_the_same_results(model: sys2ft.LoadedModel, tmp_path: Path, units: int) -> None:
     whole = sys2ft.represent(settings(), model=model, out=tmp_path / "whole" / "run", seed=5)
     with pytest.raises(KeyboardInterrupt):
         sys2ft.represent(
