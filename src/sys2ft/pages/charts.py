@@ -1,9 +1,9 @@
 """Charts as SVG to be placed inline in a page, drawn by Vega-Lite.
 
 A chart is a Vega-Lite specification, a plain dictionary: layers built by the functions here. `draw` gives all of them
-one style and renders them offline. Colours are CSS variables with the light palette as fallback, so a chart follows the
-page into dark mode; every series has a marker or a dash of its own, so that no chart needs colour to be read. A mark's
-`text` field becomes its aria-label, which a screen reader speaks and the page's script shows as a tooltip.
+one style and renders them offline. Colours are CSS variables with the light palette as fallback, so charts follow the
+page into dark mode. Every series has its own marker or dash, so no chart relies on colour alone. The `text` field of a
+row becomes the aria-label of its mark, which screen readers read out and the page's script shows as a tooltip.
 
 The same data give the same bytes, and no element has an id: several charts can share one page.
 """
@@ -37,7 +37,7 @@ _FONT = 12
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One entry of a legend, and how its marks look."""
+    """One entry of a legend, and the look of its marks."""
 
     name: str
     colour: str
@@ -62,7 +62,7 @@ def marker_of(k: int) -> str:
 
 
 class Legend:
-    """The channels by which marks are drawn as their row's `series`. Vega-Lite merges them into one legend."""
+    """Channels that give each mark the look of its row's `series`. Vega-Lite merges them into one legend."""
 
     def __init__(self, series: Sequence[Series]) -> None:
         names = [one.name for one in series]
@@ -87,7 +87,7 @@ class Legend:
 def estimates(
     rows: Sequence[Row], value: Literal["x", "y"], axis: Channel, place: Mapping[str, Channel], legend: Legend
 ) -> list[Spec]:
-    """Markers at `estimate` with a line from `low` to `high`, on the axis `value`; `place` holds the other channels."""
+    """Markers at `estimate` with a line from `low` to `high`, on the axis `value`; `place` has the other channels."""
     whole = [row for row in rows if row["low"] is not None and row["high"] is not None]
     ends = {value: {**axis, "field": "low", "type": "quantitative"}, f"{value}2": {"field": "high"}}
     spot = {value: {**axis, "field": "estimate", "type": "quantitative"}, "description": {"field": "text"}}
@@ -99,7 +99,7 @@ def estimates(
 def curves(rows: Sequence[Row], x: Channel, y: Channel, series: Sequence[Series], legend: Legend) -> list[Spec]:
     """Lines through (`x`, `estimate`), a band from `low` to `high`, some markers, and a tooltip at every point.
 
-    Rows without an estimate leave a gap. What lies beyond an axis is drawn at its end: cutting it off would take a clip
+    Rows without an estimate leave a gap. Values beyond an axis are drawn at its end: clipping them would need a clip
     path, which is an element with an id.
     """
     x, y = ({**axis, "scale": {**axis.get("scale", {}), "clamp": True}} for axis in (x, y))
@@ -132,24 +132,27 @@ def curves(rows: Sequence[Row], x: Channel, y: Channel, series: Sequence[Series]
 def log_axis(values: Iterable[float], title: str, form: str = "~g", margin: float = 1.0) -> Spec:
     """A logarithmic axis over `values` and a factor `margin` beyond, with ticks at 1, 2 and 5 times powers of ten."""
     known = list(values)
+    margin = max(margin, 1.1) if min(known) == max(known) else margin
     low, high = min(known) / margin, max(known) * margin
     powers = range(floor(log10(low)), ceil(log10(high)) + 1)
     ticks = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
+    shown = [tick for tick in ticks if low <= tick <= high]
     return {
         "title": title,
         "scale": {"type": "log", "domain": [low, high], "nice": False},
-        "axis": {"values": [tick for tick in ticks if low <= tick <= high], "format": form},
+        # A range too narrow for such ticks gets the renderer's own.
+        "axis": {"values": shown, "format": form} if len(shown) > 1 else {},
     }
 
 
 def level(rows: Sequence[Row], value: Literal["x", "y"], axis: Channel, legend: Legend) -> Spec:
-    """Lines across the whole chart at `estimate` on the axis `value`."""
+    """Lines across the chart at `estimate` on the axis `value`."""
     at = {value: {**axis, "field": "estimate", "type": "quantitative"}, "description": {"field": "text"}}
     return _layer(rows, {"type": "rule", "strokeWidth": 1.4}, {**at, **legend.lines})
 
 
 def constant(at: float, value: Literal["x", "y"] = "y") -> Spec:
-    """A thin line at a value that every reader knows, such as 0 or 1; it is in no legend."""
+    """A thin line at a reference value such as 0 or 1, without an entry in the legend."""
     mark = {"type": "rule", "strokeDash": list(DOTTED), "stroke": INK, "strokeWidth": 0.8, "aria": False}
     return _layer([{"at": at}], mark, {value: {"field": "at", "type": "quantitative"}})
 
@@ -198,7 +201,7 @@ def draw(spec: Mapping[str, Any], described: str) -> str:
     return f'<div role="group" aria-label="{escape(described)}">{svg}</div>'
 
 
-# The renderer's fonts are narrower than some browsers': without room at the sides, labels would be cut off.
+# The fonts of the renderer are narrower than those of some browsers: the padding keeps labels inside.
 _PADDING = {"left": 20, "right": 10, "top": 2, "bottom": 2}
 _TEXT = {"labelColor": INK, "titleColor": INK, "labelFontSize": _FONT, "titleFontSize": _FONT}
 _CONFIG: Spec = {

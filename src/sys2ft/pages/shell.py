@@ -1,7 +1,7 @@
 """Renders a page: a template that extends the shared shell, with its style sheet, script and content policy.
 
-Text from runs and models is hostile until escaped: the template escapes every value except `trusted` ones, and the
-page's content security policy names the hash of the only script that may run.
+Text from runs and models is untrusted: the template escapes every value not marked as `trusted`, and the page's content
+security policy allows only the script whose hash it names.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """report.html of a run: one self-contained page with verdict, tables, figures, costs and every answer.
 
-Model output is hostile until escaped: the template escapes every value, and the page's content security policy
-allows only the script whose hash it names.
+The numbers come from `summary`, the shell and the escaping from `pages`.
 """
 
 from __future__ import annotations
