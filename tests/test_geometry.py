@@ -169,9 +169,9 @@ def test_alignment_matches_the_graph_and_preserves_shape() -> None:
     turned = 5.0 * reference @ rotation(2, 11) + 1.0
     assert geometry.aligned(turned, reference) == pytest.approx(reference - reference.mean(axis=0))
     other = some_points(16, 12, 2)
-    laid = geometry.aligned(other, reference)
-    assert np.ptp(distances(laid) / distances(other)) == pytest.approx(0.0, abs=1e-9)
-    assert np.linalg.norm(laid) == pytest.approx(np.linalg.norm(reference))
+    fitted = geometry.aligned(other, reference)
+    assert np.ptp(distances(fitted) / distances(other)) == pytest.approx(0.0, abs=1e-9)
+    assert np.linalg.norm(fitted) == pytest.approx(np.linalg.norm(reference))
 
 
 def test_mixing_with_neighbours_alone_shows_the_grid() -> None:

@@ -30,7 +30,7 @@ SOLID, DASHED, DOTTED = (1, 0), (6, 3), (2, 2)
 LINE = "M-1.7,0L1.7,0"
 """The marker of a series that is a line without markers: a path, which Vega-Lite takes in place of a shape's name."""
 
-WIDTH = 480  # narrow, so that the text stays legible on a telephone
+WIDTH = 480  # narrow, so that the text stays legible on a phone
 _VEGA_LITE = "6.4"  # the version of the language; the renderer carries several
 _FONT = 12
 

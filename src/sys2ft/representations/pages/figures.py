@@ -35,7 +35,7 @@ Found = Mapping[str, Any]
 Floats = npt.NDArray[np.float64]
 
 ACCURACY, ENERGY, OTHER, GREY = PALETTE[2], PALETTE[1], PALETTE[3], PALETTE[0]
-_COLUMNS = 20  # of a heat map: more cannot be told apart on a telephone
+_COLUMNS = 20  # of a heat map: more cannot be distinguished on a phone
 _WORDS = "words of context (log scale)"
 
 
@@ -184,8 +184,8 @@ def components_figure(graph: Found) -> str | None:
             if row[key] is not None:
                 walks = row[f"{key}_by_walk"] or {"low": None, "high": None}
                 ends = {end: walks[end] for end in ("low", "high")}
-                told = f"component {at}, {series.name}: {interval({'estimate': row[key], **ends})}"
-                points.append({"x": at, "series": series.name, "estimate": row[key], **ends, "text": told})
+                text = f"component {at}, {series.name}: {interval({'estimate': row[key], **ends})}"
+                points.append({"x": at, "series": series.name, "estimate": row[key], **ends, "text": text})
     series_shown = [share, *(series for _, series in kinds)]
     legend = Legend(series_shown)
     x = {"field": "x", "type": "ordinal", "title": "component, by variance", "axis": {"labelAngle": 0}}
@@ -332,9 +332,9 @@ def power_law_figure(results: Found) -> str | None:
 
 def _row(found: Found, series: str, label: str, **fields: Any) -> Row:
     """The row of an estimate, with its numbers in words."""
-    told = f", n = {found['n']}" if "n" in found else ""
+    count = f", n = {found['n']}" if "n" in found else ""
     numbers = {part: found[part] for part in ("estimate", "low", "high")}
-    return {"series": series, "text": f"{label}: {interval(found)}{told}", **numbers, **fields}
+    return {"series": series, "text": f"{label}: {interval(found)}{count}", **numbers, **fields}
 
 
 def _short(value: float | None) -> str:
