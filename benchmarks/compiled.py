@@ -20,7 +20,7 @@ from torch import Tensor
 
 from benchmarks.clock import timed
 from sys2ft.engine import Example, prepare
-from sys2ft.engine.cpu.fast_form import fast_passes
+from sys2ft.engine.cpu.plan import base_pass
 from sys2ft.engine.forward import sliding_window, tree_states
 from sys2ft.engine.trees.tree import pack, slot_trees
 from sys2ft.models import LoadedModel, load_model
@@ -117,7 +117,7 @@ def _engine(model: LoadedModel, ids_RT: Tensor) -> Pass:
     def run() -> Tensor:
         hook = embedding.register_forward_hook(lambda _, __, output: output.requires_grad_())
         try:
-            with fast_passes(model.model):
+            with base_pass(model.model):
                 hidden_TD = tree_states(model.model, packed.tokens_T, packed.positions_T, packed.paths)
         finally:
             hook.remove()

@@ -5,7 +5,8 @@
 
 A step of the `train` part's work (8 adapters, 8 pairs each), or completions of the `decode` part's: some to begin with,
 then once by the clock, and once more under the profiler, which takes time itself. Seconds are those of all threads
-together, of an operation without those that it calls. Functions of the engine (`_Linears`) count with their Python.
+together, of an operation without those that it calls. Functions of the engine (`_GroupFunction`) count with their
+Python.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from sys2ft.engine import AdapterBank, Example, backward, prepare, save_adapter,
 from sys2ft.engine.adapters import low_rank, memory
 from sys2ft.engine.adapters.dropout import Dropout, node_keys
 from sys2ft.engine.adapters.low_rank import Gradient
-from sys2ft.engine.trees import loss
+from sys2ft.engine.cpu.plan import plan_of, set_plan
 from sys2ft.engine.trees.loss import StepCost
 from sys2ft.engine.trees.tree import pack, slot_trees
 from sys2ft.errors import MemoryShortage, SettingsError
@@ -555,6 +556,7 @@ def test_other_errors_are_not_taken_for_it(model: LoadedModel, monkeypatch: pyte
 # What a process of its own must show: a limit on its memory, and its peak.
 _PROGRAM = """
 import json, resource, sys
+from dataclasses import replace
 from pathlib import Path
 from sys2ft.engine.adapters import memory
 from sys2ft.engine.adapters.bank import linear_layers, weights_a_slot
@@ -702,11 +704,10 @@ def test_free_memory_knows_the_limits_around_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rounded", [False, True])
-def test_padding_is_under_five_percent_on_short_pairs(
-    model: LoadedModel, rounded: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_padding_is_under_five_percent_on_short_pairs(model: LoadedModel, rounded: bool) -> None:
     """Sixteen adapters with batches of eight question-answer pairs, in the words of the bundled news."""
-    monkeypatch.setattr(loss, "few_shapes", lambda model: rounded)
+    prepare(model.model)
+    set_plan(model.model, replace(plan_of(model.model), round_shapes=rounded))
     news = sys2ft.bundled_news()
     examples = []
     for slot in range(16):
@@ -723,7 +724,7 @@ def test_padding_is_under_five_percent_on_short_pairs(
     assert cost.tokens_computed < sum(lengths)
     assert cost.padded / (cost.tokens_computed + cost.padded) < 0.05
     packed = pack(examples, slot_trees(examples, 10**6))
-    assert packed.paths.padded > 0, "it is counted"
+    assert packed.padded > 0, "it is counted"
 
 
 def test_a_bfloat16_model_trains_float32_adapters(tiny_model_dir: Path, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ import sys
 from pathlib import Path
 from transformers import LlamaConfig, LlamaForCausalLM
 from sys2ft.engine import prepare
-from sys2ft.models.allocator import give_back_freed_memory, keep_freed_memory
+from sys2ft.models.allocator import return_freed_memory, keep_freed_memory
 
 def resident():
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -59,7 +59,7 @@ config = LlamaConfig(
     vocab_size=64, hidden_size=512, intermediate_size=2048, num_hidden_layers=12, num_attention_heads=8
 )
 LlamaForCausalLM(config).half().save_pretrained(sys.argv[1])
-give_back_freed_memory()
+return_freed_memory()
 before = resident()
 model = LlamaForCausalLM.from_pretrained(sys.argv[1], dtype="float32")
 prepare(model)

@@ -12,7 +12,7 @@ from benchmarks.context import Context
 from benchmarks.jobs.train import items, settings
 from sys2ft.engine import Example, prepare, score
 from sys2ft.models import Message
-from sys2ft.models.allocator import give_back_freed_memory
+from sys2ft.models.allocator import return_freed_memory
 from sys2ft.training import train
 
 STEPS = 3  # from the second on, all that the first made is there from the start
@@ -56,5 +56,5 @@ def _kept(context: Context) -> int:
     """What is taken once the training has ended, its moments freed and its weights there; free pages given back."""
     if context.clock.device.type == "cuda":
         return torch.cuda.memory_allocated(context.clock.device)
-    give_back_freed_memory()
+    return_freed_memory()
     return highwater.resident_bytes() or 0
