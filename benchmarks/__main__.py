@@ -20,13 +20,16 @@ from sys2ft.errors import Sys2ftError
 from sys2ft.runs import display, write_json
 
 _COLUMNS = 110
+Name = Literal["train", "decode", "choice", "gemm", "memory", "tricks"]
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
     """Measure this package's engine beside other libraries on the same work."""
 
-    parts: Annotated[tuple[Literal["train", "decode", "choice", "gemm", "memory"], ...], tyro.conf.Positional] = ()
+    parts: Annotated[
+        tuple[Literal["train", "decode", "choice", "gemm", "memory", "tricks"], ...], tyro.conf.Positional
+    ] = ()
     """Which comparisons; none named: all."""
     settings: tyro.conf.OmitArgPrefixes[BenchSettings] = field(default_factory=BenchSettings)
 

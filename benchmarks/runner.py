@@ -49,6 +49,8 @@ class Side:
     python: Path | None = None
     script: str | None = None
     """An interpreter and a file of its own, for a package that has an environment of its own."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables of its processes, beside those of this one."""
     sizes: tuple[int, ...] = ()
     """Batch sizes to look for the best of, before its first measured run."""
     after: Callable[[Report], Mapping[str, Any]] = lambda ours: {}
@@ -96,7 +98,7 @@ class Bench:
                 stderr=said,
                 text=True,
                 encoding="utf-8",
-                env=os.environ | {"PYTHONPATH": paths},
+                env=os.environ | {"PYTHONPATH": paths} | dict(side.environment if side else {}),
             ) as process:
                 try:
                     result, error = self._listen(process, order, title)

@@ -2,8 +2,8 @@
 
 LoRA (Hu et al., arXiv 2106.09685): y = Wx + (alpha / r) B A x. All weights of a slot are one row of one tensor, so that
 the optimiser, a checkpoint or a copy handles a slot as one vector. A (r, in) and B (out, r) of each linear layer that
-the bank covers are views of it. During a pass the layers have a forward that computes base and low-rank term; before and
-after it the model is as transformers built it.
+the bank covers are views of it. During a pass the layers have a forward that computes base and low-rank term; before
+and after it the model is as transformers built it.
 
 Shapes: K slots, S slots of a step, P weights of a slot, r rank, I and O a layer's input and output size.
 """
