@@ -1,4 +1,4 @@
-"""Benchmarks: this package's engine beside the libraries one would use otherwise, on the same work.
+"""Benchmarks: this package's engine against the libraries one would otherwise use, on the same work.
 
 settings   what can be chosen on the command line
 work       the questions, news and prompts that everybody computes (subjects.yaml holds their words)

@@ -1,4 +1,4 @@
-"""Whether `torch.compile` pays in a training pass, its compile time counted.
+"""Whether `torch.compile` pays off in a training pass, including its compile time.
 
     python -m benchmarks.compiled --model smollm2-135m-instruct
 
@@ -25,7 +25,7 @@ from sys2ft.engine.forward import sliding_window, tree_states
 from sys2ft.engine.trees.tree import pack, slot_trees
 from sys2ft.models import LoadedModel, load_model
 
-Pass = Callable[[], Tensor]  # its hidden states (T, D), after the gradient has gone back through all layers
+Pass = Callable[[], Tensor]  # returns hidden states (T, D) after a backward pass through all layers
 
 
 def main() -> None:
@@ -107,7 +107,7 @@ def _transformers(model: LoadedModel, ids_RT: Tensor, body: Any) -> Pass:
 
 def _engine(model: LoadedModel, ids_RT: Tensor) -> Pass:
     prepare(model.model)
-    # The last token of an example is only predicted, so each gets one more.
+    # The last token of an example is only predicted, so each row gets one more.
     rows = [[*row, 0] for row in ids_RT.tolist()]
     examples = [Example(row, [False] + [True] * (len(row) - 1)) for row in rows]
     trees = slot_trees(examples, ids_RT.numel())

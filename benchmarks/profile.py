@@ -39,7 +39,7 @@ def main() -> None:
         run()
     _, seconds = timed(model.device, run)
     activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (model.device.type == "cuda")
-    # torch 2.11 warns of events it clears between cycles, unless told to keep them; here is one cycle.
+    # torch 2.11 warns that it clears events between cycles unless they are kept; there is only one cycle here.
     with profile(activities=activities, with_flops=True, acc_events=True) as seen:
         run()
     number = str(model.dtype).removeprefix("torch.")
@@ -61,7 +61,7 @@ def _options() -> argparse.Namespace:
 
 
 def _training(model: LoadedModel) -> Callable[[], None]:
-    """Each call takes the next step, of pairs that no step had before."""
+    """Each call takes the next step, with new pairs."""
     how = training.settings(_RANK)
     batch = how.batch_size
     own = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
 from typing import Any
@@ -15,13 +16,16 @@ from sys2ft.engine.cpu.plan import Plan, plan_of, set_plan
 from sys2ft.models import LoadedModel
 
 ALL, PLAIN = "all of them", "plain"
-_BATCH, _ADAPTERS, _WARM = 8, 4, 1
+_BATCH, _NEW_TOKENS, _WARM = 8, 16, 1
 
 
 def measure(
-    context: Context, *, rank: int, rounds: int, completions: int, questions: int, each: bool
+    context: Context, *, adapters: int, rank: int, rounds: int, completions: int, questions: int, each: bool
 ) -> dict[str, Any]:
-    """Seconds per token of each work, by what is off. `each`: all fields of the model's plan, one at a time."""
+    """[seconds, CPU seconds] per token of each kind of work, by plan.
+
+    `each`: also without each optimisation of the model's plan.
+    """
     model = context.load()
     prepare(model.model)
     decided = plan_of(model.model)
@@ -29,20 +33,21 @@ def measure(
     if each:
         plans |= _without_one(decided) | {PLAIN: Plan()}
     works = {
-        "train": _training(model, rank, (rounds + _WARM) * len(plans)),
+        "train": _training(model, adapters, rank, (rounds + _WARM) * len(plans)),
         "score": _scoring(model, questions, (rounds + _WARM) * len(plans)),
         "decode": _decoding(model, completions),
     }
-    found: dict[str, dict[str, list[float]]] = {name: {work: [] for work in works} for name in plans}
+    found: dict[str, dict[str, list[tuple[float, float]]]] = {name: {work: [] for work in works} for name in plans}
     names = list(plans)
     with context.show.task("rounds", rounds) as advance, context.clock.running():
         for turn in range(rounds + _WARM):
             for kind, run in works.items():
-                for name in names[turn % len(names) :] + names[: turn % len(names)]:  # no plan is always the first
+                for name in names[turn % len(names) :] + names[: turn % len(names)]:
                     set_plan(model.model, plans[name])
+                    before = time.process_time()
                     tokens, seconds = timed(model.device, run)
                     if turn >= _WARM:
-                        found[name][kind].append(seconds / tokens)
+                        found[name][kind].append((seconds / tokens, (time.process_time() - before) / tokens))
             advance(turn >= _WARM)
     return context.result(per_token=found)
 
@@ -54,20 +59,20 @@ def _without_one(plan: Plan) -> dict[str, Plan]:
     return {name: replace(plan, **{name: getattr(plain, name)}) for name in used}
 
 
-def _training(model: LoadedModel, rank: int, calls: int) -> Callable[[], int]:
-    """Each call computes the gradients of a step of pairs that no call had before, and returns its tokens."""
+def _training(model: LoadedModel, adapters: int, rank: int, calls: int) -> Callable[[], int]:
+    """Each call computes the gradients of a step with new pairs, and returns the number of its tokens."""
     how = training.settings(rank)
     own = [
         [Example(one["input_ids"], [label != -100 for label in one["labels"]], slot) for one in pairs]
-        for slot, pairs in enumerate(training.rendered(model, _ADAPTERS, _BATCH * calls))
+        for slot, pairs in enumerate(training.rendered(model, adapters, _BATCH * calls))
     ]
     steps = iter(range(calls))
-    weights = AdapterBank(model.model, _ADAPTERS, rank=rank, alpha=how.alpha)
-    for slot in range(_ADAPTERS):
+    weights = AdapterBank(model.model, adapters, rank=rank, alpha=how.alpha)
+    for slot in range(adapters):
         weights.initialise(slot, slot)
 
     def step() -> int:
-        bank = AdapterBank(model.model, _ADAPTERS, rank=rank, alpha=how.alpha)  # takes the plan as it is now
+        bank = AdapterBank(model.model, adapters, rank=rank, alpha=how.alpha)  # uses the current plan
         bank.weights_KP.copy_(weights.weights_KP)
         start = _BATCH * next(steps)
         examples = [example for examples in own for example in examples[start : start + _BATCH]]
@@ -80,7 +85,7 @@ def _training(model: LoadedModel, rank: int, calls: int) -> Callable[[], int]:
 
 
 def _scoring(model: LoadedModel, questions: int, calls: int) -> Callable[[], int]:
-    """Each call scores the choices of some questions, of others than the call before."""
+    """Each call scores the choices of new questions."""
     asked = choice.examples(model, questions * calls, 1)
     parts = _in_turn(asked, work.CHOICES * questions)
 
@@ -101,7 +106,7 @@ def _decoding(model: LoadedModel, completions: int) -> Callable[[], int]:
 
     def run() -> int:
         how = Sampling(temperature=decoding.TEMPERATURE)
-        done = decode(model.model, requests, how, max_new_tokens=work.NEW_TOKENS, stop_ids=frozenset())
+        done = decode(model.model, requests, how, max_new_tokens=_NEW_TOKENS, stop_ids=frozenset())
         return done.tokens_computed
 
     return run

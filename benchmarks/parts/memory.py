@@ -13,7 +13,7 @@ _BATCH = 8
 
 
 def measure(bench: Bench) -> Part:
-    """Peaks of the base, of one adapter and of many, over passes of as many tokens; activations told apart.
+    """Peaks of the base, of one adapter and of many, with passes of equal size; activations are estimated separately.
 
     The adapters' state does not depend on the tokens of a pass, activations are proportional to them. So the same
     training is run with half the tokens a pass: what it saves is half of the activations. What a training leaves

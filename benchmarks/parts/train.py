@@ -80,7 +80,7 @@ def _sides(bench: Bench, pairs: int, only: int, scratch: Path) -> list[Side]:
 def _compare_losses(part: Part, scored: dict[str, list[float]]) -> None:
     """Each peer's mean final loss against ours on the same adapters, one scorer for both.
 
-    What was tuned met batches of its own: it is held against ours in those batches.
+    The tuned side has its own batches, and is compared with ours in those batches.
     """
     ours = scored[OURS]
     part.notes.append(f"mean loss on its own pairs: base {mean(scored['base']):.3f}, ours {mean(ours):.3f}")

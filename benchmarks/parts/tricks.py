@@ -10,9 +10,9 @@ from benchmarks.jobs.tricks import ALL
 from benchmarks.report import Part, gib
 from benchmarks.runner import OURS, Bench, Side
 
-ROUNDS, ROUNDS_OF_A_PROCESS, COMPLETIONS, QUESTIONS = 4, 2, 64, 8
+COMPLETIONS, QUESTIONS = 64, 8
 _WORKS = ("train", "score", "decode")
-# What a process decides before its first pass is switched off by the environment, in a process of its own.
+# What a process decides before its first pass is switched off by its environment, so it needs a separate process.
 _ENVIRONMENTS = {
     "allocator": {"GLIBC_TUNABLES": ""},
     "kernels": {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "1024"},
@@ -21,11 +21,12 @@ _ENVIRONMENTS = {
 
 
 def measure(bench: Bench) -> Part:
-    """Seconds per token without each optimisation, over those with all of them."""
+    """Time per token without each optimisation, relative to that with all of them."""
     s = bench.settings
     args = {
+        "adapters": s.adapters,
         "rank": s.rank,
-        "rounds": ROUNDS_OF_A_PROCESS,
+        "rounds": 1,
         "completions": s.scaled(COMPLETIONS),
         "questions": s.scaled(QUESTIONS),
     }
@@ -34,11 +35,11 @@ def measure(bench: Bench) -> Part:
         Side(name=name, peer=False, job="tricks.measure", args={**args, "each": False}, environment=environment)
         for name, environment in _ENVIRONMENTS.items()
     ]
-    in_turns = bench.job("tricks.measure", {**args, "rounds": ROUNDS, "each": True}, "tricks in turns")
+    in_turns = bench.job("tricks.measure", {**args, "rounds": s.runs, "each": True}, "tricks in turns")
     runs = bench.compare("tricks", sides).runs
     part = Part(
         name="tricks",
-        title=f"tricks: time without one of them over time with all, in {in_turns['dtype']}, median (of the minima)",
+        title=f"tricks: time without one over time with all (CPU time in brackets), {in_turns['dtype']}",
         columns=("without", *_WORKS, "peak GiB"),
     )
     found = in_turns["per_token"]
@@ -51,17 +52,21 @@ def measure(bench: Bench) -> Part:
         peak = gib(median(run["peak_bytes"] for run in runs[name]))
         part.rows.append(("(with all)" if name == OURS else name, *ratios, peak))
     part.notes += [
-        "Rows without a peak: in turns in one process; the others: a process for each run.",
-        "train: gradients of 4 adapters, 8 pairs each; score: choices with news in context; decode: 40 new tokens.",
+        "Medians. Rows without a peak: in turns in one process; the others: a process for each run.",
+        f"train: gradients of {s.adapters} adapters, 8 pairs each; score: choices with news in context.",
+        "On a machine with other load, CPU time with OMP_NUM_THREADS=1 is more precise.",
     ]
     part.figures = {"in_turns": in_turns, "runs": runs}
     return part
 
 
-def _of(runs: Sequence[Mapping[str, Any]], kind: str) -> list[float]:
-    return [seconds for run in runs for seconds in run["per_token"][ALL][kind]]
+def _of(runs: Sequence[Mapping[str, Any]], kind: str) -> list[list[float]]:
+    return [spent for run in runs for spent in run["per_token"][ALL][kind]]
 
 
-def _ratio(without: Sequence[float], with_all: Sequence[float]) -> str:
-    paired = median(one / other for one, other in zip(without, with_all, strict=True))
-    return f"{paired:.2f} ({min(without) / min(with_all):.2f})"
+def _ratio(without: Sequence[Sequence[float]], with_all: Sequence[Sequence[float]]) -> str:
+    """Of seconds, and in brackets of CPU seconds."""
+    seconds, cpu = (
+        median(one[clock] / other[clock] for one, other in zip(without, with_all, strict=True)) for clock in (0, 1)
+    )
+    return f"{seconds:.2f} ({cpu:.2f})"
