@@ -32,8 +32,8 @@ def timed(device: torch.device, work: Callable[[], Result]) -> tuple[Result, flo
 class Clock:
     """Total seconds and highest memory of all `running()` blocks.
 
-    On CUDA the memory is what torch had allocated at most. Elsewhere it is the process's resident set, its high-water
-    mark set back at the start of a stretch, so that the passing needs of loading a model do not count.
+    On CUDA the memory is torch's highest allocation. Elsewhere it is the process's highest resident memory, which is
+    reset at the start of a block, so that the temporary memory of loading a model does not count.
     """
 
     def __init__(self, device: torch.device) -> None:

@@ -3,8 +3,8 @@
     python -m benchmarks.compiled --model smollm2-135m-instruct
 
 A forward and backward pass through the frozen body of the model, without adapters and head, over rows of equal length:
-as transformers runs it, the same compiled (for these very shapes, its best case, or with --dynamic for any), and as the
-engine runs it. The forms take turns. Hidden states are compared before a time is printed.
+as transformers runs it, compiled (for exactly these shapes, its best case, or with --dynamic for any), and as the
+engine runs it, in turns. Hidden states are compared before a time is printed.
 """
 
 from __future__ import annotations

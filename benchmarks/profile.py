@@ -3,10 +3,9 @@
     python -m benchmarks.profile train --threads 1
     python -m benchmarks.profile decode --rows 256
 
-A step of the `train` part's work (8 adapters, 8 pairs each), or completions of the `decode` part's: some to begin with,
-then once by the clock, and once more under the profiler, which takes time itself. Seconds are those of all threads
-together, of an operation without those that it calls. Functions of the engine (`_GroupFunction`) count with their
-Python.
+Runs a step of the `train` part (8 adapters, 8 pairs each), or completions of the `decode` part: first as a warm-up,
+then timed, then under the profiler, which takes time itself. Seconds are summed over all threads, and exclude the
+operations that an operation calls. Functions of the engine (`_GroupFunction`) include their Python.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A process that runs one job and reports its result: `python -m benchmarks.worker`, the job as JSON on standard input.
 
-Every measured run has a process of its own. Peak memory can only be measured that way, and neither side inherits the
+Every measured run has its own process. Peak memory can only be measured that way, and neither side inherits the
 other's warm allocator, patched modules or thread pools. Importing, loading the model and one small warm-up are left out
 of the time.
 """

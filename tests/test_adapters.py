@@ -1,4 +1,4 @@
-"""AdapterBank, its loss, optimiser and checkpoints: K adapters together are K adapters alone, and PEFT's on disk."""
+"""AdapterBank, its loss, optimiser, checkpoints and PEFT files: K adapters in one batch equal K adapters alone."""
 
 from __future__ import annotations
 
@@ -290,7 +290,7 @@ Gradients = tuple[dict[int, float], dict[int, torch.Tensor], StepCost]
 
 
 def layer_of(bank: AdapterBank, vector_P: torch.Tensor, name: str, part: str) -> torch.Tensor:
-    """A or B of one layer, cut out of a slot's vector."""
+    """A or B of one layer, from a slot's vector."""
     like = (bank.a if part == "A" else bank.b)[name][0]
     start = like.storage_offset()
     return vector_P[start : start + like.numel()].view(like.shape)
@@ -403,7 +403,7 @@ def test_the_optimiser_is_torchs_adamw_slot_by_slot(decay: float) -> None:
 
 @pytest.mark.parametrize("kind", ["file", "file in pieces", "host"])
 def test_moments_off_the_device_change_no_bit(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Slots begin, step and are done in an order of their own; others take the room of those that are done."""
+    """Slots begin, step and end in any order; others reuse the space of those that have ended."""
     if kind == "file in pieces":
         monkeypatch.setattr(moments, "_PIECE", 64)
     weights_KP = torch.randn(5, 150, generator=torch.Generator().manual_seed(0))
@@ -441,7 +441,7 @@ def test_a_disk_that_does_not_hold_the_moments_is_one_clear_error(tmp_path: Path
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
-def test_a_slot_with_a_gradient_that_is_not_finite_stays_as_it_was(bad: float) -> None:
+def test_a_slot_with_a_gradient_that_is_not_finite_is_unchanged(bad: float) -> None:
     weights_KP = torch.ones(3, 4)
     optimiser = SlotAdamW(weights_KP)
     gradient = torch.ones(3, 4)
@@ -463,7 +463,7 @@ def compute_as_in_half_precision(model: Any) -> None:
 
 @pytest.mark.parametrize("tokens_at_once", [60, 200, 4096])
 @pytest.mark.parametrize("slots", [[0], [0, 1], [2, 0, 1, 1]], ids=str)
-def test_passes_at_the_same_time_have_the_same_gradient(model: Any, slots: list[int], tokens_at_once: int) -> None:
+def test_concurrent_passes_have_the_same_gradient(model: Any, slots: list[int], tokens_at_once: int) -> None:
     examples = some_examples(slots, each=20)
     bank = random_bank(model, 3)
     losses, expected, cost = gradients(model, bank, examples, tokens_at_once=tokens_at_once)
@@ -488,7 +488,7 @@ def test_at_once_each_call_has_its_share_of_the_cores() -> None:
     together = threading.Barrier(2, timeout=60)
 
     def call(fails: bool) -> int:
-        together.wait()  # both at the same time
+        together.wait()  # both concurrently
         if fails:
             raise MemoryError
         time.sleep(0.05)

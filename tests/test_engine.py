@@ -74,7 +74,7 @@ def fifty_prompts() -> list[DecodeRequest]:
 
 
 def generate_greedily(model: Any, prompts: Sequence[Sequence[int]]) -> list[tuple[list[int], torch.Tensor]]:
-    """New ids by `generate`, and the lead of each over the runner-up (T,); prompts of one length go together."""
+    """New ids by `generate`, and the lead of each over the runner-up (T,); prompts of one length in a batch."""
     found: dict[int, tuple[list[int], torch.Tensor]] = {}
     for length in sorted({len(p) for p in prompts}):
         here = [i for i, p in enumerate(prompts) if len(p) == length]
@@ -116,7 +116,7 @@ def test_greedy_decode_is_the_models_own(pair: tuple[Any, Any]) -> None:
 
 
 def test_decode_depends_on_the_weights_and_the_window(tiny_family_dir: Callable[[str], Path]) -> None:
-    """The parity above would also hold for models that ignore what lies behind them: these do not."""
+    """The parity above would also hold for models that ignore earlier tokens: these do not."""
     gemma, _ = models_of(tiny_family_dir("gemma3_text"))
     assert gemma.config.layer_types == ["sliding_attention", "full_attention"]
     rng = random.Random(2)
@@ -247,7 +247,7 @@ def test_samples_follow_the_softmax(size: int, temperature: float) -> None:
     wanted = [*expected[common], expected[~common].sum()] if (~common).any() else expected
     statistic = sum((o - w) ** 2 / w for o, w in zip(observed, wanted, strict=True))
     assert statistic < chi_square_bound(len(wanted) - 1)
-    # The test can tell: the same draws are not those of a slightly different temperature.
+    # The test has power: the same draws are not those of a slightly different temperature.
     other = (logits_V.double() / (temperature * 1.1)).softmax(-1).numpy()[common] * draws
     assert sum((o - w) ** 2 / w for o, w in zip(counts[common], other, strict=True)) > chi_square_bound(common.sum())
 
@@ -276,7 +276,7 @@ def test_the_support_is_exact(size: int, spread: float, how: Sampling) -> None:
     assert np.abs(before - how.top_p).min() > 1e-6, "no tie with the threshold"
     inside = before < how.top_p
     support = set(order[: len(inside)][inside].tolist())
-    # A grid finer than the rarest token's share meets every token.
+    # A grid finer than the rarest token's share reaches every token.
     grid = torch.linspace(0, 1 - 1e-12, 20_000 + int(4 / probs[inside].min()), dtype=torch.float64)
     logits_V = torch.from_numpy(logits).float()
     got = torch.cat([choose(logits_V.expand(len(u), -1), u, how) for u in grid.split(4000)])

@@ -293,7 +293,9 @@ def test_both_or_neither(how: dict[str, Any]) -> None:
         TrainSettings(**how)
 
 
-def test_a_run_tells_how_adapters_ended(model: LoadedModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_reports_how_adapters_ended(
+    model: LoadedModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     news = sys2ft.bundled_news("demo")[:2]
     generate = sys2ft.GenerateSettings(protocols=("naive",), samples_per_news=4)
     wild = TrainSettings(learning_rate=1e20, epochs=30, batch_size=2, rank=4)
@@ -402,7 +404,7 @@ def test_moments_off_the_device_change_no_bit(model: LoadedModel, tmp_path: Path
 
 
 def short_of_memory(monkeypatch: pytest.MonkeyPatch, most: int, error: type[Exception], words: str) -> None:
-    """Memory runs out in the second pass of any step that more than `most` adapters take together."""
+    """Memory runs out in the second pass of any step with more than `most` adapters."""
 
     def limited(bank_model: Any, bank: AdapterBank, examples: list[Example], **how: Any) -> Iterator[Any]:
         parts = backward(bank_model, bank, examples, **how)

@@ -1,4 +1,4 @@
-"""Freed memory stays with the process, but for what a model leaves when it is prepared: in processes of their own."""
+"""Freed memory stays in the process, except for what preparing a model leaves behind; each test in a new process."""
 
 from __future__ import annotations
 
@@ -90,13 +90,13 @@ def test_the_environment_goes_first() -> None:
 
 
 def test_threads_share_what_is_freed(tiny_model_dir: Path, tmp_path: Path) -> None:
-    """Those that load a model, and those of passes that run at the same time."""
+    """The threads that load a model, and those of concurrent passes."""
     arguments = [sys.executable, "-c", _ARENAS, tiny_model_dir, tmp_path / "arenas.xml"]
     assert int(subprocess.run(arguments, check=True, capture_output=True, text=True).stdout) == 1
 
 
-def test_a_prepared_model_takes_the_room_of_its_weights(tmp_path: Path) -> None:
-    """What loading left, and where its siblings lay before they were laid together, goes back."""
+def test_a_prepared_model_takes_the_memory_of_its_weights(tmp_path: Path) -> None:
+    """Memory left by loading, and by the weights that were stacked, is returned."""
     arguments = [sys.executable, "-c", _PREPARED, tmp_path]
     weights, taken = map(int, subprocess.run(arguments, check=True, capture_output=True, text=True).stdout.split())
     assert weights > 200e6

@@ -76,7 +76,7 @@ def per_option(
 ) -> dict[str, Any]:
     """peft and transformers: adapters swapped, options in padded batches of similar length, one forward pass each.
 
-    `only` leaves it at the first so many adapters. `last_only`: padded on the left, and the head runs on as many last
+    `only`: the first so many adapters. `last_only`: padded on the left, and the head runs on as many last
     positions as the longest option needs (`logits_to_keep`) instead of on all.
     """
     from peft import PeftModel

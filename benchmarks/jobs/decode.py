@@ -134,8 +134,8 @@ def generate(
 def generate_batch(context: Context, *, count: int, size: int = 1, sizes: Sequence[int] = ()) -> dict[str, Any]:
     """`model.generate_batch`, transformers' continuous batching, at most `size` requests at a time.
 
-    Left to itself its cache takes 60% of the memory; here it gets what `size` requests need without sharing. Prefixes
-    are shared by its own mechanism, in pages of 16 tokens.
+    By default its cache takes 60% of the memory; here it is as large as `size` requests need without sharing. It shares
+    prefixes itself, in pages of 16 tokens.
     """
     from transformers import ContinuousBatchingConfig, GenerationConfig
 

@@ -22,10 +22,10 @@ _TURN = 0.3  # seconds of each product after a step
 
 
 def ours(context: Context, *, adapters: int, pairs: int, rank: int, seconds: float) -> dict[str, Any]:
-    """Training, and after every step of it the best `torch.matmul` of the same process, the clock stopped.
+    """Training, and after each step the best `torch.matmul` in the same process while the clock is stopped.
 
-    What else a machine does slows both: `gemm` are all of the products over all of their time, as FLOP over seconds are
-    of the training; `gemm_best` are the best moments.
+    Other load on the machine slows both: `gemm` is the FLOP of all products over their total time, as for the training;
+    `gemm_best` is the highest rate.
     """
     model, how = context.load(), settings(rank)
     warm = TrainSettings(rank=rank, alpha=2.0 * rank, epochs=1)

@@ -73,8 +73,7 @@ def ours(
 ) -> dict[str, Any]:
     """`sys2ft.training.train`, all adapters at once; the adapters are saved in `folder`.
 
-    `orders`: the pairs that each adapter meets over all epochs, one after the other, in place of those that `train`
-    draws.
+    `orders`: the pairs that each adapter sees over all epochs, instead of the order that `train` draws.
     """
     model, how = context.load(), settings(rank)
     warm = TrainSettings(rank=rank, alpha=2.0 * rank, epochs=1)
@@ -124,11 +123,10 @@ def trl(
 ) -> dict[str, Any]:
     """TRL, one adapter after the other, the first `only` of them.
 
-    `rates` is the learning rate of each step, taken from our curve. Every adapter begins at the weights at which ours
-    began, and but for `tuned` meets its pairs in the order in which ours met them. `tuned`: no gradient checkpointing,
-    batches of like length, nothing logged or saved, weights in the product's dtype; else TRL's defaults, among them
-    float32 weights. `bf16` is TRL's own setting of that name (autocast). `orders` of the report are the pairs that each
-    adapter met.
+    `rates` is the learning rate of each step, from our curve. Every adapter starts from the same weights as ours and,
+    except with `tuned`, sees its pairs in the same order. `tuned`: no gradient checkpointing, batches of similar
+    length, no logging or saving, weights in our dtype; otherwise TRL's defaults, with float32 weights. `bf16` is TRL's
+    setting of that name (autocast). `orders` of the report are the pairs that each adapter saw.
     """
     model = context.load(None if tuned else "float32")
     how, work_items = settings(rank), rendered(model, adapters, pairs)[:only]

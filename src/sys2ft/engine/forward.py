@@ -76,7 +76,7 @@ class _Check:
 
     @property
     def most(self) -> float:
-        """The differences that are accepted lie below this."""
+        """Differences below this are accepted."""
         return (1e-3 if self.exact else 5e-2) * max(1.0, self.theirs_TV.abs().max().item())
 
     def off(self, *, by_mask: bool) -> float:

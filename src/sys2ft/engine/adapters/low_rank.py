@@ -114,6 +114,7 @@ class _Padded:
         index: list[int] = []
         back: list[int] = []
         for place, own in enumerate(members.values()):
+            # Padding repeats a unit of the same slot: an overflow of another slot must not reach it.
             index.extend(own + own[:1] * (longest - len(own)))
             back.extend(range(place * longest, place * longest + len(own)))
         self.index = torch.tensor(index, dtype=torch.long, device=device)
@@ -123,7 +124,7 @@ class _Padded:
             self.padding = torch.tensor(sorted(set(range(len(index))) - set(back)), dtype=torch.long, device=device)
 
     def split(self, x_UwI: Tensor, *, clear: bool = False) -> Tensor:
-        """(units, nodes of a unit, I) to (S, W, I); `clear`: padding is 0."""
+        """(units, nodes of a unit, I) to (S, W, I); `clear`: set padding to 0."""
         if self.index is not None:
             x_UwI = x_UwI[self.index]
             if clear and self.padding is not None:
