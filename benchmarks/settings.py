@@ -25,7 +25,7 @@ class BenchSettings:
     """Share of the work that the peers do (whole adapters; in `decode` at least a batch of every size that is tried);
     their time is then extrapolated linearly, and the tables say so."""
     peers: tuple[str, ...] = ()
-    """Only these peers, by their names in the tables; all if none is named."""
+    """Only these peers (in `tricks`: optimisations), by their names in the tables; all if none is named."""
     adapters: int = 8
     """Adapters in `train`, `choice` and `gemm`."""
     many: int = 16

@@ -16,22 +16,30 @@ from sys2ft.engine.cpu.plan import Plan, plan_of, set_plan
 from sys2ft.models import LoadedModel
 
 ALL, PLAIN = "all of them", "plain"
+PLAN = tuple(field.name for field in fields(Plan))
 _BATCH, _NEW_TOKENS, _WARM = 8, 16, 1
 
 
 def measure(
-    context: Context, *, adapters: int, rank: int, rounds: int, completions: int, questions: int, each: bool
+    context: Context,
+    *,
+    adapters: int,
+    rank: int,
+    rounds: int,
+    completions: int,
+    questions: int,
+    without: Sequence[str] = (),
 ) -> dict[str, Any]:
     """[seconds, CPU seconds] per token of each kind of work, by plan.
 
-    `each`: also without each optimisation of the model's plan.
+    `without`: also without these optimisations, one at a time, as far as the model's plan has them; PLAIN: without all.
     """
     model = context.load()
     prepare(model.model)
     decided = plan_of(model.model)
     plans = {ALL: decided}
-    if each:
-        plans |= _without_one(decided) | {PLAIN: Plan()}
+    every = _without_one(decided) | {PLAIN: Plan()}
+    plans |= {name: every[name] for name in without if name in every}
     works = {
         "train": _training(model, adapters, rank, (rounds + _WARM) * len(plans)),
         "score": _scoring(model, questions, (rounds + _WARM) * len(plans)),
@@ -55,7 +63,7 @@ def measure(
 def _without_one(plan: Plan) -> dict[str, Plan]:
     """The plan without each of the optimisations that it has."""
     plain = Plan()
-    used = [field.name for field in fields(Plan) if getattr(plan, field.name) != getattr(plain, field.name)]
+    used = [name for name in PLAN if getattr(plan, name) != getattr(plain, name)]
     return {name: replace(plan, **{name: getattr(plain, name)}) for name in used}
 
 

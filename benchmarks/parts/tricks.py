@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from benchmarks.jobs.tricks import ALL
+from benchmarks.jobs.tricks import ALL, PLAIN, PLAN
 from benchmarks.report import Part, gib
 from benchmarks.runner import OURS, Bench, Side
 
@@ -30,12 +30,13 @@ def measure(bench: Bench) -> Part:
         "completions": s.scaled(COMPLETIONS),
         "questions": s.scaled(QUESTIONS),
     }
-    sides = [Side(name=OURS, peer=False, job="tricks.measure", args={**args, "each": False})]
+    sides = [Side(name=OURS, peer=False, job="tricks.measure", args=args)]
     sides += [
-        Side(name=name, peer=False, job="tricks.measure", args={**args, "each": False}, environment=environment)
+        Side(name=name, job="tricks.measure", args=args, environment=environment)
         for name, environment in _ENVIRONMENTS.items()
     ]
-    in_turns = bench.job("tricks.measure", {**args, "rounds": s.runs, "each": True}, "tricks in turns")
+    names = [name for name in (*PLAN, PLAIN) if not s.peers or name in s.peers]
+    in_turns = bench.job("tricks.measure", {**args, "rounds": s.runs, "without": names}, "tricks in turns")
     runs = bench.compare("tricks", sides).runs
     part = Part(
         name="tricks",
@@ -47,7 +48,7 @@ def measure(bench: Bench) -> Part:
         if name != ALL:
             part.rows.append((name, *(_ratio(own[kind], found[ALL][kind]) for kind in _WORKS), "–"))
     with_all = {kind: _of(runs[OURS], kind) for kind in _WORKS}
-    for name in (OURS, *_ENVIRONMENTS):
+    for name in runs:
         ratios = [_ratio(_of(runs[name], kind), with_all[kind]) for kind in _WORKS]
         peak = gib(median(run["peak_bytes"] for run in runs[name]))
         part.rows.append(("(with all)" if name == OURS else name, *ratios, peak))
