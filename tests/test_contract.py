@@ -22,9 +22,8 @@ ROOMS = (
     {"__main__"},
     {"cli"},
     {"__init__"},  # the contents page
-    {"job"},
+    {"job", "representations"},  # two systems beside each other
     {"report"},
-    {"representations"},
     {"probing"},
     {"replay", "training", "evaluation"},
     {"engine"},
