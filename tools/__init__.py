@@ -1,0 +1,1 @@
+"""Small programs for the documents: source tree, pictures, word list, site."""
