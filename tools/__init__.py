@@ -1,1 +1,1 @@
-"""Small programs for the documents: source tree, pictures, word list, site."""
+"""Helpers for working on the project: installation."""

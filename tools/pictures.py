@@ -79,7 +79,7 @@ def table(heading: str) -> dict[str, tuple[list[float], list[float]]]:
     if not found:
         raise SystemExit(f"docs/results.md: found no heading {heading!r}")
     score = r"(-?\d\.\d\d) \[(-?\d\.\d\d), (-?\d\.\d\d)\]"
-    rows = {}
+    rows: dict[str, tuple[list[float], list[float]]] = {}
     for line in section.split("\n## ")[0].splitlines():
         match = re.match(rf" +(\w+) +{score} +{score}", line)
         if match:
