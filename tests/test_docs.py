@@ -90,6 +90,13 @@ def test_every_page_is_reachable_from_the_readme() -> None:
     assert [name(page) for page in PAGES if page not in seen] == []
 
 
+def test_the_numbers_of_the_readme_are_those_of_the_results() -> None:
+    results = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    scores = re.findall(r"\d\.\d\d \[-?\d\.\d\d, \d\.\d\d\]", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert len(scores) > 5
+    assert [score for score in scores if score not in results] == []
+
+
 def test_the_first_pages_are_short() -> None:
     for page, most in (("README.md", 130), ("CONTRIBUTING.md", 120)):
         assert len((ROOT / page).read_text(encoding="utf-8").splitlines()) <= most, page
