@@ -4,6 +4,7 @@ The front page is the README, 'Contributing' is CONTRIBUTING.md, the command lin
 the API reference lists the public names of every room.
 """
 
+# mypy: disable-error-code="import-not-found, misc"
 from __future__ import annotations
 
 import contextlib
