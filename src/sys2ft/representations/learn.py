@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from sys2ft.engine import AdapterBank, load_adapter, save_adapter
-from sys2ft.evaluation import EvaluateSettings, evaluate
+from sys2ft.evaluation import EvaluateSettings, Route, evaluate
 from sys2ft.models import LoadedModel
 from sys2ft.news import News, Question, news_to_dict
 from sys2ft.replay import GenerateSettings, generate
 from sys2ft.representations.prompts import Prompt
 from sys2ft.runs import Below, Display, Run, item_seed, write_json, write_jsonl
-from sys2ft.training import Checkpoint, TrainItem, TrainSettings, train
+from sys2ft.training import JOINT, Checkpoint, TrainItem, TrainSettings, jobs_of, train
 
 _WRONG_CHOICES = 3
 
@@ -114,7 +114,7 @@ def _train(
     show: Display,
 ) -> None:
     checkpoint = place / "training.checkpoint"
-    done = train(model, items, settings, seed=seed, checkpoint=checkpoint, show=show, label="learn the edges")
+    done = train(model, jobs_of(items, settings, seed=seed), checkpoint=checkpoint, show=show, label="learn the edges")
     for slot, name in enumerate(done.names):
         if name not in done.diverged:
             save_adapter(done.bank, slot, place / "adapters" / name, base_name=run.record["model"]["name"])
@@ -136,12 +136,12 @@ def _ask(
 ) -> None:
     """Closed book and in context, by the base and by the adapter; written as predictions."""
     settings = EvaluateSettings(scorings=("cloze",), headline="cloze")
-    slots = ["" if k != slot else "joint" for k in range(bank.slots)]
-    for subject, given, adapters in (("base", None, []), ("learnt", bank, slots)):
+    learnt = {item.id: Route(slot, JOINT) for item in news}
+    for subject, given, routes in (("base", None, {}), ("learnt", bank, learnt)):
         file = run.path / folder / f"{subject}.jsonl"
         if not file.is_file():
             said = evaluate(
-                model, news, settings, subject=subject, bank=given, adapters=adapters, seed=seed,
+                model, news, settings, subject=subject, bank=given, routes=routes, seed=seed,
                 memo=Below(run, folder), show=show,
             )  # fmt: skip
             write_jsonl(file, (prediction.to_dict() for prediction in said))
