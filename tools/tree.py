@@ -24,7 +24,7 @@ def summary(file: Path) -> str:
     doc = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
     first = " ".join(doc.split("\n\n")[0].split())
     first = re.split(r"(?<=[\w`)])\. (?=[A-Z`])", first)[0].rstrip(".")
-    return re.sub(r"^(Room|Sub-room) `\w+`: (sub-room `\w+`: )?", "", first)
+    return re.sub(r"^(Room|Sub-room|Sub-package) `\w+`: (sub-(?:room|package) `\w+`: )?", "", first)
 
 
 def rooms() -> list[list[str]]:
