@@ -104,12 +104,12 @@ def test_the_first_pages_are_short() -> None:
 
 def test_the_architecture_page_is_current() -> None:
     page = tree.PAGE.read_text(encoding="utf-8")
-    assert page == tree.current(page), "python -m tools.tree --write"
+    assert page == tree.current(page), "python -m tools"
 
 
 def test_the_pictures_are_current() -> None:
     for file, svg in pictures.pictures().items():
-        assert file.read_text(encoding="utf-8") == svg, "python -m tools.pictures --write"
+        assert file.read_text(encoding="utf-8") == svg, "python -m tools"
         ET.fromstring(svg)
 
 
