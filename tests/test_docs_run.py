@@ -13,8 +13,10 @@ import pytest
 import sys2ft
 from sys2ft.models import load_model
 from talking import write_news_file
+from tools import commands
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
 
 
 def test_the_stages_work_as_getting_started_says(
@@ -28,6 +30,25 @@ def test_the_stages_work_as_getting_started_says(
     exec(example.replace("smollm2-135m-instruct", str(tiny_model_dir)), names)
     assert {row.subject for row in names["predictions"]} == {"naive"}
     assert len({row.adapter for row in names["predictions"]}) == len(names["news"])
+
+
+def shell_lines(page: Path) -> list[str]:
+    """Lines of a page's code that call sys2ft, with their continuations, without comments."""
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    return [line.split(" #")[0] for line in re.findall(r"^(?: {4,}|\$ )?(sys2ft .*)$", text, re.MULTILINE)]
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted(DOCS.glob("*.md"))], ids=lambda page: page.name)
+def test_the_commands_of_the_documents_exist(page: Path) -> None:
+    known = set(commands.names())
+    for line in shell_lines(page):
+        words = tuple(line.split()[1:])
+        if not words or words[0].startswith("-"):
+            continue
+        command = words[:2] if words[:2] in known else words[:1]
+        assert command in known, line
+        flags = re.findall(r"(?<!\S)--[\w-]+", line)
+        assert [flag for flag in flags if flag not in commands.help_text(command)] == [], line
 
 
 @pytest.fixture(scope="module")

@@ -7,21 +7,21 @@ the API reference lists the public names of every room.
 # mypy: disable-error-code="import-not-found, misc"
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import inspect
-import io
-import os
 import re
-from collections.abc import Iterator
+import sys
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tools import commands  # noqa: E402
+
 # Rooms with a reference page, in the order in which a user meets them.
 ROOMS = (
     *("sys2ft", "sys2ft.news", "sys2ft.news.importers", "sys2ft.models", "sys2ft.generators", "sys2ft.replay"),
@@ -84,32 +84,7 @@ def api_page(room: str) -> str:
 
 def command_line() -> str:
     """`--help` of every command, as the parser prints it."""
-    from sys2ft.cli.main import Command
-
     lines = ["# Command line", "", "What `--help` prints, for every command.", ""]
-    for words in commands(Command):
-        lines += [f"## {' '.join(['sys2ft', *words])}", "", "```text", help_text(words), "```", ""]
+    for words in commands.names():
+        lines += [f"## {' '.join(['sys2ft', *words])}", "", "```text", commands.help_text(words), "```", ""]
     return "\n".join(lines)
-
-
-def commands(union: Any, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Names of all commands, depth first; a command with commands of its own has them in its field `action`."""
-    for member in get_args(union):
-        kind, configuration = get_args(member)[0], member.__metadata__[0]
-        words = (*before, configuration.name)
-        action = get_type_hints(kind, include_extras=True).get("action")
-        if get_args(action):
-            yield from commands(action, words)
-        else:
-            yield words
-
-
-def help_text(words: tuple[str, ...]) -> str:
-    from sys2ft.cli.main import call
-
-    os.environ["COLUMNS"] = "96"
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
-        call([*words, "--help"])
-    text = re.sub(r"\x1b\[[0-9;]*m", "", said.getvalue())
-    return "\n".join(line.rstrip() for line in text.strip().splitlines())
