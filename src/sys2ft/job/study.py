@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from sys2ft.engine import open_adapter
 from sys2ft.errors import SettingsError
+from sys2ft.files import digest_file
 from sys2ft.job.stages import described, require_layers, require_protocols
 from sys2ft.models import DEFAULT_MODEL, LoadedModel, load_model
 from sys2ft.replay import GenerateSettings
@@ -90,7 +90,7 @@ def _open(out: str | Path, model: LoadedModel, adapter: str | Path | None, seed:
     about = described(model)
     weights = None
     if adapter:
-        weights = hashlib.sha256((Path(adapter) / "adapter_model.safetensors").read_bytes()).hexdigest()
+        weights = digest_file(Path(adapter) / "adapter_model.safetensors")
     dtype, device = str(model.dtype).removeprefix("torch."), model.device.type
     identity = {
         "study": "represent",

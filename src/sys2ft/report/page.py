@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sys2ft.evaluation.statistics import Score
+from sys2ft.files import digest_file, write_text
 from sys2ft.report import views, words
 from sys2ft.report.artifacts import BASE, Artifacts, read_artifacts
 from sys2ft.report.summary import Summary, summarise_artifacts
-from sys2ft.runs.atomic import write_text
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -136,7 +136,7 @@ def _figures(artifacts: Artifacts, summary: Summary) -> list[tuple[str, str, Any
 
 
 def _news_digest(artifacts: Artifacts) -> tuple[str, str]:
-    return "news SHA-256", hashlib.sha256((artifacts.folder / "news.jsonl").read_bytes()).hexdigest()
+    return "news SHA-256", digest_file(artifacts.folder / "news.jsonl")
 
 
 def facts(run: dict[str, Any], inputs: Sequence[tuple[str, Any]]) -> list[tuple[str, str]]:

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sys2ft.errors import UserError
+from sys2ft.files import read_json, write_text
 from sys2ft.report.page import environment, facts, script_hash, trusted
 from sys2ft.representations.graphs import Graph
-from sys2ft.runs.atomic import read_json, write_text
 
 _HERE = Path(__file__).resolve().parent
 

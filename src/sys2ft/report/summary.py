@@ -16,8 +16,8 @@ from sys2ft.errors import UserError
 from sys2ft.evaluation import statistics
 from sys2ft.evaluation.records import CHOICE_SCORINGS
 from sys2ft.evaluation.statistics import Item, Outcomes, Score, Undefined
+from sys2ft.files import write_json
 from sys2ft.report.artifacts import BASE, CONDITIONS, Artifacts, read_artifacts
-from sys2ft.runs.atomic import write_json
 from sys2ft.training.ending import describe_end
 
 Measured: TypeAlias = Score | Undefined

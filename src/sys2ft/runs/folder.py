@@ -8,15 +8,15 @@ batches, and so ends with the same elements, adapters and predictions (only the 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from sys2ft import files
 from sys2ft.errors import SettingsError
-from sys2ft.runs import atomic, provenance
+from sys2ft.runs import provenance
 from sys2ft.runs.units import memoise
 
 _FORMAT = 1
@@ -95,14 +95,14 @@ class Run:
     def get(self, key: str) -> dict[str, Any] | None:
         """The result of the finished unit `key`, or None (see `sys2ft.runs.units.Memo`)."""
         file = self.path / f"{key}.json"
-        return atomic.read_json(file) if file.is_file() else None
+        return files.read_json(file) if file.is_file() else None
 
     def put(self, key: str, result: dict[str, Any]) -> dict[str, Any]:
         """Write the result of unit `key` whole, and return it as it will be read."""
         file = self.path / f"{key}.json"
-        atomic.write_json(file, result)
+        files.write_json(file, result)
         # Read back even when just computed: a resumed run reads it, and both must continue from the same values.
-        unit: dict[str, Any] = atomic.read_json(file)
+        unit: dict[str, Any] = files.read_json(file)
         return unit
 
     def memoise(self, key: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -114,21 +114,19 @@ class Run:
         """Hold the folder against a second process; leftovers of a killed one are removed."""
         file = self.path / ".lock"
         with contextlib.ExitStack() as stack:
-            with atomic.storage_errors(file):
-                handle = stack.enter_context(file.open("w"))
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            with files.storage_errors(file):
+                mine = stack.enter_context(files.locked(file))
+            if not mine:
                 raise SettingsError(
                     f"{self.path} is in use by another process",
                     expected="one process per run folder",
                     do="wait for the other one, or choose another folder with --out",
-                ) from None
-            atomic.remove_leftovers(self.path)
+                )
+            files.remove_leftovers(self.path)
             yield
 
     def _save(self) -> None:
-        atomic.write_json(self.path / "run.json", self.record)
+        files.write_json(self.path / "run.json", self.record)
 
     def _require_same(self, part: str, asked: Mapping[str, Any]) -> None:
         held = self.record["identity"] if part == "identity" else self.record["settings"][part]
@@ -148,7 +146,7 @@ def _unfinished(name: str) -> bool:
 
 def _read_record(file: Path) -> dict[str, Any]:
     try:
-        record = atomic.read_json(file)
+        record = files.read_json(file)
         if not isinstance(record, dict) or record.get("format") != _FORMAT:
             raise ValueError(f"format {record.get('format') if isinstance(record, dict) else record!r}")
     except (OSError, ValueError) as error:
