@@ -385,7 +385,7 @@ for words in ([], *([c] for c in {COMMANDS!r}), *inner):
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):
         call([*words, "--help"])
     said[" ".join(words)] = out.getvalue()
-heavy = {{"torch", "transformers", "peft", "matplotlib", "pypdf", "docx", "ijson"}} & set(sys.modules)
+heavy = {{"torch", "transformers", "peft", "scipy", "vl_convert", "pypdf", "docx", "ijson"}} & set(sys.modules)
 print(json.dumps([said, sorted(heavy), time.perf_counter() - begun]))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

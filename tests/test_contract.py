@@ -24,11 +24,12 @@ ROOMS = (
     {"__init__"},  # the contents page
     {"job"},
     {"report"},
-    {"studies", "representations", "probing"},
+    {"representations"},
+    {"probing"},
     {"replay", "training", "evaluation"},
     {"engine"},
-    {"models", "news", "runs"},
-    {"files"},
+    {"models", "news", "runs", "pages"},
+    {"files", "statistics"},
     {"errors"},
 )
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
@@ -99,7 +100,8 @@ def test_imports_point_downwards(module: str) -> None:
         ("sys2ft.models.load", "from sys2ft.runs import digest", True),
         ("sys2ft.errors", "from sys2ft.news import News", True),
         ("sys2ft.report.page", "from sys2ft.job import run", True),
-        ("sys2ft.studies.gap", "from sys2ft.report import table", True),
+        ("sys2ft.report.page", "from sys2ft.representations import Graph", True),
+        ("sys2ft.representations.study", "from sys2ft.report import summarise", True),
         ("sys2ft.engine.adapters.bank", "from sys2ft.unheard_of import x", True),
         (
             "sys2ft.engine.adapters.bank",
@@ -119,6 +121,13 @@ def test_imports_point_downwards(module: str) -> None:
 )
 def test_the_check_sees_what_it_should(module: str, text: str, caught: bool) -> None:
     assert bool(violations(module, text)) is caught
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if room_of(m) not in {"cli", "__init__", "representations"}])
+def test_the_first_system_does_without_representations(module: str) -> None:
+    file = MODULES[module]
+    imported = imports(module, file.read_text(encoding="utf-8"), file.name == "__init__.py")
+    assert not [name for name in imported if room_of(name) == "representations"]
 
 
 def packages() -> list[str]:

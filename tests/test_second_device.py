@@ -29,7 +29,8 @@ from sys2ft.engine.adapters import dropout
 from sys2ft.engine.decoding.sampling import choose
 from sys2ft.engine.trace import Reader
 from sys2ft.models import LoadedModel, load_model
-from sys2ft.representations import measure, probes
+from sys2ft.representations import measure
+from sys2ft.representations.measuring import probes
 from sys2ft.training import TrainItem, TrainSettings, jobs_of, train
 from talking import write_news_file
 from test_one_pass import LENGTHS, WINDOW, a_prompt

@@ -11,11 +11,3 @@ from .records import (
 from .scorings import Answerer as Answerer
 from .settings import EvaluateSettings as EvaluateSettings
 from .statements import complete as complete
-from .statistics import (
-    Score as Score,
-    Undefined as Undefined,
-    gap_share as gap_share,
-    mean_over_news as mean_over_news,
-    noise_of_chance as noise_of_chance,
-    paired_difference as paired_difference,
-)

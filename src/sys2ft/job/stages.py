@@ -55,20 +55,11 @@ def open_run(out: str | Path, model: LoadedModel, news: Sequence[News], *, seed:
 def identity_of(model: LoadedModel, news: Sequence[News], seed: int) -> dict[str, Any]:
     """What decides the results of a run beside its settings."""
     return {
-        "model": described(model),
+        "model": model.described(),
         "news": digest([news_to_dict(item) for item in news]),
         "seed": seed,
         "dtype": str(model.dtype).removeprefix("torch."),
         "device": model.device.type,
-    }
-
-
-def described(model: LoadedModel) -> dict[str, Any]:
-    """What identifies a model in a run's record."""
-    return {
-        "sha256": model.fingerprint,
-        "architecture": type(model.model).__name__,
-        "parameters": sum(p.numel() for p in model.model.parameters()),
     }
 
 

@@ -1,24 +1,25 @@
-"""Accuracies and their intervals, by bootstrap over news.
+"""Accuracies, differences and shares with confidence intervals, by bootstrap over news items.
 
-The questions about one news stand or fall together, so the unit that is resampled is the news, never the question: a
-cluster bootstrap (Field & Welsh 2007, 'Bootstrapping clustered data'; Miller 2024, arXiv 2411.00640, for evaluations
-of language models). The statistic is always the pooled mean over the questions of the news drawn.
+Answers to questions about the same news item are correlated, so news items are resampled and not questions: a cluster
+bootstrap (Field & Welsh 2007, 'Bootstrapping clustered data'; Miller 2024, arXiv 2411.00640, for evaluations of
+language models). The statistic is always the pooled mean over the questions of the news items drawn.
 
 Three decisions, with their reasons:
 
-*Expanded percentiles.* The plain percentile interval of n clusters is too narrow by about sqrt((n-1)/n) and by using
-the normal's quantiles where Student's belong: a '95%' interval of ten news covers about 90%. The percentiles are moved
-outwards accordingly (Hesterberg 2015, 'What teachers should know about the bootstrap', section 5.2).
+*Expanded percentiles.* The plain percentile interval of n clusters is too narrow, by a factor of about sqrt((n-1)/n)
+and because it corresponds to normal quantiles instead of Student's: a '95%' interval of ten news items covers about
+90%. The percentiles are widened accordingly (Hesterberg 2015, 'What teachers should know about the bootstrap', section
+5.2).
 
-*No variation between news.* When every news has the same mean (all right, all wrong), the bootstrap returns an
-interval of width zero, as if ten news could prove perfection. The interval is then Wilson's (1927) for a proportion
-seen on `n_news` independent trials: the number of news and not of questions, because agreement inside a news is what
-was just observed. Differences take Newcombe's (1998) square-and-add of two such intervals, one for the questions won
-and one for the questions lost.
+*No variation between news items.* If every news item has the same mean (all right, all wrong), the bootstrap returns
+an interval of width zero, as if ten news items could prove perfection. The interval is then Wilson's (1927) for a
+proportion observed in `n_news` independent trials: news items and not questions, because the answers within a news item
+have just been seen to agree. Differences use Newcombe's (1998) square-and-add method with two such intervals, one for
+the questions gained and one for the questions lost.
 
-*One news.* Nothing is known of the variation between news, so there is no interval: `low` and `high` are None.
+*One news item.* The variation between news items is unknown, so there is no interval: `low` and `high` are None.
 
-Shapes: C news (clusters), I items (questions), D bootstrap draws, K columns (models or conditions).
+Shapes: C news items (clusters), I items (questions), D bootstrap draws, K columns (models or conditions).
 """
 
 from __future__ import annotations
@@ -26,8 +27,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import atan, cos, pi, sin, sqrt, tan
-from statistics import NormalDist
+from math import sqrt
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -50,10 +50,10 @@ __all__ = [
 ]
 
 Item: TypeAlias = tuple[str, int]
-"""A question: the id of its news and its place among that news's questions."""
+"""A question: the id of its news item and its index among the questions of that item."""
 
 Outcomes: TypeAlias = Mapping[Item, "bool | float | None"]
-"""Right (True or 1), wrong (False or 0) or not gradable (None: counted as wrong, and reported), by question."""
+"""By question: right (True or 1), wrong (False or 0) or not gradable (None, which counts as wrong and is reported)."""
 
 Method = Literal["bootstrap", "wilson", "none"]
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -67,32 +67,32 @@ class Score:
 
     estimate: float
     low: float | None
-    """Lower end of the interval; None where no interval can be given."""
+    """Lower end of the interval; None if no interval can be given."""
     high: float | None
     n_items: int
     """Questions."""
     n_news: int
     level: float = 0.95
     ungraded: int = 0
-    """Answers no grader could judge; they are counted as wrong."""
+    """Answers that could not be graded; they count as wrong."""
     method: Method = "bootstrap"
-    """How the interval was made: 'wilson' where no news differed from another, 'none' where there is none."""
+    """How the interval was computed: 'wilson' if all news items have the same mean, 'none' if there is no interval."""
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether the interval lies wholly on one side of zero."""
+        """Whether the whole interval is on one side of zero."""
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Undefined:
-    """A number that would mean nothing here, and why."""
+    """A quantity that is not defined here, and why."""
 
     reason: str
 
 
 def mean_over_news(outcomes: Outcomes, *, level: float = 0.95, draws: int = DRAWS, seed: int = 0) -> Score:
-    """Accuracy over all questions, with an interval from resampling the news."""
+    """Accuracy over all questions, with an interval from resampling the news items."""
     sums_CK, counts_C, ungraded = _sums(outcomes)
     estimate = float(sums_CK.sum() / counts_C.sum())
     resampled_D = _resample(sums_CK, counts_C, draws=draws, seed=seed)[:, 0]
@@ -106,9 +106,9 @@ def mean_over_news(outcomes: Outcomes, *, level: float = 0.95, draws: int = DRAW
 
 
 def paired_difference(a: Outcomes, b: Outcomes, *, level: float = 0.95, draws: int = DRAWS, seed: int = 0) -> Score:
-    """Accuracy of `a` minus accuracy of `b` on the same questions, both resampled together.
+    """Accuracy of `a` minus accuracy of `b` on the same questions, resampled jointly.
 
-    Raises UserError if the questions are not the same: a difference over other questions is not paired.
+    Raises UserError if the questions are not the same: the difference would not be paired.
     """
     sums_CK, counts_C, ungraded = _sums(a, b)
     n_items = int(counts_C.sum())
@@ -138,18 +138,18 @@ def gap_share(
 ) -> Score | Undefined:
     """Share of the FT-ICL gap closed: (ft_closed - base_closed) / (base_icl - base_closed), paired.
 
-    A ratio whose denominator may be zero has no bounded interval (Fieller 1954), so the share is defined only where
-    the paired interval of the denominator lies above zero. Draws whose own denominator is not above zero are kept: they
-    count as plus or minus infinity by the sign of the numerator, and as 0 where nothing was gained. The condition on
-    the denominator leaves fewer of them than the tails hold, so the interval itself is always finite.
+    A ratio whose denominator may be zero has no bounded interval (Fieller 1954), so the share is defined only if the
+    paired interval of the denominator is above zero. Draws with a denominator of zero or below are kept: they count as
+    plus or minus infinity by the sign of the numerator, and as 0 if it is zero. By the condition on the denominator
+    there are fewer such draws than the tails contain, so the interval itself is always finite.
     """
     gap = paired_difference(base_icl, base_closed, level=level, draws=draws, seed=seed)
     if gap.low is None or gap.high is None:
-        return Undefined(reason=f"no interval can be given for {gap.n_news} news, so chance noise cannot be ruled out")
+        return Undefined(reason="a single news item gives no interval, so chance noise cannot be ruled out")
     if gap.low <= 0:
         return Undefined(
             reason=f"ICL is not above closed book by more than chance noise (gap {gap.estimate:.2f} "
-            f"[{gap.low:.2f}, {gap.high:.2f}], {gap.n_items} questions of {gap.n_news} news)"
+            f"[{gap.low:.2f}, {gap.high:.2f}], {gap.n_items} questions of {gap.n_news} news items)"
         )
     sums_CK, counts_C, ungraded = _sums(base_closed, base_icl, ft_closed)
     closed_D, icl_D, tuned_D = _resample(sums_CK, counts_C, draws=draws, seed=seed).T
@@ -157,7 +157,9 @@ def gap_share(
     infinite_D = np.where(gained_D == 0, 0.0, np.copysign(np.inf, gained_D))
     share_D = np.where(room_D > 0, gained_D / np.where(room_D > 0, room_D, 1.0), infinite_D)
     low, high, method = _ends(share_D, len(counts_C), level)
-    if method == "wilson":  # no draw differed, and a ratio has no Wilson interval: better none than one of width zero
+    if (
+        method == "wilson"
+    ):  # no draw differed, and a ratio has no Wilson interval: no interval is better than an empty one
         low, high, method = None, None, "none"
     closed, icl, tuned = sums_CK.sum(axis=0)
     return Score(
@@ -167,7 +169,11 @@ def gap_share(
 
 
 def resampling_weights(clusters: int, *, draws: int = DRAWS, seed: int = 0) -> Floats:
-    """How often each cluster is drawn, (draws, clusters): for statistics other than a mean over questions."""
+    """How often each cluster is drawn, (draws, clusters), for statistics other than a mean over questions.
+
+    `scipy.stats.bootstrap` is not used because it resamples for every call. Here all columns of a comparison, and all
+    numbers of a report, share the same draws: that makes differences paired.
+    """
     return _weights(clusters, draws, seed)
 
 
@@ -176,7 +182,7 @@ def expanded_interval(
 ) -> tuple[float, float] | tuple[None, None]:
     """Expanded percentiles of a statistic's bootstrap draws; (None, None) for one cluster.
 
-    Draws that do not differ give an interval of no width: what that means, the caller has to know.
+    If all draws are equal, the interval has width zero; the caller must decide what that means.
     """
     low, high, method = _ends(statistic_D, clusters, level)
     if method == "wilson":
@@ -185,12 +191,12 @@ def expanded_interval(
 
 
 def noise_of_chance(chances: Sequence[float], *, level: float = 0.95) -> tuple[float, float]:
-    """The accuracies between which somebody stays who guesses every question, each right with its chance.
+    """The central interval of the accuracy when every question is guessed, given each question's chance level.
 
-    The central interval of the sum's exact distribution. It is for what cannot know an answer, such as a rule that goes
-    by the length of the choices: for a model, whose answers about one news hang together, use `mean_over_news`.
+    From the exact distribution of the sum. This is for rules that cannot know an answer, such as picking the longest
+    choice. For a model, whose answers about one news item are correlated, use `mean_over_news`.
     """
-    probabilities = np.ones(1)
+    probabilities = np.ones(1)  # by convolution: scipy.stats.poisson_binom is limited to about 60 questions
     for chance in chances:
         probabilities = np.convolve(probabilities, [1 - chance, chance])
     up_to = probabilities.cumsum()
@@ -204,9 +210,9 @@ def _value(outcome: bool | float | None) -> float:
 
 
 def _sums(first: Outcomes, *others: Outcomes) -> tuple[Floats, Floats, int]:
-    """Sums by news (C, K) of each column, questions by news (C,), and the number of answers not gradable.
+    """Sums per news item (C, K) of each column, questions per item (C,), and the number of answers not gradable.
 
-    News are sorted, so the order in which predictions were read cannot move an interval.
+    News items are sorted, so that intervals do not depend on the order of the predictions.
     """
     if not first:
         raise UserError("there is no answer to average", expected="at least one question", do="evaluate first")
@@ -214,7 +220,7 @@ def _sums(first: Outcomes, *others: Outcomes) -> tuple[Floats, Floats, int]:
         if differing := first.keys() ^ other.keys():
             news_id, question = min(differing)
             raise UserError(
-                f"{len(differing)} questions stand on one side only, such as question {question} of news {news_id!r}",
+                f"{len(differing)} questions are on one side only, such as question {question} of news {news_id!r}",
                 expected="the same questions on both sides of a paired comparison",
                 do="finish the evaluation of both sides",
             )
@@ -229,7 +235,7 @@ def _sums(first: Outcomes, *others: Outcomes) -> tuple[Floats, Floats, int]:
 
 @lru_cache(maxsize=8)
 def _weights(n_news: int, draws: int, seed: int) -> Floats:
-    """How often each news is drawn, (D, C). Kept, because a report asks for the same draws hundreds of times."""
+    """How often each news item is drawn, (D, C). Cached: a report needs the same draws hundreds of times."""
     rng = np.random.default_rng(seed)
     weights_DC = rng.multinomial(n_news, np.full(n_news, 1.0 / n_news), size=draws).astype(np.float64)
     weights_DC.flags.writeable = False
@@ -237,27 +243,35 @@ def _weights(n_news: int, draws: int, seed: int) -> Floats:
 
 
 def _resample(sums_CK: Floats, counts_C: Floats, *, draws: int, seed: int) -> Floats:
-    """Pooled means of resampled news, (D, K); all columns see the same draws, which is what pairs them."""
+    """Pooled means of resampled news items, (D, K). All columns share the same draws, which makes them paired."""
     weights_DC = _weights(len(counts_C), draws, seed)
     resampled_DK: Floats = (weights_DC @ sums_CK) / (weights_DC @ counts_C)[:, None]
     return resampled_DK
 
 
 def _ends(statistic_D: Floats, n_news: int, level: float) -> tuple[float | None, float | None, Method]:
-    """Expanded percentiles of the draws: order statistics, rounded outwards, so that infinite draws do no harm."""
+    """Expanded percentiles of the draws, as order statistics rounded outwards, which tolerates infinite draws."""
     if n_news < 2:
         return None, None, "none"
     ordered_D = np.sort(statistic_D)
-    if ordered_D[-1] - ordered_D[0] < 1e-12:  # draws that differ by rounding only
+    if ordered_D[-1] - ordered_D[0] < 1e-12:  # the draws differ by rounding only
         return None, None, "wilson"
-    tail = NormalDist().cdf(-sqrt(n_news / (n_news - 1)) * student(level, n_news - 1))
+    from scipy.stats import norm
+
+    tail = float(norm.cdf(-sqrt(n_news / (n_news - 1)) * student(level, n_news - 1)))
     cut = int(tail * (len(ordered_D) - 1))
     return float(ordered_D[cut]), float(ordered_D[-1 - cut]), "bootstrap"
 
 
 def _wilson(share: float, trials: int, level: float) -> tuple[float, float]:
-    """Wilson's score interval of a proportion; 0 and 1 stay exact ends."""
-    z = NormalDist().inv_cdf(0.5 + level / 2)
+    """Wilson's score interval of a proportion; 0 and 1 remain exact ends.
+
+    `scipy.stats.binomtest` computes the same interval for whole numbers of successes only. Here `share * trials` need
+    not be whole: the share is over questions and the trials are news items.
+    """
+    from scipy.stats import norm
+
+    z = float(norm.ppf(0.5 + level / 2))
     middle = (share + z * z / (2 * trials)) / (1 + z * z / trials)
     half = z / (1 + z * z / trials) * sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
     return (0.0 if share == 0 else middle - half), (1.0 if share == 1 else middle + half)
@@ -265,21 +279,7 @@ def _wilson(share: float, trials: int, level: float) -> tuple[float, float]:
 
 @lru_cache(maxsize=256)
 def student(level: float, freedom: int) -> float:
-    """The t with P(|T| <= t) = level, by bisection on the finite sums of Abramowitz & Stegun 26.7.3 and 26.7.4."""
-    low, high = 0.0, pi / 2
-    for _ in range(60):
-        angle = (low + high) / 2
-        low, high = (angle, high) if _student_mass(angle, freedom) < level else (low, angle)
-    return sqrt(freedom) * tan(low)
+    """The t with P(|T| <= t) = level, T being Student's t with `freedom` degrees of freedom."""
+    from scipy.stats import t  # in functions only: importing scipy.stats takes longer than `sys2ft --help` may
 
-
-def _student_mass(angle: float, freedom: int) -> float:
-    """P(|T| <= sqrt(freedom) tan(angle)) of Student's T."""
-    odd = freedom % 2
-    term = cos(angle) if odd else 1.0
-    total = term if freedom > 1 else 0.0
-    for k in range(2 + odd, freedom, 2):
-        term *= (k - 1) / k * cos(angle) ** 2
-        total += term
-    total *= sin(angle)
-    return 2 / pi * (atan(tan(angle)) + total) if odd else total
+    return float(t.ppf(0.5 + level / 2, freedom))

@@ -1,12 +1,12 @@
-"""One pass over the longest context measures every shorter one: attention is causal, so nothing read later matters.
+"""One pass over the longest context measures every shorter one too, since attention is causal.
 
-While the model reads, each layer's residual stream is added up by node and by stretch of words, a stretch being what
-lies between two neighbouring ends of windows; the means over a window at any requested length are put together from
-the stretches in it. What is kept of a layer are the squared distances between node means, from which every analysis
-follows (see `geometry`), and the means at the full length.
+While the model reads, each layer's residual stream is summed by node and by stretch of words; a stretch is the interval
+between two consecutive window boundaries. The means over the window at any requested length are then combined from its
+stretches. For each layer, the squared distances between node means are kept, which is all that the analyses need (see
+`geometry`), and the means at the full length.
 
 Shapes: T tokens, W words of the context, N nodes, C context lengths, L layers, D hidden size, P pairs of nodes, S
-stretches of words between the ends of windows.
+stretches of words between window boundaries.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ from transformers import DynamicCache
 
 from sys2ft.engine.head import head
 from sys2ft.engine.trace import Reader, read_text
-from sys2ft.representations.prompts import Prompt
+from sys2ft.representations.graphs.prompts import Prompt
 
 Singles = npt.NDArray[np.float32]
 
-POSITIONS = 128  # predicted together: the logits of a large vocabulary would fill the memory
+POSITIONS = 128  # per batch of predictions: the logits of a large vocabulary would exhaust memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """What one pass over one context gave."""
+    """The result of one pass over one context."""
 
     lengths: tuple[int, ...]
     layers: tuple[int, ...]
     distances_LCP: Singles
-    """Squared distances between node means, pairs in the order of `numpy.triu_indices`; NaN: a node is not in it."""
+    """Squared distances between node means, pairs in the order of `numpy.triu_indices`; NaN if a node is absent."""
     means_LND: Singles
     """Node means at the last length; NaN for a node that is not in the window."""
     probability_WN: Singles
-    """Probability of each node's word as the next token; NaN where no neighbour has to follow."""
+    """Probability of each node's word as the next token; NaN where no neighbour is asked for."""
     massive_L: tuple[int, ...]
-    """Words of the windows that were left out of the means, their stream being too long."""
+    """Number of words in the windows that were left out of the means because of their norm."""
     past: DynamicCache
     """Keys and values of the whole context, for interventions."""
 
@@ -62,9 +62,9 @@ def measure(
 ) -> Measurement:
     """Read a prompt once. A representation is the mean over a node's words among the last `window` of the context.
 
-    The first `skip` words are in no mean, nor is a word in a layer where its stream is more than `massive` times as
-    long as that of the median word up to it (see `ordinary_words`); 0 leaves out none. With `every_word` unset,
-    predictions are taken at the requested lengths only, which saves most of the head's work.
+    The means leave out the first `skip` words and, in each layer, words whose residual stream has a norm of more than
+    `massive` times the median up to there (see `ordinary_words`); 0 keeps all words. Without `every_word`, predictions
+    are made at the requested lengths only, which saves most of the head's work.
     """
     sums = WindowSums(
         prompt, lengths=lengths, layers=layers, window=window, skip=skip, massive=massive, device=reader.device
@@ -92,7 +92,7 @@ def measure(
 
 
 class WindowSums:
-    """Sums of a residual stream by node over stretches of words, out of which any requested window is put together."""
+    """Sums of the residual stream by node and stretch of words; every requested window is a union of stretches."""
 
     def __init__(
         self,
@@ -117,8 +117,8 @@ class WindowSums:
         self._bucket_T = torch.from_numpy(bucket_T).to(device)
         first_C, last_C = np.searchsorted(edges, starts_C), np.searchsorted(edges, ends_C)
         inside_CS = (np.arange(self.stretches) >= first_C[:, None]) & (np.arange(self.stretches) < last_C[:, None])
-        # Which stretches each window is made of. A product with it, unlike a difference of cumulative sums, loses no
-        # digits where the whole is much larger than the window.
+        # Which stretches each window consists of. A product with this matrix, unlike a difference of cumulative sums,
+        # loses no digits where the total is much larger than the window.
         self._inside_CS = torch.from_numpy(inside_CS).to(device, torch.float32)
         word_T = np.zeros(len(prompt.tokens), dtype=np.bool_)
         word_T[prompt.places_W] = True
@@ -128,10 +128,10 @@ class WindowSums:
         self._counts: dict[int, Tensor] = {}
         self._sums: dict[int, Tensor | None] = dict.fromkeys(layers)
         self.left_out = dict.fromkeys(layers, 0)
-        """Words of the stretches that are too long to be counted, by layer."""
+        """Number of words left out because of their norm, by layer."""
 
     def see(self, layer: int, start: int, stream_TD: Tensor) -> None:
-        """Add a chunk of one layer's residual stream; layers that were not asked for are let go."""
+        """Add a chunk of one layer's residual stream; layers that were not requested are ignored."""
         if layer not in self._sums:
             return
         bucket_T = self._bucket_T[start : start + len(stream_TD)]
@@ -150,7 +150,7 @@ class WindowSums:
         self._counts[layer] += torch.bincount(kept, minlength=len(sums))
 
     def _ordinary(self, layer: int, start: int, stream_TD: Tensor) -> Tensor:
-        """Which tokens (T) of a chunk are words of ordinary length."""
+        """Which tokens (T) of a chunk are words of ordinary norm."""
         word_T = self._word_T[start : start + len(stream_TD)]
         lengths_M = torch.linalg.vector_norm(stream_TD[word_T].float(), dim=1).cpu().numpy()
         ordinary_T = torch.zeros_like(word_T)
@@ -159,24 +159,23 @@ class WindowSums:
         return ordinary_T
 
     def means(self, layer: int) -> Tensor:
-        """Node means (C, N, D); NaN for a node that is not in the window. Can be taken once."""
+        """Node means (C, N, D); NaN for a node that is not in the window. Frees the sums: call it once."""
         sums_SM = cast(Tensor, self._sums[layer]).view(self.stretches, -1)
         self._sums[layer] = None
         sums_CND = (self._inside_CS @ sums_SM).view(len(self._inside_CS), self.nodes, -1)
         counts_CN = self._inside_CS @ self._counts.pop(layer).view(self.stretches, self.nodes)
-        return sums_CND / counts_CN[..., None]  # 0 / 0 is NaN, as it should be
+        return sums_CND / counts_CN[..., None]  # 0 / 0 is NaN: an absent node
 
 
 def ordinary_words(
     lengths_W: npt.NDArray[np.floating[Any]], massive: float, before: list[float] | None = None
 ) -> npt.NDArray[np.bool_]:
-    """Whether each word's stream is at most `massive` times as long as the median word's up to it.
+    """Whether each word's norm is at most `massive` times the median norm of the words up to it.
 
-    Some words become places where attention is put down that has nothing to attend to: a few dimensions of their
-    stream hold activations that dwarf all others (Sun et al., "Massive Activations in Large Language Models", arXiv
-    2402.17762). One such word in a window would be the first component of the node means whatever the graph. Only what
-    came before counts, so that a longer context changes nothing. `before` holds the sorted lengths of the words before
-    these, and takes these in.
+    Some words become attention sinks: a few dimensions of their residual stream hold activations that dwarf all others
+    (Sun et al., "Massive Activations in Large Language Models", arXiv 2402.17762). A single such word in a window would
+    dominate the first component of the node means, regardless of the graph. The median is over earlier words only, so
+    that a longer context changes nothing. `before` holds the sorted norms of the earlier words; these are added to it.
     """
     seen = [] if before is None else before
     found = np.ones(len(lengths_W), dtype=np.bool_)
@@ -187,7 +186,7 @@ def ordinary_words(
 
 
 class _Predictions:
-    """Probabilities of the nodes' words after each word, out of the last hidden states."""
+    """Probabilities of the nodes' words after each word, from the last hidden states."""
 
     def __init__(self, reader: Reader, prompt: Prompt, asked_W: npt.NDArray[np.bool_]) -> None:
         self._model: Any = reader.model
@@ -204,7 +203,7 @@ class _Predictions:
 
 
 def next_words(model: Any, hidden_MD: Tensor, word_ids_N: Tensor) -> Singles:
-    """Probability (M, N) of each word as the next token, out of the whole vocabulary."""
+    """Probability (M, N) of each word as the next token, over the whole vocabulary."""
     with torch.inference_mode():
         logits_MV = head(model, hidden_MD)
         log_MN = logits_MV[:, word_ids_N] - logits_MV.logsumexp(dim=1, keepdim=True)
@@ -216,7 +215,7 @@ def squared_distances(means_CND: Tensor) -> Tensor:
     absent_CN = means_CND[:, :, 0].isnan()
     filled_CND = means_CND.nan_to_num(0.0)
     middle_C1D = filled_CND.sum(dim=1, keepdim=True) / (~absent_CN).sum(dim=1).clamp_min(1)[:, None, None]
-    centred_CND = filled_CND - middle_C1D  # else digits are lost where all are far from 0
+    centred_CND = filled_CND - middle_C1D  # otherwise digits are lost where all are far from 0
     products_CNN = centred_CND @ centred_CND.mT
     squares_CN = products_CNN.diagonal(dim1=1, dim2=2)
     distances_CNN = squares_CN[:, :, None] + squares_CN[:, None, :] - 2 * products_CNN

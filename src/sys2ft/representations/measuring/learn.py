@@ -1,8 +1,8 @@
-"""The same structure learnt in weights: the graph's edges as news, trained into an adapter by this product.
+"""The same structure learnt in weights: the edges of the graph as news items, trained into an adapter.
 
-Each placement of the words gets an adapter of its own, all trained together. What it knows closed book is measured by
-multiple choice, and its representations on two kinds of context: the walk, and words in random order, which tell
-nothing of the graph, so that whatever structure shows there comes from the weights.
+Each placement of the words gets its own adapter; all are trained in one batch. Closed-book knowledge is measured by
+multiple choice, and representations on two kinds of context: the walk, and words in random order. The latter carries no
+information about the graph, so any structure found there comes from the weights.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sys2ft.evaluation import EvaluateSettings, Route, evaluate
 from sys2ft.models import LoadedModel
 from sys2ft.news import News, Question, news_to_dict
 from sys2ft.replay import GenerateSettings, generate
-from sys2ft.representations.prompts import Prompt
+from sys2ft.representations.graphs.prompts import Prompt
 from sys2ft.runs import Below, Display, Run, item_seed, write_json, write_jsonl
 from sys2ft.training import JOINT, Checkpoint, TrainItem, TrainSettings, jobs_of, train
 
@@ -25,7 +25,7 @@ _WRONG_CHOICES = 3
 
 
 def edge_news(prompt: Prompt, name: str, seed: int) -> list[News]:
-    """One news an edge, each with a question of one neighbour among words that are none."""
+    """One news item per edge, with a multiple-choice question: which of the words is a neighbour?"""
     found = []
     for i, j in prompt.graph.edges:
         rng = np.random.default_rng(item_seed(seed, "question", name, i, j))
@@ -62,14 +62,14 @@ def learn(
     seed: int,
     show: Display,
 ) -> tuple[AdapterBank, list[str]]:
-    """Adapters that have learnt the edges of each named placement, and their names by slot; kept under `folder`."""
+    """Adapters trained on the edges of each named placement, and their names by slot; stored under `folder`."""
     place = run.path / folder
     news = {name: edge_news(prompt, name, seed) for name, prompt in prompts.items()}
     if not (place / "training.json").is_file():
         write_jsonl(place / "news.jsonl", (news_to_dict(item) for own in news.values() for item in own))
         items = _elements(run, model, news, folder, generating, seed, show)
         _train(run, model, items, place, training, seed, show)
-    names = [name for name in prompts if (place / "adapters" / name).is_dir()]  # those that have not diverged
+    names = [name for name in prompts if (place / "adapters" / name).is_dir()]  # adapters that diverged are not saved
     bank = AdapterBank(
         model.model,
         max(1, len(names)),
@@ -120,7 +120,7 @@ def _train(
             save_adapter(done.bank, slot, place / "adapters" / name, base_name=run.record["model"]["name"])
     done.bank.close()
     write_jsonl(place / "training.jsonl", done.curve)
-    write_json(place / "training.json", done.totals)  # last: it says that the adapters are complete
+    write_json(place / "training.json", done.totals)  # written last: it marks the adapters as complete
     Checkpoint.remove(checkpoint)
 
 
@@ -134,7 +134,7 @@ def _ask(
     seed: int,
     show: Display,
 ) -> None:
-    """Closed book and in context, by the base and by the adapter; written as predictions."""
+    """Ask base and adapter the questions, closed book and in context, and write the predictions."""
     settings = EvaluateSettings(scorings=("cloze",), headline="cloze")
     learnt = {item.id: Route(slot, JOINT) for item in news}
     for subject, given, routes in (("base", None, {}), ("learnt", bank, learnt)):

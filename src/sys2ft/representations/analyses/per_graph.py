@@ -1,4 +1,4 @@
-"""The analyses of one graph's contexts, each a function of the files that `study` wrote.
+"""Analyses of the contexts of one graph, each a function of the files that `measuring.trace` wrote.
 
 Shapes: X walks, L layers, C context lengths, W words, N nodes, P pairs of nodes, S shuffles, K components.
 """
@@ -13,12 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sys2ft.evaluation.statistics import resampling_weights
 from sys2ft.representations import baselines, geometry
-from sys2ft.representations.geometry import Components
-from sys2ft.representations.graphs import Floats, Graph
-from sys2ft.representations.prompts import Ints
-from sys2ft.representations.transitions import (
+from sys2ft.representations.analyses.transitions import (
     Estimate,
     Transition,
     band,
@@ -26,12 +22,16 @@ from sys2ft.representations.transitions import (
     mean_over_walks,
     two_phases,
 )
+from sys2ft.representations.geometry import Components
+from sys2ft.representations.graphs.graph import Floats, Graph
+from sys2ft.representations.graphs.prompts import Ints
 from sys2ft.runs import item_seed, read_json
+from sys2ft.statistics import resampling_weights
 
 SHUFFLES = 200
 _ENOUGH = 0.75  # of the nodes
-COMPONENTS = 8  # looked at one by one
-_POOLED_DRAWS = 1000  # each of them takes a PCA
+COMPONENTS = 8  # analysed individually
+_POOLED_DRAWS = 1000  # each needs a PCA
 CURVES = (
     "accuracy",
     "at",
@@ -48,7 +48,7 @@ CURVES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scheme:
-    """What is common to a folder's contexts."""
+    """What the contexts of a folder have in common."""
 
     layers: tuple[int, ...]
     focus: int
@@ -86,17 +86,17 @@ class Arrays:
 
 @dataclass(slots=True)
 class Traced:
-    """The walks of one graph, gathered."""
+    """The measurements of all walks of one graph."""
 
     graph: Graph
     scheme: Scheme
     curves: dict[str, list[Floats]] = field(default_factory=lambda: {name: [] for name in CURVES})
-    """By CURVES: a row (C) for each walk, at the focus layer where it is one of the representations'."""
+    """By name in CURVES: a row (C) for each walk; curves of representations are at the focus layer."""
     energy_XLC: list[Floats] = field(default_factory=list)
     components_X: list[Components | None] = field(default_factory=list)
     """At the focus layer and the full length."""
     last_XP: dict[str, list[Floats]] = field(default_factory=lambda: {"measured": [], "mixing": []})
-    """At the focus layer and the full length, squared distances: the model's, and those of the mixing null."""
+    """Squared distances at the focus layer and the full length: of the model, and of the mixing null."""
     shuffled_XSC: list[Floats] = field(default_factory=list)
     units: list[dict[str, Any]] = field(default_factory=list)
     _sum_LCP: Floats | None = None
@@ -108,7 +108,7 @@ class Traced:
 
     @property
     def mean_distances_LCP(self) -> Floats:
-        """Distances averaged over the walks in which both nodes are in the window; NaN where they are in none."""
+        """Distances averaged over the walks in which both nodes are in the window; NaN where there is no such walk."""
         assert self._sum_LCP is not None
         assert self._known_LCP is not None
         with np.errstate(invalid="ignore"):
@@ -168,14 +168,14 @@ def _finished(folder: Path, walks: int) -> Iterator[tuple[int, Path]]:
 
 
 def enough(components: Components | None) -> bool:
-    """Whether there are components, of enough of the nodes to compare their places with the graph's."""
+    """Whether there are components, of enough nodes to compare their positions with the graph's."""
     return components is not None and components.variance_K[0] > 0 and components.present_N.mean() >= _ENOUGH
 
 
 def alignment(graph: Graph, distances_CP: Floats, dimensions: int) -> tuple[Floats, Floats]:
     """Procrustes distance (C) of the first components to the spectral embedding, and the widest angle between them.
 
-    Over the nodes that are in the window; NaN where fewer than three quarters are, since few points always match well.
+    Over the nodes in the window. NaN where fewer than three quarters are: few points always match well.
     """
     reference = geometry.spectral_embedding(graph.adjacency, dimensions)
     apart_C, angle_C = np.full(len(distances_CP), np.nan), np.full(len(distances_CP), np.nan)
@@ -190,7 +190,7 @@ def alignment(graph: Graph, distances_CP: Floats, dimensions: int) -> tuple[Floa
 
 
 def _shuffled_energies(graph: Graph, distances_CP: Floats, walk: int) -> Floats:
-    """Normalised energies (S, C) on the graph with its nodes shuffled, each walk by its own shuffles."""
+    """Normalised energies (S, C) on the graph with shuffled node labels; each walk has its own shuffles."""
     graphs_SNN = geometry.shuffled(graph.adjacency, SHUFFLES, item_seed("shuffle", graph.name, walk))
     edges_SP = geometry.pairs_of(graphs_SNN)
     known_CP = ~np.isnan(distances_CP)
@@ -202,7 +202,7 @@ def _shuffled_energies(graph: Graph, distances_CP: Floats, walk: int) -> Floats:
 
 
 def curves(traced: Traced) -> dict[str, Any]:
-    """Every curve with its interval, and the energies' null: what shuffled names of the nodes give."""
+    """Every curve with its interval, and the null distribution of the energy under shuffled node labels."""
     found: dict[str, Any] = {name: band(traced.curve(name)) for name in CURVES}
     null_SC = _mean_over(np.array(traced.shuffled_XSC))
     found["shuffled"] = {
@@ -225,8 +225,11 @@ def _listed(values: Floats) -> list[float | None]:
 
 
 def maps(traced: Traced) -> dict[str, Floats]:
-    """Layer by context (L, C): energy (mean over walks), and of the averaged distances the Procrustes distance to the
-    spectral embedding and the first components' share of the variance."""
+    """Maps of layer by context (L, C).
+
+    Energy (mean over walks); and, for the averaged distances, the Procrustes distance to the spectral embedding and the
+    variance share of the first components.
+    """
     graph, scheme = traced.graph, traced.scheme
     mean_LCP = traced.mean_distances_LCP
     share_LC = np.full(mean_LCP.shape[:2], np.nan)
@@ -243,9 +246,9 @@ def maps(traced: Traced) -> dict[str, Floats]:
 
 
 def turns(traced: Traced) -> tuple[dict[str, Transition | None], dict[str, Estimate]]:
-    """Phases of accuracy, energy and the one-step table; and by which factor the energy turns before the accuracy.
+    """Phases of accuracy, energy and the one-step table, and the ratio of the energy's breaks to the accuracy's.
 
-    All over the same trailing window, so that none lags behind another. A factor below 1: the energy turns first.
+    All curves use the same trailing window, so that none lags behind another. A ratio below 1: the energy turns first.
     """
     lengths = traced.scheme.lengths
     found = {name: two_phases(lengths, traced.curve(name)) for name in ("accuracy", "energy", "one_step")}
@@ -260,9 +263,9 @@ def turns(traced: Traced) -> tuple[dict[str, Transition | None], dict[str, Estim
 
 
 def components(traced: Traced) -> list[dict[str, Any]]:
-    """The first components at the full length: shares of variance and energy, and energies on the graph and the prior.
+    """The first components at the full length: shares of variance and energy, and energy on the graph and the prior.
 
-    `p`: share of shuffles of the nodes whose energy along this component is as low, in the averaged distances.
+    `p`: share of node shuffles with an energy as low along this component, for the averaged distances.
     """
     graph = traced.graph
     whole = geometry.pca(traced.mean_distances_LCP[traced.scheme.focus_index, -1], graph.nodes)
@@ -290,7 +293,7 @@ def components(traced: Traced) -> list[dict[str, Any]]:
 
 
 def _chance(components: Components, k: int, adjacency: Floats) -> float | None:
-    """How often shuffled nodes have as low an energy along a component."""
+    """How often shuffled nodes have an energy as low along a component."""
     along_N = components.coordinates_NK[components.present_N, k]
     if not components.variance_K[k] > 0:
         return None
@@ -305,8 +308,8 @@ def _chance(components: Components, k: int, adjacency: Floats) -> float | None:
 def pooled(traced: Traced) -> dict[str, Estimate | None]:
     """Procrustes distance of the distances averaged over walks, at the focus layer and the full length.
 
-    Where each walk has its own words on its own places, what is the words' own averages out, and what is the graph's
-    stays. Beside it its difference to chance (the nodes shuffled) and to the mixing null, averaged alike.
+    Where each walk has its own placement of words, the contribution of the words averages out and that of the graph
+    remains. Also its difference to chance (shuffled nodes) and to the mixing null, averaged in the same way.
     """
     weights_DX = np.vstack([np.ones(traced.walks), resampling_weights(traced.walks, draws=_POOLED_DRAWS)])
     measured_D, chance_D = _pooled(traced, traced.last_XP["measured"], weights_DX)
@@ -327,7 +330,7 @@ def pooled(traced: Traced) -> dict[str, Estimate | None]:
 
 
 def _pooled(traced: Traced, distances_XP: list[Floats], weights_DX: Floats) -> tuple[Floats, Floats]:
-    """Procrustes distances (D) of weighted means of distances, and what shuffled nodes have in the first of them."""
+    """Procrustes distances (D) of weighted mean distances, and that of shuffled nodes for the first of them."""
     dimensions, nodes = traced.scheme.dimensions, traced.graph.nodes
     reference = geometry.spectral_embedding(traced.graph.adjacency, dimensions)
     known_XP = ~np.isnan(np.array(distances_XP))

@@ -1,7 +1,7 @@
 """Claims about in-context representations, each with its estimate, interval and verdict.
 
-A verdict is 'yes' where the interval lies wholly on the claim's side, 'no' where it lies wholly on the other, and
-'open' where it holds both, or where there is no interval.
+A verdict is 'yes' where the whole interval supports the claim, 'no' where the whole interval contradicts it, and 'open'
+where it contains the null value or where there is no interval.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ Found = dict[str, Any]
 
 
 def findings(results: Found) -> list[Found]:
-    """What the results say of each claim that they can judge."""
+    """The claims that the results allow to judge, with estimate, interval and verdict."""
     rows = [row for graph in results["graphs"] for row in _of_graph(graph)]
     for name, law in results["power_laws"].items():
         claim = f"the {name} grows as a power of the number of nodes"
@@ -26,23 +26,23 @@ def _of_graph(graph: Found) -> Iterator[Found]:
     yield _row(name, "the energy falls as the context grows", ends["energy_fall"], 0.0, above=False, unit="change")
     yield _row(name, "the energy is below that of shuffled nodes", ends["energy"], 1.0, above=False, unit="energy")
     yield _row(
-        name, "the energy is below that of random vectors mixed with the word before", ends["energy_below_mixing"],
+        name, "the energy is below that of random vectors mixed with the previous word", ends["energy_below_mixing"],
         0.0, above=False, unit="difference",
     )  # fmt: skip
     yield _row(
-        name, "the first components lie as the graph does, nearer than by chance", ends["procrustes_below_chance"],
+        name, "the first components match the graph's shape better than chance", ends["procrustes_below_chance"],
         0.0, above=False, unit="Procrustes distance, difference",
     )  # fmt: skip
     yield _row(
-        name, "they lie nearer than those of random vectors mixed with the word before",
+        name, "they match it better than random vectors mixed with the previous word",
         ends["procrustes_below_mixing"], 0.0, above=False, unit="Procrustes distance, difference",
     )  # fmt: skip
     yield _row(
-        name, "averaged over walks, the first components lie as the graph does, nearer than by chance",
+        name, "averaged over walks, the first components match the graph's shape better than chance",
         ends["pooled_below_chance"], 0.0, above=False, unit="Procrustes distance, difference",
     )  # fmt: skip
     yield _row(
-        name, "averaged over walks, they lie nearer than those of random vectors mixed with the word before",
+        name, "averaged over walks, they match it better than random vectors mixed with the previous word",
         ends["pooled_below_mixing"], 0.0, above=False, unit="Procrustes distance, difference",
     )  # fmt: skip
     yield _row(
@@ -57,7 +57,7 @@ def _of_graph(graph: Found) -> Iterator[Found]:
     off = graph["heads_off"]
     if off is not None:
         yield _row(
-            name, "without the induction heads accuracy falls more than without as many others",
+            name, "switching off the induction heads lowers accuracy more than switching off as many others",
             off["induction_beyond_random"], 0.0, above=True, unit="difference",
         )  # fmt: skip
     yield from _of_moves(name, graph["moves"])
@@ -66,7 +66,10 @@ def _of_graph(graph: Found) -> Iterator[Found]:
 
 
 def _of_prior(name: str, graph: Found) -> Found:
-    """Where the words' usual order and the context's show, judged only where both do (corrected for several looks)."""
+    """Which components show the words' usual order and the context's; judged only where both appear.
+
+    The p values are corrected for the number of components.
+    """
     components = graph["components"]
     limit = 0.05 / max(1, len(components))
     usual, context = (
@@ -77,13 +80,13 @@ def _of_prior(name: str, graph: Found) -> Found:
         f"{what} in component {k}" if k else f"{what} in none"
         for what, k in (("the usual order shows", usual), ("the context's", context))
     ]
-    claim = f"the context's structure lies in higher components than the words' usual order ({', '.join(found)})"
+    claim = f"the context's structure is in higher components than the words' usual order ({', '.join(found)})"
     row = _row(name, claim, graph["ends"]["components_above_prior"], 0.0, above=True, unit="components")
     return row if usual and context else {**row, "verdict": "open"}
 
 
 def _of_moves(name: str, moves: list[Found]) -> Iterator[Found]:
-    """The layer at which moving along the in-context components turns predictions most."""
+    """The layer at which moving along the in-context components changes predictions most."""
     along = [row for row in moves if row["shift"] == "components" and row["target_gain"]]
     if along:
         best = max(along, key=lambda row: row["target_gain"]["estimate"])
@@ -103,7 +106,7 @@ def _of_weights(name: str, weights: Found) -> Iterator[Found]:
 def _row(
     graph: str, claim: str, estimate: Found | None, null: float, *, above: bool, unit: str, of: str = "walks"
 ) -> Found:
-    """One claim: that the estimate lies above, or below, the value it has where the claim is wrong."""
+    """One claim: that the estimate is above (or below) `null`, its value if the claim is wrong."""
     if estimate is None:
         return {
             "graph": graph, "claim": claim, "estimate": None, "low": None, "high": None, "n": 0, "of": of,

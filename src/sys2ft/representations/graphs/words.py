@@ -1,4 +1,4 @@
-"""Words that name the nodes: common nouns, or the user's own, each one token where it stands in a running text."""
+"""Words that name the nodes: common nouns or the user's own, each a single token within running text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from sys2ft.errors import SettingsError
 
-_BEFORE = "the"  # a word is looked at between two others, as it will stand in the text
+_BEFORE = "the"  # a word is tokenized between two others, as it will appear in the text
 
 COMMON = tuple(
     word
@@ -18,7 +18,7 @@ COMMON = tuple(
 
 
 def word_id(tokenizer: Any, word: str) -> int | None:
-    """The token that the word is in a running text, with a blank before it; None where it is several."""
+    """The token of the word within running text, after a space; None if it is several tokens."""
     first = _encode(tokenizer, _BEFORE)
     last = _encode(tokenizer, f"{_BEFORE} {_BEFORE}")[len(first) :]
     found = _encode(tokenizer, f"{_BEFORE} {word} {_BEFORE}")
@@ -27,9 +27,9 @@ def word_id(tokenizer: Any, word: str) -> int | None:
 
 
 def choose_words(tokenizer: Any, nodes: int, own: Sequence[str] = ()) -> dict[str, int]:
-    """Words and their tokens to name `nodes` nodes by: `own`, or every common word that is one token.
+    """Words to name `nodes` nodes by, with their tokens: `own`, or every common word that is one token.
 
-    Raises SettingsError for words of several tokens, words that come twice, and too few words.
+    Raises SettingsError for words of several tokens, repeated words, and too few words.
     """
     if own:
         return _checked(tokenizer, nodes, own)
@@ -38,7 +38,7 @@ def choose_words(tokenizer: Any, nodes: int, own: Sequence[str] = ()) -> dict[st
         raise SettingsError(
             f"{len(usable)} of {len(COMMON)} common words are one token of this model, the graph has {nodes} nodes",
             expected="a word for each node",
-            do="name words with --words, or take a smaller graph",
+            do="choose words with --words, or use a smaller graph",
         )
     return usable
 
@@ -53,14 +53,14 @@ def _checked(tokenizer: Any, nodes: int, own: Sequence[str]) -> dict[str, int]:
         raise SettingsError(
             f"{len(several)} words are not one token of this model: {shown}" + (" ..." if len(several) > 3 else ""),
             expected="words that the tokenizer keeps whole",
-            do="use other words, or leave --words out to get common ones that are",
+            do="use other words, or omit --words to get common words that are one token",
         )
     tokens = {word: token for word, token in found.items() if token is not None}
     if len(set(tokens.values())) < len(own) or len(own) < nodes:
         raise SettingsError(
             f"{len(set(tokens.values()))} different words of {len(own)} given, the graph has {nodes} nodes",
             expected="a word for each node, each once",
-            do="name more words with --words, or take a smaller graph",
+            do="name more words with --words, or use a smaller graph",
         )
     return tokens
 

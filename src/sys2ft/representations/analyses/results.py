@@ -1,6 +1,6 @@
-"""Everything a study found, out of its run folder: results.json and results.npz.
+"""Reads a study's run folder and writes its results: results.json and results.npz.
 
-An unfinished study gives what there is, and says what is missing.
+The results of an unfinished study contain what has been measured, and list what is missing.
 """
 
 from __future__ import annotations
@@ -12,30 +12,31 @@ from typing import Any
 import numpy as np
 
 from sys2ft.errors import SettingsError
-from sys2ft.evaluation.statistics import mean_over_news
-from sys2ft.representations import analysis, baselines, geometry
-from sys2ft.representations.analysis import Arrays, Scheme, Traced
-from sys2ft.representations.findings import findings
-from sys2ft.representations.graphs import Floats, Graph
-from sys2ft.representations.probes import SHIFTS
-from sys2ft.representations.study import IN_WEIGHTS, ROOT, context_name
-from sys2ft.representations.transitions import Transition, mean_over_walks, power_law
+from sys2ft.representations import baselines, geometry
+from sys2ft.representations.analyses import per_graph
+from sys2ft.representations.analyses.findings import findings
+from sys2ft.representations.analyses.per_graph import Arrays, Scheme, Traced
+from sys2ft.representations.analyses.transitions import Transition, mean_over_walks, power_law
+from sys2ft.representations.graphs.graph import Floats, Graph
+from sys2ft.representations.measuring.probes import SHIFTS
+from sys2ft.representations.measuring.trace import IN_WEIGHTS, ROOT, context_name
 from sys2ft.runs import item_seed, read_json, read_jsonl, write_bytes, write_json
+from sys2ft.statistics import mean_over_news
 
 FORMAT = 1
 KIND = "represent"
 
 
 def analyse(folder: Path) -> dict[str, Any]:
-    """All results of a study's folder; writes results.json and results.npz and returns the former.
+    """Analyse a study's folder, write results.json and results.npz, and return the content of results.json.
 
-    Raises SettingsError for a folder that holds no study, or none of its contexts yet.
+    Raises SettingsError if the folder does not contain a study.
     """
     run = read_json(folder / "run.json")
     settings = run["settings"].get(KIND)
     if settings is None or not (folder / ROOT / "plan.json").is_file():
         raise SettingsError(
-            f"{folder} holds no study of representations",
+            f"{folder} does not contain a study of representations",
             expected="a folder made by `sys2ft represent`",
             do="check the path",
         )
@@ -54,7 +55,7 @@ def analyse(folder: Path) -> dict[str, Any]:
     missing: list[str] = []
     for row in plan["graphs"]:
         graph = Graph.from_dict(row)
-        traced = analysis.gather(folder / ROOT, graph, scheme, settings["walks"])
+        traced = per_graph.gather(folder / ROOT, graph, scheme, settings["walks"])
         if traced is None or traced.walks < settings["walks"]:
             missing.append(f"{graph.name}: {settings['walks'] - (traced.walks if traced else 0)} contexts")
         if traced is None:
@@ -62,7 +63,7 @@ def analyse(folder: Path) -> dict[str, Any]:
         found, turned = _graph(folder / ROOT / graph.slug, traced, settings, missing)
         graphs.append({**row, **found})
         fitted.append((graph.nodes, turned))
-        arrays |= {f"{graph.slug}/{name}": array for name, array in analysis.maps(traced).items()}
+        arrays |= {f"{graph.slug}/{name}": array for name, array in per_graph.maps(traced).items()}
         arrays[f"{graph.slug}/distances_LCP"] = traced.mean_distances_LCP.astype(np.float32)
     results = {
         "format": FORMAT,
@@ -89,8 +90,8 @@ def analyse(folder: Path) -> dict[str, Any]:
 def _graph(
     folder: Path, traced: Traced, settings: dict[str, Any], missing: list[str]
 ) -> tuple[dict[str, Any], dict[str, Transition | None]]:
-    turned, lead = analysis.turns(traced)
-    curves = analysis.curves(traced)
+    turned, lead = per_graph.turns(traced)
+    curves = per_graph.curves(traced)
     found = {
         "walks": traced.walks,
         "words_of_first": traced.units[0]["words"],
@@ -102,7 +103,7 @@ def _graph(
         "transitions": {name: turn.to_dict() if turn else None for name, turn in turned.items()},
         "lead": {kind: estimate.to_dict() for kind, estimate in lead.items()},
         "ends": _ends(traced),
-        "components": analysis.components(traced),
+        "components": per_graph.components(traced),
         "moves": _moves(traced.units),
         "heads_off": _heads_off(folder, traced, missing),
         "weights": _weights(folder / "learn", traced, settings, missing),
@@ -112,7 +113,7 @@ def _graph(
 
 
 def _massive(units: list[dict[str, Any]], words: int) -> list[float]:
-    """Share of a context's words that were left out of the means, by layer, mean over walks."""
+    """Share of a context's words left out of the means, by layer, averaged over walks."""
     return [float(share) for share in np.mean([unit["massive"] for unit in units], axis=0) / words]
 
 
@@ -122,8 +123,8 @@ def _estimate(values_X: Any) -> dict[str, Any] | None:
 
 
 def _ends(traced: Traced) -> dict[str, Any]:
-    """What the findings compare at the full length, paired by walk."""
-    of = {name: traced.curve(name)[:, -1] for name in analysis.CURVES}
+    """The quantities that the findings compare at the full length, paired by walk."""
+    of = {name: traced.curve(name)[:, -1] for name in per_graph.CURVES}
     energy_XC = traced.curve("energy")
     known = ~np.isnan(energy_XC)
     first_X = np.array([row[have][0] if have.any() else np.nan for row, have in zip(energy_XC, known, strict=True)])
@@ -136,13 +137,13 @@ def _ends(traced: Traced) -> dict[str, Any]:
         "procrustes_by_chance": _estimate(null),
         "procrustes_below_chance": _estimate(of["procrustes"] - null),
         "procrustes_below_mixing": _estimate(of["procrustes"] - of["mixed_procrustes"]),
-        **{name: estimate and estimate.to_dict() for name, estimate in analysis.pooled(traced).items()},
+        **{name: estimate and estimate.to_dict() for name, estimate in per_graph.pooled(traced).items()},
         "components_above_prior": _estimate(_above_prior(traced)),
     }
 
 
 def _above_prior(traced: Traced) -> Floats:
-    """By how many components the one of least energy on the graph stands above that on the words' prior (X)."""
+    """How many components the one of lowest energy on the graph is above the one of lowest energy on the prior (X)."""
     graph = traced.graph
     if graph.prior is None:
         return np.array([])
@@ -150,29 +151,29 @@ def _above_prior(traced: Traced) -> Floats:
     for components in traced.components_X:
         if components is not None:
             both = (geometry.component_energy(components, one) for one in (graph.adjacency, graph.prior))
-            places = [int(np.nanargmin(energies[: analysis.COMPONENTS])) for energies in both]
+            places = [int(np.nanargmin(energies[: per_graph.COMPONENTS])) for energies in both]
             found.append(float(places[0] - places[1]))
     return np.array(found)
 
 
 def _aligned_by_chance(traced: Traced) -> Floats:
-    """Each walk's mean Procrustes distance at the full length with the nodes in its window shuffled (X)."""
+    """Mean Procrustes distance of each walk at the full length, with the nodes in its window shuffled (X)."""
     dimensions = traced.scheme.dimensions
     reference = geometry.spectral_embedding(traced.graph.adjacency, dimensions)
     found = []
     for walk, components in enumerate(traced.components_X):
-        if not analysis.enough(components):
+        if not per_graph.enough(components):
             found.append(np.nan)
             continue
         assert components is not None
         seed = item_seed("alignment", traced.graph.name, walk)
         first = components.coordinates_NK[:, :dimensions]
-        found.append(geometry.procrustes_by_chance(first, reference, analysis.SHUFFLES, seed))
+        found.append(geometry.procrustes_by_chance(first, reference, per_graph.SHUFFLES, seed))
     return np.array(found)
 
 
 def _moves(units: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Interventions by layer and shift, over walks: probabilities before and after, and the changes."""
+    """Interventions by layer and shift, over walks: probabilities before and after, and their changes."""
     rows = []
     given = [unit["moves"] for unit in units if unit["moves"]]
     for layer in sorted({row["layer"] for moves in given for row in moves}):
@@ -218,7 +219,7 @@ def _heads_off(folder: Path, traced: Traced, missing: list[str]) -> dict[str, An
 
 
 def _weights(folder: Path, traced: Traced, settings: dict[str, Any], missing: list[str]) -> dict[str, Any] | None:
-    """What learning in weights did: knowledge, accuracy, geometry, and whether that is the in-context one."""
+    """Effects of learning in weights: knowledge, accuracy, geometry, and its similarity to the in-context geometry."""
     graph, scheme = traced.graph, traced.scheme
     if not settings["learn"]:
         return None
@@ -243,7 +244,7 @@ def _weights(folder: Path, traced: Traced, settings: dict[str, Any], missing: li
         ]
         energies = np.array([geometry.normalised_energy(a.distances_LCP[:, -1], graph.adjacency) for a in arrays])
         last = [a.distances_LCP[scheme.focus_index, -1:].astype(np.float64) for a in arrays]
-        apart = [analysis.alignment(graph, one, scheme.dimensions)[0][0] for one in last]
+        apart = [per_graph.alignment(graph, one, scheme.dimensions)[0][0] for one in last]
         found["contexts"][kind] = {
             "accuracy": _estimate(right),
             "energy": [_estimate(energies[:, layer]) for layer in range(energies.shape[1])],
@@ -269,7 +270,7 @@ def _at_end(arrays: Arrays, scheme: Scheme) -> Floats:
 
 
 def _same_geometry(changes: list[tuple[Floats, Floats]], graph: Graph) -> dict[str, Any]:
-    """Correlation, over pairs of nodes, of what context and weights did to the distances; with its shuffles."""
+    """Correlation over node pairs between the changes of distance in context and in weights, with its shuffled null."""
     real: list[float] = []
     null: list[float] = []
     for number, (context_P, weights_P) in enumerate(changes):
@@ -277,7 +278,7 @@ def _same_geometry(changes: list[tuple[Floats, Floats]], graph: Graph) -> dict[s
         present = np.flatnonzero(np.isnan(both_2NN).sum(axis=(0, 2)) < graph.nodes - 1)
         context_NN, weights_NN = both_2NN[:, present[:, None], present]
         rng = np.random.default_rng(item_seed("same geometry", graph.name, number))
-        orders_SN = np.array([rng.permutation(len(present)) for _ in range(analysis.SHUFFLES)])
+        orders_SN = np.array([rng.permutation(len(present)) for _ in range(per_graph.SHUFFLES)])
         shuffled_SP = geometry.pairs_of(weights_NN[orders_SN[:, :, None], orders_SN[:, None]])
         context_P = geometry.pairs_of(context_NN)
         real.append(_correlation(context_P, geometry.pairs_of(weights_NN)))
@@ -289,14 +290,14 @@ def _same_geometry(changes: list[tuple[Floats, Floats]], graph: Graph) -> dict[s
 
 
 def _correlation(a: Floats, b: Floats) -> float:
-    """Pearson's, over the pairs that both know; 0 where one of them does not vary."""
+    """Pearson correlation over the pairs known in both; 0 where one of them is constant."""
     known = ~np.isnan(a + b)
     a, b = a[known], b[known]
     return float(np.corrcoef(a, b)[0, 1]) if len(a) > 2 and a.std() > 0 and b.std() > 0 else 0.0
 
 
 def _known(folder: Path, names: list[str]) -> dict[str, Any]:
-    """Closed-book and in-context accuracy on the edges, before and after, over the news."""
+    """Closed-book and in-context accuracy on the edges, before and after training, over the news items."""
     found: dict[str, Any] = {}
     for subject in ("base", "learnt"):
         rows = [row for name in names for row in read_jsonl(folder / name / f"{subject}.jsonl")]
@@ -311,7 +312,7 @@ def _known(folder: Path, names: list[str]) -> dict[str, Any]:
 
 
 def _power_laws(fitted: list[tuple[int, dict[str, Transition | None]]]) -> dict[str, Any]:
-    """The critical size's power law for each curve and kind of break that at least three sizes of graph show."""
+    """The power law of the critical size, for each curve and kind of break found at three or more graph sizes."""
     found: dict[str, Any] = {}
     for name in ("accuracy", "energy", "one_step"):
         for kind in ("onset", "saturation"):

@@ -1,15 +1,15 @@
-"""Curves over walks: their intervals, where they turn, and how that place grows with the graph.
+"""Curves over walks: intervals, phase transitions, and how the critical size grows with the graph.
 
-The critical context size is found by broken lines over the logarithm of the context: a slow phase, a fast one, and
-where the curve has one, a plateau. One break or two, whichever the Bayesian information criterion prefers to a straight
-line. The break at which the curve turns faster is its *onset*, the one at which it turns slower its *saturation*.
+The critical context size is found by fitting broken lines over the logarithm of the context length: a slow phase, a
+fast phase and, where the curve has one, a plateau. The Bayesian information criterion chooses between a straight line,
+one break and two. The break at which the curve becomes steeper is its *onset*, the one at which it flattens its
+*saturation*.
 
-Intervals are by bootstrap over walks, with `evaluation.statistics`. Resampling fewer than six walks can give no more
-than their range, which holds the truth less often than it says: means over so few have Student's interval, and breaks
-have none.
+Intervals are by bootstrap over walks, with `sys2ft.statistics`. With fewer than six walks the bootstrap cannot exceed
+their range, which covers the true value less often than stated: means then have Student's interval, breaks have none.
 
-Shapes: X walks, C context lengths, D bootstrap draws, G graphs, B breaks, K weights of a broken line, Q places for its
-breaks.
+Shapes: X walks, C context lengths, D bootstrap draws, G graphs, B breaks, K weights of a broken line, Q possible
+positions of its breaks.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sys2ft.evaluation.statistics import expanded_interval, resampling_weights, student
-from sys2ft.representations.graphs import Floats
+from sys2ft.representations.graphs.graph import Floats
+from sys2ft.statistics import expanded_interval, resampling_weights, student
 
 DRAWS = 2000
-FEWEST_WALKS = 6  # their range holds the median of what they are drawn from in 97 of 100 cases, that of five in 94
+FEWEST_WALKS = 6  # the range of six covers the median of their distribution in 97% of cases, that of five in 94%
 _FEWEST = 3  # context lengths in a phase
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A number with its 95% interval (None: it has none) and how many walks, or graphs, it comes from."""
+    """A number with its 95% interval (None: no interval) and the number of walks or graphs it is based on."""
 
     estimate: float
     low: float | None
@@ -49,7 +49,7 @@ class Estimate:
 
 
 def mean_over_walks(values_X: npt.ArrayLike, seed: int = 0) -> Estimate | None:
-    """Mean over the walks that have a value, with its interval; None where none has."""
+    """Mean over the walks that have a value, with its interval; None if no walk has one."""
     values = np.asarray(values_X, dtype=np.float64)
     values = values[~np.isnan(values)]
     if not len(values):
@@ -59,7 +59,7 @@ def mean_over_walks(values_X: npt.ArrayLike, seed: int = 0) -> Estimate | None:
 
 
 def _interval(values_X: Floats, draws_D: Floats) -> tuple[float, float] | tuple[None, None]:
-    """Of a mean: by its draws, or by Student's t where walks are few."""
+    """Interval of a mean: from its bootstrap draws, or Student's t for few walks."""
     if not 2 <= len(values_X) < FEWEST_WALKS:
         return expanded_interval(draws_D, len(values_X))
     mean = float(values_X.mean())
@@ -68,12 +68,12 @@ def _interval(values_X: Floats, draws_D: Floats) -> tuple[float, float] | tuple[
 
 
 def interval_of_draws(draws_D: Floats, walks: int) -> tuple[float, float] | tuple[None, None]:
-    """Of anything but a mean: by its draws, or none where walks are few."""
+    """Interval of any other statistic: from its bootstrap draws, or none for few walks."""
     return expanded_interval(draws_D, walks) if walks >= FEWEST_WALKS else (None, None)
 
 
 def draws_of(curves_XC: Floats, seed: int = 0) -> tuple[Floats, Floats]:
-    """Mean curve (C) and its bootstrap draws (D, C). A walk without a value at a length is left out there."""
+    """Mean curve (C) and its bootstrap draws (D, C). Walks without a value at a length are left out there."""
     there = ~np.isnan(curves_XC)
     filled = np.where(there, curves_XC, 0.0)
     weights_DX = resampling_weights(len(curves_XC), draws=DRAWS, seed=seed)
@@ -84,7 +84,7 @@ def draws_of(curves_XC: Floats, seed: int = 0) -> tuple[Floats, Floats]:
 
 
 def band(curves_XC: Floats) -> dict[str, list[float | None]]:
-    """Mean curve with its interval at each length, for files: None where nothing is known."""
+    """Mean curve with its interval at each length, in JSON form: None where nothing is known."""
     mean_C, draws_DC = draws_of(curves_XC)
     known = [column[~np.isnan(column)] for column in curves_XC.T]
     ends = [
@@ -100,19 +100,19 @@ def band(curves_XC: Floats) -> dict[str, list[float | None]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transition:
-    """Where a curve turns: its breaks in words of context, None for one that it does not have."""
+    """The breaks of a curve in words of context; None for a break that it does not have."""
 
     onset: Estimate | None
     saturation: Estimate | None
     breaks: tuple[float, ...]
     slopes: tuple[float, ...]
-    """Of each phase, a tenfold context."""
+    """Slope of each phase per tenfold context."""
     explained: dict[str, float]
-    """Share of the mean curve's variance that a straight line, one break and two breaks explain."""
+    """Share of the mean curve's variance explained by a straight line, one break and two breaks."""
     line: tuple[tuple[float, float], ...]
     """The fitted line's corners: (context, value)."""
     draws: dict[str, Floats] = field(default_factory=dict, compare=False)
-    """Bootstrap draws (D) of log10 onset and saturation."""
+    """Bootstrap draws (D) of log10 of onset and saturation."""
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -163,8 +163,7 @@ def _named(
 ) -> tuple[dict[str, Estimate], dict[str, Floats]]:
     """Onset and saturation among the breaks, by the slopes in the curve's own direction.
 
-    The onset is where they rise most; the saturation where they fall most, of the breaks behind the onset if there is
-    one.
+    The onset is the break with the largest increase of slope, the saturation the later break with the largest decrease.
     """
     turns = direction * np.diff(slopes)
     places: dict[str, int] = {}
@@ -177,7 +176,7 @@ def _named(
     for name, place in places.items():
         low, high = interval_of_draws(drawn_DB[:, place], walks)
         if low is not None and high is not None:
-            # Breaks are sought at measured lengths, so nothing is known to better than the next ones.
+            # Breaks are searched for at measured lengths only, so they are no more precise than the adjacent lengths.
             at = int(np.argmin(np.abs(x_C - breaks[place])))
             low, high = min(low, float(x_C[max(at - 1, 0)])), max(high, float(x_C[min(at + 1, len(x_C) - 1)]))
             low, high = 10**low, 10**high
@@ -186,9 +185,9 @@ def _named(
 
 
 def _best(x_C: Floats, curves_DC: Floats, breaks: int) -> tuple[Floats, Floats]:
-    """Best breaks (D, B) of each curve, sought among the lengths, and the squared error (D) that is left."""
+    """Best breaks (D, B) of each curve, searched for among the lengths, and the remaining squared error (D)."""
     places_QB, bases_CM = _bases(tuple(x_C.tolist()), breaks)
-    # One product for all places: what of each curve lies in the space of each broken line.
+    # One product for all positions: the projection of each curve onto the space of each broken line.
     inside_DQK = (curves_DC @ bases_CM).reshape(len(curves_DC), len(places_QB), -1)
     error_DQ = np.square(curves_DC).sum(axis=1)[:, None] - np.square(inside_DQK).sum(axis=2)
     return x_C[places_QB[error_DQ.argmin(axis=1)]], np.maximum(error_DQ.min(axis=1), 0.0)
@@ -196,7 +195,7 @@ def _best(x_C: Floats, curves_DC: Floats, breaks: int) -> tuple[Floats, Floats]:
 
 @lru_cache(maxsize=32)
 def _bases(x: tuple[float, ...], breaks: int) -> tuple[npt.NDArray[np.int64], Floats]:
-    """Places (Q, B) where breaks may be, and orthonormal bases (C, Q * K) of the broken lines, side by side."""
+    """Possible positions (Q, B) of breaks, and orthonormal bases (C, Q * K) of the broken lines, concatenated."""
     inner = range(_FEWEST - 1, len(x) - _FEWEST)
     places = [p for p in combinations(inner, breaks) if all(b - a >= _FEWEST - 1 for a, b in pairwise(p))]
     places_QB = np.array(places, dtype=np.int64).reshape(len(places), breaks)
@@ -224,9 +223,9 @@ class PowerLaw:
     """Critical context size = factor * nodes ^ exponent."""
 
     exponent: Estimate
-    """With the regression's interval (Student's t over the graphs), which holds the walks' noise as well."""
+    """With the regression's interval (Student's t over the graphs), which includes the noise of the walks."""
     by_walks: tuple[float, float] | tuple[None, None]
-    """The exponent's interval by resampling the walks of each graph, which leaves the choice of graphs out."""
+    """The exponent's interval from resampling the walks of each graph; it does not include the choice of graphs."""
     factor: float
     explained: float
     """Share of the variance of log10 critical size."""
@@ -236,9 +235,9 @@ class PowerLaw:
 
 
 def power_law(nodes_G: Sequence[int], sizes_G: Sequence[float], draws_GD: Sequence[Floats]) -> PowerLaw | None:
-    """Fit over graphs of at least three different numbers of nodes, else None.
+    """Fit a power law; None unless the graphs have at least three different numbers of nodes.
 
-    `draws_GD` are bootstrap draws of log10 size.
+    `draws_GD` are bootstrap draws of log10 of the size.
     """
     if len(set(nodes_G)) < 3:
         return None

@@ -1,6 +1,6 @@
-"""Graphs to be traced: by name, or from a file of edges.
+"""Graphs to trace, built from a name such as grid:4x4 or read from a file of edges.
 
-Only this module imports networkx, for the lattices and trees that it builds and for reading edge lists.
+Only this module imports networkx: for its lattices and trees, and to accept any networkx graph.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _KNOWN = "grid:ROWSxCOLUMNS, ring:NODES, hex:ROWSxCOLUMNS, tree:BRANCHESxDEPTH, 
 class Graph:
     """A connected undirected graph on nodes 0 to n - 1.
 
-    `prior` is the adjacency of a structure that the words bring along from pretraining (the week's or the year's ring),
-    with `words` then fixed to their nodes; both are empty for words placed at random.
+    `prior` is the adjacency of a structure that the words already have from pretraining (the ring of the week or of the
+    year); `words` are then fixed to their nodes. Both are empty where words are placed at random.
     """
 
     name: str
@@ -51,11 +51,11 @@ class Graph:
 
     @property
     def slug(self) -> str:
-        """The name as a folder's."""
+        """The name in a form that is safe as a folder name."""
         return re.sub(r"[^A-Za-z0-9]+", "-", self.name).strip("-")
 
     def to_dict(self) -> dict[str, Any]:
-        """As a study's plan names it."""
+        """The form in which a study's plan.json stores it."""
         return {
             "name": self.name,
             "slug": self.slug,
@@ -67,7 +67,7 @@ class Graph:
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> Graph:
-        """Out of a study's plan."""
+        """The inverse of `to_dict`."""
 
         def matrix(edges: Sequence[Sequence[int]]) -> Floats:
             adjacency = np.zeros((row["nodes"], row["nodes"]))
@@ -82,7 +82,7 @@ class Graph:
         return [int(j) for j in np.flatnonzero(self.adjacency[node])]
 
     def distances(self) -> npt.NDArray[np.int64]:
-        """Steps of the shortest way between any two nodes."""
+        """Length of the shortest path between any two nodes."""
         steps = np.full((self.nodes, self.nodes), self.nodes, dtype=np.int64)
         reached = np.eye(self.nodes, dtype=bool)
         steps[reached] = 0
@@ -94,7 +94,7 @@ class Graph:
 
 
 def make_graph(spec: str) -> Graph:
-    """The graph called `spec`. Raises SettingsError for one that is not known, not connected, or too small."""
+    """The graph called `spec`. Raises SettingsError if it is unknown, not connected, or too small."""
     if spec in ("days", "months"):
         return _against_prior(spec, DAYS if spec == "days" else MONTHS)
     kind, _, size = spec.partition(":")
@@ -109,34 +109,35 @@ def make_graph(spec: str) -> Graph:
 
 
 def from_networkx(name: str, graph: nx.Graph) -> Graph:
-    """Any undirected networkx graph; loops and weights are left out."""
+    """A networkx graph, taken as undirected; self-loops and weights are ignored."""
     import networkx as nx
 
-    # In the graph's own order, so that a grid's nodes count row by row and a file's in order of appearance.
+    # Keeps the graph's own node order: row by row for a grid, in order of appearance for a file.
     adjacency = (nx.to_numpy_array(graph.to_undirected(), weight=None) > 0).astype(np.float64)
     np.fill_diagonal(adjacency, 0.0)
     if len(adjacency) < 3:
-        raise SettingsError(f"graph {name} has {len(adjacency)} nodes", expected="at least 3", do="take a larger one")
+        raise SettingsError(f"graph {name} has {len(adjacency)} nodes", expected="at least 3", do="use a larger graph")
     if not nx.is_connected(nx.from_numpy_array(adjacency)):
         parts = sorted((len(part) for part in nx.connected_components(nx.from_numpy_array(adjacency))), reverse=True)
         raise SettingsError(
             f"graph {name} is not connected: it falls into parts of {', '.join(map(str, parts))} nodes",
             expected="a connected graph, which a walk can cover",
-            do="add edges between the parts, or trace each part by itself",
+            do="add edges between the parts, or trace each part separately",
         )
     return Graph(name=name, adjacency=adjacency)
 
 
 def _against_prior(name: str, words: Sequence[str]) -> Graph:
-    """A ring of words in an order far from their usual one: each is linked to the two that stand `step` away.
+    """A ring of the words in an order far from their usual one.
 
-    In the usual ring the same words are `step` steps apart: 3 for the days (Mon, Thu, Sun, ...), 5 for the months.
+    Each word is linked to the two that are `step` positions away in the usual order: 3 for the days (Mon, Thu, Sun,
+    ...), 5 for the months.
     """
     count = len(words)
     step = 3 if count == 7 else 5
     order = [(step * k) % count for k in range(count)]
     ring = np.roll(np.eye(count), 1, axis=0) + np.roll(np.eye(count), -1, axis=0)
-    place = np.argsort(order)  # where each word of the usual order stands in the new ring
+    place = np.argsort(order)  # position in the new ring of each word of the usual order
     prior = np.zeros_like(ring)
     for word in range(count):
         a, b = place[word], place[(word + 1) % count]
@@ -190,7 +191,7 @@ def _read_edges(path: Path) -> nx.Graph:
         if parts and len(parts) != 2:
             raise SettingsError(
                 f"{path}, line {number}: {line.strip()!r}",
-                expected="two nodes' names, with a blank or a comma between them",
+                expected="two node names, separated by a space or a comma",
                 do="correct the line",
             )
         if parts:

@@ -1,4 +1,4 @@
-"""Contexts: words laid on a graph's nodes, and a sequence of them that follows the graph, or does not.
+"""Contexts: words assigned to the nodes of a graph, and a sequence of them along the graph or at random.
 
 Shapes: T tokens, W words of the context.
 """
@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from sys2ft.errors import SettingsError
-from sys2ft.representations.graphs import Graph
+from sys2ft.representations.graphs.graph import Graph
 from sys2ft.runs import item_seed
 
 Ints = npt.NDArray[np.int64]
 Order = Literal["walk", "pairs", "random"]
-"""How words follow each other: along the graph, in pairs of neighbours, or at random (which tells of no graph)."""
+"""How words follow each other: along the graph, in pairs of neighbours, or at random (no information on the graph)."""
 
 _SEPARATOR = ","
 AUTO_START, NO_START = "auto", "none"
@@ -26,7 +26,7 @@ AUTO_START, NO_START = "auto", "none"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """One context. Its text begins with a blank, so that the first word is the same token as later ones."""
+    """One context. Its text begins with a space, so that the first word is the same token as its later occurrences."""
 
     graph: Graph
     words: tuple[str, ...]
@@ -37,12 +37,12 @@ class Prompt:
     nodes_W: Ints
     """The node of each word of the context."""
     places_W: Ints
-    """Where each word stands among the tokens."""
+    """The token position of each word."""
     asks_W: npt.NDArray[np.bool_]
-    """Whether the word after it has to be a neighbour's: all words of a walk, the first of each pair."""
+    """Whether the next word must be a neighbour: true for all words of a walk, and for the first of each pair."""
 
     def head(self, words: int) -> Prompt:
-        """The same context cut after its first `words` words; attention is causal, so it is read alike."""
+        """The first `words` words of the context. Attention is causal, so the model reads them in the same way."""
         return Prompt(
             graph=self.graph,
             words=self.words,
@@ -66,10 +66,10 @@ def make_prompt(
     draw: int = 0,
     start: str = AUTO_START,
 ) -> Prompt:
-    """Context number `walk` of a graph: its words, where they lie and how they follow each other, all by its own seeds.
+    """Context number `walk` of a graph: its words, their placement on the nodes, and their sequence, each seeded.
 
-    `tokens_of` names usable words and their tokens. Walks begin at node `walk` modulo the number of nodes, so that all
-    nodes take turns. The words lie alike whatever the order is, and whichever `draw` of a sequence on them.
+    `tokens_of` maps usable words to their tokens. Walks start at node `walk` modulo the number of nodes, so that all
+    nodes take turns. The placement depends on neither `order` nor `draw`, the number of the random sequence.
     """
     named = _placed(graph, tokens_of, seed, walk)
     rng = np.random.default_rng(item_seed(seed, order, graph.name, walk, draw))
@@ -132,12 +132,12 @@ _SEQUENCES = {"walk": _walk, "pairs": _pairs, "random": _random}
 
 
 def opening(tokenizer: Any, start: str) -> list[int]:
-    """The tokens before the first word: those that the tokenizer puts before every text, and what `start` asks for.
+    """The tokens before the first word: those that the tokenizer puts before every text, and those of `start`.
 
-    A model puts down on a text's first token the attention that it has no use for (Xiao et al., "Efficient Streaming
-    Language Models with Attention Sinks", arXiv 2309.17453). Where that token is one of the words, the word's later
-    occurrences are taken for it too, and predictions break down. So 'auto' sets the tokenizer's end-of-text token
-    there, as between two documents, where the tokenizer begins no text with a token of its own.
+    The first token of a text serves as an attention sink (Xiao et al., "Efficient Streaming Language Models with
+    Attention Sinks", arXiv 2309.17453). If that token is one of the words, its later occurrences act as sinks too, and
+    predictions break down. Therefore 'auto' puts the end-of-text token first, as between two documents, unless the
+    tokenizer itself begins every text with a special token.
     """
     plain = _encode(tokenizer, "the")
     whole: list[int] = tokenizer("the", verbose=False)["input_ids"]
@@ -153,22 +153,22 @@ def _comma(tokenizer: Any) -> int:
     found = _encode(tokenizer, f"the{_SEPARATOR}")[len(_encode(tokenizer, "the")) :]
     if len(found) != 1:
         raise SettingsError(
-            "a comma behind a word is not one token of this model",
-            expected="one token, which sets pairs apart",
+            "a comma after a word is not one token of this model",
+            expected="one token to separate pairs",
             do="use --form walk",
         )
     return found[0]
 
 
 def _check_text(prompt: Prompt, tokenizer: Any, opening: int, pairs: bool) -> None:
-    """The tokens are those of the text: words are looked up one by one, and could have merged with a neighbour."""
+    """Check that the tokens are those of the text: looked up one by one, words might merge with a neighbour."""
     shown = [prompt.words[node] + (_SEPARATOR if pairs and k % 2 == 1 else "") for k, node in enumerate(prompt.nodes_W)]
     ids = _encode(tokenizer, "the " + " ".join(shown))[len(_encode(tokenizer, "the")) :]
     if ids != prompt.tokens[opening:]:
         raise SettingsError(
             f"the words {', '.join(prompt.words[:4])} ... merge with each other in this model's tokens",
-            expected="words that stay one token each beside any other",
-            do="name other words with --words",
+            expected="words that remain one token each next to any other",
+            do="choose other words with --words",
         )
 
 

@@ -1,7 +1,7 @@
-"""What carries the structure: attention heads that look back at what came after, and representations that are moved.
+"""Causal probes: switch attention heads off, and move a word's representation to that of another node.
 
-Induction heads attend, at a token seen before, to what followed it (Olsson et al., arXiv 2209.11895). Their
-prefix-matching score is measured on random tokens repeated once, which nothing but the repetition can predict.
+At a token seen before, induction heads attend to the token that followed it (Olsson et al., arXiv 2209.11895). Their
+prefix-matching score is measured on a random sequence repeated once, which only the repetition can predict.
 
 Shapes: L blocks, H heads of a block, T tokens, N nodes, M moved tokens, D hidden size, K components.
 """
@@ -18,16 +18,16 @@ from torch import Tensor
 
 from sys2ft.engine.trace import Move, Reader, attention_weights, read_moved
 from sys2ft.representations import baselines, geometry
-from sys2ft.representations.graphs import Floats
-from sys2ft.representations.one_pass import POSITIONS, Measurement, measure, next_words
-from sys2ft.representations.prompts import Prompt
+from sys2ft.representations.graphs.graph import Floats
+from sys2ft.representations.graphs.prompts import Prompt
+from sys2ft.representations.measuring.one_pass import POSITIONS, Measurement, measure, next_words
 from sys2ft.runs import item_seed
 
-REPEATED = 50  # tokens of the pattern
+REPEATED = 50  # tokens in the repeated sequence
 TEXTS = 4
 SHIFTS = ("components", "rest", "whole", "random")
-"""How a representation is moved towards another node's: along the in-context components, along all the others, along
-both, and by a random vector as long as the first."""
+"""Directions of the move towards another node's mean: the in-context components, all other directions, both, and a
+random vector of the same norm as the first."""
 
 Head = tuple[int, int]
 
@@ -49,7 +49,7 @@ def head_scores(reader: Reader, tokenizer: Any, seed: int) -> tuple[Floats, Floa
 
 
 def heads_to_switch_off(prefix_LH: Floats, previous_LH: Floats, count: int, seed: int) -> dict[str, list[Head]]:
-    """The `count` heads (block, head) of each group: none, highest prefix-matching, highest previous-token, others."""
+    """The `count` heads (block, head) of each group: none, top prefix-matching, top previous-token, random others."""
     groups = {"induction": _top(prefix_LH, count), "previous token": _top(previous_LH, count)}
     named = {head for heads in groups.values() for head in heads}
     others = [head for head in _top(prefix_LH, prefix_LH.size) if head not in named]
@@ -72,7 +72,7 @@ def switched_off(
     skip: int,
     massive: float,
 ) -> dict[str, Any]:
-    """Accuracy over the second half of a context and the geometry at its end, by layer, without some heads."""
+    """Accuracy over the second half of a context, and energy by layer at its end, with some heads switched off."""
     off: dict[int, list[int]] = {}
     for block, head in heads:
         off.setdefault(block, []).append(head)
@@ -97,7 +97,7 @@ def switched_off(
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """A word of the context, the node it stands for, and another node to move it to."""
+    """A word of the context, its node, and another node to move it to."""
 
     word: int
     node: int
@@ -114,10 +114,10 @@ def move_representations(
     moves: int,
     seed: int,
 ) -> list[dict[str, Any]]:
-    """Move last words' representations from their node's mean to another node's, and see where the predictions go.
+    """Move the representations of last words from their node's mean to another node's, and measure the predictions.
 
-    For each layer and each of SHIFTS: the probability of neighbours of the target alone, and of the own node alone,
-    before and after, averaged over `moves` pairs.
+    For each layer and each of SHIFTS: the probability of neighbours of the target only, and of neighbours of the own
+    node only, before and after the move, averaged over `moves` pairs.
     """
     adjacency = prompt.graph.adjacency
     pairs = _pairs(prompt, measured, layers, moves, seed)
@@ -154,9 +154,9 @@ def move_representations(
 
 
 def _pairs(prompt: Prompt, measured: Measurement, layers: Sequence[int], moves: int, seed: int) -> list[_Pair]:
-    """Each node's last word that asks for a neighbour, with targets whose neighbours are not all its own too.
+    """Each node's last word that asks for a neighbour, paired with targets that have other neighbours than the node.
 
-    Only nodes that have a mean in each of the layers: where all words of one are massive, it has none.
+    Only nodes that have a mean in each of the layers: a node has none where all of its words are massive.
     """
     rows = [measured.layers.index(layer) for layer in layers]
     missing = {int(node) for node in np.argwhere(np.isnan(measured.means_LND[rows, :, 0]))[:, 1]}

@@ -1,4 +1,4 @@
-"""A study of in-context representations as tables for a terminal."""
+"""The terminal tables of a study: numbers by graph, critical sizes, and claims with verdicts."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 from rich.table import Table
 
-from sys2ft.report.represent_page import interval
+from sys2ft.representations.pages.words import interval
 
 Found = Mapping[str, Any]
 
 
-def represent_tables(results: Found) -> list[Table]:
-    """The numbers at the full length by graph, where curves turn, and the claims with their verdicts."""
+def study_tables(results: Found) -> list[Table]:
+    """Tables of the numbers at the full length by graph, the critical sizes, and the claims with their verdicts."""
     return [_numbers(results), _turns(results), _claims(results)]
 
 
