@@ -26,6 +26,7 @@ ROOMS = (
     {"report"},
     {"studies", "representations", "probing"},
     {"replay", "training", "evaluation"},
+    {"generators"},
     {"engine"},
     {"models", "news", "runs"},
     {"errors"},
