@@ -26,6 +26,7 @@ ROOMS = (
     {"report"},
     {"probing"},
     {"replay", "training", "evaluation"},
+    {"generators"},
     {"engine"},
     {"models", "news", "runs", "pages"},
     {"files", "statistics"},
