@@ -15,7 +15,15 @@ import torch
 
 from sys2ft.engine import AdapterBank
 from sys2ft.errors import SettingsError
-from sys2ft.evaluation import CONDITIONS, SCORINGS, EvaluateSettings, Prediction, evaluate, measure as measure_module
+from sys2ft.evaluation import (
+    CONDITIONS,
+    SCORINGS,
+    EvaluateSettings,
+    Prediction,
+    Route,
+    evaluate,
+    scorings as measure_module,
+)
 from sys2ft.evaluation.ask import asked, option_letters, option_order
 from sys2ft.evaluation.graders import alias, exact, final_answer, grade, normalise, number, numbers
 from sys2ft.models import LoadedModel, Message, load_model
@@ -379,14 +387,16 @@ def test_a_subject_answers_through_its_own_adapters(model: LoadedModel, news: li
         for parameter in bank.parameters():
             parameter.data.copy_(torch.randn(parameter.shape, generator=generator) * 0.2)
         names = [news[2].id, news[0].id]  # the second news left nothing to train on
-        got = evaluate(model, news, settings, subject="naive", bank=bank, adapters=names)
+        routes = {item.id: Route() for item in news} | {name: Route(slot, name) for slot, name in enumerate(names)}
+        got = evaluate(model, news, settings, subject="naive", bank=bank, routes=routes)
         for p in got:
             same = base[p.id.partition("/")[2]]
             assert p.subject == "naive"
             assert p.adapter == (p.news_id if p.news_id in names else None)
             if p.scoring == "cloze":
                 assert (p.detail == same.detail) == (p.adapter is None)
-        joint = evaluate(model, news, settings, subject="joint", bank=bank, adapters=["joint", "unused"])
+        to_all = {item.id: Route(0, "joint") for item in news}
+        joint = evaluate(model, news, settings, subject="joint", bank=bank, routes=to_all)
         assert {p.adapter for p in joint} == {"joint"}
         # Slot 0 is that of the third news in `got`.
         third = {p.id.partition("/")[2]: p.detail for p in got if p.news_id == news[2].id and p.scoring == "cloze"}
@@ -418,3 +428,20 @@ def test_more_options_than_letters(model: LoadedModel) -> None:
     settings = replace(SETTINGS, scorings=("letter",), headline="letter")
     asked_text = evaluate(model, [item], settings)[0].asked
     assert all(f". {n}\n" in asked_text for n in range(30))
+
+
+def test_routes_decide_who_answers_whatever_the_names(model: LoadedModel, news: list[News]) -> None:
+    """A news item called 'joint' is a news item like any other."""
+    first, second = news[0].model_copy(update={"id": "joint"}), news[1]
+    settings = replace(SETTINGS, scorings=("cloze",))
+    bank = AdapterBank(model.model, 2, rank=4, alpha=8)
+    try:
+        got = evaluate(
+            model, [first, second], settings, subject="x", bank=bank, routes={"joint": Route(1, "joint"), second.id: 0}
+        )
+        assert {(p.news_id, p.adapter) for p in got} == {("joint", "joint"), (second.id, "0")}
+        for routes in ({}, {"joint": 0}, {"joint": 2, second.id: 0}, {"joint": -2, second.id: 0}):
+            with pytest.raises(SettingsError, match="route"):
+                evaluate(model, [first, second], settings, subject="x", bank=bank, routes=routes)
+    finally:
+        bank.close()

@@ -246,11 +246,11 @@ def test_of_a_file_that_is_spoilt_further_on_nothing_stays(tmp_path: Path, endin
 
 def test_nothing_at_all(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
-    with pytest.raises(NewsError, match="no news in"):
+    with pytest.raises(NewsError, match="docs: found no news"):
         import_news([tmp_path / "docs"], tmp_path / "news.jsonl")
     (tmp_path / "docs" / "a.txt").write_text("")
     (tmp_path / "docs" / "b.png").write_text("x")
-    with pytest.raises(NewsError, match=r"no news in .*ends in '\.png'.*1 x not usable: .*docs/a\.txt"):
+    with pytest.raises(NewsError, match=r"found no news .*ends in '\.png'.*1 x not usable: .*docs/a\.txt"):
         import_news([tmp_path / "docs"], tmp_path / "news.jsonl", ImportSettings(skip_bad=True))
     with pytest.raises(NewsError, match="no such file or folder"):
         import_news([tmp_path / "absent"], tmp_path / "news.jsonl")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from memos import DictMemo, Killed
 from sys2ft.cli.main import call
 from sys2ft.errors import SettingsError
 from sys2ft.evaluation import Prediction
@@ -93,32 +92,13 @@ def test_a_candidate_does_not_depend_on_its_company(talking: LoadedModel, made: 
 def test_finished_units_are_read_and_not_computed_again(talking: LoadedModel, made: Probes) -> None:
     """A killed call goes on with what is finished, and ends with the same."""
     kept: dict[str, str] = {}
-
-    class Killed(Exception):
-        pass
-
-    def once_until(limit: int) -> Callable[[str, Callable[[], dict[str, Any]]], dict[str, Any]]:
-        computed = 0
-
-        def once(key: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-            nonlocal computed
-            if key not in kept:
-                computed += 1
-                if computed > limit:
-                    raise Killed
-                kept[key] = json.dumps(compute())
-            unit: dict[str, Any] = json.loads(kept[key])
-            return unit
-
-        return once
-
     for limit in (1, 2, 3):
         with pytest.raises(Killed):
-            probe(talking, BARE, LOOSE, seed=5, once=once_until(limit))
+            probe(talking, BARE, LOOSE, seed=5, memo=DictMemo(kept, limit))
     assert len(kept) == 6
-    resumed = probe(talking, BARE, LOOSE, seed=5, once=once_until(10**6))
+    resumed = probe(talking, BARE, LOOSE, seed=5, memo=DictMemo(kept))
     assert [c.to_dict() for c in resumed.candidates] == [c.to_dict() for c in made.candidates]
-    again = probe(talking, BARE, LOOSE, seed=5, once=once_until(0))
+    again = probe(talking, BARE, LOOSE, seed=5, memo=DictMemo(kept, 0))
     assert again.news == made.news
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from memos import DictMemo
 from sys2ft.errors import SettingsError
 from sys2ft.models import LoadedModel, Message, load_model
 from sys2ft.news import News, news_from_dict
@@ -438,17 +439,11 @@ def test_the_same_seed_gives_the_same_elements(
 def test_finished_units_are_not_computed_again(
     model: LoadedModel, news: list[News], replays: dict[str, Replay], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept: dict[str, Any] = {}
-
-    def once(key: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        if key not in kept:
-            kept[key] = json.loads(json.dumps(compute()))
-        return kept[key]
-
-    first = generate(model, news, SETTINGS, seed=1, once=once)
+    memo = DictMemo()
+    first = generate(model, news, SETTINGS, seed=1, memo=memo)
     monkeypatch.setattr(generation_module, "decode", None)
     monkeypatch.setattr(generation_module, "score", None)
-    second = generate(model, news, SETTINGS, seed=1, once=once)
+    second = generate(model, news, SETTINGS, seed=1, memo=memo)
     for name in BUNDLED:
         assert first[name].elements == second[name].elements == replays[name].elements
         assert first[name].counts == second[name].counts, "seconds and tokens are those of the first time"

@@ -21,6 +21,7 @@ from sys2ft.cli.represent import Represent
 from sys2ft.cli.run import Demo, Run
 from sys2ft.cli.stages import Evaluate, Generate, Report, Train
 from sys2ft.errors import Sys2ftError, out_of_memory
+from sys2ft.runs.provenance import versions
 
 _INTERRUPTED = 130
 
@@ -72,7 +73,10 @@ Command = (
     | Annotated[NewsFiles, subcommand("news")]
 )
 
-_DESCRIPTION = "Put new facts into a language model's weights, and prove that they are there."
+_DESCRIPTION = """Put new facts into a language model's weights, and prove that they are there.
+
+Versions: sys2ft --version. Completion in bash: eval "$(sys2ft --tyro-print-completion bash)"; in zsh: sys2ft
+--tyro-print-completion zsh > ~/.zfunc/_sys2ft (a folder in fpath)."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -82,11 +86,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def call(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code. A parsing error exits by itself, with 2."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words == ["--version"]:
+        print(_version())
+        return 0
     command: Any = tyro.cli(
         Command,
         prog="sys2ft",
         description=_DESCRIPTION,
-        args=arguments,
+        args=words,
         config=(OmitArgPrefixes, OmitSubcommandPrefixes),
     )
     try:
@@ -121,3 +129,10 @@ def call(arguments: Sequence[str] | None = None) -> int:
         )
         return 1
     return 0
+
+
+def _version() -> str:
+    """Name and version, and those of the libraries that decide a result; from installed metadata, without torch."""
+    found = versions()
+    others = ", ".join(f"{name} {found[name]}" for name in ("python", "torch", "transformers"))
+    return f"sys2ft {found['sys2ft']} ({others})"

@@ -1,4 +1,6 @@
 from .measure import evaluate as evaluate
+from .needs import unit_needs as unit_needs
+from .probes import Probe as Probe, Questions as Questions, Route as Route, Subject as Subject
 from .records import (
     CONDITIONS as CONDITIONS,
     SCORINGS as SCORINGS,
@@ -6,5 +8,6 @@ from .records import (
     Prediction as Prediction,
     Scoring as Scoring,
 )
+from .scorings import Answerer as Answerer
 from .settings import EvaluateSettings as EvaluateSettings
 from .statements import complete as complete

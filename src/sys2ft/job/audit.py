@@ -156,15 +156,11 @@ def audit_model(
     with run.lock():
         run.stage("audit", asdict(settings))
         asked = {
-            "base": evaluate(model, news, settings, seed=seed, once=run.once, show=show),
-            "rephrased": evaluate(
-                model, rephrased(news), once, subject="rephrased", seed=seed, once=run.once, show=show
-            ),
-            "neighbours": evaluate(
-                model, neighbours(news), once, subject="neighbours", seed=seed, once=run.once, show=show
-            ),
+            "base": evaluate(model, news, settings, seed=seed, memo=run, show=show),
+            "rephrased": evaluate(model, rephrased(news), once, subject="rephrased", seed=seed, memo=run, show=show),
+            "neighbours": evaluate(model, neighbours(news), once, subject="neighbours", seed=seed, memo=run, show=show),
         }
-        asked["statements"] = complete(model, news, once=run.once, show=show)
+        asked["statements"] = complete(model, news, memo=run, show=show)
         for name, predictions in asked.items():
             write_jsonl(run.path / "predictions" / f"{name}.jsonl", (p.to_dict() for p in predictions))
         result = _measured(news, asked, settings, run.record["model"]["name"])

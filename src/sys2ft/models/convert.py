@@ -8,20 +8,18 @@ every file, and a lock lets one process at a time make it.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import importlib
 import json
-import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from sys2ft.errors import ModelError
-from sys2ft.models.cache import Progress, file_sha256, hash_file, models_dir, remember_sha256, storage_errors
+from sys2ft.files import TEMPORARY, atomic_folder, digest_file, locked, make_folder, storage_errors
+from sys2ft.models.cache import CACHE, Progress, file_sha256, models_dir, remember_sha256
 
 MANIFEST = "manifest.json"
 LAYOUT = 1  # raised when a folder made by an older version of this module must be made again
@@ -53,19 +51,22 @@ def convert(gguf: Path, *, progress: Progress | None = None, writer: Writer | No
     say = progress or (lambda _: None)
     if fault(target) is None:
         return target
-    with storage_errors(models_dir()):
-        models_dir().mkdir(parents=True, exist_ok=True)
-        with _lock(target.name, say):
-            _remove_stale(target.name)
-            why = fault(target)  # another process may have made it while this one waited
-            if why is None:
-                return target
-            if target.exists():
-                print(f"sys2ft: {target} is spoilt ({why}); making it again", file=sys.stderr)
-                shutil.rmtree(target)
-            say(f"converting {gguf.name} to bfloat16 safetensors, once")
-            _make(gguf, target, writer or write_safetensors)
-            say(f"converted to {target}")
+
+    def waiting() -> None:
+        say("another process is converting this model; waiting for it")
+
+    make_folder(models_dir(), CACHE)
+    with storage_errors(models_dir(), CACHE), locked(_lock_file(target.name), waiting=waiting):
+        _remove_stale(target.name)
+        why = fault(target)  # another process may have made it while this one waited
+        if why is None:
+            return target
+        if target.exists():
+            print(f"sys2ft: {target} is spoilt ({why}); making it again", file=sys.stderr)
+            shutil.rmtree(target)
+        say(f"converting {gguf.name} to bfloat16 safetensors, once")
+        _make(gguf, target, writer or write_safetensors)
+        say(f"converted to {target}")
     return target
 
 
@@ -136,51 +137,31 @@ def read_model(place: Path | str, **settings: Any) -> Any:
 
 
 def _make(gguf: Path, target: Path, writer: Writer) -> None:
-    """Fill a temporary folder beside `target` and rename it into place, or leave nothing."""
-    temporary = Path(tempfile.mkdtemp(prefix=f".tmp-{target.name}-", dir=target.parent))
-    try:
+    """Fill `target`, with a manifest of its files, or leave nothing."""
+    with atomic_folder(target, CACHE) as temporary:
         writer(gguf, temporary)
         names = sorted(str(p.relative_to(temporary)) for p in temporary.rglob("*") if p.is_file())
-        digests = {name: hash_file(temporary / name) for name in names}
+        digests = {name: digest_file(temporary / name) for name in names}
         manifest = {
             "layout": LAYOUT,
             "source": {"file": gguf.name, "size": gguf.stat().st_size, "sha256": file_sha256(gguf)},
             "files": {n: {"size": (temporary / n).stat().st_size, "sha256": digest} for n, digest in digests.items()},
         }
         (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-        for path in (temporary / name for name in [*names, MANIFEST]):
-            with path.open("rb") as file:
-                os.fsync(file.fileno())  # or a crash after the rename could leave empty files under the final name
-        temporary.chmod(0o755)  # mkdtemp makes it private
-        temporary.rename(target)
-        remember_sha256({target / name: digest for name, digest in digests.items()})
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+    remember_sha256({target / name: digest for name, digest in digests.items()})
 
 
-@contextlib.contextmanager
-def _lock(name: str, say: Progress) -> Iterator[None]:
-    """Hold the lock of one conversion; the system lets go of it when its holder dies."""
-    with (models_dir() / f".{name}.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("another process is converting this model; waiting for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def _lock_file(name: str) -> Path:
+    return models_dir() / f".{name}.lock"
 
 
 def _remove_stale(mine: str) -> None:
-    """Remove temporary folders whose makers are gone: a living maker holds the lock of its model."""
-    for folder in models_dir().glob(".tmp-*"):
-        name = folder.name.removeprefix(".tmp-").rpartition("-")[0]
-        if name == mine:
-            shutil.rmtree(folder, ignore_errors=True)
-            continue
-        with (models_dir() / f".{name}.lock").open("w") as file, contextlib.suppress(BlockingIOError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
+    """Remove temporary folders whose process is gone: a live one holds the lock of its model."""
+    for folder in models_dir().glob(TEMPORARY):
+        name = folder.name[1:].rsplit(".", 2)[0]
+        with locked(_lock_file(name)) if name != mine else contextlib.nullcontext(True) as abandoned:
+            if abandoned:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _check_magic(gguf: Path) -> None:

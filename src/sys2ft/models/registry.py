@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import hashlib
 import importlib.metadata
 import json
 import re
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from sys2ft.errors import ModelError
+from sys2ft.files import digest_bytes
 from sys2ft.models.cache import Progress, file_sha256
 from sys2ft.models.convert import convert, converted_folder, fault
 
@@ -48,10 +48,8 @@ class Source:
         """Hex SHA-256 of the GGUF file, or of the folder's weights, configuration and tokenizer files."""
         if self.path.is_file():
             return file_sha256(self.path)
-        digest = hashlib.sha256()
-        for file in _model_files(self.path):
-            digest.update(f"{file.name} {file_sha256(file)}\n".encode())
-        return digest.hexdigest()
+        listing = "".join(f"{file.name} {file_sha256(file)}\n" for file in _model_files(self.path))
+        return digest_bytes(listing.encode())
 
     def folder(self, progress: Progress | None = None) -> Path:
         """The folder to load from; converts a GGUF file if that was not done before."""

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 
-from sys2ft.errors import NewsError
+from sys2ft.news.problems import bad_input
 from sys2ft.news.reader import parse_text, read_news
 from sys2ft.news.schema import News
 
@@ -41,8 +41,9 @@ def bundled_lines(name: str = "demo") -> list[str]:
         NewsError: there are none of this name.
     """
     if name not in bundled_names():
-        raise NewsError(
-            f"found no bundled news named {name!r}",
+        raise bad_input(
+            "bundled news",
+            f"no set named {name!r}",
             expected="one of " + ", ".join(bundled_names()),
             do="choose one of these, or read your own file with read_news",
         )
@@ -71,8 +72,9 @@ def load_news(source: str | Path) -> list[News]:
         return bundled_news(name)
     if not path.suffix and not path.exists():
         near = get_close_matches(name, bundled_names(), n=1)
-        raise NewsError(
-            f"{name}: found neither a file nor bundled news of this name",
+        raise bad_input(
+            name,
+            "neither a file nor bundled news of this name",
             expected="a news file, or one of " + ", ".join(bundled_names()),
             do=f"did you mean {near[0]}?" if near else "check the path and the folder you are in",
         )

@@ -14,6 +14,8 @@ from sys2ft.news.schema import GRADERS, KINDS
 SHOWN = 10
 """How many problems one error lists before it only counts them."""
 
+HALF_CHARACTER = "half of a surrogate pair, which is not a character"
+
 Location = tuple[str | int, ...]
 """Where in a news, by the file's field names and positions from 0: ('questions', 1, 'answer')."""
 
@@ -31,12 +33,14 @@ class Problem:
     """The field; () for the news as a whole."""
     line: int | None = None
     """The line in the file, from 1; None when there is no file."""
+    at: str = ""
+    """The place in words, for a file that has no lines: "page 3"."""
 
     @property
     def place(self) -> str:
-        """Line and field in words: "line 3, question 2, field 'answer'"."""
+        """Place, line and field in words: "line 3, question 2, field 'answer'"."""
         line = [] if self.line is None else [f"line {self.line}"]
-        return ", ".join(line + place_words(self.location))
+        return ", ".join([*([self.at] if self.at else []), *line, *place_words(self.location)])
 
 
 def place_words(location: Location) -> list[str]:
@@ -61,6 +65,20 @@ def news_error(source: str, problems: Sequence[Problem]) -> NewsError:
         "\n".join([f"{source}: {len(problems)} problems", *listed]),
         expected="a file in which every news is valid",
         do="mend these places and read the file again; nothing was loaded from it",
+    )
+
+
+def bad_input(source: str, found: str, *, expected: str, do: str, place: str = "") -> NewsError:
+    """The error for one problem of a source, or of a place in it."""
+    return news_error(source, [Problem(found=found, expected=expected, do=do, at=place)])
+
+
+def unreadable(source: str, error: OSError) -> NewsError:
+    """The error for a file that the system does not let us read."""
+    return NewsError(
+        f"{source}: cannot be read ({error.strerror or error})",
+        expected="a file you may read",
+        do="check its permissions and the disk",
     )
 
 
@@ -123,7 +141,7 @@ def from_validation(error: Mapping[str, Any], location: Location) -> Problem:
         near = get_close_matches(str(value).casefold().replace("-", "_"), _ALLOWED[field], n=1)
         found, do = describe(value), f"write {near[0]!r}" if near else "choose one of these, or leave the field out"
     elif kind == "string_unicode":
-        found, do = "half of a surrogate pair, which is not a character", "write the character itself"
+        found, do = HALF_CHARACTER, "write the character itself"
     elif kind == "string_type" and not isinstance(value, list | tuple | Mapping) and value is not None:
         found, do = describe(value), f'put it in quotes: "{str(value).lower() if isinstance(value, bool) else value}"'
     elif kind == "tuple_type":

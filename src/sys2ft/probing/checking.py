@@ -14,8 +14,7 @@ from sys2ft.evaluation import EvaluateSettings, Prediction, evaluate
 from sys2ft.models import LoadedModel
 from sys2ft.probing.candidates import Candidate
 from sys2ft.probing.settings import ProbeSettings
-from sys2ft.runs import item_seed
-from sys2ft.runs.folder import Once
+from sys2ft.runs import Memo, item_seed
 
 LEAST_RIGHT = 2
 """Samples with the news in context that have to be right."""
@@ -25,7 +24,7 @@ _Answers = dict[tuple[str, str, str], Prediction]
 
 
 def check(
-    model: LoadedModel, candidates: Sequence[Candidate], settings: ProbeSettings, seed: int, number: int, once: Once
+    model: LoadedModel, candidates: Sequence[Candidate], settings: ProbeSettings, seed: int, number: int, memo: Memo
 ) -> None:
     """Give the candidates of round `number` their evidence, and those that fail the reason."""
 
@@ -43,7 +42,7 @@ def check(
             how,
             subject=f"probe-{number}-{sample}",
             seed=item_seed(seed, "probe", "check", sample),
-            once=once,
+            memo=memo,
         )
         return {(row.news_id, questions[row.news_id][row.question].text, row.condition): row for row in rows}
 

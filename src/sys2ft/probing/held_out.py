@@ -19,8 +19,7 @@ from sys2ft.probing.checking import check
 from sys2ft.probing.settings import ProbeSettings
 from sys2ft.probing.writing import Writer
 from sys2ft.replay import filters
-from sys2ft.runs import Display
-from sys2ft.runs.folder import Once, compute_always
+from sys2ft.runs import NO_MEMO, Display, Memo
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +47,12 @@ def probe(
     settings: ProbeSettings,
     *,
     seed: int = 0,
-    once: Once = compute_always,
+    memo: Memo = NO_MEMO,
     show: Display | None = None,
 ) -> Probes:
     """Probes for every news without questions; the other news are passed on as they are.
 
-    News with instruction-like text are left alone unless the settings keep them. `once` keeps finished batches (a run
+    News with instruction-like text are left alone unless the settings keep them. `memo` keeps finished batches (a run
     folder's does), so that an interrupted call goes on where it stopped.
     """
     prepare(model.model)
@@ -61,7 +60,7 @@ def probe(
     bare = [item for item in news if not item.questions and item.id not in withheld]
     spans = {item.id: answer_spans(item, seed) for item in bare}
     made: dict[str, list[Candidate]] = {item.id: [] for item in bare}
-    writer = Writer(model, settings, seed, once)
+    writer = Writer(model, settings, seed, memo)
     wanted = settings.probes_per_news
     with (show or Display()).task("probe", wanted * len(bare)) as advance:
         for number in range(settings.rounds):
@@ -74,7 +73,7 @@ def probe(
             if not fresh:
                 break
             writer.write(fresh, number, made)
-            check(model, [candidate for candidate in fresh if candidate.alive], settings, seed, number, once)
+            check(model, [candidate for candidate in fresh if candidate.alive], settings, seed, number, memo)
             for candidate in fresh:
                 if candidate.alive and _kept(made[candidate.news.id]) == wanted:
                     candidate.reason = "surplus"

@@ -14,8 +14,7 @@ from sys2ft.probing.settings import ProbeSettings
 from sys2ft.replay import filters
 from sys2ft.replay.prompts import Template, parse_template
 from sys2ft.replay.protocols import one_question, short_answer
-from sys2ft.runs import item_seed
-from sys2ft.runs.folder import Once
+from sys2ft.runs import Memo, item_seed, memoise
 
 PROMPTS = ("question", "about", "answer", "wrong")
 
@@ -30,8 +29,8 @@ def prompt(name: str) -> Template:
 class Writer:
     """Fills candidates in, stage by stage; every stage is cut into units of fixed content."""
 
-    def __init__(self, model: LoadedModel, settings: ProbeSettings, seed: int, once: Once) -> None:
-        self.model, self.settings, self.seed, self.once = model, settings, seed, once
+    def __init__(self, model: LoadedModel, settings: ProbeSettings, seed: int, memo: Memo) -> None:
+        self.model, self.settings, self.seed, self.memo = model, settings, seed, memo
 
     def write(self, fresh: Sequence[Candidate], number: int, made: dict[str, list[Candidate]]) -> None:
         """Questions, answers and wrong choices of one round; `made` holds the candidates of earlier ones."""
@@ -90,7 +89,7 @@ class Writer:
         size = self.settings.rows_at_once
         for start in range(0, len(items), size):
             key = f"probe.units/{number}-{stage}-{start:06d}"
-            unit = self.once(key, partial(self._decode, items[start : start + size], stage))
+            unit = memoise(self.memo, key, partial(self._decode, items[start : start + size], stage))
             said += [(text, finished) for text, finished in unit["rows"]]
         return said
 

@@ -24,8 +24,7 @@ from sys2ft.replay.filters import Reason
 from sys2ft.replay.prompts import Template
 from sys2ft.replay.protocols import Protocol, protocol
 from sys2ft.replay.settings import GenerateSettings
-from sys2ft.runs import Advance, Display, item_seed
-from sys2ft.runs.folder import Once, compute_always
+from sys2ft.runs import NO_MEMO, Advance, Display, Memo, item_seed, memoise
 
 NO_NEWS = "There is no news today."
 _BATCHES_A_UNIT = 2  # a work unit is a queue this many times as long as the batch; a kill costs up to one unit
@@ -49,12 +48,12 @@ def generate(
     settings: GenerateSettings,
     *,
     seed: int = 0,
-    once: Once = compute_always,
+    memo: Memo = NO_MEMO,
     show: Display | None = None,
 ) -> dict[str, Replay]:
     """Replay elements of every news by every protocol of the settings.
 
-    News with instruction-like text are left out, and told to `show`, unless the settings keep them. `once` keeps
+    News with instruction-like text are left out, and told to `show`, unless the settings keep them. `memo` keeps
     finished batches (a run folder's does), so that an interrupted call goes on where it stopped.
     """
     protocols = [protocol(name) for name in settings.protocols]  # an unknown one is told before any work
@@ -72,7 +71,7 @@ def generate(
                 do="take the orders out of the text, or give --keep-instructions where they are meant to be learnt",
             )
         news = [item for item in news if item.id not in kept_out]
-    return {p.name: _Generator(model, news, settings, p, seed, once, show).run() for p in protocols}
+    return {p.name: _Generator(model, news, settings, p, seed, memo, show).run() for p in protocols}
 
 
 @dataclass(slots=True)
@@ -99,11 +98,11 @@ class _Generator:
         settings: GenerateSettings,
         how: Protocol,
         seed: int,
-        once: Once,
+        memo: Memo,
         show: Display,
     ) -> None:
         self.model, self.news, self.settings, self.how = model, news, settings, how
-        self.seed, self.once, self.show = seed, once, show
+        self.seed, self.memo, self.show = seed, memo, show
         self.computed = self.generated = self.predictions = 0
         self.seconds = 0.0
         self._line_ends = StopStrings(model.tokenizer, ("\n",), after_text=True)
@@ -201,7 +200,7 @@ class _Generator:
             computed, begun = True, time.perf_counter()
             return {**compute(), "seconds": time.perf_counter() - begun}
 
-        unit: dict[str, Any] = self.once(key, timed)
+        unit: dict[str, Any] = memoise(self.memo, key, timed)
         self.computed += unit["tokens_computed"]
         self.generated += unit["tokens_generated"]
         self.predictions += unit["predictions"]

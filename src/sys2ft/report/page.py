@@ -5,16 +5,15 @@ The numbers come from `summary`, the shell and the escaping from `pages`.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
+from sys2ft.files import digest_file, write_text
 from sys2ft.pages import facts, render, trusted
 from sys2ft.report import views, words
 from sys2ft.report.artifacts import BASE, Artifacts, read_artifacts
 from sys2ft.report.summary import Summary, summarise_artifacts
-from sys2ft.runs.atomic import write_text
 from sys2ft.statistics import Score
 
 _HERE = Path(__file__).resolve().parent
@@ -103,4 +102,4 @@ def _figures(artifacts: Artifacts, summary: Summary) -> list[tuple[str, str, Any
 
 
 def _news_digest(artifacts: Artifacts) -> tuple[str, str]:
-    return "news SHA-256", hashlib.sha256((artifacts.folder / "news.jsonl").read_bytes()).hexdigest()
+    return "news SHA-256", digest_file(artifacts.folder / "news.jsonl")

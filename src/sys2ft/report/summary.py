@@ -15,10 +15,10 @@ from typing import Literal, TypeAlias
 from sys2ft import statistics
 from sys2ft.errors import UserError
 from sys2ft.evaluation.records import CHOICE_SCORINGS
+from sys2ft.files import write_json
 from sys2ft.report.artifacts import BASE, CONDITIONS, Artifacts, read_artifacts
-from sys2ft.runs.atomic import write_json
 from sys2ft.statistics import Item, Outcomes, Score, Undefined
-from sys2ft.training.ending import told
+from sys2ft.training.ending import describe_end
 
 Measured: TypeAlias = Score | Undefined
 Slice = Literal["all", "domain", "kind"]
@@ -160,7 +160,7 @@ def summarise_artifacts(artifacts: Artifacts) -> Summary:
         best=_best(next(block for block in blocks if (block.scoring, block.by) == (headline, "all"))),
         missing=(*artifacts.missing, *_partial(artifacts, answers)),
         ended=tuple(
-            f"{protocol}: {told(name, ended)}"
+            f"{protocol}: {describe_end(name, ended)}"
             for protocol, trained in artifacts.training.items()
             for name, ended in trained.get("ended", {}).items()
         ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from sys2ft.engine import open_adapter
 from sys2ft.engine.adapters.bank import linear_layers
 from sys2ft.errors import SettingsError
+from sys2ft.files import digest_file
 from sys2ft.models import DEFAULT_MODEL, LoadedModel, load_model
 from sys2ft.replay import GenerateSettings, protocol
 from sys2ft.representations.analyses.results import analyse
@@ -86,7 +86,7 @@ def _open(out: str | Path, model: LoadedModel, adapter: str | Path | None, seed:
     about = model.described()
     weights = None
     if adapter:
-        weights = hashlib.sha256((Path(adapter) / "adapter_model.safetensors").read_bytes()).hexdigest()
+        weights = digest_file(Path(adapter) / "adapter_model.safetensors")
     dtype, device = str(model.dtype).removeprefix("torch."), model.device.type
     identity = {
         "study": "represent",

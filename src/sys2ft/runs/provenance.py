@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import platform
 import subprocess
@@ -12,12 +10,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from sys2ft.files import digest
+
 _PACKAGES = ("sys2ft", "torch", "transformers", "peft", "tokenizers", "safetensors", "numpy")
-
-
-def digest(value: Any) -> str:
-    """SHA-256 (hex) of a JSON-able value, independent of the order of its keys."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode("utf-8")).hexdigest()
 
 
 def item_seed(*parts: str | int) -> int:

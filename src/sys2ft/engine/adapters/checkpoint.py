@@ -16,7 +16,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from sys2ft.runs.atomic import atomic_file
+from sys2ft.files import atomic_file
 
 Part = tuple[Sequence[int], Callable[[], Tensor]]
 """A tensor's shape, and where to get it when it is its turn: it may be overwritten when the next one is asked for."""

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from sys2ft.errors import NewsError, UserError
 from sys2ft.news.importers.settings import ImportSettings
+from sys2ft.news.problems import bad_input
 from sys2ft.news.schema import News, Question
 
 
@@ -75,7 +76,7 @@ class Source:
 
     def error(self, found: str, *, expected: str, do: str, place: str = "") -> NewsError:
         """What is wrong with the file, or at a place in it."""
-        return NewsError(f"{self.name}{', ' if place else ''}{place}: found {found}", expected=expected, do=do)
+        return bad_input(self.name, found, expected=expected, do=do, place=place)
 
 
 Reader: TypeAlias = Callable[[Source], Iterator[Piece]]

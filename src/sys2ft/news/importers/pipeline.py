@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +13,7 @@ from typing import BinaryIO
 from pydantic import ValidationError
 
 from sys2ft.errors import NewsError
+from sys2ft.files import atomic_file, digest_bytes
 from sys2ft.news.importers.docx import read_docx
 from sys2ft.news.importers.html import read_html
 from sys2ft.news.importers.json_files import read_json
@@ -25,8 +25,9 @@ from sys2ft.news.importers.settings import ImportSettings
 from sys2ft.news.importers.tables import read_csv, read_json_lines, same_text_together
 from sys2ft.news.importers.texts import empty, is_text_name, read_text
 from sys2ft.news.injection import instructions_in
+from sys2ft.news.problems import HALF_CHARACTER, bad_input
 from sys2ft.news.schema import News
-from sys2ft.news.writing import JSON_ENDINGS, appearing, json_line, wrong_ending
+from sys2ft.news.writing import JSON_ENDINGS, json_line, wrong_ending
 
 READERS: dict[str, Reader] = {
     "text": read_text,
@@ -162,7 +163,7 @@ def import_news(
     by = f"a token for every {BYTES_A_TOKEN} bytes (an estimate)" if count is None else "the model's tokenizer"
     summary = ImportSummary(out, by)
     listed = list(_files(sources, out, summary, settings))
-    with appearing(out) as file:
+    with atomic_file(out, parents=False) as file:
         job = _Import(summary, settings, count or estimate_tokens, file)
         for path, label, form in listed:
             # A name on the disk need not be text.
@@ -207,8 +208,9 @@ def _files(
         if source.is_file():
             form = settings.form if settings.form != "auto" else ENDINGS.get(source.suffix.lower())
             if form is None and source.suffix:
-                raise NewsError(
-                    f"{source}: found a file name that ends in {source.suffix!r}",
+                raise bad_input(
+                    str(source),
+                    f"a file name that ends in {source.suffix!r}",
                     expected="a name that ends in " + ", ".join(ENDINGS),
                     do="save it in one of these forms (a spreadsheet as CSV), or say what it is with --form",
                 )
@@ -227,8 +229,9 @@ def _files(
                 else:
                     summary.tell(f"file of another form than --form {settings.form}", name)
         else:
-            raise NewsError(
-                f"{source}: found no such file or folder",
+            raise bad_input(
+                str(source),
+                "no such file or folder",
                 expected="a file or a folder of files",
                 do="check the path and the folder you are in",
             )
@@ -290,7 +293,7 @@ class _Import:
     def _passage(self, summary: ImportSummary, passage: Passage, source: Source, seen: set[int], ids: set[str]) -> None:
         place = f"{source.name}, {passage.place}"
         plain = " ".join(passage.text.casefold().split())
-        digest = hashlib.sha256(plain.encode("utf-8", "replace")).hexdigest()[:16]
+        digest = digest_bytes(plain.encode("utf-8", "replace"))[:16]
         key = int(digest, 16)
         if key in seen or key in self._seen:
             lost = len(passage.entry.questions) if passage.entry else 0
@@ -299,9 +302,8 @@ class _Import:
         try:
             news = self._news(passage, f"{source.label}, {passage.place}", digest)
         except ValidationError:  # all that can be wrong with a text by now
-            found = "half of a surrogate pair, which is not a character"
             do = "write the character itself"
-            self._bad(summary, source.error(found, expected="whole characters", do=do, place=passage.place))
+            self._bad(summary, source.error(HALF_CHARACTER, expected="whole characters", do=do, place=passage.place))
             return
         if passage.entry is not None and passage.entry.made is news:
             if news.id.casefold() in ids or news.id.casefold() in self._ids:
@@ -350,7 +352,9 @@ def _nothing(sources: Sequence[str | Path], summary: ImportSummary) -> NewsError
     reasons = [f"{tally.count} x {what}" for what, tally in summary.told.items() if tally.left_out]
     if summary.bad.count:
         reasons.append(f"{summary.bad.count} x not usable: {summary.bad.first[0]}")
-    found = "no news in " + ", ".join(map(str, sources)) + (f" ({'; '.join(reasons[:5])})" if reasons else "")
-    return NewsError(
-        found, expected="at least one text", do=f"check the sources; read are names that end in {', '.join(ENDINGS)}"
+    return bad_input(
+        ", ".join(map(str, sources)),
+        "no news" + (f" ({'; '.join(reasons[:5])})" if reasons else ""),
+        expected="at least one text",
+        do=f"check the sources; files are read if their name ends in {', '.join(ENDINGS)}",
     )

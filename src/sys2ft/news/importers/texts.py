@@ -13,6 +13,7 @@ from charset_normalizer import from_bytes
 from sys2ft.errors import NewsError
 from sys2ft.news.importers.pieces import Block, Piece, Source
 from sys2ft.news.importers.sentences import split_last
+from sys2ft.news.problems import unreadable
 
 _HEAD = 8192
 _BOMS = {
@@ -75,11 +76,7 @@ def empty(source: Source) -> NewsError:
 
 def cannot_be_read(source: Source, error: OSError) -> NewsError:
     """The error for a file that the system does not let us read."""
-    return NewsError(
-        f"{source.name}: cannot be read ({error.strerror or error})",
-        expected="a file you may read",
-        do="check its permissions and the disk",
-    )
+    return unreadable(source.name, error)
 
 
 def encoding_of(source: Source, head: bytes) -> str:

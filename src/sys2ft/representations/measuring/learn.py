@@ -7,21 +7,19 @@ information about the graph, so any structure found there comes from the weights
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from sys2ft.engine import AdapterBank, load_adapter, save_adapter
-from sys2ft.evaluation import EvaluateSettings, evaluate
+from sys2ft.evaluation import EvaluateSettings, Route, evaluate
 from sys2ft.models import LoadedModel
 from sys2ft.news import News, Question, news_to_dict
 from sys2ft.replay import GenerateSettings, generate
 from sys2ft.representations.graphs.prompts import Prompt
-from sys2ft.runs import Display, Run, item_seed, write_json, write_jsonl
-from sys2ft.runs.folder import Once
-from sys2ft.training import Checkpoint, TrainItem, TrainSettings, train
+from sys2ft.runs import Below, Display, Run, item_seed, write_json, write_jsonl
+from sys2ft.training import JOINT, Checkpoint, TrainItem, TrainSettings, jobs_of, train
 
 _WRONG_CHOICES = 3
 
@@ -96,7 +94,7 @@ def _elements(
 ) -> list[TrainItem]:
     owner = {item.id: name for name, own in news.items() for item in own}
     every = [item for own in news.values() for item in own]
-    replays = generate(model, every, settings, seed=seed, once=_below(run, folder), show=show)
+    replays = generate(model, every, settings, seed=seed, memo=Below(run, folder), show=show)
     for protocol, replay in replays.items():
         write_jsonl(run.path / folder / f"{protocol}.jsonl", (element.to_dict() for element in replay.elements))
     return [
@@ -116,7 +114,7 @@ def _train(
     show: Display,
 ) -> None:
     checkpoint = place / "training.checkpoint"
-    done = train(model, items, settings, seed=seed, checkpoint=checkpoint, show=show, label="learn the edges")
+    done = train(model, jobs_of(items, settings, seed=seed), checkpoint=checkpoint, show=show, label="learn the edges")
     for slot, name in enumerate(done.names):
         if name not in done.diverged:
             save_adapter(done.bank, slot, place / "adapters" / name, base_name=run.record["model"]["name"])
@@ -138,21 +136,12 @@ def _ask(
 ) -> None:
     """Ask base and adapter the questions, closed book and in context, and write the predictions."""
     settings = EvaluateSettings(scorings=("cloze",), headline="cloze")
-    slots = ["" if k != slot else "joint" for k in range(bank.slots)]
-    for subject, given, adapters in (("base", None, []), ("learnt", bank, slots)):
+    learnt = {item.id: Route(slot, JOINT) for item in news}
+    for subject, given, routes in (("base", None, {}), ("learnt", bank, learnt)):
         file = run.path / folder / f"{subject}.jsonl"
         if not file.is_file():
             said = evaluate(
-                model, news, settings, subject=subject, bank=given, adapters=adapters, seed=seed,
-                once=_below(run, folder), show=show,
+                model, news, settings, subject=subject, bank=given, routes=routes, seed=seed,
+                memo=Below(run, folder), show=show,
             )  # fmt: skip
             write_jsonl(file, (prediction.to_dict() for prediction in said))
-
-
-def _below(run: Run, folder: str) -> Once:
-    """`run.once` with every key prefixed by `folder`."""
-
-    def once(key: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        return run.once(f"{folder}/{key}", compute)
-
-    return once

@@ -84,7 +84,7 @@ class _Study:
         with self.show.task(f"{graph.name}: contexts", self.settings.walks) as advance:
             for walk in range(self.settings.walks):
                 key = f"{ROOT}/{graph.slug}/walk-{walk:02d}"
-                self.run.once(key, partial(self._context, graph, walk, self.run.path / f"{key}.npz"))
+                self.run.memoise(key, partial(self._context, graph, walk, self.run.path / f"{key}.npz"))
                 advance(1)
 
     def _context(self, graph: Graph, walk: int, file: Path) -> dict[str, Any]:
@@ -125,7 +125,7 @@ class _Study:
 
     def heads(self) -> None:
         """Score all heads, then read contexts with some of them switched off."""
-        scores = self.run.once(f"{ROOT}/heads", self._head_scores)
+        scores = self.run.memoise(f"{ROOT}/heads", self._head_scores)
         prefix_LH, previous_LH = np.array(scores["prefix_matching"]), np.array(scores["previous_token"])
         for graph in self.plan.graphs:
             with self.show.task(f"{graph.name}: heads off", self.settings.walks_probed) as advance:
@@ -134,7 +134,7 @@ class _Study:
                         prefix_LH, previous_LH, self.settings.heads, item_seed(self.seed, "heads", graph.name, walk)
                     )
                     key = f"{ROOT}/{graph.slug}/heads-off-{walk:02d}"
-                    self.run.once(key, partial(self._heads_off, graph, walk, chosen))
+                    self.run.memoise(key, partial(self._heads_off, graph, walk, chosen))
                     advance(1)
 
     def _head_scores(self) -> dict[str, Any]:
@@ -176,7 +176,7 @@ class _Study:
                                 model=self.model.model, bank=bank, slot=slot, tokens_at_once=reader.tokens_at_once
                             )
                         compute = partial(self._in_weights, reader, graph, walks[name], order, draw, key)
-                        self.run.once(key, compute)
+                        self.run.memoise(key, compute)
                         advance(1)
         finally:
             bank.close()

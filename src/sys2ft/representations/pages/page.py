@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from sys2ft.errors import UserError
+from sys2ft.files import read_json, write_text
 from sys2ft.pages import facts, render, trusted
 from sys2ft.representations.graphs.graph import Graph
 from sys2ft.representations.pages import figures, pictures
 from sys2ft.representations.pages.words import headline, interval
-from sys2ft.runs.atomic import read_json, write_text
 
 _HERE = Path(__file__).resolve().parent
 
