@@ -1,3 +1,4 @@
+from .graders import Grade as Grade, Grader as Grader
 from .measure import evaluate as evaluate
 from .records import (
     CONDITIONS as CONDITIONS,
