@@ -22,11 +22,11 @@ ROOMS = (
     {"__main__"},
     {"cli"},
     {"__init__"},  # the contents page
-    {"job"},
+    {"job", "representations"},  # two systems beside each other
     {"report"},
-    {"representations"},
     {"probing"},
     {"replay", "training", "evaluation"},
+    {"generators"},
     {"engine"},
     {"models", "news", "runs", "pages"},
     {"files", "statistics"},

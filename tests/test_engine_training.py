@@ -11,6 +11,7 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from sys2ft.engine import AdapterBank, Example, backward, prepare, save_adapter,
 from sys2ft.engine.adapters import low_rank, memory
 from sys2ft.engine.adapters.dropout import Dropout, node_keys
 from sys2ft.engine.adapters.low_rank import Gradient
-from sys2ft.engine.trees import loss
+from sys2ft.engine.cpu.plan import plan_of, set_plan
 from sys2ft.engine.trees.tree import StepCost, pack, slot_trees
 from sys2ft.errors import MemoryShortage, SettingsError
 from sys2ft.models import LoadedModel, Message, load_model
@@ -113,7 +114,7 @@ class Headless(nn.Sequential):
         return None
 
 
-@pytest.mark.parametrize("products", [1, 10**6], ids=["one by one", "side by side"])
+@pytest.mark.parametrize("products", [1, 10**6], ids=["one by one", "padded"])
 @pytest.mark.parametrize("rate", [0.0, DROPOUT])
 def test_gradients_are_those_of_the_terms_written_out(
     products: int, rate: float, monkeypatch: pytest.MonkeyPatch
@@ -132,13 +133,12 @@ def test_gradients_are_those_of_the_terms_written_out(
         got.square().sum().backward()
 
     free = bank.weights_KP.clone().requires_grad_()
-    h, start = x[0], 0
-    for number, layer in enumerate(layers):
+    h = x[0]
+    for number, (layer, (a_start, b_start)) in enumerate(zip(layers, bank._starts.values(), strict=True)):
         kept = dropout(h, number) if dropout else h
         inputs, outputs = layer.in_features, layer.out_features
-        a = free[:, start : start + 2 * inputs].view(4, 2, inputs)
-        b = free[:, start + 2 * inputs : start + 2 * (inputs + outputs)].view(4, outputs, 2)
-        start += 2 * (inputs + outputs)
+        a = free[:, a_start : a_start + 2 * inputs].view(4, 2, inputs)
+        b = free[:, b_start : b_start + 2 * outputs].view(4, outputs, 2)
         terms, at = [], 0
         for slot, nodes in spans:
             own = kept[at : at + nodes]
@@ -293,7 +293,9 @@ def test_both_or_neither(how: dict[str, Any]) -> None:
         TrainSettings(**how)
 
 
-def test_a_run_tells_how_adapters_ended(model: LoadedModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_reports_how_adapters_ended(
+    model: LoadedModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     news = sys2ft.bundled_news("demo")[:2]
     generate = sys2ft.GenerateSettings(protocols=("naive",), samples_per_news=4)
     wild = TrainSettings(learning_rate=1e20, epochs=30, batch_size=2, rank=4)
@@ -404,7 +406,7 @@ def test_moments_off_the_device_change_no_bit(model: LoadedModel, tmp_path: Path
 
 
 def short_of_memory(monkeypatch: pytest.MonkeyPatch, most: int, error: type[Exception], words: str) -> None:
-    """Memory runs out in the second pass of any step that more than `most` adapters take together."""
+    """Memory runs out in the second pass of any step with more than `most` adapters."""
 
     def limited(bank_model: Any, bank: AdapterBank, examples: list[Example], **how: Any) -> Iterator[Any]:
         parts = backward(bank_model, bank, examples, **how)
@@ -560,6 +562,7 @@ def test_other_errors_are_not_taken_for_it(model: LoadedModel, monkeypatch: pyte
 # What a process of its own must show: a limit on its memory, and its peak.
 _PROGRAM = """
 import json, resource, sys
+from dataclasses import replace
 from pathlib import Path
 from sys2ft.engine.adapters import memory
 from sys2ft.engine.adapters.bank import linear_layers, weights_a_slot
@@ -707,11 +710,10 @@ def test_free_memory_knows_the_limits_around_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rounded", [False, True])
-def test_padding_is_under_five_percent_on_short_pairs(
-    model: LoadedModel, rounded: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_padding_is_under_five_percent_on_short_pairs(model: LoadedModel, rounded: bool) -> None:
     """Sixteen adapters with batches of eight question-answer pairs, in the words of the bundled news."""
-    monkeypatch.setattr(loss, "few_shapes", lambda model: rounded)
+    prepare(model.model)
+    set_plan(model.model, replace(plan_of(model.model), round_shapes=rounded))
     news = sys2ft.bundled_news()
     examples = []
     for slot in range(16):
@@ -728,7 +730,7 @@ def test_padding_is_under_five_percent_on_short_pairs(
     assert cost.tokens_computed < sum(lengths)
     assert cost.padded / (cost.tokens_computed + cost.padded) < 0.05
     packed = pack(examples, slot_trees(examples, 10**6))
-    assert packed.paths.padded > 0, "it is counted"
+    assert packed.padded > 0, "it is counted"
 
 
 def test_a_bfloat16_model_trains_float32_adapters(tiny_model_dir: Path, tmp_path: Path) -> None:

@@ -128,9 +128,7 @@ def test_generation_leaves_it_out_and_says_so(talking: LoadedModel) -> None:
         talking, ORDERED, GenerateSettings(protocols=("naive",), samples_per_news=2, keep_instructions=True)
     )
     assert {e.news_id for e in kept["naive"].elements} == {"good", "bad"}
-    with pytest.raises(
-        NewsError, match=r"(?s)every news holds instruction-like text, such as bad:.*--keep-instructions"
-    ):
+    with pytest.raises(NewsError, match=r"(?s)such as bad:.*--keep-instructions"):
         generate(talking, ORDERED[1:], settings)
 
 

@@ -317,5 +317,5 @@ def test_a_model_without_a_list_of_layers_is_refused() -> None:
         config = type("Config", (), {"num_hidden_layers": 3})()
         base_model = torch.nn.Linear(2, 2)
 
-    with pytest.raises(ModelError, match="holds no list of 3 layers"):
+    with pytest.raises(ModelError, match="no list of 3 layers"):
         decoder_layers(Odd())

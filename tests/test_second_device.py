@@ -105,7 +105,7 @@ def test_the_pretended_device_keeps_the_rules() -> None:
 
 
 class _Mixing(torch.autograd.Function):
-    """Its gradient is made of a tensor of the host's."""
+    """Its gradient uses a tensor of the host."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:

@@ -93,7 +93,7 @@ class Checkpoint:
                 weights_KP[slot].copy_(State(self._done(adapter))["weights"])
                 continue
             weights_KP[slot].copy_(state[f"{slot}.weights"])
-            self.optimiser.take_up(slot, state[f"{slot}.moments"].to(weights_KP.device), steps[slot])
+            self.optimiser.load_state(slot, state[f"{slot}.moments"].to(weights_KP.device), steps[slot])
             if adapter.held:
                 adapter.best_P = state[f"{slot}.best"].to(weights_KP.device)
             active.append(adapter)

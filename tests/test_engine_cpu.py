@@ -1,4 +1,4 @@
-"""Passes: layers that read the same tensor computed together, shortcuts, and nothing of them left behind."""
+"""The CPU optimisations: same results as the plain path, and nothing of them left behind in the model."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import copy
 import gc
 import weakref
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,21 @@ import pytest
 import torch
 from torch import nn
 
-from sys2ft.engine import AdapterBank, backward, prepare
-from sys2ft.engine.adapters.linears import Group
+from sys2ft.engine import AdapterBank, DecodeRequest, Sampling, SlotAdamW, backward, decode, prepare, score
+from sys2ft.engine.adapters.linears import LinearGroup
 from sys2ft.engine.adapters.low_rank import Gradient
-from sys2ft.engine.cpu.fast_form import fast_form, instead
+from sys2ft.engine.cpu.plan import Plan, base_pass, plan_of, set_plan
+from sys2ft.engine.cpu.shared_inputs import (
+    SharedInputLinears,
+    adjacent_columns,
+    groups_of,
+    join,
+    stacked_rows,
+    watching,
+)
 from sys2ft.engine.cpu.shortcuts import find
-from sys2ft.engine.cpu.siblings import Siblings, groups_of, join, one_under_another, side_by_side, watching
+from sys2ft.engine.patching import patched_forwards
+from sys2ft.models.allocator import PLAIN, keep_freed_memory
 from test_adapters import gradients, load, random_bank, some_examples
 
 
@@ -39,7 +49,63 @@ def data_bytes(model: nn.Module) -> int:
     return sum(storages.values())
 
 
-# Siblings -------------------------------------------------------------------------------------------------------------
+# The plain path -------------------------------------------------------------------------------------------------------
+
+
+def results(model: Any) -> tuple[Any, ...]:
+    """Losses and weights of two training steps, log-likelihoods, greedy and sampled texts of the trained adapters."""
+    bank = random_bank(model, 3)
+    examples, losses = some_examples([0, 2, 1, 0], each=6), []
+    optimiser = SlotAdamW(bank.weights_KP)
+    for _ in range(2):
+        for part in backward(model, bank, examples, tokens_at_once=200):
+            losses.append(part.losses)
+            optimiser.step(part, dict.fromkeys(part.slots, 1e-3), 1.0)
+    scored = score(model, [*examples, *some_examples([-1], seed=2)], bank)
+    requests = [DecodeRequest(e.ids[:6], seed=i, group=i % 2, slot=e.slot) for i, e in enumerate(examples)]
+    texts = [
+        [one.ids for one in decode(model, requests, how, max_new_tokens=12, stop_ids=frozenset(), bank=bank).decoded]
+        for how in (Sampling(temperature=0), Sampling(temperature=0.8))
+    ]
+    bank.close()
+    return losses, bank.weights_KP, [x.total for x in scored.likelihoods], texts
+
+
+@pytest.mark.parametrize("every", [False, True], ids=["as decided", "all of it"])
+def test_the_plain_path_computes_the_same(family_dir: Path, every: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    fast, plain = load(family_dir, "sdpa"), load(family_dir, "sdpa")
+    prepare(fast)
+    with monkeypatch.context() as patched:
+        patched.setenv(PLAIN, "1")
+        prepare(plain)
+    assert plan_of(plain) == Plan()
+    assert plan_of(fast).shared_inputs and plan_of(fast).shortcuts and plan_of(fast).separate_parts
+    if every:  # what is used in half precision only, where results differ too much to be compared
+        set_plan(fast, replace(plan_of(fast), round_shapes=True, passes_at_once=2, float32_attention=True))
+    (losses, weights, scores, texts), (plain_losses, plain_weights, plain_scores, plain_texts) = map(
+        results, (fast, plain)
+    )
+    assert [list(x) for x in losses] == [list(x) for x in plain_losses]
+    for one, other in zip(losses, plain_losses, strict=True):
+        assert one == pytest.approx(other, rel=1e-5)
+    # Adam's first steps are of the rate's size, whatever the size of the gradient.
+    assert torch.allclose(weights, plain_weights, atol=2e-5)
+    assert scores == pytest.approx(plain_scores, abs=1e-4)
+    assert texts == plain_texts
+
+
+def test_nothing_is_patched_in_the_plain_path(tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PLAIN, "1")
+    model = load(tiny_model_dir, "sdpa")
+    storages = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    prepare(model)
+    assert {p.untyped_storage().data_ptr() for p in model.parameters()} == storages
+    with base_pass(model):
+        assert not any("forward" in module.__dict__ for module in model.modules())
+    assert not keep_freed_memory()
+
+
+# Shared inputs --------------------------------------------------------------------------------------------------------
 
 
 def test_prepare_finds_what_reads_the_same_tensor(model: Any) -> None:
@@ -47,10 +113,10 @@ def test_prepare_finds_what_reads_the_same_tensor(model: Any) -> None:
     for layer in range(2):
         expected.append([f"model.layers.{layer}.self_attn.{name}_proj" for name in "qkv"])
         expected.append([f"model.layers.{layer}.mlp.{name}_proj" for name in ("gate", "up")])
-    assert fast_form(model).siblings == expected
+    assert plan_of(model).shared_inputs == expected
 
 
-def test_their_weights_lie_in_one_tensor_and_nowhere_else(family_dir: Path) -> None:
+def test_their_weights_are_in_one_tensor_and_nowhere_else(family_dir: Path) -> None:
     model = load(family_dir, "sdpa")
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     parameters, held = dict(model.named_parameters()), data_bytes(model)
@@ -61,9 +127,9 @@ def test_their_weights_lie_in_one_tensor_and_nowhere_else(family_dir: Path) -> N
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
     bank = random_bank(model, 1)
     assert data_bytes(model) == held
-    for names in fast_form(model).siblings:
+    for names in plan_of(model).shared_inputs:
         layers = layers_of(model, names)
-        whole = Siblings(layers).weight_OI
+        whole = SharedInputLinears(layers).weight_OI
         assert whole is not None
         assert torch.equal(whole, torch.cat([layer.weight for layer in layers]))
         whole[-1, -1] += 1
@@ -87,17 +153,17 @@ def test_what_does_not_fit_is_left_alone() -> None:
         before = [layer.weight.data_ptr() for layer in layers]
         join(layers)
         assert before == [layer.weight.data_ptr() for layer in layers]
-    assert Siblings(fits).weight_OI is None
+    assert SharedInputLinears(fits).weight_OI is None
     join(fits)
     at = fits[0].weight.data_ptr()
     join(fits)
-    assert fits[0].weight.data_ptr() == at, "what lies together already is not laid again"
-    assert Siblings(fits).weight_OI is not None
-    assert Siblings(fits[::-1]).weight_OI is None
+    assert fits[0].weight.data_ptr() == at, "weights that are stacked already stay in place"
+    assert SharedInputLinears(fits).weight_OI is not None
+    assert SharedInputLinears(fits[::-1]).weight_OI is None
 
 
 class Shared(nn.Module):
-    """Layers that are called twice, alone, on a copy, or never have no siblings."""
+    """Layers that are called twice, alone, on a copy, or never are in no group."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -107,7 +173,7 @@ class Shared(nn.Module):
         return self.one(x) + self.twice(x) + self.two(x) + self.copied(x.clone()) + self.twice(x)
 
 
-def test_watching_tells_siblings_from_strangers() -> None:
+def test_watching_finds_layers_that_share_an_input() -> None:
     model = nn.Sequential(Shared(), Shared())
     with watching(model) as groups:
         model(torch.randn(2, 4))
@@ -123,37 +189,37 @@ def test_the_products_are_those_of_the_layers(joined: bool, bias: bool) -> None:
     layers = [nn.Linear(6, width, bias=bias) for width in (5, 2, 3)]
     if joined:
         join(layers)
-    siblings = Siblings(layers)
+    linears = SharedInputLinears(layers)
     x_TI = torch.randn(7, 6, requires_grad=True)
     expected = [layer(x_TI) for layer in layers]
-    for got, one in zip(siblings.product(x_TI.detach()), expected, strict=True):
+    for got, one in zip(linears.outputs(x_TI.detach()), expected, strict=True):
         assert torch.allclose(got, one, atol=1e-6)
     apart = [torch.randn_like(one) for one in expected]
     together = list(torch.cat(apart, dim=1).split([5, 2, 3], dim=1))
-    assert side_by_side(apart) is None
-    assert torch.equal(side_by_side(together), torch.cat(apart, dim=1))  # type: ignore[arg-type]
-    assert side_by_side(together[::-1]) is None
+    assert adjacent_columns(apart) is None
+    assert torch.equal(adjacent_columns(together), torch.cat(apart, dim=1))  # type: ignore[arg-type]
+    assert adjacent_columns(together[::-1]) is None
     (expected_TI,) = torch.autograd.grad(expected, x_TI, apart)
     for given in (apart, together):
-        assert torch.allclose(siblings.gradient(given), expected_TI, atol=1e-5)
+        assert torch.allclose(linears.gradient(given), expected_TI, atol=1e-5)
 
 
-def test_rows_are_recognised_only_where_they_lie_together() -> None:
+def test_rows_are_recognised_only_if_they_are_stacked() -> None:
     whole = torch.randn(6, 3)
     one, two = whole[:2], whole[2:]
-    assert torch.equal(one_under_another([one, two]), whole)  # type: ignore[arg-type]
-    assert one_under_another([two, one]) is None
-    assert one_under_another([one, two.clone()]) is None
-    assert one_under_another([whole[:, :2], whole[:, 2:]]) is None
-    assert one_under_another([]) is None
+    assert torch.equal(stacked_rows([one, two]), whole)  # type: ignore[arg-type]
+    assert stacked_rows([two, one]) is None
+    assert stacked_rows([one, two.clone()]) is None
+    assert stacked_rows([whole[:, :2], whole[:, 2:]]) is None
+    assert stacked_rows([]) is None
 
 
 def test_outputs_are_computed_once_and_held_no_longer_than_needed() -> None:
     layers = [nn.Linear(4, 3).requires_grad_(False) for _ in range(2)]
-    group = Group(Siblings(layers))
+    group = LinearGroup(SharedInputLinears(layers))
     calls = []
-    product = group.siblings.product
-    group.siblings.product = lambda x_TI: (calls.append(1), product(x_TI))[1]  # type: ignore[method-assign]
+    product = group.base.outputs
+    group.base.outputs = lambda x_TI: (calls.append(1), product(x_TI))[1]  # type: ignore[method-assign]
     x = torch.randn(1, 5, 4)
     first = group.output(0, x, None)
     second = group.output(1, x, None)
@@ -172,11 +238,11 @@ def test_outputs_are_computed_once_and_held_no_longer_than_needed() -> None:
     group.forget()
 
 
-# Adapters over siblings -----------------------------------------------------------------------------------------------
+# Adapters over shared inputs ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("targets", [["q_proj", "v_proj"], ["up_proj"], ["k_proj", "down_proj", "gate_proj"]], ids=str)
-def test_siblings_without_adapters_stand_beside_those_with(model: Any, targets: list[str]) -> None:
+def test_layers_without_adapters_are_computed_beside_those_with(model: Any, targets: list[str]) -> None:
     """The gradient by the rule of three: what finite differences of the loss say."""
     bank = random_bank(model, 2, targets=targets)
     examples = some_examples([0, 1], each=2)
@@ -195,15 +261,17 @@ def test_siblings_without_adapters_stand_beside_those_with(model: Any, targets: 
 
 
 def test_layers_whose_weights_were_moved_train_the_same(family_dir: Path) -> None:
-    """`model.to(...)` lays each weight by itself again."""
+    """`model.to(...)` gives each weight its own storage again."""
     prepared, moved = load(family_dir, "sdpa"), load(family_dir, "sdpa")
     prepare(prepared)
     prepare(moved)
     for parameter in moved.parameters():
         parameter.data = parameter.data.clone()
     banks = [random_bank(each, 2) for each in (prepared, moved)]
-    assert [b.siblings.weight_OI is None for b in banks[0]._groups].count(True) == 0
-    assert [b.siblings.weight_OI is None for b in banks[1]._groups].count(True) == 4
+    joined = [
+        [g.base.weight_OI is not None for g in b._groups if isinstance(g.base, SharedInputLinears)] for b in banks
+    ]
+    assert joined == [[True] * 4, [False] * 4]
     examples = some_examples([0, 1], each=3)
     (_, one, _), (_, other, _) = (
         gradients(each, bank, examples) for each, bank in zip((prepared, moved), banks, strict=True)
@@ -217,7 +285,7 @@ def test_a_slot_s_weights_are_those_of_its_layers(model: Any) -> None:
     parts = [tensor[1].flatten() for tensor in (*bank.a.values(), *bank.b.values())]
     assert torch.equal(torch.cat(parts).sort().values, bank.weights_KP[1]), "every weight once, and none left over"
     q, k, v = (f"model.layers.1.self_attn.{name}_proj" for name in "qkv")
-    assert one_under_another([bank.a[name][1] for name in (q, k, v)]) is not None
+    assert stacked_rows([bank.a[name][1] for name in (q, k, v)]) is not None
     bank.close()
 
 
@@ -280,7 +348,7 @@ def test_a_forward_that_was_replaced_before_is_put_back() -> None:
     layer = nn.Linear(2, 2)
     own = layer.forward
     layer.forward = own  # type: ignore[method-assign]
-    with instead({layer: lambda x: x}):
+    with patched_forwards({layer: lambda x: x}):
         assert layer(torch.ones(1, 2)).tolist() == [[1, 1]]
     assert layer.__dict__["forward"] is own
 
@@ -289,16 +357,16 @@ def test_a_forward_that_was_replaced_before_is_put_back() -> None:
 
 
 def test_every_norm_and_feed_forward_layer_has_a_shortcut(model: Any) -> None:
-    found = {type(module).__name__ for module in fast_form(model).shortcuts}
+    found = {type(module).__name__ for module in plan_of(model).shortcuts}
     norms = [module for module in model.modules() if type(module).__name__.endswith("RMSNorm")]
     layers = [module for module in model.modules() if type(module).__name__.endswith("MLP")]
     assert len(found) == 2
-    assert set(fast_form(model).shortcuts) == {*norms, *layers}
+    assert set(plan_of(model).shortcuts) == {*norms, *layers}
 
 
 def test_a_shortcut_computes_what_its_module_does(model: Any) -> None:
     torch.manual_seed(0)
-    for module, forward in fast_form(model).shortcuts.items():
+    for module, forward in plan_of(model).shortcuts.items():
         features = module.weight.shape[0] if hasattr(module, "weight") else module.gate_proj.in_features
         for shape in ((1, 700, features), (1, 3, 9, features)):
             x = torch.randn(shape).requires_grad_()
@@ -330,7 +398,7 @@ def test_a_bfloat16_shortcut_is_as_near_to_float32_as_its_module(model: Any) -> 
     half = copy.deepcopy(model).to(torch.bfloat16)
     wide_of = dict(zip(half.modules(), model.modules(), strict=True))
     found = find(half)
-    assert {wide_of[part] for part in found} == set(fast_form(model).shortcuts)
+    assert {wide_of[part] for part in found} == set(plan_of(model).shortcuts)
     torch.manual_seed(0)
     for module, forward in found.items():
         features = module.weight.shape[0] if hasattr(module, "weight") else module.gate_proj.in_features
@@ -348,11 +416,11 @@ def test_a_bfloat16_shortcut_is_as_near_to_float32_as_its_module(model: Any) -> 
             assert (got - exact).norm() <= 1.05 * (own - exact).norm()
 
 
-def test_a_bfloat16_model_computes_in_its_fast_form(family_dir: Path) -> None:
+def test_a_bfloat16_model_computes_in_its_plan_of(family_dir: Path) -> None:
     made = load(family_dir, "sdpa").to(torch.bfloat16)
     prepare(made)
-    assert len(fast_form(made).siblings) == 4
-    assert fast_form(made).shortcuts
+    assert len(plan_of(made).shared_inputs) == 4
+    assert plan_of(made).shortcuts
 
 
 def test_a_model_that_could_not_be_prepared_can_be_tried_again(
@@ -363,14 +431,14 @@ def test_a_model_that_could_not_be_prepared_can_be_tried_again(
     def short(*_: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    for place in ("learn", "instead"):
+    for place in ("join", "patched_forwards"):
         with monkeypatch.context() as patched:
-            patched.setattr(f"sys2ft.engine.forward.{place}", short)
+            patched.setattr(f"sys2ft.engine.cpu.plan.{place}", short)
             with pytest.raises(torch.OutOfMemoryError):
                 prepare(model)
         assert model.config._attn_implementation == "sdpa"
     prepare(model)
-    assert fast_form(model).siblings
+    assert plan_of(model).shared_inputs
 
 
 def test_a_model_that_wants_an_output_by_itself_trains_layer_by_layer(family_dir: Path) -> None:
@@ -378,5 +446,5 @@ def test_a_model_that_wants_an_output_by_itself_trains_layer_by_layer(family_dir
     model.model.layers[1].self_attn.k_proj.register_forward_hook(lambda _, __, output: output.view(-1).view_as(output))
     with pytest.warns(UserWarning, match="layer by layer"):
         prepare(model)
-    assert fast_form(model).siblings == ()
+    assert plan_of(model).shared_inputs == ()
     assert list(backward(model, random_bank(model, 1), some_examples([0]), tokens_at_once=99))
