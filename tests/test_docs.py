@@ -79,6 +79,13 @@ def test_the_link_check_sees_what_it_should(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_source_files_that_a_page_names_exist(page: Path) -> None:
+    named = set(re.findall(r"`((?:[\w.-]+/)+[\w.-]+\.(?:py|txt|toml|yaml))`", page.read_text(encoding="utf-8")))
+    places = (ROOT, tree.PACKAGE)
+    assert [path for path in sorted(named) if not any((place / path).exists() for place in places)] == []
+
+
 def test_every_page_is_reachable_from_the_readme() -> None:
     seen, waiting = set(), [ROOT / "README.md"]
     while waiting:
