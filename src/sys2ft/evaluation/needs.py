@@ -20,10 +20,9 @@ def unit_needs(model: LoadedModel, unit: Unit) -> Needs:
     """What a unit of `Questions` needs."""
     batch = [Asked.from_dict(row) for row in unit.inputs["asked"]]
     settings = unit.inputs.get("settings")
-    said = _choices(model, batch) if settings is None else []
-    examples = [_example(model, item, ids) for item, texts in zip(batch, said, strict=True) for ids in texts] or [
-        _example(model, item, [0]) for item in batch
-    ]
+    # Of generated text the prompt is counted here: it is read up to the first token that is said.
+    said = _choices(model, batch) if settings is None else [[[0]]] * len(batch)
+    examples = [_example(model, item, ids) for item, texts in zip(batch, said, strict=True) for ids in texts]
     trees = slot_trees(examples, _PASS)
     tokens, predictions = sum(map(len, trees)), sum(len(tree.asked) for tree in trees)
     if settings is not None:
