@@ -434,7 +434,7 @@ def test_folders_that_cannot_be_used(
         ("", "an empty model name"),
         ("smollm2-135-instruct", f"did you mean {DEFAULT_MODEL}"),
         ("no-such-model", "not an id of the form org/name"),
-        ("./nowhere/model.gguf", "there is no nowhere/model.gguf"),
+        ("./nowhere/model.gguf", "nowhere/model.gguf does not exist"),
         ("Org/absent-model", "HF_HUB_OFFLINE forbids the network"),
         (__file__, "does not end in .gguf"),
     ],

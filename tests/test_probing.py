@@ -277,7 +277,7 @@ def test_the_command_and_the_run_behind_it(
     probed = read_news(tmp_path / "bare.probed.jsonl")
     kept = sum(len(one.questions) for one in probed)
     assert kept and re.search(rf"kept +{kept} ", said)
-    assert "left alone  bad: an order to ignore instructions" in said
+    assert "skipped     bad: an order to ignore instructions" in said
     assert "next: sys2ft run bare.probed.jsonl" in said.replace(f"{tmp_path}/", "")
     folder = tmp_path / "sys2ft-runs" / "bare.probe"
     assert sum(row["status"] == "kept" for row in read_jsonl(folder / "probes.jsonl")) == kept

@@ -34,7 +34,7 @@ def models_dir() -> Path:
 
 
 def file_sha256(path: Path) -> str:
-    """Hex SHA-256 of a file, remembered in the cache folder by its path, size and time of last change."""
+    """Hex SHA-256 of a file, stored in the cache folder under its path, size and time of last change."""
     path = path.resolve()
     if (digest := _read_digests().get(_digest_key(path))) is not None:
         return digest
@@ -44,7 +44,7 @@ def file_sha256(path: Path) -> str:
 
 
 def remember_sha256(digests: dict[Path, str]) -> None:
-    """Keep digests that were computed from files as they are now, and forget those of files that are gone."""
+    """Store digests of files in their present state, and drop those of deleted files."""
     fresh = {_digest_key(path.resolve()): digest for path, digest in digests.items()}
     replaced = {key.rpartition("|")[0].rpartition("|")[0] for key in fresh}
     kept = {}
@@ -52,8 +52,8 @@ def remember_sha256(digests: dict[Path, str]) -> None:
         path = key.rpartition("|")[0].rpartition("|")[0]
         if path not in replaced and Path(path).exists():
             kept[key] = digest
-    # Without a writable cache a digest is not remembered; nor is one that another process writes at the same moment.
-    # Either costs only the time to compute it again.
+    # If the cache is not writable, or another process writes at the same moment, a digest is not stored. That costs
+    # only the time to compute it again.
     with contextlib.suppress(Sys2ftError):
         write_json(cache_dir() / "digests.json", kept | fresh)
 
@@ -64,7 +64,7 @@ def _digest_key(path: Path) -> str:
 
 
 def _read_digests() -> dict[str, str]:
-    # A missing or spoilt store costs only the time to hash again.
+    # A missing or corrupt store costs only the time to hash again.
     try:
         known = json.loads((cache_dir() / "digests.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

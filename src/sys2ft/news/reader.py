@@ -1,4 +1,4 @@
-"""Read and write news files. A file is read as a whole or not at all."""
+"""Read and write news files; a file is read completely or not at all."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ YAML_ENDINGS = (".yaml", ".yml")
 
 
 def read_news(path: str | Path) -> list[News]:
-    """All news of a file: JSON Lines (.jsonl, .ndjson, .json) or a YAML list (.yaml, .yml).
+    """All news items of a file: JSON Lines (.jsonl, .ndjson, .json) or a YAML list (.yaml, .yml).
 
     Raises:
-        NewsError: naming file, line and field of everything that is wrong (the first ten places, then a count).
+        NewsError: naming file, line and field of every problem (the first ten, then a count).
     """
     path = Path(path)
     return parse_text(_read_text(path), source=str(path), ending=path.suffix.lower())
 
 
 def parse_text(text: str, *, source: str, ending: str) -> list[News]:
-    """All news in the text of a file with this ending; errors name `source`."""
+    """All news items in the text of a file with this ending; errors name `source`."""
     rows, problems = yaml_rows(text) if ending in YAML_ENDINGS else json_rows(text)
     if not rows and not problems:
         raise bad_input(
             source,
-            "no news, the file is empty",
-            expected="at least one news",
-            do='write one, for example {"id": "n-1", "news": "..."}, or see the bundled news for a pattern',
+            "no news items, the file is empty",
+            expected="at least one news item",
+            do='write one, for example {"id": "n-1", "news": "..."}, or print an example with `sys2ft news example`',
         )
     news: list[News] = []
     for row in rows:
@@ -51,10 +51,10 @@ def parse_text(text: str, *, source: str, ending: str) -> list[News]:
 
 
 def write_news(path: str | Path, news: Iterable[News]) -> None:
-    """Write JSON Lines that `read_news` reads back as the same news; the file appears whole or not at all.
+    """Write JSON Lines that `read_news` reads back as the same news items. The file is written atomically.
 
     Raises:
-        NewsError: nothing to write, an id that stands twice, or an ending that is not JSON Lines.
+        NewsError: nothing to write, a repeated id, or an ending that is not JSON Lines.
         StorageError: the folder is missing or not writable, or the disk is full.
     """
     path, news = Path(path), list(news)
@@ -96,7 +96,7 @@ def _read_text(path: Path) -> str:
     except OSError as error:
         raise unreadable(str(path), error) from error
     try:
-        return data.decode("utf-8-sig")  # some editors put a byte order mark first
+        return data.decode("utf-8-sig")  # some editors write a byte order mark
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise bad_input(
@@ -116,7 +116,7 @@ def _names_like(path: Path) -> str | None:
 
 
 def _repeated_ids(rows: list[Row]) -> list[Problem]:
-    """Ids become file names, and some file systems do not tell case apart: 'A' repeats 'a'."""
+    """Ids become file names, and some file systems ignore case: 'A' repeats 'a'."""
     first: dict[str, tuple[str, int]] = {}
     problems = []
     for row in rows:
@@ -132,8 +132,8 @@ def _repeated_ids(rows: list[Row]) -> list[Problem]:
             Problem(
                 found=f"the id {name!r} again, already on line {earlier_line}"
                 + ("" if name == earlier else f" as {earlier!r} (ids that differ only in case name the same file)"),
-                expected="an id that stands once in the file",
-                do="rename one of the two, or take one out",
+                expected="an id that is unique in the file",
+                do="rename or remove one of the two",
                 location=("id",),
                 line=line,
             )

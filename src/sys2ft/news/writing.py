@@ -14,7 +14,7 @@ JSON_ENDINGS = (".jsonl", ".ndjson", ".json")
 
 
 def wrong_ending(path: Path, endings: tuple[str, ...]) -> NewsError:
-    """The error for a file name that none of these endings fits."""
+    """The error for a file name with none of these endings."""
     return bad_input(
         str(path),
         f"a file name that ends in {path.suffix or 'nothing'!r}",
