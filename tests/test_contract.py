@@ -22,8 +22,8 @@ ROOMS = (
     {"__main__"},
     {"cli"},
     {"__init__"},  # the contents page
-    {"job", "representations"},  # two systems beside each other
-    {"report"},
+    {"job"},
+    {"report", "representations"},
     {"probing"},
     {"replay", "training", "evaluation"},
     {"generators"},
@@ -82,6 +82,22 @@ def test_imports_point_downwards(module: str) -> None:
         assert violations(module, stub.read_text(encoding="utf-8"), is_package=True) == []
     assert room_of(module) in LEVEL, "a room that the design does not know: give it a place in ROOMS"
     assert violations(module, file.read_text(encoding="utf-8"), file.name == "__init__.py") == []
+
+
+def test_representations_are_a_system_of_their_own() -> None:
+    found = {
+        room_of(module)
+        for module, file in MODULES.items()
+        for text in (file, file.with_suffix(".pyi"))
+        if text.exists()
+        for imported in imports(module, text.read_text(encoding="utf-8"), file.name == "__init__.py")
+        if room_of(imported) == "representations"
+    }
+    assert found <= {"representations", "cli", "__init__"}
+
+
+def test_the_list_of_rooms_is_that_of_the_package() -> None:
+    assert {room_of(module) for module in MODULES} == set(LEVEL)
 
 
 @pytest.mark.parametrize(

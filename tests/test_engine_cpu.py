@@ -53,20 +53,21 @@ def data_bytes(model: nn.Module) -> int:
 
 
 def results(model: Any) -> tuple[Any, ...]:
-    """Losses and weights of two training steps, log-likelihoods, greedy and sampled texts of the trained adapters."""
+    """Losses and weights of two training steps; log-likelihoods, greedy and sampled texts of the adapters before it."""
     bank = random_bank(model, 3)
     examples, losses = some_examples([0, 2, 1, 0], each=6), []
-    optimiser = SlotAdamW(bank.weights_KP)
-    for _ in range(2):
-        for part in backward(model, bank, examples, tokens_at_once=200):
-            losses.append(part.losses)
-            optimiser.step(part, dict.fromkeys(part.slots, 1e-3), 1.0)
+    # Before the training: Adam makes of a rounding error in a gradient near 0 a step of the rate's size.
     scored = score(model, [*examples, *some_examples([-1], seed=2)], bank)
     requests = [DecodeRequest(e.ids[:6], seed=i, group=i % 2, slot=e.slot) for i, e in enumerate(examples)]
     texts = [
         [one.ids for one in decode(model, requests, how, max_new_tokens=12, stop_ids=frozenset(), bank=bank).decoded]
         for how in (Sampling(temperature=0), Sampling(temperature=0.8))
     ]
+    optimiser = SlotAdamW(bank.weights_KP)
+    for _ in range(2):
+        for part in backward(model, bank, examples, tokens_at_once=200):
+            losses.append(part.losses)
+            optimiser.step(part, dict.fromkeys(part.slots, 1e-3), 1.0)
     bank.close()
     return losses, bank.weights_KP, [x.total for x in scored.likelihoods], texts
 
@@ -88,7 +89,6 @@ def test_the_plain_path_computes_the_same(family_dir: Path, every: bool, monkeyp
     assert [list(x) for x in losses] == [list(x) for x in plain_losses]
     for one, other in zip(losses, plain_losses, strict=True):
         assert one == pytest.approx(other, rel=1e-5)
-    # Adam's first steps are of the rate's size, whatever the size of the gradient.
     assert torch.allclose(weights, plain_weights, atol=2e-5)
     assert scores == pytest.approx(plain_scores, abs=1e-4)
     assert texts == plain_texts
@@ -416,7 +416,7 @@ def test_a_bfloat16_shortcut_is_as_near_to_float32_as_its_module(model: Any) -> 
             assert (got - exact).norm() <= 1.05 * (own - exact).norm()
 
 
-def test_a_bfloat16_model_computes_in_its_plan_of(family_dir: Path) -> None:
+def test_a_bfloat16_model_has_shared_inputs_and_shortcuts(family_dir: Path) -> None:
     made = load(family_dir, "sdpa").to(torch.bfloat16)
     prepare(made)
     assert len(plan_of(made).shared_inputs) == 4

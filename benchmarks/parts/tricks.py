@@ -30,14 +30,15 @@ def measure(bench: Bench) -> Part:
         "completions": s.scaled(COMPLETIONS),
         "questions": s.scaled(QUESTIONS),
     }
-    sides = [Side(name=OURS, peer=False, job="tricks.measure", args=args)]
-    sides += [
+    ours = Side(name=OURS, peer=False, job="tricks.measure", args=args)
+    sides = [
         Side(name=name, job="tricks.measure", args=args, environment=environment)
         for name, environment in _ENVIRONMENTS.items()
     ]
     names = [name for name in (*PLAN, PLAIN) if not s.peers or name in s.peers]
     in_turns = bench.job("tricks.measure", {**args, "rounds": s.runs, "without": names}, "tricks in turns")
-    runs = bench.compare("tricks", sides).runs
+    chosen = [side for side in sides if not s.peers or side.name in s.peers]
+    runs = bench.compare("tricks", [ours, *chosen]).runs if chosen else {}
     part = Part(
         name="tricks",
         title=f"tricks: time without one over time with all (CPU time in brackets), {in_turns['dtype']}",
@@ -47,7 +48,7 @@ def measure(bench: Bench) -> Part:
     for name, own in found.items():
         if name != ALL:
             part.rows.append((name, *(_ratio(own[kind], found[ALL][kind]) for kind in _WORKS), "–"))
-    with_all = {kind: _of(runs[OURS], kind) for kind in _WORKS}
+    with_all = {kind: _of(runs.get(OURS, []), kind) for kind in _WORKS}
     for name in runs:
         ratios = [_ratio(_of(runs[name], kind), with_all[kind]) for kind in _WORKS]
         peak = gib(median(run["peak_bytes"] for run in runs[name]))

@@ -1,3 +1,4 @@
+from .graders import Grade as Grade, Grader as Grader
 from .measure import evaluate as evaluate
 from .needs import unit_needs as unit_needs
 from .probes import Probe as Probe, Questions as Questions, Route as Route, Subject as Subject

@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sys2ft.engine import AdapterBank, DecodeRequest, Example, LogLikelihood, Sampling, StopStrings, decode, score
+from sys2ft.engine import AdapterBank, Example, LogLikelihood, score
 from sys2ft.evaluation import graders
 from sys2ft.evaluation.ask import messages, option_letters
 from sys2ft.evaluation.probes import Asked
 from sys2ft.evaluation.records import Prediction, Scoring
+from sys2ft.generators import EngineGenerator, Generator, Request, SamplingParams
 from sys2ft.models import LoadedModel
 from sys2ft.runs import item_seed
 
@@ -22,10 +23,18 @@ Rows = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Answerer:
-    """Who answers: a model, and the bank whose slots the routes name."""
+    """Who answers: a model, and the bank whose slots the routes name; free text is written by `writer`."""
 
     model: LoadedModel
     bank: AdapterBank | None = None
+    generator: Generator | None = None
+
+    @property
+    def writer(self) -> Generator:
+        """The generator given, else the engine's over the model and the bank."""
+        if self.generator is not None:
+            return self.generator
+        return EngineGenerator(self.model, self.bank, skip_special_tokens=True, chat_stops=True)
 
 
 def cloze(who: Answerer, subject: str, asked: Rows) -> dict[str, Any]:
@@ -87,33 +96,25 @@ def free_text(who: Answerer, subject: str, asked: Rows, settings: Mapping[str, A
     batch = [Asked.from_dict(row) for row in asked]
     if not batch:
         return {"rows": []}
-    chat = who.model.chat
-    reasoned = batch[0].scoring == "reasoned"
     requests = [
-        DecodeRequest(
-            prompt_ids=chat.prompt_ids(messages(item.text)),
+        Request(
+            messages=tuple(messages(item.text)),
             seed=item_seed(seed, item.scoring, item.condition, item.news_id, item.index),
-            group=(item.condition, item.news_id),
+            group=str((item.condition, item.news_id)),
             slot=item.slot,
         )
         for item in batch
     ]
-    stops = chat.stop_texts
-    result = decode(
-        who.model.model,
-        requests,
-        Sampling(temperature=settings["free_text_temperature"], top_p=settings["free_text_top_p"]),
-        max_new_tokens=settings["reasoned_tokens" if reasoned else "direct_tokens"],
-        stop_ids=chat.stop_ids,
-        stop_when=StopStrings(who.model.tokenizer, stops) if stops else None,
-        bank=who.bank,
+    sampling = SamplingParams(
+        temperature=settings["free_text_temperature"],
+        top_p=settings["free_text_top_p"],
+        max_new_tokens=settings["reasoned_tokens" if batch[0].scoring == "reasoned" else "direct_tokens"],
     )
-    rows = []
-    for item, decoded in zip(batch, result.decoded, strict=True):
-        text = who.model.tokenizer.decode(decoded.ids, skip_special_tokens=True).strip()
-        for stop in stops:
-            text = text.partition(stop)[0].strip()
-        rows.append(_graded(subject, item, text, decoded.finished, len(decoded.ids)))
+    replies = who.writer.generate(requests, sampling).replies
+    rows = [
+        _graded(subject, item, reply.text.strip(), reply.finished, reply.tokens)
+        for item, reply in zip(batch, replies, strict=True)
+    ]
     return {"rows": rows}
 
 

@@ -93,7 +93,10 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The text of a reply, whether it ended by itself or at a stop, and its tokens without the one that ended it."""
+    """The text of a reply, whether it ended by itself or at a stop, and its tokens without the one that ended it.
+
+    The text contains the stop that ended it, and may contain a little text after it.
+    """
 
     text: str
     finished: bool

@@ -2,6 +2,7 @@ from .elements import ReplayElement as ReplayElement, Yield as Yield, count_yiel
 from .filters import REASONS as REASONS, Filter as Filter, Reason as Reason, Said as Said, withheld as withheld
 from .generation import Replay as Replay, generate as generate
 from .planning import plan as plan
+from .prompts import Template as Template, parse_template as parse_template, template as template
 from .protocols import protocol as protocol, protocol_names as protocol_names
 from .settings import GenerateSettings as GenerateSettings
 from .stages import Protocol as Protocol, Stage as Stage, Trail as Trail
