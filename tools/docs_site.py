@@ -12,6 +12,7 @@ import inspect
 import re
 import sys
 from pathlib import Path
+from types import ModuleType
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -66,11 +67,17 @@ def exists(room: str) -> bool:
     return importlib.util.find_spec(room) is not None
 
 
+def public_names(module: ModuleType) -> list[str]:
+    """`__all__`, or what a module without it defines under a name that is not private."""
+    own = [n for n, thing in vars(module).items() if getattr(thing, "__module__", "") == module.__name__]
+    return list(getattr(module, "__all__", [name for name in own if not name.startswith("_")]))
+
+
 def api_page(room: str) -> str:
     """The public names of a room, each with its docstring; constants by name."""
     module = importlib.import_module(room)
     about = inspect.getdoc(module) or ""
-    objects = {name: getattr(module, name) for name in sorted(module.__all__, key=str.lower)}
+    objects = {name: getattr(module, name) for name in sorted(public_names(module), key=str.lower)}
     documented = {name: thing for name, thing in objects.items() if inspect.isclass(thing) or inspect.isfunction(thing)}
     lines = [f"# {room}", "", about, ""]
     for name, thing in documented.items():

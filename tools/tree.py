@@ -24,7 +24,9 @@ def summary(file: Path) -> str:
     doc = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
     first = " ".join(doc.split("\n\n")[0].split())
     first = re.split(r"(?<=[\w`)])\. (?=[A-Z`])", first)[0].rstrip(".")
-    return re.sub(r"^(Room|Sub-room|Sub-package) `\w+`: (sub-(?:room|package) `\w+`: )?", "", first)
+    kind = r"(?:[Rr]oom|[Ss]ub-room|[Pp]ackage|[Ss]ub-package)"
+    about = re.sub(rf"^(?:{kind} `\w+`: )+", "", first)
+    return about if about == first else about[0].upper() + about[1:]
 
 
 def rooms() -> list[list[str]]:
