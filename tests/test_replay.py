@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -266,13 +267,24 @@ def test_another_package_can_bring_a_protocol(
         def load(self) -> Callable[[], Protocol]:
             return lambda: Protocol(name="backwards", version=1, cues=["Say it backwards."])
 
-    import importlib.metadata
-
     plain = importlib.metadata.entry_points
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda **how: [*plain(**how), Entry()])
     assert protocol_names() == [*BUNDLED, "backwards"]
     made = generate(model, news[:1], GenerateSettings(protocols=("backwards",), samples_per_news=2))
     assert [e.prompt[0]["content"] for e in made["backwards"].kept] == ["Say it backwards."] * 2
+
+
+@pytest.mark.parametrize("returned", [None, Protocol(name="other", version=1, cues=["Well?"])], ids=["None", "other"])
+def test_an_entry_point_must_return_its_protocol(returned: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Entry:
+        name = "mine"
+
+        def load(self) -> Callable[[], Any]:
+            return lambda: returned
+
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda **how: [Entry()])
+    with pytest.raises(SettingsError, match=r"'mine'.*returned"):
+        protocol("mine")
 
 
 # Elements and their account ---------------------------------------------------------------------------------------
