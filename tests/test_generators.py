@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from conftest import build_tokenizer
 from memos import DictMemo
-from sys2ft.engine import BASE, DecodeRequest, Example, Sampling, decode, score
+from sys2ft.engine import BASE, DecodeRequest, Example, Sampling, StopStrings, decode, score
 from sys2ft.errors import SettingsError
 from sys2ft.generators import (
     Context,
@@ -29,6 +30,7 @@ from sys2ft.generators import (
 from sys2ft.generators.thinking import AfterThought
 from sys2ft.generators.work import loglik
 from sys2ft.models import LoadedModel, Message, load_model
+from sys2ft.models.chat import ChatFormat
 from sys2ft.news import News
 from sys2ft.replay import GenerateSettings, Protocol, Said, Stage, Trail, generate, parse_template, plan
 from sys2ft.replay.filters import refusal
@@ -147,6 +149,29 @@ def test_needs_bound_what_generation_computes(model: LoadedModel) -> None:
     assert needs.flop >= usage.flop
 
 
+def test_replies_for_evaluation_skip_special_tokens_and_end_at_the_chat_stops(
+    model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model.chat, "stop_texts", ("e",))
+    made = EngineGenerator(model, skip_special_tokens=True, chat_stops=True).generate(
+        requests(), SamplingParams(max_new_tokens=16)
+    )
+    direct = decode(
+        model.model,
+        [DecodeRequest(model.chat.prompt_ids(request.messages), request.seed, "") for request in requests()],
+        Sampling(),
+        max_new_tokens=16,
+        stop_ids=model.chat.stop_ids,
+        stop_when=StopStrings(model.tokenizer, ("e",)),
+    )
+    texts = [model.tokenizer.decode(one.ids, skip_special_tokens=True).strip() for one in direct.decoded]
+    assert [reply.text.strip() for reply in made.replies] == [text.partition("e")[0].strip() for text in texts]
+    assert any("e" in text for text in texts)
+    assert [(reply.finished, reply.tokens) for reply in made.replies] == [
+        (one.finished, len(one.ids)) for one in direct.decoded
+    ]
+
+
 # Thoughts ---------------------------------------------------------------------------------------------------------
 
 
@@ -163,6 +188,22 @@ def test_needs_bound_what_generation_computes(model: LoadedModel) -> None:
 )
 def test_a_thought_is_cut(text: str, answer: str) -> None:
     assert without_thought(text) == answer
+
+
+def test_the_chat_template_is_asked_for_a_thought() -> None:
+    tokenizer, plain = build_tokenizer(), ChatFormat.of(build_tokenizer())
+    no_thought = "{{ '<think></think>' }}"  # what Qwen3 writes before an answer without a thought
+    tokenizer.chat_template = (
+        "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' }}"
+        "{% if message['role'] == 'assistant' %}" + no_thought + "{% endif %}{{ message['content'] + '<|im_end|>\\n' }}"
+        "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}"
+        "{% if not enable_thinking %}" + no_thought + "{% endif %}{% endif %}"
+    )
+    chat, ask = ChatFormat.of(tokenizer), [Message("user", "Who?")]
+    assert chat.prompt_text(ask).endswith("<|im_start|>assistant\n<think></think>")
+    assert chat.prompt_text(ask, thinking=True).endswith("<|im_start|>assistant\n")
+    assert chat.prompt_ids(ask) != chat.prompt_ids(ask, thinking=True) == plain.prompt_ids(ask)
+    assert plain.prompt_ids(ask) == plain.prompt_ids(ask, thinking=True)
 
 
 def test_stops_count_after_the_thought_only(model: LoadedModel) -> None:

@@ -1,4 +1,4 @@
-"""Held-out probes: what is kept and why not, what they share with the training data (nothing), how they resume."""
+"""Held-out probes: which are kept and why, that they share nothing with the training data, and how they resume."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_candidate_does_not_depend_on_its_company(talking: LoadedModel, made: 
 
 
 def test_finished_units_are_read_and_not_computed_again(talking: LoadedModel, made: Probes) -> None:
-    """A killed call goes on with what is finished, and ends with the same."""
+    """A killed call resumes from its finished units, and has the same result."""
     kept: dict[str, str] = {}
     for limit in (1, 2, 3):
         with pytest.raises(Killed):
@@ -128,7 +128,7 @@ def test_prompts_share_no_words_with_those_of_the_training_data() -> None:
 
 
 def test_seeds_are_never_those_of_the_training_data(talking: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every seed of probing is made of parts that begin with 'probe' behind the run's seed."""
+    """Every seed of probing is derived from the run's seed, then 'probe'."""
     from sys2ft.probing import checking, writing
     from sys2ft.runs import item_seed
 
@@ -143,7 +143,7 @@ def test_seeds_are_never_those_of_the_training_data(talking: LoadedModel, monkey
     probe(talking, BARE[:1], LOOSE, seed=5)
     assert len(parts) > 20
     assert {given[:2] for given in parts} == {(5, "probe")}
-    assert "probe" not in protocol_names(), "which stand at that place in the seeds of the training data"
+    assert "probe" not in protocol_names(), "the seeds of the training data have a protocol's name in its place"
 
 
 # The judgements one by one

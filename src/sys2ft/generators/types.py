@@ -64,7 +64,13 @@ class Request:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON data."""
-        return {**asdict(self), "messages": [asdict(message) for message in self.messages]}
+        return {
+            "messages": _rows(self.messages),
+            "seed": self.seed,
+            "group": self.group,
+            "slot": self.slot,
+            "thinking": self.thinking,
+        }
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> Request:
@@ -83,12 +89,16 @@ class Pair:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON data."""
-        return {**asdict(self), "messages": [asdict(message) for message in self.messages]}
+        return {"messages": _rows(self.messages), "text": self.text, "slot": self.slot}
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> Pair:
         """From plain JSON data."""
         return cls(**{**row, "messages": tuple(Message(**message) for message in row["messages"])})
+
+
+def _rows(messages: Sequence[Message]) -> list[dict[str, str]]:
+    return [{"role": message.role, "content": message.content} for message in messages]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from sys2ft.runs import Advance
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What an executor has to hold to compute the units of this room: the generator that they are computed by."""
+    """The context of an executor that computes units of generation."""
 
     generator: Generator
     advance: Advance | None = None
