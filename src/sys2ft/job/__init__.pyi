@@ -5,6 +5,7 @@ from .audit import (
     audit_text as audit_text,
 )
 from .main_job import Result as Result, finish as finish, run as run
+from .plan import Left as Left, plan as plan
 from .stages import (
     evaluate_stage as evaluate_stage,
     generate_stage as generate_stage,
