@@ -44,7 +44,7 @@ def trained(
     with context.clock.running():
         training = train(model, jobs_of(items(adapters, STEPS * batch), how, seed=context.seed), show=context.show)
     kept = _kept(context)
-    state = sum(p.numel() * p.element_size() for p in training.bank.parameters())
+    state = training.bank.weights_KP.nbytes
     # Weights and AdamW's two moments, all float32.
     at_once = training.totals.get("adapters_at_once", adapters)  # they train in groups if memory is scarce
     return context.result(

@@ -13,10 +13,10 @@ import torch
 
 from benchmarks import work
 from benchmarks.context import Context
-from sys2ft.engine import AdapterBank, save_adapter
+from sys2ft.engine import AdapterBank
 from sys2ft.models import LoadedModel, Message
 from sys2ft.runs import item_seed
-from sys2ft.training import TrainItem, TrainSettings, adapter, jobs_of, train
+from sys2ft.training import TrainItem, TrainSettings, adapter, jobs_of, learner_of, train
 from sys2ft.training.schedule import batches
 
 EPOCHS = 3.0
@@ -90,7 +90,7 @@ def ours(
     )
     if folder:
         for slot in range(adapters):
-            save_adapter(training.bank, slot, Path(folder) / str(slot), base_name=context.model)
+            learner_of(how).save(training.bank, slot, Path(folder) / str(slot), base_name=context.model)
     return report
 
 

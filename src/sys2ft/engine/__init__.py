@@ -8,6 +8,8 @@ and `errors` only.
 """
 
 from sys2ft.engine.adapters.bank import BASE, AdapterBank
+from sys2ft.engine.adapters.interface import Bank, Learner
+from sys2ft.engine.adapters.learner import LoRA
 from sys2ft.engine.adapters.optimiser import SlotAdamW
 from sys2ft.engine.adapters.peft_format import load_adapter, open_adapter, save_adapter
 from sys2ft.engine.decoding.decode import Decoded, DecodeRequest, DecodeResult, decode
@@ -15,23 +17,32 @@ from sys2ft.engine.decoding.sampling import Sampling
 from sys2ft.engine.decoding.stops import StopStrings
 from sys2ft.engine.forward import prepare
 from sys2ft.engine.trees.loss import SlotGradients, backward
+from sys2ft.engine.trees.objective import CROSS_ENTROPY, CrossEntropy, Differentiated, Objective, Targets
 from sys2ft.engine.trees.score import LogLikelihood, ScoreResult, score
 from sys2ft.engine.trees.tree import Example, StepCost
 
 __all__ = [
     "BASE",
+    "CROSS_ENTROPY",
     "AdapterBank",
+    "Bank",
+    "CrossEntropy",
     "DecodeRequest",
     "DecodeResult",
     "Decoded",
+    "Differentiated",
     "Example",
+    "Learner",
+    "LoRA",
     "LogLikelihood",
+    "Objective",
     "Sampling",
     "ScoreResult",
     "SlotAdamW",
     "SlotGradients",
     "StepCost",
     "StopStrings",
+    "Targets",
     "backward",
     "decode",
     "load_adapter",

@@ -21,7 +21,8 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
-from sys2ft.engine.adapters.bank import BASE, AdapterBank, adapter_rows
+from sys2ft.engine.adapters.bank import BASE, adapter_rows
+from sys2ft.engine.adapters.interface import Bank
 from sys2ft.engine.forward import masks, prepare
 from sys2ft.errors import ModelError
 
@@ -36,7 +37,7 @@ class Reader:
     """How to read: a model, an adapter over it, the heads that are switched off, and the tokens of a chunk."""
 
     model: nn.Module
-    bank: AdapterBank | None = None
+    bank: Bank | None = None
     slot: int = BASE
     heads_off: Mapping[int, Sequence[int]] | None = None
     """Heads whose output is zero, by block from 0."""

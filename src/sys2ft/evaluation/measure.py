@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sys2ft.engine import BASE, AdapterBank, prepare
+from sys2ft.engine import BASE, Bank, prepare
 from sys2ft.errors import SettingsError
 from sys2ft.evaluation.probes import Probe, Questions, Route, Subject
 from sys2ft.evaluation.records import Prediction
@@ -21,7 +21,7 @@ def evaluate(
     settings: EvaluateSettings,
     *,
     subject: str = "base",
-    bank: AdapterBank | None = None,
+    bank: Bank | None = None,
     routes: Mapping[str, Route | int] | None = None,
     probe: Probe | None = None,
     seed: int = 0,
@@ -48,7 +48,7 @@ def evaluate(
     return predictions
 
 
-def _checked(routes: Mapping[str, Route | int], news: Sequence[News], bank: AdapterBank | None) -> dict[str, Route]:
+def _checked(routes: Mapping[str, Route | int], news: Sequence[News], bank: Bank | None) -> dict[str, Route]:
     """The routes, a bare slot with its number as the adapter's name."""
     made = {item: route if isinstance(route, Route) else _numbered(route) for item, route in routes.items()}
     slots = bank.slots if bank is not None else 0

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sys2ft.engine import AdapterBank, Example, LogLikelihood, score
+from sys2ft.engine import Bank, Example, LogLikelihood, score
 from sys2ft.evaluation import graders
 from sys2ft.evaluation.ask import messages, option_letters
 from sys2ft.evaluation.probes import Asked
@@ -26,7 +26,7 @@ class Answerer:
     """Who answers: a model, and the bank whose slots the routes name; free text is written by `writer`."""
 
     model: LoadedModel
-    bank: AdapterBank | None = None
+    bank: Bank | None = None
     generator: Generator | None = None
 
     @property

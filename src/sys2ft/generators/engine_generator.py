@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
-from sys2ft.engine import AdapterBank, DecodeRequest, Example, Sampling, StopStrings, decode, flops, prepare, score
+from sys2ft.engine import Bank, DecodeRequest, Example, Sampling, StopStrings, decode, flops, prepare, score
 from sys2ft.generators.thinking import AfterThought
 from sys2ft.generators.types import (
     Generated,
@@ -32,7 +32,7 @@ class EngineGenerator:
     def __init__(
         self,
         model: LoadedModel,
-        bank: AdapterBank | None = None,
+        bank: Bank | None = None,
         *,
         rows_at_once: int = 512,
         skip_special_tokens: bool = False,

@@ -11,8 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sys2ft.engine import AdapterBank, load_adapter, save_adapter
-from sys2ft.engine.adapters.bank import linear_layers
+from sys2ft.engine import Bank
 from sys2ft.errors import SettingsError
 from sys2ft.evaluation import EvaluateSettings, Prediction, Route, evaluate
 from sys2ft.evaluation.records import CHOICE_SCORINGS
@@ -32,6 +31,8 @@ from sys2ft.training import (
     banks,
     describe_end,
     jobs_of,
+    learner_of,
+    objective_of,
     train,
 )
 
@@ -154,15 +155,17 @@ def adapter_jobs(
 
 
 def require_layers(model: LoadedModel, settings: TrainSettings) -> None:
-    """Raise ModelError where the model lacks a layer that is to get an adapter."""
-    linear_layers(model.model, settings.target_modules or None)
+    """Raise SettingsError for an unknown objective or learner, ModelError where the model lacks a layer."""
+    objective_of(settings)
+    learner_of(settings).size(model.model)
 
 
 def _write_adapters(run: Run, name: str, training: Training) -> None:
     for adapter in training.adapters:
         if not adapter.diverged:
+            learner = learner_of(adapter.job.settings)
             target = run.path / "adapters" / name / adapter.name
-            save_adapter(training.bank, adapter.slot, target, base_name=run.record["model"]["name"])
+            learner.save(training.bank, adapter.slot, target, base_name=run.record["model"]["name"])
 
 
 def _write_training(run: Run, name: str, training: Training | None, settings: TrainSettings) -> None:
@@ -234,7 +237,7 @@ def evaluate_stage(run: Run, model: LoadedModel, settings: EvaluateSettings, sho
         _write(run, name, predictions)
 
 
-def load_bank(run: Run, model: LoadedModel, name: str) -> tuple[AdapterBank | None, dict[str, Route]]:
+def load_bank(run: Run, model: LoadedModel, name: str) -> tuple[Bank | None, dict[str, Route]]:
     """The adapters of one protocol as they are on disk, and the route of each news item; no bank where none is."""
     record = read_json(run.path / "training" / f"{name}.json")
     settings = TrainSettings(**run.record["settings"]["train"])
@@ -246,15 +249,10 @@ def load_bank(run: Run, model: LoadedModel, name: str) -> tuple[AdapterBank | No
     routed = {item: Route() if adapter is None else Route(slots[adapter], adapter) for item, adapter in routes.items()}
     if not adapters:
         return None, routed
-    bank = AdapterBank(
-        model.model,
-        len(adapters),
-        rank=settings.rank,
-        alpha=settings.alpha,
-        targets=settings.target_modules or None,
-    )
+    learner = learner_of(settings)
+    bank = learner.bank(model.model, len(adapters))
     for slot, adapter in enumerate(adapters):
-        load_adapter(bank, slot, run.path / "adapters" / name / adapter)
+        learner.load(bank, slot, run.path / "adapters" / name / adapter)
     return bank, routed
 
 

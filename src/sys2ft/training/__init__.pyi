@@ -1,4 +1,5 @@
 from .checkpoint import Checkpoint as Checkpoint
+from .choices import learner_of as learner_of, objective_of as objective_of
 from .ending import describe_end as describe_end
 from .jobs import AdapterJob as AdapterJob, TrainItem as TrainItem, banks as banks, jobs_of as jobs_of
 from .loop import train as train

@@ -8,13 +8,13 @@ from typing import Any
 
 from torch import nn
 
-from sys2ft.engine.adapters.bank import linear_layers, weights_a_slot
 from sys2ft.errors import SettingsError
+from sys2ft.training.choices import learner_of
 from sys2ft.training.settings import TrainSettings
 
 # Jobs of one bank agree in these settings; all others belong to the job.
 SHARED = (
-    "rank", "alpha", "target_modules", "dropout", "weight_decay", "max_grad_norm",
+    "objective", "learner", "rank", "alpha", "target_modules", "dropout", "weight_decay", "max_grad_norm",
     "tokens_at_once", "max_adapters_at_once", "offload_moments", "checkpoint_seconds",
 )  # fmt: skip
 BANK_BYTES = 2 * 2**30
@@ -74,8 +74,7 @@ def banks(model: nn.Module, jobs: Sequence[AdapterJob]) -> list[list[AdapterJob]
     divided: list[list[AdapterJob]] = []
     for groups in alike.values():
         settings = next(iter(groups.values()))[0].settings
-        layers = linear_layers(model, settings.target_modules or None)
-        most = BANK_BYTES // (4 * weights_a_slot(layers.values(), settings.rank))
+        most = BANK_BYTES // (4 * learner_of(settings).size(model))
         bank: list[AdapterJob] = []
         for own in groups.values():
             if bank and len(bank) + len(own) > most:

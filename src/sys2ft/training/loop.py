@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from sys2ft.engine import AdapterBank, Example, SlotAdamW, SlotGradients, backward, prepare, score
+from sys2ft.engine import Bank, Example, SlotAdamW, SlotGradients, backward, prepare, score
 from sys2ft.engine.adapters import memory
 from sys2ft.engine.adapters.moments import off_device
 from sys2ft.engine.trees.tree import slot_trees
@@ -26,6 +26,7 @@ from sys2ft.models import LoadedModel, Message
 from sys2ft.runs import Display, item_seed
 from sys2ft.training.adapter import Adapter
 from sys2ft.training.checkpoint import Checkpoint
+from sys2ft.training.choices import learner_of, objective_of
 from sys2ft.training.ending import describe_end
 from sys2ft.training.jobs import AdapterJob, check_jobs
 from sys2ft.training.result import Training
@@ -61,16 +62,9 @@ def train(
         raise
 
 
-def _bank(model: LoadedModel, adapters: int, settings: TrainSettings) -> AdapterBank:
+def _bank(model: LoadedModel, adapters: int, settings: TrainSettings) -> Bank:
     try:
-        return AdapterBank(
-            model.model,
-            adapters,
-            rank=settings.rank,
-            alpha=settings.alpha,
-            targets=settings.target_modules or None,
-            dropout=settings.dropout,
-        )
+        return learner_of(settings).bank(model.model, adapters)
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
@@ -98,6 +92,7 @@ class _Trainer:
         self.training, self.show, self.label = training, show, label
         self.bank, self.adapters = training.bank, training.adapters
         self.settings = settings = self.adapters[0].job.settings  # of which only those in SHARED are used here
+        self.objective = objective_of(settings)
         self.tokens_at_once = settings.tokens_a_pass(self.bank.model)
         moments = off_device(self.bank.weights_KP, checkpoint) if settings.offload_moments else None
         self.optimiser = SlotAdamW(self.bank.weights_KP, weight_decay=settings.weight_decay, moments=moments)
@@ -200,6 +195,7 @@ class _Trainer:
             [example for a in steppers.values() for example in a.batch],
             tokens_at_once=self.tokens_at_once,
             dropout_seeds={a.slot: a.dropout_seed for a in steppers.values()},
+            objective=self.objective,
         )
         for part in parts:
             self._update(part, [steppers[slot] for slot in part.slots])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sys2ft.engine import AdapterBank, prepare
+from sys2ft.engine import prepare
 from sys2ft.engine.adapters import memory
 from sys2ft.engine.flops import training as training_flop
 from sys2ft.engine.trees.tree import slot_trees
 from sys2ft.models import LoadedModel
 from sys2ft.runs import Needs
 from sys2ft.training.adapter import Adapter
+from sys2ft.training.choices import learner_of
 from sys2ft.training.jobs import AdapterJob
 from sys2ft.training.loop import rendered_examples
 
@@ -31,9 +32,7 @@ def training_needs(model: LoadedModel, jobs: Sequence[AdapterJob]) -> Needs:
             tokens += sum(len(tree) for tree in trees)
             predictions += sum(len(tree.asked) for tree in trees)
             steps += 1
-    bank = AdapterBank(
-        model.model, 1, rank=settings.rank, alpha=settings.alpha, targets=settings.target_modules or None
-    )
+    bank = learner_of(settings).bank(model.model, 1)
     try:
         need = memory.need(
             bank,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from sys2ft.engine import AdapterBank, StepCost, flops as flop_counts
+from sys2ft.engine import Bank, StepCost, flops as flop_counts
 from sys2ft.training.adapter import Adapter
 from sys2ft.training.jobs import AdapterJob
 
@@ -17,7 +17,7 @@ class Training:
     A name below is a job's name; where jobs of several groups trained together, read one group's by `select`.
     """
 
-    bank: AdapterBank
+    bank: Bank
     adapters: list[Adapter] = field(repr=False)
     adapters_at_once: int = 0
     halved: int = 0

@@ -22,6 +22,10 @@ class TrainSettings:
 
     adapters: str = "per-news"
     """'per-news': one adapter for each news. 'joint': one for all of them."""
+    objective: str = "cross_entropy"
+    """Loss of the completions; other packages can add some."""
+    learner: str = "lora"
+    """What of an adapter is trained; other packages can add some."""
     rank: int = 16
     """LoRA rank."""
     alpha: float = 32.0

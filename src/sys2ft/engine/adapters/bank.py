@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from sys2ft.engine.adapters.dropout import Dropout
+from sys2ft.engine.adapters.interface import Bank
 from sys2ft.engine.adapters.linears import LinearGroup, Linears, is_linear
 from sys2ft.engine.adapters.low_rank import Batch, Gradient, Layer, Stack
 from sys2ft.engine.cpu.plan import plan_of
@@ -175,14 +176,12 @@ class AdapterBank:
         self._groups, self._forwards = [], {}
 
 
-def adapter_rows(bank: AdapterBank | None, row_slots: Sequence[int]) -> contextlib.AbstractContextManager[None]:
-    """`bank.rows(row_slots)`, or nothing if there is no bank and every row uses the base."""
+def adapter_rows(bank: Bank | None, row_slots: Sequence[int]) -> contextlib.AbstractContextManager[None]:
+    """`bank.parts` of single rows, or nothing if there is no bank and every row uses the base."""
     return adapter_parts(bank, [(slot, 1) for slot in row_slots])
 
 
-def adapter_parts(
-    bank: AdapterBank | None, spans: Sequence[tuple[int, int]]
-) -> contextlib.AbstractContextManager[None]:
+def adapter_parts(bank: Bank | None, spans: Sequence[tuple[int, int]]) -> contextlib.AbstractContextManager[None]:
     """`bank.parts(spans)`, or nothing if there is no bank and every part uses the base."""
     if bank is not None:
         return bank.parts(spans)

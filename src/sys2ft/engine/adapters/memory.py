@@ -18,7 +18,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from sys2ft.engine.adapters.bank import AdapterBank
+from sys2ft.engine.adapters.interface import Bank
 from sys2ft.engine.adapters.low_rank import Gradient
 from sys2ft.engine.adapters.moments import staging_bytes
 from sys2ft.engine.forward import sliding_window, tree_states
@@ -60,7 +60,7 @@ class Need:
         return next((n for n in range(wanted, 1, -1) if self.total(n) <= _USABLE * free), 1)
 
 
-def need(bank: AdapterBank, *, tokens_at_once: int, tokens_a_step: int, best: bool, offload: bool) -> Need:
+def need(bank: Bank, *, tokens_at_once: int, tokens_a_step: int, best: bool, offload: bool) -> Need:
     """What training needs with passes of `tokens_at_once` tokens.
 
     `best`: a copy of the best weights is kept. `offload`: moments are kept off the device.
@@ -79,7 +79,7 @@ def need(bank: AdapterBank, *, tokens_at_once: int, tokens_a_step: int, best: bo
     )
 
 
-def activations_a_token(bank: AdapterBank) -> float:
+def activations_a_token(bank: Bank) -> float:
     """Bytes per token that a forward pass keeps for its backward pass, measured on a short pass."""
     model, device = bank.model, bank.weights_KP.device
     ids = [token % int(cast(Any, model).config.vocab_size) for token in range(1, _PROBE + 2)]

@@ -17,7 +17,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from sys2ft.engine.adapters.bank import BASE, AdapterBank, adapter_rows
+from sys2ft.engine.adapters.bank import BASE, adapter_rows
+from sys2ft.engine.adapters.interface import Bank
 from sys2ft.engine.cpu.plan import base_pass
 from sys2ft.engine.decoding.prefill import read_prompts
 from sys2ft.engine.decoding.prefix_attention import BUFFER_BLOCK, DecodeState, Group
@@ -67,7 +68,7 @@ def decode(
     max_new_tokens: int,
     stop_ids: frozenset[int],
     stop_when: Callable[[list[int]], bool] | None = None,
-    bank: AdapterBank | None = None,
+    bank: Bank | None = None,
     rows_at_once: int = 512,
     on_done: Callable[[int], None] | None = None,
 ) -> DecodeResult:
@@ -142,7 +143,7 @@ class _Loop:
         self,
         model: torch.nn.Module,
         how: Sampling,
-        bank: AdapterBank | None,
+        bank: Bank | None,
         rows_at_once: int,
         queue: list[_Row],
         max_new_tokens: int,

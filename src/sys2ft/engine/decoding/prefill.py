@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from sys2ft.engine.adapters.bank import AdapterBank, adapter_rows
+from sys2ft.engine.adapters.bank import adapter_rows
+from sys2ft.engine.adapters.interface import Bank
 from sys2ft.engine.attention import KeysValues
 from sys2ft.engine.decoding.prefix_attention import Group
 from sys2ft.engine.forward import hidden_states
@@ -38,7 +39,7 @@ class Reading:
 
 def read_prompts(
     model: torch.nn.Module,
-    bank: AdapterBank | None,
+    bank: Bank | None,
     prompts: Sequence[tuple[Sequence[int], Group]],
     spare: int = 0,
 ) -> Reading:
@@ -73,7 +74,7 @@ class _Reader:
     def __init__(
         self,
         model: torch.nn.Module,
-        bank: AdapterBank | None,
+        bank: Bank | None,
         prompts: Sequence[tuple[Sequence[int], Group]],
         spare: int,
     ) -> None:

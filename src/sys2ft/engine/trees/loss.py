@@ -18,13 +18,14 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from sys2ft.engine.adapters.bank import AdapterBank
 from sys2ft.engine.adapters.dropout import Dropout, node_keys
+from sys2ft.engine.adapters.interface import Bank
 from sys2ft.engine.adapters.low_rank import Gradient
 from sys2ft.engine.cpu.parallel import run_in_parallel
 from sys2ft.engine.cpu.plan import plan_of
 from sys2ft.engine.forward import sliding_window, tree_states
 from sys2ft.engine.head import head_output, head_rows, logits, pieces
+from sys2ft.engine.trees.objective import CROSS_ENTROPY, Objective, Targets
 from sys2ft.engine.trees.tree import Example, Pack, SlotTree, StepCost, group_trees, pack, slot_trees
 
 
@@ -48,23 +49,25 @@ class SlotGradients:
 
 def backward(
     model: torch.nn.Module,
-    bank: AdapterBank,
+    bank: Bank,
     examples: Sequence[Example],
     *,
     tokens_at_once: int,
     dropout_seeds: Mapping[int, int] | None = None,
+    objective: Objective = CROSS_ENTROPY,
 ) -> Iterator[SlotGradients]:
     """Each slot's mean loss and its gradient, as many slots at a time as fit into a pass of `tokens_at_once`.
 
     A slot with more tokens is computed alone, in several passes. If the bank has dropout, `dropout_seeds` is each
-    slot's seed of this step.
+    slot's seed of this step. `objective` is the loss.
     """
     supervised: dict[int, int] = {}
     for example in examples:
         supervised[example.slot] = supervised.get(example.slot, 0) + sum(example.loss_mask)
+    objective.prepare(model, examples)
     weights = [1.0 / supervised[example.slot] for example in examples]
     for passes in _flights(slot_trees(examples, tokens_at_once), tokens_at_once):
-        yield _Flight(model, bank, examples, weights, dropout_seeds).run(passes)
+        yield _Flight(model, bank, examples, weights, dropout_seeds, objective).run(passes)
 
 
 def _flights(trees: Sequence[SlotTree], max_nodes: int) -> Iterator[list[list[SlotTree]]]:
@@ -84,11 +87,13 @@ class _Flight:
     def __init__(
         self,
         model: torch.nn.Module,
-        bank: AdapterBank,
+        bank: Bank,
         examples: Sequence[Example],
         weights: Sequence[float],
         dropout_seeds: Mapping[int, int] | None,
+        objective: Objective,
     ) -> None:
+        self.objective = objective
         self.model, self.bank, self.examples = model, bank, examples
         self.device = bank.weights_KP.device
         self.weights = torch.tensor(weights, device=self.device)
@@ -140,7 +145,9 @@ class _Flight:
             hidden_UD = hidden_TD[packed.asked_U]
             del hidden_TD
             rows = max(1, head_rows(self.model) // shares)
-            losses_N, gradient_UD = _head_gradient(self.model, hidden_UD.detach(), packed, self.weights, rows)
+            losses_N, gradient_UD = _head_gradient(
+                self.model, hidden_UD.detach(), packed, self.weights, rows, self.objective
+            )
             torch.autograd.backward(hidden_UD, gradient_UD)
         return packed, losses_N
 
@@ -155,12 +162,11 @@ def _shares(trees: Sequence[SlotTree], most: int) -> list[list[SlotTree]]:
 
 
 def _head_gradient(
-    model: torch.nn.Module, hidden_UD: Tensor, packed: Pack, weights: Tensor, rows: int
+    model: torch.nn.Module, hidden_UD: Tensor, packed: Pack, weights: Tensor, rows: int, objective: Objective
 ) -> tuple[Tensor, Tensor]:
-    """Weighted negative log-likelihoods (N,) and their sum's gradient in `hidden_UD`; `rows` of outputs at a time."""
+    """Weighted losses (N,) and their sum's gradient in `hidden_UD`; `rows` of outputs at a time."""
     gradient_UD = torch.empty_like(hidden_UD)
     weight_N = weights[packed.example_N]
-    weight_U = torch.zeros(len(hidden_UD), device=hidden_UD.device).index_add_(0, packed.asked_N, weight_N)
     losses_N = torch.zeros_like(weight_N)
     for start in range(0, len(hidden_UD), rows):
         block_UD = hidden_UD[start : start + rows].requires_grad_()
@@ -173,12 +179,14 @@ def _head_gradient(
             with torch.enable_grad():
                 logits_uV = logits(model, piece_uV)
             here = packed.targets(start + first, start + end)
-            node_N, target_N = packed.asked_N[here] - start - first, packed.target_N[here]
-            log_uV = logits_uV.detach().log_softmax(-1)
-            losses_N[here] = -log_uV[node_N, target_N] * weight_N[here]
-            # d(sum of weighted losses) / d(logits), written over the log-probabilities.
-            error_uV = log_uV.exp_().mul_(weight_U[start + first : start + end, None])
-            error_uV.index_put_((node_N, target_N), -weight_N[here], accumulate=True)
+            targets = Targets(
+                row_n=packed.asked_N[here] - start - first,
+                token_n=packed.target_N[here],
+                example_n=packed.example_N[here],
+                place_n=packed.place_N[here],
+                weight_n=weight_N[here],
+            )
+            losses_N[here], error_uV = objective.gradient(logits_uV.detach(), targets)
             (error_uV,) = torch.autograd.grad(logits_uV, piece_uV, error_uV)
             gradient_UV[first:end] = error_uV
         (gradient_UD[start : start + rows],) = torch.autograd.grad(output_UV, block_UD, gradient_UV)

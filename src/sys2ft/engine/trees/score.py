@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sys2ft.engine.adapters.bank import AdapterBank, adapter_parts
+from sys2ft.engine.adapters.bank import adapter_parts
+from sys2ft.engine.adapters.interface import Bank
 from sys2ft.engine.cpu.plan import base_pass
 from sys2ft.engine.forward import sliding_window, tree_states
 from sys2ft.engine.head import head_output, head_rows, logits, pieces
@@ -50,7 +51,7 @@ class ScoreResult:
 def score(
     model: torch.nn.Module,
     examples: Sequence[Example],
-    bank: AdapterBank | None = None,
+    bank: Bank | None = None,
     *,
     tokens_at_once: int = 4096,
 ) -> ScoreResult:

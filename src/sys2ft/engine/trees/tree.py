@@ -172,7 +172,7 @@ class Pack:
     """Trees as tensors, one after the other, with the targets that are predicted at their nodes.
 
     `segments`: (slot, nodes) of each tree. Target n is token `target_N[n]`, predicted at node `node_N[n]`, for example
-    `example_N[n]`. `names_T` (on request) is a 64-bit hash of each node's tokens.
+    `example_N[n]`, in place `place_N[n]` of its ids. `names_T` (on request) is a 64-bit hash of each node's tokens.
 
     Several targets can share a node (choices that begin alike): the head runs once for each node of `asked_U`, and
     target n is predicted at number `asked_N[n]` of them.
@@ -185,6 +185,7 @@ class Pack:
     node_N: Tensor
     target_N: Tensor
     example_N: Tensor
+    place_N: Tensor
     names_T: np.ndarray | None = None
     asked_U: Tensor = field(init=False)
     asked_N: Tensor = field(init=False)
@@ -223,7 +224,7 @@ def pack(
     named: bool = False,
 ) -> Pack:
     """Lay out `trees` of `examples` as one batch. `window`: how far back a sliding-window layer looks."""
-    nodes, targets, owners = [], [], []
+    nodes, targets, owners, places = [], [], [], []
     paths: list[list[int]] = []
     start = 0
     for tree in trees:
@@ -236,6 +237,7 @@ def pack(
                     nodes.append(path[place - 1])
                     targets.append(example.ids[place])
                     owners.append(index)
+                    places.append(place)
         start += len(tree)
     names = np.array([name for tree in trees for name in tree.tree.names()], dtype=np.uint64) if named else None
     return Pack(
@@ -246,5 +248,6 @@ def pack(
         node_N=torch.tensor(nodes, device=device),
         target_N=torch.tensor(targets, device=device),
         example_N=torch.tensor(owners, device=device),
+        place_N=torch.tensor(places, device=device),
         names_T=names,
     )

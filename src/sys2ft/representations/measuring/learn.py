@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from sys2ft.engine import AdapterBank, load_adapter, save_adapter
+from sys2ft.engine import Bank
 from sys2ft.evaluation import EvaluateSettings, Route, evaluate
 from sys2ft.models import LoadedModel
 from sys2ft.news import News, Question, news_to_dict
 from sys2ft.replay import GenerateSettings, generate
 from sys2ft.representations.graphs.prompts import Prompt
 from sys2ft.runs import Below, Display, Run, item_seed, write_json, write_jsonl
-from sys2ft.training import JOINT, Checkpoint, TrainItem, TrainSettings, jobs_of, train
+from sys2ft.training import JOINT, Checkpoint, TrainItem, TrainSettings, jobs_of, learner_of, train
 
 _WRONG_CHOICES = 3
 
@@ -61,7 +61,7 @@ def learn(
     *,
     seed: int,
     show: Display,
-) -> tuple[AdapterBank, list[str]]:
+) -> tuple[Bank, list[str]]:
     """Adapters trained on the edges of each named placement, and their names by slot; stored under `folder`."""
     place = run.path / folder
     news = {name: edge_news(prompt, name, seed) for name, prompt in prompts.items()}
@@ -70,15 +70,10 @@ def learn(
         items = _elements(run, model, news, folder, generating, seed, show)
         _train(run, model, items, place, training, seed, show)
     names = [name for name in prompts if (place / "adapters" / name).is_dir()]  # adapters that diverged are not saved
-    bank = AdapterBank(
-        model.model,
-        max(1, len(names)),
-        rank=training.rank,
-        alpha=training.alpha,
-        targets=training.target_modules or None,
-    )
+    learner = learner_of(training)
+    bank = learner.bank(model.model, max(1, len(names)))
     for slot, name in enumerate(names):
-        load_adapter(bank, slot, place / "adapters" / name)
+        learner.load(bank, slot, place / "adapters" / name)
         _ask(run, model, news[name], bank, slot, f"{folder}/{name}", seed, show)
     return bank, names
 
@@ -117,7 +112,7 @@ def _train(
     done = train(model, jobs_of(items, settings, seed=seed), checkpoint=checkpoint, show=show, label="learn the edges")
     for slot, name in enumerate(done.names):
         if name not in done.diverged:
-            save_adapter(done.bank, slot, place / "adapters" / name, base_name=run.record["model"]["name"])
+            learner_of(settings).save(done.bank, slot, place / "adapters" / name, base_name=run.record["model"]["name"])
     done.bank.close()
     write_jsonl(place / "training.jsonl", done.curve)
     write_json(place / "training.json", done.totals)  # written last: it marks the adapters as complete
@@ -128,7 +123,7 @@ def _ask(
     run: Run,
     model: LoadedModel,
     news: Sequence[News],
-    bank: AdapterBank,
+    bank: Bank,
     slot: int,
     folder: str,
     seed: int,
