@@ -222,7 +222,7 @@ def test_a_corrected_command_goes_on_in_the_same_folder(
         (["run", "good.jsonl", "--top-p", "2"], ["top_p=2.0", "at most 1"]),
         (["run", "good.jsonl", "--warmup", "1"], ["warmup=1.0", "below 1"]),
         (["run", "good.jsonl", "--samples-per-news", "0"], ["samples_per_news=0", "at least 1"]),
-        (["run", "good.jsonl", "--protocols", "naive", "naive"], ["naive", "each once"]),
+        (["run", "good.jsonl", "--protocols", "naive", "naive"], ["naive", "twice"]),
         (["run", "good.jsonl", "--scorings", "letter"], ["headline=cloze", "headline among them"]),
         (["run", "good.jsonl", "--adapters", "each"], ["adapters='each'", "per-news or joint"]),
         (["frobnicate"], ["frobnicate"]),
