@@ -1,9 +1,9 @@
-"""Benchmarks: this package's engine beside the libraries one would use otherwise, on the same work.
+"""Benchmarks: this package's engine against the libraries one would otherwise use, on the same work.
 
-settings   what can be chosen on the command line
-work       the questions, news and prompts that everybody computes (subjects.yaml holds their words)
-jobs/      what runs in a process of its own: one side of a comparison, timed
-parts/     a comparison each: who takes part, what is equal, what the table says
-runner     starts the processes, sides alternating, and collects what they report
+settings   the options of the command line
+work       the questions, news and prompts that all sides compute (subjects.yaml holds their words)
+jobs/      one side of a comparison each, timed, in its own process
+parts/     a comparison each: its sides, what is equal, its table
+runner     runs the sides in turns and collects their reports
 report     the tables and the JSON file
 """

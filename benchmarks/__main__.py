@@ -20,13 +20,16 @@ from sys2ft.errors import Sys2ftError
 from sys2ft.runs import display, write_json
 
 _COLUMNS = 110
+Name = Literal["train", "decode", "choice", "gemm", "memory", "tricks"]
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Measure this package's engine beside other libraries on the same work."""
+    """Measure this package's engine against other libraries on the same work."""
 
-    parts: Annotated[tuple[Literal["train", "decode", "choice", "gemm", "memory"], ...], tyro.conf.Positional] = ()
+    parts: Annotated[
+        tuple[Literal["train", "decode", "choice", "gemm", "memory", "tricks"], ...], tyro.conf.Positional
+    ] = ()
     """Which comparisons; none named: all."""
     settings: tyro.conf.OmitArgPrefixes[BenchSettings] = field(default_factory=BenchSettings)
 
@@ -35,7 +38,7 @@ def main() -> int:
     command = tyro.cli(Command, prog="python -m benchmarks")
     settings, parts = command.settings, command.parts or PARTS
     out = settings.out or Path("sys2ft-runs") / f"bench-{'-'.join(command.parts) or 'all'}.json"
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: a worker left behind would compute on
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, so that no worker is left behind
     console = Console() if sys.stdout.isatty() else Console(width=_COLUMNS)
     try:
         with display(settings.quiet) as show:
@@ -47,7 +50,7 @@ def main() -> int:
                 bench.show = show
                 measured.append(importlib.import_module(f"benchmarks.parts.{name}").measure(bench))
             console.print(table(measured[-1]))
-            write(out, bench, measured)  # after each part: what is finished outlasts an interruption
+            write(out, bench, measured)  # after each part, so that an interruption loses none
     except Sys2ftError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -59,7 +62,7 @@ def main() -> int:
 
 
 def heading(bench: Bench) -> str:
-    """What the tables were measured on, in a few lines."""
+    """Model, machine and versions, in a few lines."""
     about, s = bench.about, bench.settings
     machine, versions = about["hardware"], about["versions"]
     lines = [

@@ -1,4 +1,4 @@
-"""python -m benchmarks.arithmetic: what the comparisons come to when only FLOP and bytes are counted.
+"""python -m benchmarks.arithmetic: the expected ratios of the comparisons, from FLOP and bytes alone.
 
 With P weights in the body and H in the head: reading a token costs 2P, predicting at a position 2H, the gradient of an
 adapter's training 2P and 2H more, a second forward pass for checkpointing another 2P. TRL computes the head on a CPU at
@@ -30,7 +30,7 @@ from sys2ft.runs import item_seed
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """FLOP and bytes of each part's work, by each side, for one model."""
+    """FLOP and bytes of each part's work on each side, for one model."""
 
     model: str = DEFAULT_MODEL
     """Model folder, GGUF file, embedded name or hub id."""
@@ -61,7 +61,7 @@ def main() -> int:
 
 
 def distinct(sequences: Iterable[Sequence[int]]) -> int:
-    """Nodes of the sequences' prefix tree, their last tokens left out: those are predicted, never read."""
+    """Nodes of the sequences' prefix tree, without their last tokens, which are predicted and never read."""
     return len({tuple(ids[: end + 1]) for ids in sequences for end in range(len(ids) - 1)})
 
 
@@ -89,7 +89,7 @@ def training(model: LoadedModel, adapters: int, body: int, head: int) -> Part:
 
 
 def decoding(body: int, head: int) -> Part:
-    """All completions: 40 predictions each; the last token made is never read."""
+    """All completions: 40 predictions each; the last generated token is never read."""
     prefix, own, new = work.PREFIX_TOKENS, work.OWN_TOKENS, work.NEW_TOKENS
     made = COMPLETIONS * new
     read = prefix + COMPLETIONS * (own + new - 1)

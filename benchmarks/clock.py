@@ -1,4 +1,4 @@
-"""Time and peak memory of the stretches that count."""
+"""Time and peak memory of the measured parts of a job."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Result = TypeVar("Result")
 
 
 def wait(device: torch.device) -> None:
-    """Until `device` has done all that it was asked for; a CPU has."""
+    """Wait until `device` has finished its work; a CPU always has."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def timed(device: torch.device, work: Callable[[], Result]) -> tuple[Result, float]:
-    """What `work` returns, and the seconds that it took on `device`."""
+    """The result of `work`, and the seconds it took on `device`."""
     wait(device)
     begun = time.perf_counter()
     result = work()
@@ -30,10 +30,10 @@ def timed(device: torch.device, work: Callable[[], Result]) -> tuple[Result, flo
 
 
 class Clock:
-    """Seconds and the highest memory of all `running()` stretches together.
+    """Total seconds and highest memory of all `running()` blocks.
 
-    On CUDA the memory is what torch had allocated at most. Elsewhere it is the process's resident set, its high-water
-    mark set back at the start of a stretch, so that the passing needs of loading a model do not count.
+    On CUDA the memory is torch's highest allocation. Elsewhere it is the process's highest resident memory, which is
+    reset at the start of a block, so that the temporary memory of loading a model does not count.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -43,7 +43,7 @@ class Clock:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """A stretch that counts."""
+        """A block that counts."""
         on_gpu = self.device.type == "cuda"
         if on_gpu:
             torch.cuda.reset_peak_memory_stats(self.device)
@@ -59,7 +59,7 @@ class Clock:
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """A stretch within a running one that does not count."""
+        """A block within a running one that does not count."""
         wait(self.device)
         begun = time.perf_counter()
         yield

@@ -1,10 +1,10 @@
-"""Whether `torch.compile` pays in a training pass, its compile time counted.
+"""Whether `torch.compile` pays off in a training pass, including its compile time.
 
     python -m benchmarks.compiled --model smollm2-135m-instruct
 
 A forward and backward pass through the frozen body of the model, without adapters and head, over rows of equal length:
-as transformers runs it, the same compiled (for these very shapes, its best case, or with --dynamic for any), and as the
-engine runs it. The forms take turns. Hidden states are compared before a time is printed.
+as transformers runs it, compiled (for exactly these shapes, its best case, or with --dynamic for any), and as the
+engine runs it, in turns. Hidden states are compared before a time is printed.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from torch import Tensor
 
 from benchmarks.clock import timed
 from sys2ft.engine import Example, prepare
-from sys2ft.engine.cpu.fast_form import fast_passes
+from sys2ft.engine.cpu.plan import base_pass
 from sys2ft.engine.forward import sliding_window, tree_states
 from sys2ft.engine.trees.tree import pack, slot_trees
 from sys2ft.models import LoadedModel, load_model
 
-Pass = Callable[[], Tensor]  # its hidden states (T, D), after the gradient has gone back through all layers
+Pass = Callable[[], Tensor]  # returns hidden states (T, D) after a backward pass through all layers
 
 
 def main() -> None:
@@ -107,7 +107,7 @@ def _transformers(model: LoadedModel, ids_RT: Tensor, body: Any) -> Pass:
 
 def _engine(model: LoadedModel, ids_RT: Tensor) -> Pass:
     prepare(model.model)
-    # The last token of an example is only predicted, so each gets one more.
+    # The last token of an example is only predicted, so each row gets one more.
     rows = [[*row, 0] for row in ids_RT.tolist()]
     examples = [Example(row, [False] + [True] * (len(row) - 1)) for row in rows]
     trees = slot_trees(examples, ids_RT.numel())
@@ -117,7 +117,7 @@ def _engine(model: LoadedModel, ids_RT: Tensor) -> Pass:
     def run() -> Tensor:
         hook = embedding.register_forward_hook(lambda _, __, output: output.requires_grad_())
         try:
-            with fast_passes(model.model):
+            with base_pass(model.model):
                 hidden_TD = tree_states(model.model, packed.tokens_T, packed.positions_T, packed.paths)
         finally:
             hook.remove()

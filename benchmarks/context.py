@@ -1,4 +1,4 @@
-"""What a job gets: the model it is about, a clock, and a way to say how far it is."""
+"""The context of a job: its model, a clock and a progress display."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sys2ft.runs import Display
 
 @dataclass
 class Context:
-    """The model's name and where it runs; `clock` is the job's only one, `number` the dtype of what was loaded last."""
+    """The model's name and device; `clock` measures the job, `number` is the dtype of the model loaded last."""
 
     model: str
     dtype: str = "auto"
@@ -28,12 +28,12 @@ class Context:
         self.clock = Clock(pick_device(self.device))
 
     def load(self, dtype: str | None = None) -> LoadedModel:
-        """The model, in this dtype if another one is wanted."""
+        """The model, in `dtype` if given."""
         loaded = load_model(self.model, dtype=dtype or self.dtype, device=self.device, progress=self.show.note)
         self.number = str(loaded.dtype).removeprefix("torch.")
         return loaded
 
     def result(self, **more: Any) -> dict[str, Any]:
-        """What a job reports: seconds and peak of its clock, threads, the dtype of the weights, and `more`."""
+        """A job's report: seconds and peak of its clock, threads, dtype of the weights, and `more`."""
         common = {"seconds": self.clock.seconds, "peak_bytes": self.clock.peak_bytes, "dtype": self.number}
         return common | {"threads": torch.get_num_threads()} | more

@@ -1,4 +1,4 @@
-"""The memory that this process has resident, and the most that it has had.
+"""The resident memory of this process, and its maximum.
 
 Imports nothing big: other environments use it too.
 """
@@ -13,22 +13,22 @@ _RESET, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 
 def reset() -> None:
-    """Set the mark back to what is resident now; only Linux can."""
+    """Reset the maximum to what is resident now (Linux only)."""
     if _RESET.exists():
         _RESET.write_text("5")
 
 
 def peak_bytes() -> int:
-    """The mark since the last `reset`, or since the start of the process where it cannot be set back."""
+    """The maximum since the last `reset`, or since the start of the process if it cannot be reset."""
     if _STATUS.exists():
-        # Not getrusage: its mark survives exec, so a child would report the memory of the parent it came from.
+        # Not getrusage: its maximum survives exec, so a child would report its parent's memory.
         return _status("VmHWM")
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def resident_bytes() -> int | None:
-    """What is resident now; None where the system does not say it as Linux does."""
+    """What is resident now; None on systems other than Linux."""
     return _status("VmRSS") if _STATUS.exists() else None
 
 

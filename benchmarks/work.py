@@ -1,4 +1,4 @@
-"""What the benchmarks compute: questions with answers, news with multiple choice, and prompts that share a prefix.
+"""The work of the benchmarks: question-answer pairs, news with multiple choice, and prompts that share a prefix.
 
 Everything follows from `subjects.yaml`, the bundled news and a seed by name, so that every process makes the same.
 Nothing here imports torch.
@@ -55,7 +55,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A question with choices, the news it is about, and that news's number."""
+    """A question with choices, the text and the number of its news item."""
 
     news: int
     text: str
@@ -79,7 +79,7 @@ def _kinds() -> list[dict[str, Any]]:
 
 
 def _names() -> Iterator[str]:
-    """Invented names, no two alike."""
+    """Distinct invented names."""
     rng, seen = random.Random(item_seed("benchmark names")), set[str]()
     while True:
         name = rng.choice(_STARTS) + rng.choice(_MIDDLES) + rng.choice(_ENDS)
@@ -132,7 +132,7 @@ def pairs(subjects: int, each: int) -> list[list[Pair]]:
 
 
 def choices(count: int) -> list[Choice]:
-    """`count` questions with four choices: those of New News, then invented ones, five a news."""
+    """`count` questions with four choices: those of New News, then invented ones, five for each news item."""
     found: list[Choice] = []
     news = 0
     for one in bundled_news(NEW_NEWS):
@@ -153,13 +153,13 @@ def choices(count: int) -> list[Choice]:
 
 
 def adapter_of(questions: Sequence[Choice], adapters: int) -> list[int]:
-    """The adapter that answers each question: consecutive news share one, all get about as many."""
+    """The adapter that answers each question: consecutive news items share one, and all have about as many."""
     last = questions[-1].news + 1
     return [question.news * adapters // last for question in questions]
 
 
 def prefix_text(words: int = 700) -> str:
-    """News, one after the other: the text that all prompts of `decode` begin with."""
+    """Concatenated news items: the text with which all prompts of `decode` begin."""
     texts = [one.text for one in bundled_news(NEW_NEWS)]
     texts += [" ".join(fact.says for fact in facts) for facts in _subjects(12)]
     told: list[str] = []
@@ -169,7 +169,7 @@ def prefix_text(words: int = 700) -> str:
 
 
 def own_texts(count: int) -> list[str]:
-    """What each prompt of `decode` asks by itself."""
+    """The question of each prompt of `decode`."""
     asked = [ask for facts in _subjects(60) for fact in facts for ask in fact.asks]
     order = random.Random(item_seed("benchmark prompts")).sample(range(len(asked)), len(asked))
     return [asked[order[i % len(order)]] for i in range(count)]

@@ -1,8 +1,8 @@
-"""A process that does one job and reports it: `python -m benchmarks.worker`, the job as JSON on standard input.
+"""A process that runs one job and reports its result: `python -m benchmarks.worker`, the job as JSON on standard input.
 
-Every measured run has a process of its own. Only so can peak memory be told, and neither side inherits the other's
-warm allocator, patched modules or thread pools. Importing, loading the model and one small warm-up are left out of
-the time.
+Every measured run has its own process. Peak memory can only be measured that way, and neither side inherits the
+other's warm allocator, patched modules or thread pools. Importing, loading the model and one small warm-up are left out
+of the time.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class PipeDisplay(Display):
 
 
 def main() -> int:
-    # The messages get standard output to themselves: libraries that print end up on standard error.
+    # Standard output is for messages only: what libraries print goes to standard error.
     pipe = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)
     show = PipeDisplay(pipe)
@@ -51,7 +51,7 @@ def main() -> int:
         module, name = order["job"].split(".")
         job = getattr(importlib.import_module(f"benchmarks.jobs.{module}"), name)
         show.send(result=job(Context(**order["context"], show=show), **order["args"]))
-    except Exception as error:  # whatever a library raises: the row says so, and the benchmark goes on
+    except Exception as error:  # any library error: the table reports it, and the benchmark continues
         traceback.print_exc()
         show.send(error=f"{type(error).__name__}: {error}")
         return 1

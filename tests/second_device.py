@@ -1,9 +1,8 @@
-"""A CUDA device that is not there: tensors sent to it are held to CUDA's rules about what may meet.
+"""A simulated CUDA device, which enforces CUDA's rules about tensors of different devices.
 
-`second_device()` lets a machine without a GPU run code with `device="cuda"`. Such tensors lie in the host's memory and
-are computed there, but say that they are on `cuda:0`, and an operation that is given some of them and some of the
-host's fails, as it would on a GPU. What CUDA's kernels compute, and how fast, this cannot tell. Where a GPU is, it is
-used, and nothing is pretended.
+`second_device()` lets a machine without a GPU run code with `device="cuda"`. Such tensors are stored and computed in
+the host's memory but report `cuda:0` as their device, and an operation on a mixture of them and the host's tensors
+fails, as on a GPU. The results and speed of CUDA's kernels are not simulated. If there is a GPU, it is used instead.
 """
 
 from __future__ import annotations
@@ -56,10 +55,10 @@ def second_device() -> Iterator[None]:
 
 
 class _Held:
-    """What lies on the device, by storage, so that views do too."""
+    """The tensors on the device, by storage, so that views are included."""
 
     def __init__(self) -> None:
-        self._storages: dict[int, Any] = {}  # kept, so that no other is given the place of one that was freed
+        self._storages: dict[int, Any] = {}  # kept, so that no other storage gets the address of one that was freed
         self.callers = ["python"]
 
     def __contains__(self, tensor: Tensor) -> bool:

@@ -1,4 +1,4 @@
-"""AdapterBank, its loss, optimiser and checkpoints: K adapters together are K adapters alone, and PEFT's on disk."""
+"""AdapterBank, its loss, optimiser, checkpoints and PEFT files: K adapters in one batch equal K adapters alone."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,8 @@ from sys2ft.engine.adapters import low_rank, moments
 from sys2ft.engine.adapters.bank import linear_layers
 from sys2ft.engine.adapters.checkpoint import Part, State, write_state
 from sys2ft.engine.adapters.moments import InFile, InHostMemory
-from sys2ft.engine.cpu.parallel import at_once
+from sys2ft.engine.cpu.parallel import run_in_parallel
+from sys2ft.engine.cpu.plan import plan_of, set_plan
 from sys2ft.engine.forward import hidden_states
 from sys2ft.engine.trees import loss
 from sys2ft.engine.trees.tree import slot_trees
@@ -288,13 +290,13 @@ Gradients = tuple[dict[int, float], dict[int, torch.Tensor], StepCost]
 
 
 def layer_of(bank: AdapterBank, vector_P: torch.Tensor, name: str, part: str) -> torch.Tensor:
-    """A or B of one layer, cut out of a slot's vector."""
+    """A or B of one layer, from a slot's vector."""
     like = (bank.a if part == "A" else bank.b)[name][0]
     start = like.storage_offset()
     return vector_P[start : start + like.numel()].view(like.shape)
 
 
-@pytest.mark.parametrize("products", [1, 10**6], ids=["one by one", "side by side"])
+@pytest.mark.parametrize("products", [1, 10**6], ids=["one by one", "padded"])
 @pytest.mark.parametrize("sizes", [{}, {"tokens_at_once": 30}, {"tokens_at_once": 60}], ids=str)
 def test_the_gradient_is_that_of_each_slots_mean_loss(
     family_dir: Path, tmp_path: Path, sizes: dict[str, int], products: int, monkeypatch: pytest.MonkeyPatch
@@ -326,14 +328,13 @@ def test_the_gradient_is_that_of_each_slots_mean_loss(
 
 
 @pytest.mark.parametrize("threads", [1, 2], ids=["one pass", "two at once"])
-@pytest.mark.parametrize("products", [1, 10**6], ids=["one by one", "side by side"])
+@pytest.mark.parametrize("products", [1, 10**6], ids=["one by one", "padded"])
 def test_the_gradient_in_bfloat16_is_near_that_in_float32(
     family_dir: Path, threads: int, products: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import transformers
 
     monkeypatch.setattr(low_rank, "_LONG", products)
-    monkeypatch.setattr(loss, "passes_at_once", lambda _: threads)
     half = transformers.AutoModelForCausalLM.from_pretrained(family_dir, dtype=torch.bfloat16).eval()
     full = load(family_dir, "sdpa")
     with torch.no_grad():
@@ -343,6 +344,7 @@ def test_the_gradient_in_bfloat16_is_near_that_in_float32(
     found = []
     for model in (full, half):
         prepare(model)
+        set_plan(model, replace(plan_of(model), passes_at_once=threads))
         bank = random_bank(model, 4)
         found.append((bank, *gradients(model, bank, examples, tokens_at_once=400)))
     (bank, losses, exact, _), (_, half_losses, rounded_off, _) = found
@@ -401,7 +403,7 @@ def test_the_optimiser_is_torchs_adamw_slot_by_slot(decay: float) -> None:
 
 @pytest.mark.parametrize("kind", ["file", "file in pieces", "host"])
 def test_moments_off_the_device_change_no_bit(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Slots begin, step and are done in an order of their own; others take the room of those that are done."""
+    """Slots begin, step and end in any order; others reuse the space of those that have ended."""
     if kind == "file in pieces":
         monkeypatch.setattr(moments, "_PIECE", 64)
     weights_KP = torch.randn(5, 150, generator=torch.Generator().manual_seed(0))
@@ -439,7 +441,7 @@ def test_a_disk_that_does_not_hold_the_moments_is_one_clear_error(tmp_path: Path
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
-def test_a_slot_with_a_gradient_that_is_not_finite_stays_as_it_was(bad: float) -> None:
+def test_a_slot_with_a_gradient_that_is_not_finite_is_unchanged(bad: float) -> None:
     weights_KP = torch.ones(3, 4)
     optimiser = SlotAdamW(weights_KP)
     gradient = torch.ones(3, 4)
@@ -454,21 +456,18 @@ def test_a_slot_with_a_gradient_that_is_not_finite_stays_as_it_was(bad: float) -
     assert optimiser.steps == {2: 1}
 
 
-def lay_out_as_in_half_precision(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lengths rounded up, and two passes at the same time: in float32, where it can be told whether they are right."""
-    monkeypatch.setattr(loss, "few_shapes", lambda model: True)
-    monkeypatch.setattr(loss, "passes_at_once", lambda model: 2)
+def run_passes_concurrently(model: Any) -> None:
+    """As in half precision, but in float32, where the results can be compared closely."""
+    set_plan(model, replace(plan_of(model), passes_at_once=2))
 
 
 @pytest.mark.parametrize("tokens_at_once", [60, 200, 4096])
 @pytest.mark.parametrize("slots", [[0], [0, 1], [2, 0, 1, 1]], ids=str)
-def test_passes_at_the_same_time_have_the_same_gradient(
-    model: Any, slots: list[int], tokens_at_once: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_concurrent_passes_have_the_same_gradient(model: Any, slots: list[int], tokens_at_once: int) -> None:
     examples = some_examples(slots, each=20)
     bank = random_bank(model, 3)
     losses, expected, cost = gradients(model, bank, examples, tokens_at_once=tokens_at_once)
-    lay_out_as_in_half_precision(monkeypatch)
+    run_passes_concurrently(model)
     threads = torch.get_num_threads()
     got = gradients(model, bank, examples, tokens_at_once=tokens_at_once)
     again = gradients(model, bank, examples, tokens_at_once=tokens_at_once)
@@ -489,7 +488,7 @@ def test_at_once_each_call_has_its_share_of_the_cores() -> None:
     together = threading.Barrier(2, timeout=60)
 
     def call(fails: bool) -> int:
-        together.wait()  # both at the same time
+        together.wait()  # both concurrently
         if fails:
             raise MemoryError
         time.sleep(0.05)
@@ -497,11 +496,11 @@ def test_at_once_each_call_has_its_share_of_the_cores() -> None:
         return torch.get_num_threads()
 
     try:
-        assert at_once([partial(call, False)] * 2) == [2, 2]
+        assert run_in_parallel([partial(call, False)] * 2) == [2, 2]
         assert torch.get_num_threads() == 4
         ended.clear()
         with pytest.raises(MemoryError):
-            at_once([partial(call, True), partial(call, False)])
+            run_in_parallel([partial(call, True), partial(call, False)])
         assert ended == [True], "the others have ended by then"
         assert torch.get_num_threads() == 4
     finally:
@@ -528,20 +527,20 @@ def test_slots_are_shared_out_whole_and_evenly(sizes: list[int], shares: list[li
 
 @pytest.mark.parametrize("slots", [[0, 1, 2, 0, 0, 2], [0, 1, 2, 1, 1, 0]], ids=["fewest examples", "most examples"])
 @pytest.mark.parametrize("part", ["a", "b"])
-@pytest.mark.parametrize("products", [1, 10**6], ids=["one by one", "side by side"])
-@pytest.mark.parametrize("as_in_half_precision", [False, True], ids=["", "half"])
+@pytest.mark.parametrize("products", [1, 10**6], ids=["one by one", "padded"])
+@pytest.mark.parametrize("concurrently", [False, True], ids=["", "concurrent"])
 def test_a_spoilt_slot_does_not_reach_the_others(
     model: Any,
     part: str,
     slots: list[int],
     products: int,
-    as_in_half_precision: bool,
+    concurrently: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Slots of unequal size stand in one batch, padded; what is not finite stays with its own."""
+    """Slots of unequal size are padded in one batch; values that are not finite stay in their slot."""
     monkeypatch.setattr(low_rank, "_LONG", products)
-    if as_in_half_precision:
-        lay_out_as_in_half_precision(monkeypatch)
+    if concurrently:
+        run_passes_concurrently(model)
     examples = some_examples(slots, each=9)
     clean = random_bank(model, 3)
     expected, sound, _ = gradients(model, clean, examples, tokens_at_once=4096)

@@ -18,7 +18,7 @@ import torch
 
 from benchmarks import highwater, profile, work
 from benchmarks.context import Context
-from benchmarks.jobs import choice, decode, gemm, memory, train as training
+from benchmarks.jobs import choice, decode, gemm, memory, train as training, tricks
 from benchmarks.parts import decode as decoding
 from benchmarks.report import Part, add_sides
 from benchmarks.runner import OURS, Bench, JobFailed, Outcome, Side
@@ -208,6 +208,17 @@ def test_the_gemm_share_is_over_the_rate_meanwhile(context: Context, monkeypatch
         assert report["share"][number] == pytest.approx(report["flop"] / report["seconds"] / report["gemm"][number])
 
 
+def test_every_optimisation_of_a_plan_is_left_out_in_turn(context: Context) -> None:
+    work_ = {"adapters": 2, "rank": 4, "rounds": 2, "completions": 2, "questions": 1}
+    found = tricks.measure(context, without=[*tricks.PLAN, tricks.PLAIN], **work_)["per_token"]
+    assert list(found) == [tricks.ALL, "shared_inputs", "shortcuts", "separate_parts", tricks.PLAIN]
+    assert all(list(own) == ["train", "score", "decode"] for own in found.values())
+    spent = [times for own in found.values() for kind in own.values() for times in kind]
+    assert len(spent) == 5 * 3 * 2
+    assert all(seconds > 0 for times in spent for seconds in times)
+    assert list(tricks.measure(context, **work_)["per_token"]) == [tricks.ALL]
+
+
 # Time, memory, tables
 
 
@@ -309,7 +320,7 @@ def test_the_profile_shows_what_the_products_take(
     said = capsys.readouterr().out
     assert f"float32 on cpu, {torch.get_num_threads()} threads: {job}, " in said
     assert any(line.startswith("aten::mm ") and int(line.split()[-1]) >= 0 for line in said.splitlines())
-    assert ("_LinearsBackward" in said) == (job == "train")
+    assert ("_GroupFunctionBackward" in said) == (job == "train")
 
 
 def test_the_command_prints_a_table_and_writes_every_run(tiny_model_dir: Path, tmp_path: Path) -> None:

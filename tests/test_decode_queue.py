@@ -38,7 +38,7 @@ class Counting:
 def test_prefixes_read_by_themselves_change_nothing(
     family: str, tiny_family_dir: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With little room for prompts, groups go on from stored keys and values (beyond gemma's window too)."""
+    """With a small budget for prompts, groups continue from stored keys and values (beyond gemma's window too)."""
     ours, theirs = models_of(tiny_family_dir(family))
     requests = fifty_prompts()
     reference = generate_greedily(theirs, [r.prompt_ids for r in requests])
@@ -96,7 +96,7 @@ def test_results_come_in_the_order_of_the_requests(rows: int, tiny_model_dir: Pa
 
 
 @pytest.mark.parametrize(("new", "rows"), [(0, 8), (4, 0)])
-def test_room_is_checked(new: int, rows: int, tiny_model_dir: Path) -> None:
+def test_the_limits_are_checked(new: int, rows: int, tiny_model_dir: Path) -> None:
     model, _ = models_of(tiny_model_dir)
     with pytest.raises(ValueError, match="at least 1"):
         decode(model, [DecodeRequest([5], 0)], GREEDY, max_new_tokens=new, stop_ids=NONE, rows_at_once=rows)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import random
-import sys
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +16,7 @@ from hypothesis import given, settings, strategies as st
 
 from sys2ft.engine import BASE, DecodeRequest, Example, Sampling, decode, prepare, score
 from sys2ft.engine.decoding.sampling import Uniforms, _top, choose
-from sys2ft.engine.trees.tree import TokenTree, _to_round, pack, slot_trees, together
+from sys2ft.engine.trees.tree import TokenTree, group_trees, pack, slot_trees
 from sys2ft.errors import ModelError, SettingsError
 
 FAMILIES = ("llama", "qwen2", "gemma3_text")
@@ -72,7 +71,7 @@ def fifty_prompts() -> list[DecodeRequest]:
 
 
 def generate_greedily(model: Any, prompts: Sequence[Sequence[int]]) -> list[tuple[list[int], torch.Tensor]]:
-    """New ids by `generate`, and the lead of each over the runner-up (T,); prompts of one length go together."""
+    """New ids by `generate`, and the lead of each over the runner-up (T,); prompts of one length in a batch."""
     found: dict[int, tuple[list[int], torch.Tensor]] = {}
     for length in sorted({len(p) for p in prompts}):
         here = [i for i, p in enumerate(prompts) if len(p) == length]
@@ -114,7 +113,7 @@ def test_greedy_decode_is_the_models_own(pair: tuple[Any, Any]) -> None:
 
 
 def test_decode_depends_on_the_weights_and_the_window(tiny_family_dir: Callable[[str], Path]) -> None:
-    """The parity above would also hold for models that ignore what lies behind them: these do not."""
+    """The parity above would also hold for models that ignore earlier tokens: these do not."""
     gemma, _ = models_of(tiny_family_dir("gemma3_text"))
     assert gemma.config.layer_types == ["sliding_attention", "full_attention"]
     rng = random.Random(2)
@@ -197,10 +196,8 @@ def plain_log_likelihood(model: Any, example: Example) -> float:
     return sum(log[i - 1, example.ids[i]].item() for i in places)
 
 
-@pytest.mark.parametrize("rounded", [False, True])
-def test_score_is_the_full_forward_pass(pair: tuple[Any, Any], rounded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_score_is_the_full_forward_pass(pair: tuple[Any, Any]) -> None:
     ours, theirs = pair
-    monkeypatch.setattr(sys.modules[score.__module__], "few_shapes", lambda model: rounded)
     rng = random.Random(7)
     examples = []
     for _ in range(5):
@@ -245,7 +242,7 @@ def test_samples_follow_the_softmax(size: int, temperature: float) -> None:
     wanted = [*expected[common], expected[~common].sum()] if (~common).any() else expected
     statistic = sum((o - w) ** 2 / w for o, w in zip(observed, wanted, strict=True))
     assert statistic < chi_square_bound(len(wanted) - 1)
-    # The test can tell: the same draws are not those of a slightly different temperature.
+    # The test has power: the same draws are not those of a slightly different temperature.
     other = (logits_V.double() / (temperature * 1.1)).softmax(-1).numpy()[common] * draws
     assert sum((o - w) ** 2 / w for o, w in zip(counts[common], other, strict=True)) > chi_square_bound(common.sum())
 
@@ -274,7 +271,7 @@ def test_the_support_is_exact(size: int, spread: float, how: Sampling) -> None:
     assert np.abs(before - how.top_p).min() > 1e-6, "no tie with the threshold"
     inside = before < how.top_p
     support = set(order[: len(inside)][inside].tolist())
-    # A grid finer than the rarest token's share meets every token.
+    # A grid finer than the rarest token's share reaches every token.
     grid = torch.linspace(0, 1 - 1e-12, 20_000 + int(4 / probs[inside].min()), dtype=torch.float64)
     logits_V = torch.from_numpy(logits).float()
     got = torch.cat([choose(logits_V.expand(len(u), -1), u, how) for u in grid.split(4000)])
@@ -354,7 +351,7 @@ def test_packing_keeps_every_target_and_its_path(many: list[list[int]], data: st
     trees = slot_trees(examples, room)
     assert sorted(itertools.chain.from_iterable(tree.members for tree in trees)) == list(range(len(examples)))
     assert all(len(tree) <= room or len(tree.members) == 1 for tree in trees)
-    batches = list(together(trees, room))
+    batches = list(group_trees(trees, room))
     assert [id(tree) for batch in batches for tree in batch] == [id(tree) for tree in trees]
     assert all(sum(map(len, batch)) <= room or len(batch) == 1 for batch in batches)
     packed = pack(examples, trees)
@@ -376,44 +373,8 @@ def test_packing_keeps_every_target_and_its_path(many: list[list[int]], data: st
     assert torch.equal(packed.asked_U[packed.asked_N], packed.node_N)
 
 
-def test_lengths_are_rounded_to_few() -> None:
-    rounded = {nodes: nodes + _to_round(nodes) for nodes in range(1, 3000)}
-    assert all(0 <= new - nodes <= nodes / 24 for nodes, new in rounded.items())
-    assert all(len({rounded[n] for n in range(size, 2 * size)}) <= 25 for size in (64, 200, 1000))
-
-
-def test_doubles_of_the_root_fill_a_tree_up() -> None:
-    examples = [Example(list(range(3, 3 + length)), [False] * (length - 1) + [True], 0) for length in (100, 30)]
-    examples += [Example([9, *range(100, 299)], [False] * 199 + [True], 1)]
-    plain, filled = (pack(examples, slot_trees(examples, 1000), rounded=on, named=True) for on in (False, True))
-    assert (plain.segments, filled.segments) == ([(0, 99), (1, 199)], [(0, 100), (1, 200)])
-    assert (plain.padded, filled.padded) == (plain.paths.padded, plain.paths.padded + 2)
-    assert len(plain) == len(filled) == 298
-    assert len(filled.tokens_T) == 300
-    assert plain.names_T is not None and filled.names_T is not None
-    for double, root in ((99, 0), (299, 100)):
-        assert filled.tokens_T[double] == filled.tokens_T[root] == (3 if root == 0 else 9)
-        assert filled.positions_T[double] == 0
-        assert filled.paths.place_T[double] == filled.paths.place_T[root]
-        assert filled.names_T[double] == filled.names_T[root]
-    own = [node for node in range(300) if node not in (99, 299)]
-    assert torch.equal(filled.tokens_T[own], plain.tokens_T)
-    assert filled.names_T[own].tolist() == plain.names_T.tolist()
-    behind, before = visible(filled), visible(plain)
-    assert [behind[node] for node in own] == [[own[node] for node in nodes] for nodes in before]
-
-
-def test_the_head_is_asked_for_few_numbers_of_nodes() -> None:
-    examples = [Example(list(range(3, 63)), [False] * 11 + [True] * 49, 0)]
-    plain, filled = (pack(examples, slot_trees(examples, 1000), rounded=on) for on in (False, True))
-    assert torch.equal(filled.asked_U, torch.cat([plain.asked_U, plain.asked_U[-1:]]))
-    assert torch.equal(filled.asked_N, plain.asked_N)
-    assert (plain.predictions, filled.predictions, filled.repeated) == (49, 49, 1)
-    assert filled.padded == filled.paths.padded + filled.paths.doubles + 1
-
-
 def visible(packed: Any) -> list[list[int]]:
-    """The nodes that each node attends to, in order of depth: read off the branches that attention is cut into."""
+    """The nodes that each node attends to, in order of depth: by the branches that attention is split into."""
     asked: list[list[int]] = []
     start = 0
     for block in packed.paths.blocks:
@@ -423,7 +384,7 @@ def visible(packed: Any) -> list[list[int]]:
         for path, seen_CL in zip(path_EL, block.full_E1CL[:, 0], strict=True):
             asked += [path[seen].tolist() for seen in seen_CL]
     assert [nodes[-1] for nodes in asked] == packed.paths.own.tolist(), "a node sees itself last"
-    assert packed.paths.padded == len(asked) - len(packed)
+    assert packed.padded == len(asked) - len(packed)
     return [asked[place] for place in packed.paths.place_T.tolist()]
 
 

@@ -1,4 +1,4 @@
-"""In half precision on a CPU few compiled products are kept: in processes of their own, as oneDNN tells it."""
+"""In half precision on a CPU few compiled kernels are kept, by oneDNN's own log; each test in a new process."""
 
 from __future__ import annotations
 

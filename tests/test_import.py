@@ -689,4 +689,4 @@ def test_a_run_on_an_imported_data_set_and_on_an_imported_pdf(
     assert call(["run", "ferry.jsonl", *model, *small.split(), "--out", "other"]) == 2
     assert "sys2ft news probe NEWS" in capsys.readouterr().err
     assert call(["run", "squad.jsonl", *model, *small.split(), "--out", "run"]) == 0
-    assert "1 questions of 1 news; scoring direct" in " ".join(capsys.readouterr().out.split())
+    assert "1 question of 1 news item; scoring direct" in " ".join(capsys.readouterr().out.split())

@@ -1,4 +1,4 @@
-"""Freed memory stays with the process, but for what a model leaves when it is prepared: in processes of their own."""
+"""Freed memory stays in the process, except for what preparing a model leaves behind; each test in a new process."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def asked(n):
     return ({"role": "user", "content": f"What of {n}?"},)
 items = [TrainItem(adapter=a, prompt=asked(n), completion="This.") for a in "ab" for n in range(8)]
 model = load_model(sys.argv[1], dtype="bfloat16", device="cpu")
-train(model, items, TrainSettings(epochs=1, rank=4, alpha=8))
+train(model, jobs_of(items, TrainSettings(epochs=1, rank=4, alpha=8)))
 libc = ctypes.CDLL(None)
 libc.fopen.restype = ctypes.c_void_p
 file = ctypes.c_void_p(libc.fopen(os.fsencode(sys.argv[2]), b"w"))
@@ -48,7 +48,7 @@ import sys
 from pathlib import Path
 from transformers import LlamaConfig, LlamaForCausalLM
 from sys2ft.engine import prepare
-from sys2ft.models.allocator import give_back_freed_memory, keep_freed_memory
+from sys2ft.models.allocator import return_freed_memory, keep_freed_memory
 
 def resident():
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -59,7 +59,7 @@ config = LlamaConfig(
     vocab_size=64, hidden_size=512, intermediate_size=2048, num_hidden_layers=12, num_attention_heads=8
 )
 LlamaForCausalLM(config).half().save_pretrained(sys.argv[1])
-give_back_freed_memory()
+return_freed_memory()
 before = resident()
 model = LlamaForCausalLM.from_pretrained(sys.argv[1], dtype="float32")
 prepare(model)
@@ -90,13 +90,13 @@ def test_the_environment_goes_first() -> None:
 
 
 def test_threads_share_what_is_freed(tiny_model_dir: Path, tmp_path: Path) -> None:
-    """Those that load a model, and those of passes that run at the same time."""
+    """The threads that load a model, and those of concurrent passes."""
     arguments = [sys.executable, "-c", _ARENAS, tiny_model_dir, tmp_path / "arenas.xml"]
     assert int(subprocess.run(arguments, check=True, capture_output=True, text=True).stdout) == 1
 
 
-def test_a_prepared_model_takes_the_room_of_its_weights(tmp_path: Path) -> None:
-    """What loading left, and where its siblings lay before they were laid together, goes back."""
+def test_a_prepared_model_takes_the_memory_of_its_weights(tmp_path: Path) -> None:
+    """Memory left by loading, and by the weights that were stacked, is returned."""
     arguments = [sys.executable, "-c", _PREPARED, tmp_path]
     weights, taken = map(int, subprocess.run(arguments, check=True, capture_output=True, text=True).stdout.split())
     assert weights > 200e6

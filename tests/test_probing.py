@@ -113,7 +113,7 @@ def test_news_with_questions_are_passed_on(talking: LoadedModel) -> None:
 
 def test_prompts_share_no_words_with_those_of_the_training_data() -> None:
     protocols = [protocol(name) for name in protocol_names()[:4]]
-    training = [form for p in protocols for form in (p.ask, p.answer) if form is not None]
+    training = [stage.template for p in protocols for stage in p.stages]
     said = {filters.normal(line) for form in training for _, turn in form.turns for line in turn.splitlines()}
     said |= {filters.normal(line) for form in training for line in form.instructions}
     said |= {filters.normal(cue) for p in protocols for cue in p.cues}

@@ -13,6 +13,7 @@ import pytest
 
 from memos import DictMemo
 from sys2ft.errors import SettingsError
+from sys2ft.generators import engine_generator
 from sys2ft.models import LoadedModel, Message, load_model
 from sys2ft.news import News, news_from_dict
 from sys2ft.replay import (
@@ -23,7 +24,6 @@ from sys2ft.replay import (
     ReplayElement,
     count_yield,
     generate,
-    generation as generation_module,
     protocol,
     protocol_names,
 )
@@ -226,7 +226,7 @@ def test_a_template_may_lie_in_a_file(tmp_path: Path) -> None:
 def test_bundled_templates_ask_about_the_news(name: str) -> None:
     made = template(name)
     for index in range(len(made.instructions)):
-        turns = made.messages(index, news="NEWS TEXT", question="THE QUESTION")
+        turns = made.messages(index, news="NEWS TEXT", ask="THE QUESTION")
         assert [turn.role for turn in turns][::2] == ["user"] * ((len(turns) + 1) // 2)
         assert "NEWS TEXT" in turns[-1].content
         assert made.instructions[index] in turns[-1].content
@@ -243,15 +243,15 @@ def test_protocols_are_found_by_name() -> None:
         made = protocol(name)
         assert isinstance(made, Protocol)
         assert made.name == name
-        assert (made.ask is None) == (name == "naive")
-        assert (made.answer is not None) == (name == "self_qa")
+        assert [stage.name for stage in made.stages] == {"naive": [], "self_qa": ["ask", "answer"]}.get(name, ["ask"])
+        assert [stage.supported for stage in made.stages if stage.name == "answer"] == [True] * (name == "self_qa")
         assert bool(made.cues) == (name != "self_qa")
 
 
 def test_an_unknown_protocol_is_refused_before_any_work(
     model: LoadedModel, news: list[News], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(generation_module, "decode", None)
+    monkeypatch.setattr(engine_generator, "decode", None)
     with pytest.raises(SettingsError, match="unknown protocol 'paraphrasing'") as caught:
         generate(model, news, GenerateSettings(protocols=("paraphrase", "paraphrasing")))
     assert "naive, paraphrase, implication, self_qa" in str(caught.value)
@@ -264,7 +264,7 @@ def test_another_package_can_bring_a_protocol(
         name = "backwards"
 
         def load(self) -> Callable[[], Protocol]:
-            return lambda: Protocol(name="backwards", cues=["Say it backwards."])
+            return lambda: Protocol(name="backwards", version=1, cues=["Say it backwards."])
 
     import importlib.metadata
 
@@ -381,13 +381,13 @@ def test_the_model_is_asked_with_the_news_in_context(
     model: LoadedModel, news: list[News], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prompts: list[str] = []
-    plain = generation_module.decode
+    plain = engine_generator.decode
 
     def listen(network: Any, requests: Sequence[Any], *rest: Any, **how: Any) -> Any:
         prompts.extend(model.tokenizer.decode(r.prompt_ids) for r in requests)
         return plain(network, requests, *rest, **how)
 
-    monkeypatch.setattr(generation_module, "decode", listen)
+    monkeypatch.setattr(engine_generator, "decode", listen)
     made = generate(model, news[:1], replace(SETTINGS, protocols=("paraphrase", "self_qa"), rounds=1))
     assert "{braces} stay" in news[0].text
     assert all(f"News: {news[0].text}" in prompt for prompt in prompts)
@@ -441,8 +441,8 @@ def test_finished_units_are_not_computed_again(
 ) -> None:
     memo = DictMemo()
     first = generate(model, news, SETTINGS, seed=1, memo=memo)
-    monkeypatch.setattr(generation_module, "decode", None)
-    monkeypatch.setattr(generation_module, "score", None)
+    monkeypatch.setattr(engine_generator, "decode", None)
+    monkeypatch.setattr(engine_generator, "score", None)
     second = generate(model, news, SETTINGS, seed=1, memo=memo)
     for name in BUNDLED:
         assert first[name].elements == second[name].elements == replays[name].elements

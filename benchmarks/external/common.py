@@ -1,4 +1,4 @@
-"""What the engines with an environment of their own share: reading the order, reporting, checking the rows."""
+"""Shared by the engines with a separate environment: reading the job, reporting, checking the rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Load = Callable[[dict[str, Any]], Generate]
 
 
 def serve(load: Load) -> int:
-    """Read the order on standard input, do it, and report like `benchmarks.worker`."""
+    """Read the job on standard input, run it, and report like `benchmarks.worker`."""
     pipe = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)
     args = json.load(sys.stdin)["args"]
@@ -37,7 +37,7 @@ def serve(load: Load) -> int:
             raise ValueError(f"{len(new)} rows of {sorted(set(new))} new tokens: not the work that was asked for")
         report = {"seconds": seconds, "peak_bytes": highwater.peak_bytes(), "tokens": sum(new)}
         pipe.write(json.dumps({"result": report}) + "\n")
-    except Exception as error:  # whatever an engine raises: the row says so, and the benchmark goes on
+    except Exception as error:  # any engine error: the table reports it, and the benchmark continues
         traceback.print_exc()
         pipe.write(json.dumps({"error": f"{type(error).__name__}: {error}"}) + "\n")
         return 1

@@ -1,1 +1,1 @@
-"""One side of a comparison each, run by `benchmarks.worker` in a process of its own."""
+"""One side of a comparison each, run by `benchmarks.worker` in a separate process."""

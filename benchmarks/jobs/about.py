@@ -1,4 +1,4 @@
-"""What the benchmarks ran on and with."""
+"""Model, machine and versions of a benchmark."""
 
 from __future__ import annotations
 

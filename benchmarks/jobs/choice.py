@@ -1,4 +1,4 @@
-"""Multiple choice by log-likelihood, in context, by eight adapters: ours, and one forward pass an option."""
+"""Multiple choice by log-likelihood, in context, by eight adapters: ours, and one forward pass per option."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from sys2ft.engine import AdapterBank, Example, load_adapter, prepare, save_adap
 from sys2ft.models import LoadedModel, Message
 from sys2ft.runs import item_seed
 
-_STRENGTH = 0.02  # of the adapters' random B: enough to change what is likely, little enough to stay sane
+_STRENGTH = 0.02  # of the adapters' random B: enough to change the likelihoods without making them extreme
 
 
 def examples(model: LoadedModel, count: int, adapters: int) -> list[Example]:
-    """Every choice of `count` questions behind its news and question, by the adapter it belongs to."""
+    """Every choice of `count` questions, after its news item and question, with its adapter."""
     questions = work.choices(count)
     found = []
     for one, slot in zip(questions, work.adapter_of(questions, adapters), strict=True):
@@ -45,7 +45,7 @@ def adapters(context: Context, *, count: int, rank: int, folder: str) -> dict[st
 
 
 def ours(context: Context, *, count: int, adapters: int, rank: int, folder: str) -> dict[str, Any]:
-    """`sys2ft.engine.trees.score`, every row through its own slot."""
+    """`sys2ft.engine.trees.score`, every row with its own slot."""
     model = context.load()
     prepare(model.model)
     bank = AdapterBank(model.model, adapters, rank=rank, alpha=2.0 * rank)
@@ -74,9 +74,9 @@ def per_option(
     sizes: Sequence[int] = (),
     last_only: bool = False,
 ) -> dict[str, Any]:
-    """peft and transformers: adapters swapped, options in padded batches of like length, a forward pass each.
+    """peft and transformers: adapters swapped, options in padded batches of similar length, one forward pass each.
 
-    `only` leaves it at the first so many adapters. `last_only`: padded on the left, and the head runs on as many last
+    `only`: the first so many adapters. `last_only`: padded on the left, and the head runs on as many last
     positions as the longest option needs (`logits_to_keep`) instead of on all.
     """
     from peft import PeftModel
@@ -98,7 +98,7 @@ def per_option(
     adapted.set_adapter("0")
     batch(range(2))
     if sizes:
-        # A sample over all lengths, ordered as the run orders them.
+        # A sample over all lengths, in the order of the run.
         whole = sorted(range(len(asked)), key=lambda i: len(asked[i].ids))
 
         def look(n: int) -> int:

@@ -1,4 +1,4 @@
-"""Completions behind one shared prefix: ours, `generate`, `generate` on a prefilled cache, `generate_batch`."""
+"""Completions after one shared prefix: ours, `generate`, `generate` on a prefilled cache, `generate_batch`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PREFILL = 512  # tokens that continuous batching reads at once; a prompt fits
 
 
 def prompts(model: LoadedModel, count: int) -> list[list[int]]:
-    """`count` prompts: the same 400 tokens, then 20 of their own that end where the assistant begins to speak."""
+    """`count` prompts: the same 400 tokens, then 20 of their own, up to the beginning of the assistant's turn."""
     whole = model.chat.prompt_ids([Message("user", work.prefix_text())])
     text = model.tokenizer(work.prefix_text(), add_special_tokens=False, verbose=False)["input_ids"]
     opened = next(i for i in range(len(whole)) if whole[i : i + 8] == text[:8])
@@ -31,7 +31,7 @@ def prompts(model: LoadedModel, count: int) -> list[list[int]]:
     found = []
     for asked in work.own_texts(count):
         own = model.tokenizer(f" {asked}", add_special_tokens=False, verbose=False)["input_ids"]
-        # Cut at the front, or filled up with its own end: the number of tokens is what has to be equal.
+        # Cut at the front, or repeated: only the number of tokens has to be equal.
         found.append([*prefix, *(own * room)[-room:], *closed])
     sizes = {len(ids) for ids in found}
     if sizes != {work.PREFIX_TOKENS + work.OWN_TOKENS}:
@@ -40,7 +40,7 @@ def prompts(model: LoadedModel, count: int) -> list[list[int]]:
 
 
 def orders(context: Context, *, count: int) -> dict[str, Any]:
-    """The prompts, and where the model lies, for engines that have an environment of their own."""
+    """The prompts and the model's location, for engines with a separate environment."""
     model = context.load()
     folder, file = model.source.folder(), model.source.path
     return {
@@ -81,7 +81,7 @@ def ours(context: Context, *, count: int) -> dict[str, Any]:
 def generate(
     context: Context, *, count: int, size: int = 1, sizes: Sequence[int] = (), prefilled: bool = False
 ) -> dict[str, Any]:
-    """`transformers.generate` in batches of `size`; with `sizes`, the fastest of them is looked for instead.
+    """`transformers.generate` in batches of `size`; with `sizes`, determines the fastest of them instead.
 
     `prefilled`: the prefix is read once and its cache copied to every row of a batch.
     """
@@ -89,7 +89,7 @@ def generate(
 
     model = context.load()
     asked = prompts(model, count if not sizes else max(sizes))
-    # The model's own settings (stop tokens, top-k, top-p) would fill in what a call leaves open.
+    # The model's own settings (stop tokens, top-k, top-p) would apply to what a call does not set.
     model.model.generation_config = GenerationConfig()
     how = GenerationConfig(
         do_sample=True,
@@ -122,7 +122,7 @@ def generate(
     batch(asked[:2])
     if sizes:
         return context.result(**fastest(sizes, lambda n: batch(asked[:n])))
-    kept.clear()  # the prefix is read within the time that counts
+    kept.clear()  # reading the prefix counts
     tokens = 0
     with context.show.task("completions", count) as advance, context.clock.running():
         for start in range(0, count, size):
@@ -134,8 +134,8 @@ def generate(
 def generate_batch(context: Context, *, count: int, size: int = 1, sizes: Sequence[int] = ()) -> dict[str, Any]:
     """`model.generate_batch`, transformers' continuous batching, at most `size` requests at a time.
 
-    Left to itself its cache takes 60% of the memory; here it gets what `size` requests need without sharing. Prefixes
-    are shared by its own mechanism, in pages of 16 tokens.
+    By default its cache takes 60% of the memory; here it is as large as `size` requests need without sharing. It shares
+    prefixes itself, in pages of 16 tokens.
     """
     from transformers import ContinuousBatchingConfig, GenerationConfig
 
@@ -177,7 +177,7 @@ def generate_batch(context: Context, *, count: int, size: int = 1, sizes: Sequen
 
 
 def fastest(sizes: Sequence[int], run: Callable[[int], int]) -> dict[str, Any]:
-    """Which batch size does the most a second. Looks no further once two sizes in turn were slower than the best."""
+    """The batch size with the highest rate. Stops after two successive sizes that are slower than the best."""
     rates: dict[int, float] = {}
     for size in sorted(sizes):
         begun = time.perf_counter()
@@ -190,7 +190,7 @@ def fastest(sizes: Sequence[int], run: Callable[[int], int]) -> dict[str, Any]:
 
 
 def check(new: Sequence[Sequence[int]], rows: int) -> int:
-    """Tokens made, all rows together; raises unless each row has exactly 40."""
+    """Number of new tokens in all rows; raises unless each row has exactly 40."""
     lengths = [len(ids) for ids in new]
     if lengths != [work.NEW_TOKENS] * rows:
         raise ValueError(

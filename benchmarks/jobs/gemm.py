@@ -15,25 +15,25 @@ from benchmarks.context import Context
 from benchmarks.jobs.train import items, settings
 from sys2ft.models import LoadedModel
 from sys2ft.runs import Advance, Display
-from sys2ft.training import TrainSettings, train
+from sys2ft.training import TrainSettings, jobs_of, train
 
 _SIZES = {"cpu": (1024, 2048, 4096), "cuda": (4096, 8192)}
 _TURN = 0.3  # seconds of each product after a step
 
 
 def ours(context: Context, *, adapters: int, pairs: int, rank: int, seconds: float) -> dict[str, Any]:
-    """Training, and after every step of it the best `torch.matmul` of the same process, the clock stopped.
+    """Training, and after each step the best `torch.matmul` in the same process while the clock is stopped.
 
-    What else a machine does slows both: `gemm` are all of the products over all of their time, as FLOP over seconds are
-    of the training; `gemm_best` are the best moments.
+    Other load on the machine slows both: `gemm` is the FLOP of all products over their total time, as for the training;
+    `gemm_best` is the highest rate.
     """
     model, how = context.load(), settings(rank)
     warm = TrainSettings(rank=rank, alpha=2.0 * rank, epochs=1)
-    train(model, items(adapters, how.batch_size), warm, seed=context.seed).bank.close()
+    train(model, jobs_of(items(adapters, how.batch_size), warm, seed=context.seed)).bank.close()
     matmuls = {number: _Matmul.best(model.device, dtype, seconds) for number, dtype in _dtypes(model).items()}
     taking_turns = _TakingTurns(context.show, context.clock, list(matmuls.values()))
     with context.clock.running():
-        training = train(model, items(adapters, pairs), how, seed=context.seed, show=taking_turns)
+        training = train(model, jobs_of(items(adapters, pairs), how, seed=context.seed), show=taking_turns)
     gemm = {number: matmul.rate for number, matmul in matmuls.items()}
     reached = training.totals["flop"] / context.clock.seconds
     return context.result(
@@ -48,12 +48,12 @@ def ours(context: Context, *, adapters: int, pairs: int, rank: int, seconds: flo
 
 
 def _dtypes(model: LoadedModel) -> dict[str, torch.dtype]:
-    """That of the model, and bfloat16, which a CPU without it emulates."""
+    """The model's dtype, and bfloat16, which a CPU without it emulates."""
     return {str(one).removeprefix("torch."): one for one in (model.dtype, torch.bfloat16)}
 
 
 class _Matmul:
-    """One square `torch.matmul`, and the FLOP a second of each time it ran."""
+    """One square `torch.matmul`, and the FLOP per second of each run."""
 
     def __init__(self, device: torch.device, dtype: torch.dtype, size: int) -> None:
         self.size, self.rates = size, list[float]()
@@ -62,7 +62,7 @@ class _Matmul:
 
     @classmethod
     def best(cls, device: torch.device, dtype: torch.dtype, seconds: float) -> _Matmul:
-        """Of the size with the highest median rate."""
+        """The product of the size with the highest median rate."""
         tried = [cls(device, dtype, size) for size in _SIZES[device.type]]
         for one in tried:
             one.run(seconds)
@@ -71,7 +71,7 @@ class _Matmul:
         return best
 
     def run(self, seconds: float) -> None:
-        """Again and again, for so long."""
+        """Repeat the product for `seconds`."""
         begun = time.perf_counter()
         while (started := time.perf_counter()) - begun < seconds:
             torch.matmul(self.left, self.right, out=self.out)
@@ -80,12 +80,12 @@ class _Matmul:
 
     @property
     def rate(self) -> float:
-        """FLOP over seconds of all together."""
+        """FLOP over seconds of all runs."""
         return harmonic_mean(self.rates)
 
 
 class _TakingTurns(Display):
-    """Lets the products run whenever the training has come a step further."""
+    """Runs the products after each step of the training."""
 
     def __init__(self, show: Display, clock: Clock, matmuls: list[_Matmul]) -> None:
         self.show, self.clock, self.matmuls = show, clock, matmuls

@@ -12,10 +12,10 @@ from benchmarks.context import Context
 from benchmarks.jobs.train import items, settings
 from sys2ft.engine import Example, prepare, score
 from sys2ft.models import Message
-from sys2ft.models.allocator import give_back_freed_memory
-from sys2ft.training import train
+from sys2ft.models.allocator import return_freed_memory
+from sys2ft.training import jobs_of, train
 
-STEPS = 3  # from the second on, all that the first made is there from the start
+STEPS = 3  # from the second on, what the first allocated exists from the start
 
 
 def base(context: Context, *, tokens_at_once: int) -> dict[str, Any]:
@@ -42,19 +42,19 @@ def trained(
     model = context.load()
     how = replace(settings(rank), epochs=1, batch_size=batch, tokens_at_once=tokens_at_once, offload_moments=offload)
     with context.clock.running():
-        training = train(model, items(adapters, STEPS * batch), how, seed=context.seed, show=context.show)
+        training = train(model, jobs_of(items(adapters, STEPS * batch), how, seed=context.seed), show=context.show)
     kept = _kept(context)
     state = sum(p.numel() * p.element_size() for p in training.bank.parameters())
     # Weights and AdamW's two moments, all float32.
-    at_once = training.totals.get("adapters_at_once", adapters)  # where memory is scarce they may train in groups
+    at_once = training.totals.get("adapters_at_once", adapters)  # they train in groups if memory is scarce
     return context.result(
         tokens=training.totals["tokens_trained"], adapter_bytes=3 * state, kept_bytes=kept, at_once=at_once
     )
 
 
 def _kept(context: Context) -> int:
-    """What is taken once the training has ended, its moments freed and its weights there; free pages given back."""
+    """Memory in use after the training, with its weights, without its moments, and with free pages returned."""
     if context.clock.device.type == "cuda":
         return torch.cuda.memory_allocated(context.clock.device)
-    give_back_freed_memory()
+    return_freed_memory()
     return highwater.resident_bytes() or 0

@@ -16,7 +16,7 @@ from benchmarks.context import Context
 from sys2ft.engine import AdapterBank, save_adapter
 from sys2ft.models import LoadedModel, Message
 from sys2ft.runs import item_seed
-from sys2ft.training import TrainItem, TrainSettings, adapter, train
+from sys2ft.training import TrainItem, TrainSettings, adapter, jobs_of, train
 from sys2ft.training.schedule import batches
 
 EPOCHS = 3.0
@@ -29,7 +29,7 @@ def settings(rank: int) -> TrainSettings:
 
 
 def items(adapters: int, pairs: int) -> list[TrainItem]:
-    """The work as `train` takes it."""
+    """The work as items for `train`."""
     return [
         TrainItem(adapter=_name(index), prompt=_prompt(pair.question), completion=pair.answer)
         for index, own in enumerate(work.pairs(adapters, pairs))
@@ -46,7 +46,7 @@ def _prompt(question: str) -> list[dict[str, str]]:
 
 
 def rendered(model: LoadedModel, adapters: int, pairs: int) -> list[list[dict[str, list[int]]]]:
-    """The work as ids and labels, by adapter: the same rendering that `train` makes."""
+    """The work as ids and labels, by adapter: rendered as by `train`."""
     found = []
     for own in work.pairs(adapters, pairs):
         shown = [
@@ -71,16 +71,15 @@ def ours(
     folder: str | None = None,
     orders: Sequence[Sequence[int]] | None = None,
 ) -> dict[str, Any]:
-    """`sys2ft.training.train`, all adapters at once; the adapters are left in `folder`.
+    """`sys2ft.training.train`, all adapters at once; the adapters are saved in `folder`.
 
-    `orders`: the pairs that each adapter meets over all epochs, one after the other, in place of those that `train`
-    draws.
+    `orders`: the pairs that each adapter sees over all epochs, instead of the order that `train` draws.
     """
     model, how = context.load(), settings(rank)
     warm = TrainSettings(rank=rank, alpha=2.0 * rank, epochs=1)
-    train(model, items(adapters, how.batch_size), warm, seed=context.seed).bank.close()
+    train(model, jobs_of(items(adapters, how.batch_size), warm, seed=context.seed)).bank.close()
     with _meeting(orders), context.clock.running():
-        training = train(model, items(adapters, pairs), how, seed=context.seed, show=context.show)
+        training = train(model, jobs_of(items(adapters, pairs), how, seed=context.seed), show=context.show)
     report = context.result(
         diverged=training.diverged,
         tokens=training.totals["tokens_trained"],
@@ -97,7 +96,7 @@ def ours(
 
 @contextmanager
 def _meeting(orders: Sequence[Sequence[int]] | None) -> Iterator[None]:
-    """Let `train` give its adapters these pairs in this order."""
+    """Make `train` give its adapters these pairs in this order."""
     if orders is None:
         yield
         return
@@ -124,11 +123,10 @@ def trl(
 ) -> dict[str, Any]:
     """TRL, one adapter after the other, the first `only` of them.
 
-    `rates` is the learning rate of each step, taken from our curve. Every adapter begins at the weights at which ours
-    began, and but for `tuned` meets its pairs in the order in which ours met them. `tuned`: no gradient checkpointing,
-    batches of like length, nothing logged or saved, weights in the product's dtype; else TRL's defaults, among them
-    float32 weights. `bf16` is TRL's own setting of that name (autocast). `orders` of the report are the pairs that each
-    adapter met.
+    `rates` is the learning rate of each step, from our curve. Every adapter starts from the same weights as ours and,
+    except with `tuned`, sees its pairs in the same order. `tuned`: no gradient checkpointing, batches of similar
+    length, no logging or saving, weights in our dtype; otherwise TRL's defaults, with float32 weights. `bf16` is TRL's
+    setting of that name (autocast). `orders` of the report are the pairs that each adapter saw.
     """
     model = context.load(None if tuned else "float32")
     how, work_items = settings(rank), rendered(model, adapters, pairs)[:only]
@@ -157,7 +155,7 @@ def trl(
 
 
 def starts(model: LoadedModel, how: TrainSettings, adapters: int, seed: int) -> list[dict[str, torch.Tensor]]:
-    """A of every layer, by its name, as `train` draws it for each of the first `adapters` adapters; B is zero."""
+    """Initial A of every layer by name, as drawn by `train` for the first `adapters` adapters; B is zero."""
     bank = AdapterBank(model.model, 1, rank=how.rank, alpha=how.alpha)
     found = []
     for index in range(adapters):
@@ -182,7 +180,7 @@ class _InOrder(torch.utils.data.Sampler[int]):
 
 
 class _Recorded(torch.utils.data.Sampler[int]):
-    """What another sampler says, written down."""
+    """Another sampler, whose indices are recorded."""
 
     def __init__(self, sampler: Any, met: list[int]) -> None:
         self.sampler, self.met = sampler, met
@@ -197,7 +195,7 @@ class _Recorded(torch.utils.data.Sampler[int]):
 
 
 class _Builder:
-    """Makes and runs one `SFTTrainer` after the other on one base model."""
+    """Builds and runs one `SFTTrainer` after the other on one base model."""
 
     def __init__(
         self,
@@ -215,7 +213,7 @@ class _Builder:
         self.met: list[int] = []
 
     def run(self, own: list[dict[str, list[int]]], index: int, steps: int = -1) -> Any:
-        """Train one adapter, from data set to trained weights; `steps` cuts it short. `met` are the pairs it met."""
+        """Train one adapter, from data set to trained weights, or for `steps` steps. `met` are the pairs it saw."""
         import datasets
         from peft import LoraConfig
         from trl import SFTConfig, SFTTrainer
@@ -224,7 +222,7 @@ class _Builder:
         order = None if self.tuned else _InOrder(_name(index), len(own), how, self.context.seed)
 
         class Trainer(SFTTrainer):  # type: ignore[misc]
-            """With the rates that ours took, step by step, in place of a schedule by name."""
+            """Uses our learning rate of each step instead of a named schedule."""
 
             def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
                 self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
@@ -281,7 +279,7 @@ class _Builder:
 
     @torch.no_grad()
     def _start(self, model: Any, start: Mapping[str, torch.Tensor]) -> None:
-        """Put these A in the place of those that PEFT drew."""
+        """Replace the A that PEFT drew."""
         drawn = {name: weight for name, weight in model.named_parameters() if ".lora_A." in name}
         named = {name.removeprefix("base_model.model.").partition(".lora_A.")[0]: w for name, w in drawn.items()}
         if named.keys() != start.keys():
@@ -290,7 +288,7 @@ class _Builder:
             weight.copy_(start[name])
 
     def clean(self, trainer: Any) -> None:
-        """The base model as it was: without adapter and without the head that TRL puts before its forward pass."""
+        """Restore the base model: without the adapter, and without TRL's replacement of its forward pass."""
         base = trainer.model.unload()
         base.__dict__.pop("forward", None)
         if base.is_gradient_checkpointing:
@@ -301,7 +299,7 @@ class _Builder:
 def losses(
     context: Context, *, adapters: int, pairs: int, folders: Mapping[str, str]
 ) -> dict[str, dict[str, list[float]]]:
-    """Mean loss (nats a supervised token) of each side's adapters on their own pairs, and of the base on the same.
+    """Mean loss (nats per supervised token) of each side's adapters on their own pairs, and of the base on the same.
 
     One scorer for all: plain transformers and peft, the base in one dtype, adapters from their PEFT folders.
     """

@@ -1,4 +1,4 @@
-"""Multiple choice: log-likelihoods of all choices, against one forward pass an option."""
+"""Multiple choice: log-likelihoods of all choices, against one forward pass per option."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def measure(bench: Bench) -> Part:
     )
     for runs in outcome.runs.values():
         for run in runs:
-            run.pop("likelihoods")  # thousands of numbers that were needed for the comparison only
+            run.pop("likelihoods")  # needed for the comparison only
     return part
 
 

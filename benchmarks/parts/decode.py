@@ -1,4 +1,4 @@
-"""Decoding: completions behind one shared prefix, against transformers and, where they are at hand, other engines."""
+"""Decoding: completions after one shared prefix, against transformers and other engines if they are installed."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _sides(bench: Bench, count: int, file: Path) -> list[Side]:
 
     def peer(name: str, job: str, target: float | None, remark: str = "", sizes: Sizes = _SIZES, **more: Any) -> Side:
         fit = tuple(size for size in sizes[kind] if size <= count) or (count,)
-        whole = min(count, math.ceil(fewer / max(fit)) * max(fit))  # batches of the largest size, if that is the best
+        whole = min(count, math.ceil(fewer / max(fit)) * max(fit))  # whole batches even of the largest size
         return Side(
             name=name,
             job=job,

@@ -1,4 +1,4 @@
-"""The share of the machine's matrix rate that training reaches."""
+"""The share of the machine's matrix product rate that training reaches."""
 
 from __future__ import annotations
 

@@ -13,11 +13,11 @@ _BATCH = 8
 
 
 def measure(bench: Bench) -> Part:
-    """Peaks of the base, of one adapter and of many, over passes of as many tokens; activations told apart.
+    """Peaks of the base, of one adapter and of many, with passes of equal size; activations are estimated separately.
 
-    The adapters' state does not depend on the tokens of a pass, activations are proportional to them. So the same
-    training is run with half the tokens a pass: what it saves is half of the activations. What a training leaves
-    behind is no activation: libraries keep code and tables for every shape they meet, and other passes meet others.
+    The adapters' state does not depend on the tokens of a pass, and activations are proportional to them. Training with
+    passes of half as many tokens therefore saves half of the activations. Memory that remains after the training is
+    subtracted first: libraries keep code and tables for the shapes they meet, which differ between passes.
     """
     s = bench.settings
     tokens = 1024 if s.scale == 1 else s.scaled(1024, least=256)
@@ -74,7 +74,7 @@ def _part(bench: Bench, runs: dict[str, list[dict[str, Any]]], names: list[str],
         "peak: of the process (on CUDA: of torch's allocations), after loading.",
         "base: with one forward pass of as many tokens.",
         "by arithmetic: the base's weights, and for each adapter its weights and two moments in float32.",
-        "offloaded: moments lie off the device (--offload-moments), by arithmetic all of them.",
+        "offloaded: moments are stored off the device (--offload-moments), by arithmetic all of them.",
         "Gradients exist for the adapters of one pass only: they count with the activations.",
         f"activations: twice what passes of {tokens // 2} tokens save ({gib(peak[many])}, {gib(peak[half])} GiB)",
         f"over what is left when the training has ended ({gib(kept[many])}, {gib(kept[half])} GiB).",

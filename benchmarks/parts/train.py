@@ -71,7 +71,7 @@ def _sides(bench: Bench, pairs: int, only: int, scratch: Path) -> list[Side]:
         slow = "; this hardware has no native bfloat16, so the next row is the default without it"
         sides[-1] = peer("trl-defaults", False, True, 4.0, f"{defaults}, bf16 autocast{slow}")
         sides.append(peer("trl-defaults-float32", False, False, 4.0, f"{defaults}, bf16=False"))
-    tuned = f"no checkpointing, batches of like length, nothing logged or saved, {dtype} weights"
+    tuned = f"no checkpointing, batches of similar length, nothing logged or saved, {dtype} weights"
     bf16 = dtype == "bfloat16"
     sides.append(peer(TUNED, True, bf16, 2.0, tuned + (", bf16 autocast" if bf16 else "")))
     return sides
@@ -80,7 +80,7 @@ def _sides(bench: Bench, pairs: int, only: int, scratch: Path) -> list[Side]:
 def _compare_losses(part: Part, scored: dict[str, list[float]]) -> None:
     """Each peer's mean final loss against ours on the same adapters, one scorer for both.
 
-    What was tuned met batches of its own: it is held against ours in those batches.
+    The tuned side has its own batches, and is compared with ours in those batches.
     """
     ours = scored[OURS]
     part.notes.append(f"mean loss on its own pairs: base {mean(scored['base']):.3f}, ours {mean(ours):.3f}")

@@ -21,8 +21,8 @@ from sys2ft.runs import display
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sys2ft.evaluation import Score
     from sys2ft.job.audit import Baseline, Measured, ModelAudit, TextAudit
+    from sys2ft.statistics import Score
 
 
 _BLOCKS_A_TABLE = 6  # as many as fit in a hundred columns

@@ -65,7 +65,7 @@ def _print(probes: Probes, settings: ProbeSettings) -> None:
     table.add_row("drawn", str(len(probes.candidates)), "")
     for reason in (reason for reason in REASONS if reason in reasons):
         table.add_row(reason, str(reasons[reason]), REASONS[reason])
-    table.add_row("kept", str(len(probes.kept)), "right with the news item in context, wrong or at chance without it")
+    table.add_row("kept", str(len(probes.kept)), "correct with the news in context, wrong or at chance without it")
     Console().print(table)
     for name, found in probes.withheld.items():
         print(f"skipped     {name}: {found}")

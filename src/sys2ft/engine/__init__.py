@@ -1,4 +1,11 @@
-"""Room `engine`: everything that touches a model's tensors. One frozen base, many adapters."""
+"""Package `engine`: everything that computes with a model's tensors. One frozen base, many adapters.
+
+It takes a transformers model, examples or prompts, and gives losses with gradients, log-likelihoods, texts and
+adapters. The plain path, in the order to read it: `forward.py` (the one pass through the model), `attention.py` (its
+attention), `trees/loss.py` (training), `trees/score.py`, `decoding/decode.py`. `adapters/` is the bank of LoRA slots,
+`cpu/` what only makes a CPU faster, `trace.py` a reader that observes every layer. What is below uses `models`, `runs`
+and `errors` only.
+"""
 
 from sys2ft.engine.adapters.bank import BASE, AdapterBank
 from sys2ft.engine.adapters.optimiser import SlotAdamW
@@ -7,9 +14,9 @@ from sys2ft.engine.decoding.decode import Decoded, DecodeRequest, DecodeResult, 
 from sys2ft.engine.decoding.sampling import Sampling
 from sys2ft.engine.decoding.stops import StopStrings
 from sys2ft.engine.forward import prepare
-from sys2ft.engine.trees.loss import SlotGradients, StepCost, backward
+from sys2ft.engine.trees.loss import SlotGradients, backward
 from sys2ft.engine.trees.score import LogLikelihood, ScoreResult, score
-from sys2ft.engine.trees.tree import Example
+from sys2ft.engine.trees.tree import Example, StepCost
 
 __all__ = [
     "BASE",

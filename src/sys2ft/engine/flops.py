@@ -1,8 +1,8 @@
-"""Floating-point operations of the work done, by the usual count: 2 for each weight a token meets.
+"""Floating-point operations of a pass by the usual count: 2 per weight and token.
 
-With P weights in the transformer's body and H in its head: reading a token costs 2P, predicting at a position 2H;
-training an adapter on a frozen base doubles both (the gradient flows back through the base, whose weights get none).
-Attention's own products, embeddings and the low-rank terms are left out: a few per cent at the lengths used here.
+With P weights in the transformer's body and H in its head, reading a token costs 2P and predicting at a position 2H.
+Training an adapter on a frozen base doubles both: the gradient flows back through the base, whose weights get none. The
+products of attention, embeddings and low-rank terms are not counted: a few per cent at the lengths used here.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""The model's head, where predictions are wanted, and as few logits at a time as a product is worth.
+"""The model's head at the positions that predict, in blocks of rows that bound the size of the logits.
 
-A product of many rows reads the head's weights once, and leaves logits of hundreds of megabytes. What is computed of
-them afterwards is computed a piece at a time, which stays in the cache, and is never there as a whole in float32.
+One product of many rows reads the head's weights once, but its logits take hundreds of megabytes. They are processed in
+pieces that stay in the cache, and never exist as a whole in float32.
 
-Shapes: U nodes whose prediction is wanted, u those of a piece, D hidden size, V vocabulary.
+Shapes: U nodes that predict, u those of a piece, D hidden size, V vocabulary.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-_OUTPUT_AT_ONCE = {"cpu": 2**25, "cuda": 2**27}  # numbers: enough for a product to be worth its call
+_OUTPUT_AT_ONCE = {"cpu": 2**25, "cuda": 2**27}  # numbers: enough for an efficient product
 _LOGITS_AT_ONCE = {"cpu": 2**20, "cuda": 2**25}
 
 
 def head_rows(model: nn.Module) -> int:
-    """How many rows of the head's output are held at once."""
+    """How many rows of the head's output are computed at once."""
     return _rows(model, _OUTPUT_AT_ONCE)
 
 
 def piece_rows(model: nn.Module) -> int:
-    """How many rows of logits in float32 are held at once."""
+    """How many rows of float32 logits are computed at once."""
     return _rows(model, _LOGITS_AT_ONCE)
 
 
@@ -39,14 +39,14 @@ def head(model: nn.Module, hidden_UD: Tensor) -> Tensor:
 
 
 def head_output(model: nn.Module, hidden_UD: Tensor) -> Tensor:
-    """What the head makes of hidden states: (U, V), in the model's numbers."""
+    """The head's output (U, V) in the model's dtype."""
     return cast(Tensor, cast(Any, model).get_output_embeddings()(hidden_UD))
 
 
 def logits(model: nn.Module, output_UV: Tensor) -> Tensor:
-    """Logits in float32 of the head's output, with the soft cap or scale that the architecture's configuration names.
+    """Float32 logits of the head's output, with the scale or soft cap of the model's configuration.
 
-    That may be the output itself.
+    The result can share memory with the output.
     """
     logits_UV = output_UV.float()
     config = model.config

@@ -1,11 +1,11 @@
-"""What happens inside a model while it reads one long text: the residual stream of every layer, seen and let go.
+"""Reading one long text while observing the residual stream of every layer.
 
-The text is read in chunks, each going on from a cache of the keys and values of what stands before it. Forward hooks
-on the decoder layers hand every layer's residual stream to the caller, who keeps what is needed of it: memory does not
-grow with layers times length. The same place holds what takes the reading apart: heads that are switched off, tokens
-whose representation is moved, and attention weights of short texts.
+The text is read in chunks, each continuing from a cache of the keys and values before it. Forward hooks on the decoder
+layers pass every layer's residual stream to the caller, who keeps what is needed of it, so that memory does not grow
+with layers times length. Interventions are here too: heads that are switched off, tokens whose representation is
+shifted, and the attention weights of short texts.
 
-Layers are counted as transformers counts hidden states: 0 is what enters the first block, l is what block l puts out.
+Layers are counted as in transformers' hidden states: 0 is the input of the first block, l is the output of block l.
 
 Shapes: T tokens, D hidden size, M moved tokens, H heads of a layer, K keys, d head size.
 """
@@ -26,14 +26,14 @@ from sys2ft.engine.forward import masks, prepare
 from sys2ft.errors import ModelError
 
 SeeLayer = Callable[[int, int, Tensor], None]
-"""Called with the layer, the place of the chunk's first token, and the chunk's residual stream (T, D)."""
+"""Called with the layer, the position of the chunk's first token, and the chunk's residual stream (T, D)."""
 SeeLast = Callable[[int, Tensor], None]
-"""Called with the place of the chunk's first token and the chunk's last hidden states (T, D)."""
+"""Called with the position of the chunk's first token and the chunk's last hidden states (T, D)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
-    """Who reads: a model, an adapter over it, the heads that are switched off, and how many tokens go at once."""
+    """How to read: a model, an adapter over it, the heads that are switched off, and the tokens of a chunk."""
 
     model: nn.Module
     bank: AdapterBank | None = None
@@ -50,9 +50,9 @@ class Reader:
         return next(self.model.parameters()).device
 
     def states(self, tokens_T: Sequence[int], positions_T: Tensor, mask_TK: Tensor, past: DynamicCache) -> Tensor:
-        """Last hidden states (T, D) of one row of tokens behind those in `past`, which takes up their keys and values.
+        """Last hidden states (T, D) of one row of tokens after those in `past`, to which they are added.
 
-        The mask says what each token sees: the P keys of the past, then the T tokens themselves.
+        The mask says which keys each token sees: the P keys of the past, then the T tokens themselves.
         """
         off = {block: torch.tensor(list(heads), device=self.device) for block, heads in (self.heads_off or {}).items()}
         with torch.inference_mode(), adapter_rows(self.bank, [self.slot]):
@@ -70,8 +70,8 @@ class Reader:
 def read_text(
     reader: Reader, tokens_T: Sequence[int], *, see_layer: SeeLayer | None = None, see_last: SeeLast | None = None
 ) -> DynamicCache:
-    """Read a text once, from its beginning; returns the keys and values of all of it."""
-    # Without a configuration every layer keeps all keys, also those that look back over a window: their mask is given.
+    """Read a text once from its beginning; returns the keys and values of all its tokens."""
+    # Without a configuration every layer keeps all keys, sliding-window layers too: the mask limits what they see.
     past = DynamicCache()
     for start in range(0, len(tokens_T), reader.tokens_at_once):
         chunk = tokens_T[start : start + reader.tokens_at_once]
@@ -87,7 +87,7 @@ def read_text(
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A token of a text read before, whose residual stream after `layer` blocks is shifted by `shift_D`."""
+    """A token of a text that was read before; its residual stream after `layer` blocks is shifted by `shift_D`."""
 
     position: int
     layer: int
@@ -95,9 +95,9 @@ class Move:
 
 
 def read_moved(reader: Reader, tokens_T: Sequence[int], past: DynamicCache, moves: Sequence[Move]) -> Tensor:
-    """Last hidden states (M, D) of single tokens, each read again behind its own past with its stream shifted.
+    """Last hidden states (M, D) of single tokens, each read again after its own past with its stream shifted.
 
-    `past`: what `read_text` returned for the tokens; it is left as it was, and so is what comes before each token.
+    `past`: the result of `read_text` for the tokens; it is not changed, nor are the tokens before each shifted one.
     """
     done = []
     for start in range(0, len(moves), reader.tokens_at_once):
@@ -127,26 +127,26 @@ def attention_weights(reader: Reader, tokens_T: Sequence[int]) -> list[Tensor]:
 
 
 def decoder_layers(model: nn.Module) -> list[nn.Module]:
-    """The blocks of a decoder, first to last. Raises ModelError where there is no list of them."""
+    """The blocks of a decoder, first to last. Raises ModelError if the model has no list of them."""
     count = cast(Any, model).config.num_hidden_layers
     for module in cast(Any, model).base_model.modules():
         if isinstance(module, nn.ModuleList) and len(module) == count:
             return list(module)
     raise ModelError(
-        f"{type(model).__name__} holds no list of {count} layers",
+        f"{type(model).__name__} has no list of {count} layers",
         expected="a decoder-only causal language model of transformers",
         do="use another model, or report the architecture",
     )
 
 
 def _stream(output: Any) -> Tensor:
-    """The residual stream in what a block returns: families differ in whether they wrap it in a tuple."""
+    """The residual stream in a block's output, which some families wrap in a tuple."""
     return cast(Tensor, output[0] if isinstance(output, tuple) else output)
 
 
 @contextlib.contextmanager
 def _watching(model: nn.Module, see: SeeLayer | None, start: int) -> Iterator[None]:
-    """Hand every layer's residual stream to `see` within the block."""
+    """Pass every layer's residual stream to `see` within the block."""
     with contextlib.ExitStack() as stack:
         if see is not None:
             blocks = decoder_layers(model)

@@ -14,4 +14,3 @@ from .stages import (
     require_protocols as require_protocols,
     train_stage as train_stage,
 )
-from .study import Study as Study, finish_study as finish_study, represent as represent

@@ -16,12 +16,8 @@ from typing import Any
 from sys2ft.evaluation import (
     EvaluateSettings,
     Prediction,
-    Score,
     complete,
     evaluate,
-    mean_over_news,
-    noise_of_chance,
-    paired_difference,
 )
 from sys2ft.evaluation.records import CHOICE_SCORINGS, Scoring
 from sys2ft.evaluation.settings import BY_CHOICE
@@ -29,6 +25,7 @@ from sys2ft.job.stages import open_run, require_questions
 from sys2ft.models import LoadedModel
 from sys2ft.news import Found, News, Question, surface
 from sys2ft.runs import Display, write_json, write_jsonl
+from sys2ft.statistics import Score, mean_over_news, noise_of_chance, paired_difference
 
 Item = tuple[str, int]
 

@@ -1,8 +1,10 @@
-"""What becomes of memory that is freed: glibc keeps it, so that the next pass finds its pages in place.
+"""glibc's allocator keeps freed memory in the process, so that the next pass finds its pages in place.
 
-By default glibc gives a block of more than 32 MiB back to the kernel as soon as it is freed, and asks for it again a
-moment later; the kernel clears every page anew. A training pass frees and takes some gigabytes that way. glibc also
-gives threads arenas of their own: what a pass frees in one is of no use to a pass that runs in another.
+By default glibc returns a block of more than 32 MiB to the kernel as soon as it is freed, and requests it again a
+moment later; the kernel then clears every page anew. A training pass frees and allocates some gigabytes that way. glibc
+also gives threads their own arenas: a pass in one cannot reuse what a pass in another freed.
+
+One of the CPU optimisations that `sys2ft.engine.cpu` describes. It is here because it must precede loading a model.
 """
 
 from __future__ import annotations
@@ -11,27 +13,35 @@ import ctypes
 import os
 import platform
 
+PLAIN = "SYS2FT_PLAIN"
+"""Environment variable: 1 switches all CPU optimisations off."""
+
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # malloc.h
 _KEEP = 2**31 - 1
-_OWN_BLOCK = 2**30  # what is larger still lies by itself
+_OWN_BLOCK = 2**30  # larger blocks are still returned when they are freed
 _CHOSEN = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
 
 
-def keep_freed_memory() -> bool:
-    """Let this process keep what it frees, up to blocks of 1 GiB, in one arena; whether that was done.
+def plain_wanted() -> bool:
+    """Whether the environment switches all CPU optimisations off."""
+    return os.environ.get(PLAIN) == "1"
 
-    Arenas that are there already stay in use. Nothing is done under another C library, or where the environment has
-    chosen for glibc (mallopt(3)).
+
+def keep_freed_memory() -> bool:
+    """Let this process keep freed blocks of up to 1 GiB, in one arena; returns whether that was done.
+
+    Existing arenas stay in use. Nothing is changed under another C library, or if the environment configures glibc's
+    allocator (mallopt(3)) or sets SYS2FT_PLAIN.
     """
-    if not _glibc() or any(name in os.environ for name in _CHOSEN):
+    if not _glibc() or plain_wanted() or any(name in os.environ for name in _CHOSEN):
         return False
     libc = ctypes.CDLL(None)
     settings = ((_TRIM_THRESHOLD, _KEEP), (_MMAP_THRESHOLD, _OWN_BLOCK), (_ARENA_MAX, 1))
     return all(libc.mallopt(name, value) for name, value in settings)
 
 
-def give_back_freed_memory() -> bool:
-    """Return every free page to the kernel, those between blocks in use too; whether the C library can (glibc)."""
+def return_freed_memory() -> bool:
+    """Return every free page to the kernel, also those between blocks in use; returns whether glibc can do so."""
     return _glibc() and bool(ctypes.CDLL(None).malloc_trim(0))
 
 

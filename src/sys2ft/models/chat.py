@@ -84,21 +84,27 @@ class ChatFormat:
         shape = _template_shape(tokenizer) if has_template else _plain_shape(tokenizer)
         return cls(tokenizer, shape, has_template=has_template, stop_ids=eos)
 
-    def prompt_text(self, messages: Sequence[Message]) -> str:
+    def prompt_text(self, messages: Sequence[Message], *, thinking: bool = False) -> str:
         """The text of `prompt_ids`, without a begin-of-text token that only the tokenizer adds."""
         _check(messages)
         if not self.has_template:
             return _plain_text(messages)
         if self._shape.folds_system:
             messages = _fold_system(messages)
+        if thinking:
+            # The header, which comes before an answer without a thought, is left out.
+            return _apply(self._tokenizer, messages, generation_prompt=True, thinking=True)
         if self._shape.own_header:
             return _apply(self._tokenizer, messages, generation_prompt=True) + self._shape.header
         whole = _apply(self._tokenizer, [*messages, Message("assistant", SENTINEL)], generation_prompt=False)
         return whole[: whole.rindex(SENTINEL)]
 
-    def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
-        """Ids of a conversation that ends with a user turn, up to the start of the assistant's answer."""
-        return list(self._cached_prompt_ids(tuple(messages)))
+    def prompt_ids(self, messages: Sequence[Message], *, thinking: bool = False) -> list[int]:
+        """Ids of a conversation that ends with a user turn, up to the start of the assistant's answer.
+
+        `thinking` asks the chat template to let the model think first; templates without that option ignore it.
+        """
+        return list(self._cached_prompt_ids(tuple(messages), thinking))
 
     def continuation_ids(self, text: str) -> list[int]:
         """Ids of `text` (stripped) as the start of the assistant's answer to any prompt, without end of turn."""
@@ -124,8 +130,8 @@ class ChatFormat:
         ids = _encode(self._tokenizer, text)
         return [self._tokenizer.bos_token_id, *ids] if _adds_bos(self._tokenizer) else ids
 
-    def _prompt_ids(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
-        ids = _encode(self._tokenizer, self.prompt_text(messages))
+    def _prompt_ids(self, messages: tuple[Message, ...], thinking: bool) -> tuple[int, ...]:
+        ids = _encode(self._tokenizer, self.prompt_text(messages, thinking=thinking))
         if not self.has_template and _adds_bos(self._tokenizer):
             ids = [self._tokenizer.bos_token_id, *ids]
         return tuple(ids)
@@ -152,10 +158,11 @@ def _adds_bos(tokenizer: Any) -> bool:
     return bos is not None and list(tokenizer("a")["input_ids"])[:1] == [bos]
 
 
-def _apply(tokenizer: Any, messages: Sequence[Message], *, generation_prompt: bool) -> str:
+def _apply(tokenizer: Any, messages: Sequence[Message], *, generation_prompt: bool, thinking: bool = False) -> str:
     turns = [{"role": m.role, "content": m.content} for m in messages]
+    settings = {**TEMPLATE_SETTINGS, "enable_thinking": thinking}
     text: str = tokenizer.apply_chat_template(
-        turns, tokenize=False, add_generation_prompt=generation_prompt, **TEMPLATE_SETTINGS
+        turns, tokenize=False, add_generation_prompt=generation_prompt, **settings
     )
     return text
 

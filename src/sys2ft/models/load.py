@@ -34,6 +34,14 @@ class LoadedModel:
     device: torch.device
     dtype: torch.dtype
 
+    def described(self) -> dict[str, Any]:
+        """What identifies the model in a run's record."""
+        return {
+            "sha256": self.fingerprint,
+            "architecture": type(self.model).__name__,
+            "parameters": sum(p.numel() for p in self.model.parameters()),
+        }
+
 
 def load_model(
     name: str, *, dtype: str = "auto", device: str = "auto", progress: Progress | None = None

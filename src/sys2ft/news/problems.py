@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from sys2ft.errors import NewsError
-from sys2ft.news.schema import GRADERS, KINDS
+from sys2ft.news.schema import KINDS, grader_names
 
 SHOWN = 10
 """Number of problems that one error lists; the rest are counted."""
@@ -104,7 +104,6 @@ def describe(value: object) -> str:
     return f"a value of type {type(value).__name__}"
 
 
-_ALLOWED: dict[str, Sequence[str]] = {"kind": KINDS, "grader": GRADERS}
 _EXPECTED = {
     "id": "a name for the news item as text, unique in the file",
     "domain": "the name of a domain as text",
@@ -114,8 +113,8 @@ _EXPECTED = {
     "answer": "the right answer as text",
     "choices": "a list of at least 2 texts, the answer among them",
     "aliases": "a list of other correct wordings, as texts",
-    "kind": "one of " + ", ".join(_ALLOWED["kind"]),
-    "grader": "one of " + ", ".join(_ALLOWED["grader"]),
+    "kind": "one of " + ", ".join(KINDS),
+    "grader": "the name of an installed grader, as text",
     "made_by": "the name of the model that wrote the question, as text",
     "source": "the origin of the text, as text",
     "rephrased": "the question in other words, as text",
@@ -141,7 +140,9 @@ def from_validation(error: Mapping[str, Any], location: Location) -> Problem:
         needed = field in ("id", "news", "question", "answer", "statement")
         found, do = "an empty text", "write the text" if needed else "remove it"
     elif kind == "literal_error":
-        near = get_close_matches(str(value).casefold().replace("-", "_"), _ALLOWED[field], n=1)
+        allowed: Sequence[str] = grader_names() if field == "grader" else KINDS
+        expected = "one of " + ", ".join(allowed)
+        near = get_close_matches(str(value).casefold().replace("-", "_"), allowed, n=1)
         found, do = describe(value), f"write {near[0]!r}" if near else "choose one of these, or leave the field out"
     elif kind == "string_unicode":
         found, do = HALF_CHARACTER, "write the character itself"

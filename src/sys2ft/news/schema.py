@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from difflib import get_close_matches
+from functools import lru_cache
+from importlib import metadata
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
@@ -24,9 +26,9 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 Kind = Literal["recall", "application", "implication", "two_hop", "reverse"]
-Grader = Literal["exact", "alias", "number"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-GRADERS: tuple[Grader, ...] = get_args(Grader)
+GRADERS = ("exact", "alias", "number")
+"""The bundled graders; other packages add theirs as entry points of the group 'sys2ft.graders'."""
 
 # An id becomes part of file names (adapters, replay elements), so it has only characters that every file system allows.
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -62,7 +64,24 @@ def _valid_id(value: str) -> str:
     return value
 
 
-def _default_grader(validated: dict[str, Any]) -> Grader:
+@lru_cache(maxsize=1)
+def grader_names() -> tuple[str, ...]:
+    """Names of all installed graders, the bundled ones first."""
+    found = {entry.name for entry in metadata.entry_points(group="sys2ft.graders")}
+    return (*GRADERS, *sorted(found - set(GRADERS)))
+
+
+def _known_grader(value: Any) -> Any:
+    # Entry points are read only for names that are not bundled: it takes a search of all installed packages.
+    if value not in GRADERS and value not in grader_names():
+        raise PydanticCustomError("literal_error", "not an installed grader")
+    return value
+
+
+Grader = Annotated[str, BeforeValidator(_known_grader)]
+
+
+def _default_grader(validated: dict[str, Any]) -> str:
     return "number" if is_number(validated.get("answer", "")) else "alias"
 
 
@@ -141,7 +160,7 @@ class Question(_Asked):
 
     @field_validator("grader")
     @classmethod
-    def _number_grader_has_a_number(cls, grader: Grader, info: ValidationInfo) -> Grader:
+    def _number_grader_has_a_number(cls, grader: str, info: ValidationInfo) -> str:
         answer = info.data.get("answer")
         if grader == "number" and answer is not None and not any(c.isdigit() for c in answer):
             raise fault(

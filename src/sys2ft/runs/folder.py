@@ -78,13 +78,19 @@ class Run:
 
         Those named in `free` change no result beyond rounding, and may differ from time to time.
         """
-        known: dict[str, Any] = self.record["settings"]
-        if name in known:
-            fixed = {key: known[name][key] for key in free if key in known[name]}
-            self._require_same(name, {**settings, **fixed})
+        if self.check(name, settings, free):
             return
-        known[name] = dict(settings)
+        self.record["settings"][name] = dict(settings)
         self._save()
+
+    def check(self, name: str, settings: Mapping[str, Any], free: Collection[str] = ()) -> bool:
+        """Whether the folder holds the stage `name`. Raises SettingsError where it does with other settings."""
+        known: dict[str, Any] = self.record["settings"]
+        if name not in known:
+            return False
+        fixed = {key: known[name][key] for key in free if key in known[name]}
+        self._require_same(name, {**settings, **fixed})
+        return True
 
     def get(self, key: str) -> dict[str, Any] | None:
         """The result of the finished unit `key`, or None (see `sys2ft.runs.units.Memo`)."""
@@ -128,7 +134,7 @@ class Run:
         if differences:
             raise SettingsError(
                 f"{self.path} was made with other settings:\n  " + "\n  ".join(differences),
-                expected="the same settings as before, to go on with that run",
+                expected="the same settings as before, to resume that run",
                 do="give those settings, or choose another folder with --out",
             )
 

@@ -1,9 +1,9 @@
-"""AdapterBank: many LoRA adapters stacked over one frozen model, each part of a batch naming its own.
+"""AdapterBank: many LoRA adapters over one frozen model, where each part of a batch names the adapter it uses.
 
-LoRA (Hu et al., arXiv 2106.09685): y = Wx + (alpha / r) B A x. All weights of a slot lie in one row of one tensor, so
-that an optimiser, a checkpoint or a copy deals with a slot as one vector; A (r, in) and B (out, r) of every linear
-layer the bank covers are views of it, the A of siblings one under the other. For the length of a pass the layers get a
-forward that computes base and term together; before and after it the model is as transformers built it.
+LoRA (Hu et al., arXiv 2106.09685): y = Wx + (alpha / r) B A x. All weights of a slot are one row of one tensor, so that
+the optimiser, a checkpoint or a copy handles a slot as one vector. A (r, in) and B (out, r) of each linear layer that
+the bank covers are views of it. During a pass the layers have a forward that computes base and low-rank term; before
+and after it the model is as transformers built it.
 
 Shapes: K slots, S slots of a step, P weights of a slot, r rank, I and O a layer's input and output size.
 """
@@ -11,6 +11,7 @@ Shapes: K slots, S slots of a step, P weights of a slot, r rank, I and O a layer
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,10 +21,11 @@ import torch
 from torch import Tensor, nn
 
 from sys2ft.engine.adapters.dropout import Dropout
-from sys2ft.engine.adapters.linears import Group
+from sys2ft.engine.adapters.linears import LinearGroup, Linears, is_linear
 from sys2ft.engine.adapters.low_rank import Batch, Gradient, Layer, Stack
-from sys2ft.engine.cpu.fast_form import fast_form, instead
-from sys2ft.engine.cpu.siblings import Siblings, groups_of, is_linear
+from sys2ft.engine.cpu.plan import plan_of
+from sys2ft.engine.cpu.shared_inputs import SharedInputLinears, groups_of
+from sys2ft.engine.patching import patched_forwards
 from sys2ft.errors import ModelError, SettingsError
 
 BASE = -1
@@ -32,8 +34,8 @@ BASE = -1
 class AdapterBank:
     """K LoRA slots over the linear layers of `model` whose last name is in `targets` (None: all but the head).
 
-    `dropout` is the rate at which a training drops inputs of A; it changes nothing else. `weights_KP` are float32
-    whatever the model's dtype: a small learning rate is lost in bfloat16's rounding.
+    `dropout` is the rate at which training drops inputs of A; it changes nothing else. `weights_KP` are float32 in any
+    dtype of the model: the steps of a small learning rate would be lost in bfloat16's rounding.
     """
 
     def __init__(
@@ -54,7 +56,7 @@ class AdapterBank:
             )
         self.model, self.slots, self.rank, self.alpha, self.dropout = model, slots, rank, float(alpha), dropout
         self.modules = linear_layers(model, targets)
-        form = fast_form(model)
+        self._plan = plan_of(model)
         self.targets = sorted({name.rpartition(".")[2] for name in self.modules})
         device = next(model.parameters()).device
         self.size = weights_a_slot(self.modules.values(), rank)
@@ -62,36 +64,57 @@ class AdapterBank:
         self.a: dict[str, Tensor] = {}
         self.b: dict[str, Tensor] = {}
         self._here = threading.local()  # the batch of a thread's pass
-        # What makes autograd keep a layer's products, though neither weights nor base ask for a gradient.
+        # Makes autograd record the layers, although neither the weights nor the base require a gradient.
         self._tracked = torch.zeros((), device=device, requires_grad=True)
-        self._groups: list[Group] = []
-        self._forwards: dict[nn.Module, Any] = dict(form.shortcuts)
-        start = 0
-        for names in groups_of(form.siblings, self.modules):
-            start = self._cover(names, start)
+        self._groups: list[LinearGroup] = []
+        self._forwards: dict[nn.Module, Any] = dict(self._plan.shortcuts)
+        self._starts: dict[str, tuple[int, int]] = {}
+        self._lay_out()
+        for names in groups_of(self._plan.shared_inputs, self.modules):
+            covered = [name for name in names if name in self.modules]
+            for group in [names] if self._stacked(covered) else [[name] for name in covered]:
+                self._cover(group)
 
-    def _cover(self, names: Sequence[str], start: int) -> int:
-        """Give the bank's layers among these siblings their weights from `start` on; where the next ones begin."""
+    def _lay_out(self) -> None:
+        """Assign a slot's weights: of the layers of one module first every A, then every B.
+
+        That depends on the model alone, so a slot's vector is the same with every plan and on every device.
+        """
+        start = 0
+        for _, group in itertools.groupby(self.modules, key=lambda name: name.rpartition(".")[0]):
+            names = list(group)
+            a_starts, start = _successive(start, [self.rank * self.modules[name].in_features for name in names])
+            b_starts, start = _successive(start, [self.rank * self.modules[name].out_features for name in names])
+            self._starts |= dict(zip(names, zip(a_starts, b_starts, strict=True), strict=True))
+        for name, (a_start, b_start) in self._starts.items():
+            inputs, outputs = self.modules[name].in_features, self.modules[name].out_features
+            a_KP = self.weights_KP[:, a_start : a_start + self.rank * inputs]
+            b_KP = self.weights_KP[:, b_start : b_start + self.rank * outputs]
+            self.a[name] = a_KP.view(self.slots, self.rank, inputs)
+            self.b[name] = b_KP.view(self.slots, outputs, self.rank)
+
+    def _stacked(self, names: Sequence[str]) -> bool:
+        """Whether the A of these layers, which have one input size, follow one another."""
+        starts = [self._starts[name][0] for name in names]
+        return starts == _successive(starts[0], [self.a[name][0].numel() for name in names])[0]
+
+    def _cover(self, names: Sequence[str]) -> None:
+        """Build the forwards of layers that read the same tensor, some of which the bank covers."""
         layers = [cast(nn.Linear, self.model.get_submodule(name)) for name in names]
         places = [place for place, name in enumerate(names) if name in self.modules]
         numbers = {name: number for number, name in enumerate(self.modules)}
-        rank, slots, inputs = self.rank, self.slots, layers[0].in_features
-        middle = start + len(places) * rank * inputs
-        a_KRI = self.weights_KP[:, start:middle].view(slots, len(places) * rank, inputs)
         covered, single = list[Layer](), list[Stack]()
-        for i, place in enumerate(places):
-            name, outputs = names[place], layers[place].out_features
-            self.a[name] = a_KRI[:, i * rank : (i + 1) * rank]
-            end = middle + rank * outputs
-            self.b[name] = self.weights_KP[:, middle:end].view(slots, outputs, rank)
-            covered.append(Layer(numbers[name], self.b[name], middle))
-            single.append(Stack(covered[-1:], self.a[name], start + i * rank * inputs, rank, self.scaling))
-            middle = end
-        group = Group(Siblings(layers), places, Stack(covered, a_KRI, start, rank, self.scaling), single)
+        for name in (names[place] for place in places):
+            a_start, b_start = self._starts[name]
+            covered.append(Layer(numbers[name], self.b[name], b_start))
+            single.append(Stack(covered[-1:], self.a[name], a_start, self.rank, self.scaling))
+        first, size = single[0].a_start, sum(stack.a_KRI[0].numel() for stack in single)
+        a_KRI = self.weights_KP[:, first : first + size].view(self.slots, -1, layers[0].in_features)
+        base = SharedInputLinears(layers) if len(layers) > 1 else Linears(layers)
+        group = LinearGroup(base, places, Stack(covered, a_KRI, first, self.rank, self.scaling), single)
         self._groups.append(group)
         for place, layer in enumerate(layers):
             self._forwards[layer] = group.forward_of(place, lambda: self._batch, self._tracked)
-        return middle
 
     @property
     def _batch(self) -> Batch | None:
@@ -115,7 +138,7 @@ class AdapterBank:
             self.b[name][slot].zero_()
 
     def rows(self, row_slots: Sequence[int]) -> contextlib.AbstractContextManager[None]:
-        """Within the block, row i of every batch goes through slot `row_slots[i]` (-1: the base alone)."""
+        """Within the block, row i of every batch uses slot `row_slots[i]` (-1: the base alone)."""
         return self.parts([(slot, 1) for slot in row_slots])
 
     @contextlib.contextmanager
@@ -126,17 +149,17 @@ class AdapterBank:
         gradient: Gradient | None = None,
         dropout: Dropout | None = None,
     ) -> Iterator[None]:
-        """Within the block, a batch is cut into runs of (slot, units): of its rows, or of the nodes of its one row.
+        """Within the block, a batch consists of runs of (slot, units), of its rows or of the nodes of its only row.
 
-        With `gradient` a backward pass adds that of each slot's weights to it.
+        A backward pass adds the gradient of each slot's weights to `gradient`.
         """
         bad = [slot for slot, _ in spans if not BASE <= slot < self.slots]
         if bad:
             raise ValueError(f"slot {bad[0]} is not in the bank: it has slots 0 to {self.slots - 1}, and -1 for none")
         before = self._batch
-        self._here.batch = Batch(spans, self.weights_KP, gradient, dropout)
+        self._here.batch = Batch(spans, self.weights_KP, gradient, dropout, separate_parts=self._plan.separate_parts)
         try:
-            with instead(self._forwards):
+            with patched_forwards(self._forwards):
                 yield
         finally:
             self._here.batch = before
@@ -144,23 +167,23 @@ class AdapterBank:
                 group.forget()
 
     def ready(self) -> contextlib.AbstractContextManager[None]:
-        """Within the block several threads can be in `parts` at the same time."""
-        return instead(self._forwards)  # what `parts` does again, and undoes, changes nothing then
+        """Within the block several threads can use `parts` concurrently."""
+        return patched_forwards(self._forwards)  # so that `parts` patches, and restores, what is there already
 
     def close(self) -> None:
-        """Let go of the model: passes within the bank's blocks are those of the base from now on."""
+        """Release the model: passes within the bank's blocks are those of the base from now on."""
         self._groups, self._forwards = [], {}
 
 
 def adapter_rows(bank: AdapterBank | None, row_slots: Sequence[int]) -> contextlib.AbstractContextManager[None]:
-    """`bank.rows(row_slots)`, or nothing where there is no bank and every row asks for the base."""
+    """`bank.rows(row_slots)`, or nothing if there is no bank and every row uses the base."""
     return adapter_parts(bank, [(slot, 1) for slot in row_slots])
 
 
 def adapter_parts(
     bank: AdapterBank | None, spans: Sequence[tuple[int, int]]
 ) -> contextlib.AbstractContextManager[None]:
-    """`bank.parts(spans)`, or nothing where there is no bank and every part asks for the base."""
+    """`bank.parts(spans)`, or nothing if there is no bank and every part uses the base."""
     if bank is not None:
         return bank.parts(spans)
     if any(slot != BASE for slot, _ in spans):
@@ -168,13 +191,19 @@ def adapter_parts(
     return contextlib.nullcontext()
 
 
+def _successive(start: int, sizes: Iterable[int]) -> tuple[list[int], int]:
+    """Where consecutive stretches of these sizes begin, and where the last one ends."""
+    *starts, end = itertools.accumulate(sizes, initial=start)
+    return starts, end
+
+
 def weights_a_slot(layers: Iterable[nn.Linear], rank: int) -> int:
-    """Weights of one adapter over these layers."""
+    """Number of weights of one adapter over these layers."""
     return sum(rank * (layer.in_features + layer.out_features) for layer in layers)
 
 
 def linear_layers(model: nn.Module, targets: Sequence[str] | None = None) -> dict[str, nn.Linear]:
-    """The linear layers a bank covers, by full name. Raises ModelError when a target names none."""
+    """The linear layers a bank covers, by full name. Raises ModelError if a target matches none."""
     head = cast(Any, model).get_output_embeddings()
     found = {
         name: cast(nn.Linear, layer)

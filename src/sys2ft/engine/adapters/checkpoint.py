@@ -1,7 +1,7 @@
-"""Files that hold a training's state: float32 tensors and a record, written whole, read back bit for bit.
+"""Files with the state of a training: float32 tensors and a record, written completely and read back bit for bit.
 
 The format is safetensors, written tensor by tensor: the state of many adapters is larger than the base, part of it may
-lie outside memory, and a copy of all of it would decide how many fit.
+be outside memory, and a copy of it would limit how many adapters fit.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from torch import Tensor
 from sys2ft.files import atomic_file
 
 Part = tuple[Sequence[int], Callable[[], Tensor]]
-"""A tensor's shape, and where to get it when it is its turn: it may be overwritten when the next one is asked for."""
+"""A tensor's shape and a function that returns it. It may be overwritten when the next tensor is requested."""
 
 
 def write_state(path: Path, tensors: Mapping[str, Part], record: Any) -> None:
-    """Write `tensors` (float32) and `record` (what JSON can hold) to `path`, whole or not at all."""
+    """Write `tensors` (float32) and `record` (a JSON value) to `path`, completely or not at all."""
     header: dict[str, Any] = {"__metadata__": {"record": json.dumps(record)}}
     end = 0
     for name, (shape, _) in tensors.items():
@@ -41,7 +41,7 @@ def write_state(path: Path, tensors: Mapping[str, Part], record: Any) -> None:
 
 
 class State:
-    """A file that `write_state` made; tensors are read when they are asked for."""
+    """A file written by `write_state`; tensors are read on request."""
 
     def __init__(self, path: Path) -> None:
         self._file = cast(Any, safe_open(path, "pt"))

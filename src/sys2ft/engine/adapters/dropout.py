@@ -1,8 +1,8 @@
-"""LoRA dropout without a generator: whether a feature of a node is kept follows from names alone.
+"""LoRA dropout by hashing: whether a feature of a node is kept is a function of names, not of a generator's state.
 
-The key is the adapter's seed of this step, the node's tokens from the root on, the layer and the feature. So an adapter
-meets the same dropout whatever else is in the batch, however it is laid out, on every device, and again in the backward
-pass, which makes the mask a second time and stores none.
+The key is the adapter's seed of this step, the node's tokens from the root on, the layer and the feature. An adapter
+therefore gets the same dropout in any batch and layout, on every device, and again in the backward pass, which computes
+the mask a second time instead of storing it.
 
 Shapes: T nodes, I a layer's input size.
 """
@@ -36,7 +36,7 @@ class Dropout:
     def kept(self, layer: int, features: int) -> Tensor:
         """Which entries are kept, boolean (T, I)."""
         bits_TI = self.key_T[:, None] ^ _feature_keys(layer, features, self.key_T.device)
-        # Two rounds of multiply and fold, in 32-bit numbers that wrap: a generator's work at a sixth of its cost.
+        # Two rounds of multiply and fold in 32-bit integers that wrap: a sixth of the cost of a generator.
         bits_TI *= 0x2C1B3C6D
         bits_TI ^= bits_TI >> 15
         bits_TI *= 0x297A2D39
@@ -57,7 +57,7 @@ def node_keys(names_T: np.ndarray, segments: Sequence[tuple[int, int]], seeds: S
 
 
 def _mixed(numbers: np.ndarray) -> np.ndarray:
-    """SplitMix64's output function (Steele, Lea and Flood 2014): neighbouring numbers become unlike."""
+    """SplitMix64's output function (Steele, Lea and Flood 2014): neighbouring numbers become unrelated."""
     z = numbers + np.uint64(_GOLDEN)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -1,7 +1,7 @@
-"""Linear layers of a frozen base and their adapters as one function: forward and backward, siblings at once.
+"""Linear layers of a frozen base and their adapters as one function, forward and backward.
 
-What autograd would do layer by layer is written out: the base's product and the low-rank terms go into one output, the
-gradient of what siblings read is added up where it lies, and only that tensor is kept.
+What autograd would do layer by layer is written out: the base's product and the low-rank terms are written to one
+output, the gradient of the input is accumulated in place, and only the input is kept.
 
 Shapes: T nodes, I input size, O output size of a layer.
 """
@@ -13,35 +13,58 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sys2ft.engine.adapters.low_rank import Batch, Stack
-from sys2ft.engine.cpu.siblings import Siblings
 
 
-class _Left(threading.local):
-    """What a thread's pass has computed and not asked for yet: of which tensor, and the outputs by place."""
+def is_linear(module: nn.Module) -> bool:
+    """Whether the module computes what `torch.nn.Linear` does: a subclass with its own forward does not."""
+    return isinstance(module, nn.Linear) and type(module).forward is nn.Linear.forward
+
+
+class Linears:
+    """Frozen linear layers that read the same tensor, multiplied one by one."""
+
+    def __init__(self, layers: Sequence[nn.Linear]) -> None:
+        self.weights = [layer.weight.detach() for layer in layers]
+        self.biases = [None if layer.bias is None else layer.bias.detach() for layer in layers]
+
+    def outputs(self, x_TI: Tensor) -> Sequence[Tensor]:
+        """The layers' outputs (T, O)."""
+        return [nn.functional.linear(x_TI, *own) for own in zip(self.weights, self.biases, strict=True)]
+
+    def gradient(self, gradients: Sequence[Tensor]) -> Tensor:
+        """The gradient of the input (T, I), from those of the outputs (T, O)."""
+        total_TI = gradients[0] @ self.weights[0]
+        for gradient_TO, weight_OI in zip(gradients[1:], self.weights[1:], strict=True):
+            total_TI.addmm_(gradient_TO, weight_OI)
+        return total_TI
+
+
+class _Pending(threading.local):
+    """Outputs that a thread's pass has computed and not yet requested, by place, and the input they belong to."""
 
     def __init__(self) -> None:
         self.read: Tensor | None = None
         self.outputs: dict[int, Tensor] = {}
 
 
-class Group:
-    """Siblings, and the adapters of those that the bank covers.
+class LinearGroup:
+    """Layers that read the same tensor, and the adapters of those that the bank covers. Often it is a single layer.
 
-    `whole` is the stack of all covered ones, whose outputs are at `places` among the siblings'; `single` are the stacks
-    of each by itself, which dropout needs. Without either the siblings are the base alone.
+    `whole` is the stack of all covered layers, which are at `places` in the group. `single` holds a stack for each of
+    them, which dropout needs. Without adapters the group computes the base alone.
     """
 
     def __init__(
-        self, siblings: Siblings, places: Sequence[int] = (), whole: Stack | None = None, single: Sequence[Stack] = ()
+        self, base: Linears, places: Sequence[int] = (), whole: Stack | None = None, single: Sequence[Stack] = ()
     ) -> None:
-        self.siblings, self.places, self.whole, self.single = siblings, places, whole, single
-        self._here = _Left()
+        self.base, self.places, self.whole, self.single = base, places, whole, single
+        self._here = _Pending()
 
     def stacks(self, batch: Batch | None) -> list[tuple[Stack, Sequence[int]]]:
-        """Stacks to compute, each with the places of its layers among the siblings."""
+        """The stacks to compute, each with the places of its layers in the group."""
         if self.whole is None or batch is None or not batch.parts:
             return []
         if batch.dropout is None:
@@ -49,10 +72,10 @@ class Group:
         return [(stack, [place]) for stack, place in zip(self.single, self.places, strict=True)]
 
     def output(self, place: int, x: Tensor, batch: Batch | None, tracked: Tensor | None = None) -> Tensor:
-        """Output of the sibling at `place`. The first that asks has those of all computed, the others take theirs."""
+        """Output of the layer at `place`. The first request computes all layers; the others take what is pending."""
         here = self._here
         if here.read is not x or place not in here.outputs:
-            here.outputs = dict(enumerate(_Linears.apply(x, self, batch, tracked)))  # type: ignore[no-untyped-call]
+            here.outputs = dict(enumerate(_GroupFunction.apply(x, self, batch, tracked)))  # type: ignore[no-untyped-call]
             here.read = x
         output = here.outputs.pop(place)
         if not here.outputs:
@@ -60,21 +83,23 @@ class Group:
         return output
 
     def forget(self) -> None:
-        """Hold no tensor any longer."""
+        """Release all pending tensors."""
         self._here.read, self._here.outputs = None, {}
 
     def forward_of(self, place: int, batch: Callable[[], Batch | None], tracked: Tensor | None = None) -> Any:
-        """A forward for the sibling at `place`; `tracked` asks for a gradient where the layer's input does not."""
+        """A forward for the layer at `place`; `tracked` requires a gradient where the layer's input does not."""
         return lambda x: self.output(place, x, batch(), tracked)
 
 
-class _Linears(torch.autograd.Function):
+class _GroupFunction(torch.autograd.Function):
     """The outputs of a group."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, group: Group, batch: Batch | None, _tracked: Tensor | None) -> tuple[Tensor, ...]:
+    def forward(
+        ctx: Any, x: Tensor, group: LinearGroup, batch: Batch | None, _tracked: Tensor | None
+    ) -> tuple[Tensor, ...]:
         x_TI = x.reshape(-1, x.shape[-1])
-        outputs = group.siblings.product(x_TI)
+        outputs = group.base.outputs(x_TI)
         lows = []
         for stack, places in group.stacks(batch):
             assert batch is not None
@@ -88,7 +113,7 @@ class _Linears(torch.autograd.Function):
         x, *lows = ctx.saved_tensors
         x_TI = x.reshape(-1, x.shape[-1])
         gradients_TO = [gradient.reshape(-1, gradient.shape[-1]) for gradient in gradients]
-        grad_x_TI = ctx.group.siblings.gradient(gradients_TO) if ctx.needs_input_grad[0] else None
+        grad_x_TI = ctx.group.base.gradient(gradients_TO) if ctx.needs_input_grad[0] else None
         for (stack, places), low in zip(ctx.group.stacks(ctx.batch), lows, strict=True):
             stack.backward([gradients_TO[p] for p in places], x_TI, low, ctx.batch, grad_x_TI)
         return None if grad_x_TI is None else grad_x_TI.view(x.shape), None, None, None

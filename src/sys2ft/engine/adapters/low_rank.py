@@ -1,11 +1,11 @@
-"""The low-rank products of many adapters in one batch: y += scaling * B A x, each part of the batch by its own slot.
+"""The low-rank products of many adapters in one batch: y += scaling * B A x, with each part's own slot.
 
-A part is a run of rows (decoding) or of nodes (token trees) of one slot. Long parts are multiplied one by one, where
-they lie; many short ones are laid side by side, padded to the fullest slot, and multiplied together. Layers that read
-the same tensor share the products that meet it. The gradient of a slot's weights is added to the step's gradient where
-it is computed: no gradient of all slots is made for a layer.
+A part is a run of rows (decoding) or of nodes (token trees) of one slot. The parts are padded to the slot with the most
+nodes and multiplied as one batch; on a CPU long parts are multiplied one by one, without padding. Layers that read the
+same tensor share the products with it. The gradient of a slot's weights is added to the step's gradient as it is
+computed: a layer never has a gradient of all slots.
 
-Shapes: K slots of the bank, S slots that a batch names, W nodes of the fullest slot, T nodes of a batch, n those of a
+Shapes: K slots of the bank, S slots that a batch names, W nodes of the longest slot, T nodes of a batch, n those of a
 part, P weights of a slot, r rank, R rank times the layers stacked, I and O a layer's input and output size. A batch has
 units (rows, or nodes) of equally many nodes.
 """
@@ -20,19 +20,19 @@ from torch import Tensor
 
 from sys2ft.engine.adapters.dropout import Dropout
 
-_LONG = 32  # nodes a part must have on average to be worth a product of its own
+_LONG = 32  # nodes that the parts must have on average to be multiplied one by one
 
 
 @dataclass(slots=True)
 class Gradient:
-    """Where a step's gradient is added up: row `places[slot]` of (S, P)."""
+    """Where a step's gradient is accumulated: row `places[slot]` of (S, P)."""
 
     places: dict[int, int]
     total_SP: Tensor
 
 
 class Batch:
-    """Which units of a batch go through which slot, in order; -1 is the base alone."""
+    """Which slot each unit of a batch uses, in order; -1 is the base alone."""
 
     def __init__(
         self,
@@ -40,8 +40,14 @@ class Batch:
         weights_KP: Tensor,
         gradient: Gradient | None = None,
         dropout: Dropout | None = None,
+        *,
+        separate_parts: bool = False,
     ) -> None:
-        """`spans`: (slot, number of units). `weights_KP`: those of the bank, which stay as they are meanwhile."""
+        """`spans`: (slot, number of units). `weights_KP`: the bank's, which must not change during the batch.
+
+        `separate_parts`: multiply long parts one by one.
+        """
+        self._separate_parts = separate_parts
         self.weights_KP, self.gradient, self.dropout = weights_KP, gradient, dropout
         self.device = weights_KP.device
         self.parts: list[tuple[int, int, int]] = []  # slot, first unit, end
@@ -52,7 +58,7 @@ class Batch:
                 first = self.parts.pop()[1] if joins else self.units
                 self.parts.append((slot, first, self.units + units))
             self.units += units
-        self._side: _Side | None = None
+        self._padded: _Padded | None = None
         self._rows_S: Tensor | None = None
         self._cast: dict[int, Tensor] = {}
 
@@ -64,30 +70,29 @@ class Batch:
             self._cast[slot] = self.weights_KP[slot].to(dtype)
         return self._cast[slot]
 
-    def one_by_one(self, nodes: int) -> bool:
-        """Whether the parts of a batch of `nodes` nodes are long enough for a product each."""
-        # On CUDA a call costs more than the padding does.
-        return self.device.type == "cpu" and nodes >= _LONG * len(self.parts)
+    def separate(self, nodes: int) -> bool:
+        """Whether to multiply the parts of a batch of `nodes` nodes one by one."""
+        return self._separate_parts and nodes >= _LONG * len(self.parts)
 
     @property
-    def side(self) -> _Side:
-        """The parts laid side by side."""
-        if self._side is None:
-            self._side = _Side(self.parts, self.units, self.device)
-        return self._side
+    def padded(self) -> _Padded:
+        """The parts as one batch."""
+        if self._padded is None:
+            self._padded = _Padded(self.parts, self.units, self.device)
+        return self._padded
 
     @property
     def rows_S(self) -> Tensor:
-        """The gradient's row of each slot that lies side by side."""
+        """The gradient's row of each slot of the padded batch."""
         assert self.gradient is not None
         if self._rows_S is None:
-            rows = [self.gradient.places[slot] for slot in self.side.order]
+            rows = [self.gradient.places[slot] for slot in self.padded.order]
             self._rows_S = torch.tensor(rows, dtype=torch.long, device=self.device)
         return self._rows_S
 
 
-class _Side:
-    """The units of each slot side by side, padded to the fullest slot."""
+class _Padded:
+    """The units of each slot, padded to the slot with the most units."""
 
     def __init__(self, parts: Sequence[tuple[int, int, int]], units: int, device: torch.device) -> None:
         members: dict[int, list[int]] = {}
@@ -99,18 +104,19 @@ class _Side:
         self.slots: slice | list[int] = slice(self.order[0], self.order[0] + len(self.order))
         if not consecutive:
             self.slots = self.order
-        self.index: Tensor | None = None  # units of the batch, padded; None where they lie side by side already
-        self.back: Tensor | None = None  # places in `index` that are no padding; None where there is none
+        self.index: Tensor | None = None  # units of the batch, padded; None if the batch has that form already
+        self.back: Tensor | None = None  # places in `index` that are not padding; None if there is none
         self.padding: Tensor | None = None
         self.where: Tensor | None = None  # the units that `back` came from
-        fullest = max(len(own) for own in members.values())
-        if [unit for own in members.values() for unit in own] == list(range(units)) and units == fullest * len(members):
+        longest = max(len(own) for own in members.values())
+        if [unit for own in members.values() for unit in own] == list(range(units)) and units == longest * len(members):
             return
         index: list[int] = []
         back: list[int] = []
         for place, own in enumerate(members.values()):
-            index.extend(own + own[:1] * (fullest - len(own)))  # its own unit: a neighbour's overflow stays there
-            back.extend(range(place * fullest, place * fullest + len(own)))
+            # Padding repeats a unit of the same slot: an overflow of another slot must not reach it.
+            index.extend(own + own[:1] * (longest - len(own)))
+            back.extend(range(place * longest, place * longest + len(own)))
         self.index = torch.tensor(index, dtype=torch.long, device=device)
         self.where = torch.tensor([u for own in members.values() for u in own], dtype=torch.long, device=device)
         if len(back) < len(index):
@@ -118,7 +124,7 @@ class _Side:
             self.padding = torch.tensor(sorted(set(range(len(index))) - set(back)), dtype=torch.long, device=device)
 
     def split(self, x_UwI: Tensor, *, clear: bool = False) -> Tensor:
-        """(units, nodes of a unit, I) to (S, W, I); `clear`: padding is 0."""
+        """(units, nodes of a unit, I) to (S, W, I); `clear`: set padding to 0."""
         if self.index is not None:
             x_UwI = x_UwI[self.index]
             if clear and self.padding is not None:
@@ -136,7 +142,7 @@ class _Side:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """The adapters of one linear layer, its number among the bank's, and where its B begins in a slot's weights."""
+    """The adapters of one linear layer, its number in the bank, and where its B begins in a slot's weights."""
 
     number: int
     b_KOr: Tensor
@@ -149,9 +155,9 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """Layers that read the same tensor. Their A lie one under the other in a_KRI, from `a_start` of a slot's weights.
+    """Layers that read the same tensor. Their A are stacked in a_KRI, from `a_start` of a slot's weights.
 
-    Layer i has columns `i * rank` to `(i + 1) * rank` of what A makes of the tensor.
+    Columns `i * rank` to `(i + 1) * rank` of the product with A belong to layer i.
     """
 
     layers: Sequence[Layer]
@@ -164,17 +170,17 @@ class Stack:
         return low[..., i * self.rank : (i + 1) * self.rank]
 
     def _input(self, x_TI: Tensor, batch: Batch) -> Tensor:
-        """What A reads. Dropout is each layer's own, so only a stack of one has it."""
+        """What A reads. Each layer has its own dropout, so with dropout a stack has one layer."""
         if batch.dropout is None:
             return x_TI
         (layer,) = self.layers
         return batch.dropout(x_TI, layer.number)
 
     def add(self, outputs: Sequence[Tensor], x_TI: Tensor, batch: Batch) -> Tensor:
-        """Add every part's term to each layer's output (T, O) in place; what A made of x, for the backward pass."""
+        """Add every part's term to each layer's output (T, O) in place; returns A x for the backward pass."""
         x_TI = self._input(x_TI, batch)
         dtype, wide = x_TI.dtype, len(x_TI) // batch.units
-        if batch.one_by_one(len(x_TI)):
+        if batch.separate(len(x_TI)):
             low_TR = x_TI.new_empty(len(x_TI), self.a_KRI.shape[1])
             for slot, first, end in batch.parts:
                 here, weights_P = slice(first * wide, end * wide), batch.weights_of(slot, dtype)
@@ -183,19 +189,19 @@ class Stack:
                     b_Or = layer.b_of(weights_P)
                     output_TO[here].addmm_(self._columns(low_nR, i), b_Or.T, alpha=self.scaling)
             return low_TR
-        side = batch.side
-        x_SWI = side.split(x_TI.view(batch.units, wide, -1))
-        low_SWR = torch.bmm(x_SWI, self.a_KRI[side.slots].transpose(1, 2).to(dtype))
+        padded = batch.padded
+        x_SWI = padded.split(x_TI.view(batch.units, wide, -1))
+        low_SWR = torch.bmm(x_SWI, self.a_KRI[padded.slots].transpose(1, 2).to(dtype))
         for i, (layer, output_TO) in enumerate(zip(self.layers, outputs, strict=True)):
-            b_SrO = layer.b_KOr[side.slots].transpose(1, 2).to(dtype)
+            b_SrO = layer.b_KOr[padded.slots].transpose(1, 2).to(dtype)
             y_SWO = torch.bmm(self._columns(low_SWR, i) * self.scaling, b_SrO)
-            side.add(output_TO.view(batch.units, wide, -1), y_SWO)
+            padded.add(output_TO.view(batch.units, wide, -1), y_SWO)
         return low_SWR
 
     def backward(
         self, gradients: Sequence[Tensor], x_TI: Tensor, low: Tensor, batch: Batch, grad_x_TI: Tensor | None
     ) -> None:
-        """Add the gradient of A and B to the step's, and that of x to `grad_x_TI` where one is given.
+        """Add the gradient of A and B to the step's, and that of x to `grad_x_TI` if it is given.
 
         `gradients` are those of the layers' outputs (T, O); `low` is what `add` returned.
         """
@@ -203,14 +209,14 @@ class Stack:
         if grad_x_TI is not None and batch.dropout is not None:
             term_TI = torch.zeros_like(grad_x_TI)
         x_TI = self._input(x_TI, batch)
-        if batch.one_by_one(len(x_TI)):
-            self._backward_one_by_one(gradients, x_TI, low, batch, term_TI)
+        if batch.separate(len(x_TI)):
+            self._backward_separate(gradients, x_TI, low, batch, term_TI)
         else:
-            self._backward_side_by_side(gradients, x_TI, low, batch, term_TI)
+            self._backward_padded(gradients, x_TI, low, batch, term_TI)
         if grad_x_TI is not None and term_TI is not None and term_TI is not grad_x_TI:
             grad_x_TI += self._input(term_TI, batch)
 
-    def _backward_one_by_one(
+    def _backward_separate(
         self, gradients: Sequence[Tensor], x_TI: Tensor, low_TR: Tensor, batch: Batch, term_TI: Tensor | None
     ) -> None:
         assert batch.gradient is not None
@@ -228,27 +234,27 @@ class Stack:
             if term_TI is not None:
                 term_TI[here].addmm_(grad_low_nR, self._a_of(weights_P))
 
-    def _backward_side_by_side(
+    def _backward_padded(
         self, gradients: Sequence[Tensor], x_TI: Tensor, low_SWR: Tensor, batch: Batch, term_TI: Tensor | None
     ) -> None:
         assert batch.gradient is not None
-        side, total_SP = batch.side, batch.gradient.total_SP
+        padded, total_SP = batch.padded, batch.gradient.total_SP
         dtype, wide = x_TI.dtype, len(x_TI) // batch.units
         grad_low_SWR = torch.empty_like(low_SWR)
         for i, (layer, gradient_TO) in enumerate(zip(self.layers, gradients, strict=True)):
-            gradient_SWO = side.split(gradient_TO.view(batch.units, wide, -1), clear=True)
-            b_SOr = layer.b_KOr[side.slots].to(dtype)
+            gradient_SWO = padded.split(gradient_TO.view(batch.units, wide, -1), clear=True)
+            b_SOr = layer.b_KOr[padded.slots].to(dtype)
             self._columns(grad_low_SWR, i).copy_(torch.bmm(gradient_SWO, b_SOr)).mul_(self.scaling)
             grad_b_SOr = torch.bmm(gradient_SWO.transpose(1, 2), self._columns(low_SWR, i)).mul_(self.scaling)
             b_end = layer.b_start + grad_b_SOr[0].numel()
             total_SP[:, layer.b_start : b_end].index_add_(0, batch.rows_S, grad_b_SOr.flatten(1).float())
-        x_SWI = side.split(x_TI.view(batch.units, wide, -1))
+        x_SWI = padded.split(x_TI.view(batch.units, wide, -1))
         grad_a_SRI = torch.bmm(grad_low_SWR.transpose(1, 2), x_SWI)
         a_end = self.a_start + grad_a_SRI[0].numel()
         total_SP[:, self.a_start : a_end].index_add_(0, batch.rows_S, grad_a_SRI.flatten(1).float())
         if term_TI is not None:
-            grad_x_SWI = torch.bmm(grad_low_SWR, self.a_KRI[side.slots].to(dtype))
-            side.add(term_TI.view(batch.units, wide, -1), grad_x_SWI)
+            grad_x_SWI = torch.bmm(grad_low_SWR, self.a_KRI[padded.slots].to(dtype))
+            padded.add(term_TI.view(batch.units, wide, -1), grad_x_SWI)
 
     def _a_of(self, weights_P: Tensor) -> Tensor:
         """A (R, I) in a vector of a slot's weights."""
@@ -256,11 +262,11 @@ class Stack:
 
 
 def _add_product(total: Tensor, left: Tensor, right: Tensor, scaling: float = 1.0) -> None:
-    """total += scaling * left @ right, into float32 whatever the factors are."""
+    """total += scaling * left @ right, accumulated in float32 for factors of any dtype."""
     if left.dtype == total.dtype:
         total.addmm_(left, right, alpha=scaling)
     elif len(left) > right.shape[1]:
-        # The narrow factor first: the product reads the wide one as it lies.
+        # The narrow factor first: the product then reads the wide one in its own layout.
         total.add_((right.T @ left.T).T, alpha=scaling)
     else:
         total.add_(left @ right, alpha=scaling)

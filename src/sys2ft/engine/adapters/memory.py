@@ -1,8 +1,8 @@
-"""How much memory a training takes, how much is free, and so how many adapters fit at once.
+"""Memory that training needs, memory that is free, and so how many adapters can be trained at once.
 
-Counted are: weights of all adapters; AdamW's two moments (and the best weights, where they are kept) of those that
-train; gradients of those that share a pass; what a pass keeps for its backward pass, which is measured on a short one;
-and the logits of a block. The base is in memory already. `free_memory` knows limits of a container and of the process.
+The need consists of the weights of all adapters; AdamW's two moments (and the best weights, if they are kept) of those
+in training; the gradients of those that share a pass; the activations, measured on a short pass; and the logits of a
+block. The base is in memory already. `free_memory` respects the limits of a container and of the process.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from sys2ft.engine.adapters.bank import AdapterBank
 from sys2ft.engine.adapters.low_rank import Gradient
-from sys2ft.engine.adapters.moments import at_hand
+from sys2ft.engine.adapters.moments import staging_bytes
 from sys2ft.engine.forward import sliding_window, tree_states
 from sys2ft.engine.head import head_rows, piece_rows
 from sys2ft.engine.trees.tree import Example, pack, slot_trees
@@ -32,28 +32,28 @@ _USABLE = 0.9  # of the free memory: allocators leave gaps
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Need:
-    """Bytes that training takes beside the base and the adapters' weights."""
+    """Bytes that training needs beside the base and the adapters' weights."""
 
     tokens_at_once: int
     tokens_a_step: int
     """Tokens of one adapter's step."""
     activations: float
-    """For each token of a pass."""
+    """Per token of a pass."""
     logits: int
-    """The head's output, of a block, and logits of a piece of it."""
+    """The head's output for a block, and float32 logits for a piece of it."""
     gradient: int
-    """For each adapter in a pass; in half precision its weights in the model's numbers too."""
+    """Per adapter in a pass; in half precision this includes its weights in the model's dtype."""
     state: int
-    """For each adapter that trains: moments, best weights."""
+    """Per adapter in training: moments, best weights."""
     update: int
-    """For the update of one adapter: moments at hand, where they lie off the device."""
+    """For the update of one adapter: the staging buffer for moments that are kept off the device."""
 
     def total(self, adapters: int) -> int:
-        """With so many adapters at once."""
-        together = min(adapters, 1 + self.tokens_at_once // self.tokens_a_step)
+        """With `adapters` trained at once."""
+        sharing = min(adapters, 1 + self.tokens_at_once // self.tokens_a_step)
         tokens = min(self.tokens_at_once, adapters * self.tokens_a_step)
         once = int(tokens * self.activations) + self.logits + self.update
-        return once + together * self.gradient + adapters * self.state
+        return once + sharing * self.gradient + adapters * self.state
 
     def fits(self, free: int, wanted: int) -> int:
         """How many of `wanted` adapters to train at once in `free` bytes; at least one."""
@@ -61,9 +61,9 @@ class Need:
 
 
 def need(bank: AdapterBank, *, tokens_at_once: int, tokens_a_step: int, best: bool, offload: bool) -> Need:
-    """What training takes with passes of `tokens_at_once` tokens.
+    """What training needs with passes of `tokens_at_once` tokens.
 
-    `best`: a copy of the best weights is kept. `offload`: moments lie off the device.
+    `best`: a copy of the best weights is kept. `offload`: moments are kept off the device.
     """
     slot = 4 * bank.size
     number = next(bank.model.parameters()).element_size()
@@ -75,12 +75,12 @@ def need(bank: AdapterBank, *, tokens_at_once: int, tokens_a_step: int, best: bo
         logits=vocabulary * (number * min(tokens_at_once, head_rows(bank.model)) + 3 * 4 * piece_rows(bank.model)),
         gradient=slot + (number * bank.size if number < 4 else 0),
         state=slot * ((1 if best else 0) + (0 if offload else 2)),
-        update=at_hand(bank.size, bank.weights_KP.device) if offload else 0,
+        update=staging_bytes(bank.size, bank.weights_KP.device) if offload else 0,
     )
 
 
 def activations_a_token(bank: AdapterBank) -> float:
-    """Bytes that a forward pass keeps for its backward pass, for each token: measured on a short one."""
+    """Bytes per token that a forward pass keeps for its backward pass, measured on a short pass."""
     model, device = bank.model, bank.weights_KP.device
     ids = [token % int(cast(Any, model).config.vocab_size) for token in range(1, _PROBE + 2)]
     examples = [Example(ids, [False] * _PROBE + [True], 0)]
@@ -94,9 +94,9 @@ def activations_a_token(bank: AdapterBank) -> float:
 
 @contextmanager
 def _kept_storages() -> Iterator[dict[int, int]]:
-    """Storages that autograd keeps within the block: place to bytes."""
+    """Storages that autograd keeps within the block: address to bytes."""
     kept: dict[int, int] = {}
-    tensors: list[Tensor] = []  # a storage that is freed could lend its place to another
+    tensors: list[Tensor] = []  # keeps them: a storage that is freed could pass its address on to another
 
     def note(tensor: Tensor) -> None:
         tensors.append(tensor)
@@ -104,8 +104,8 @@ def _kept_storages() -> Iterator[dict[int, int]]:
         kept[storage.data_ptr()] = storage.nbytes()
 
     try:
-        # The pass is held by its tensors, and holds these functions and what the first returns: not a tensor, or it is
-        # never let go.
+        # The graph is held by the pass's tensors, and holds these functions and what the first returns. If that were a
+        # tensor, the cycle would never be freed.
         with torch.autograd.graph.saved_tensors_hooks(note, _no_backward):
             yield kept
     finally:
@@ -113,14 +113,14 @@ def _kept_storages() -> Iterator[dict[int, int]]:
 
 
 def _no_backward(_: None) -> Tensor:
-    raise RuntimeError("this pass was counted, and kept nothing for a backward pass")
+    raise RuntimeError("this pass was only measured and has kept nothing for a backward pass")
 
 
 def free_memory(device: torch.device) -> int:
     """Bytes that this process may still take on `device`."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
-        # What torch's allocator holds without using it is free as well.
+        # What torch's allocator has reserved and does not use is free as well.
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return min([_system(), *_container(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")), *_process()])
 
@@ -129,7 +129,7 @@ def _system() -> int:
     available = _fields(Path("/proc/meminfo")).get("MemAvailable")
     if available is not None:
         return available
-    # Elsewhere the system does not say; half of what there is leaves room for others.
+    # Other systems do not report it; half of the memory leaves enough for other processes.
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 
 
@@ -160,7 +160,7 @@ def _container(groups: Path, root: Path) -> Iterator[int]:
 def _group(folder: Path, limit_file: str, used_file: str, cache: str) -> Iterator[int]:
     limit, used = ("".join(_lines(folder / name)).strip() for name in (limit_file, used_file))
     if limit.isdigit() and used.isdigit():  # 'max': no limit
-        # Pages of files count as used, and are given up when memory runs short.
+        # Cached pages of files count as used, but are released when memory runs short.
         files = next((int(line.split()[1]) for line in _lines(folder / "memory.stat") if line.startswith(cache)), 0)
         yield max(0, int(limit) - int(used) + files)
 
@@ -174,5 +174,5 @@ def _fields(file: Path) -> dict[str, int]:
 def _lines(file: Path) -> list[str]:
     try:
         return file.read_text(encoding="utf-8").splitlines()
-    except OSError:  # not this system's way of saying it
+    except OSError:  # this system has no such file
         return []

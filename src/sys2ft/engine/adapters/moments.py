@@ -1,8 +1,8 @@
-"""Where AdamW's moments of the slots that train lie between updates: on the device, or off it.
+"""Storage of AdamW's moments between updates: on the device, in the host's memory, or in a file.
 
-They are two thirds of what a slot in training holds, and are needed once a step. Off the device they lie in the host's
-memory, and where the host is the device in a file, whose pages the kernel keeps only as long as nobody needs the room.
-An update computes with the same numbers wherever they lie.
+They are two thirds of the memory of a slot in training, and are needed once per step. Off the device they are kept in
+the host's memory, or, if the host is the device, in a file, whose cached pages the kernel drops when memory is needed.
+The results are the same with each.
 
 Shapes: P weights of a slot, p some of them; (2, P): first and second moment. All float32.
 """
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from sys2ft.files import make_folder, storage_errors
 
-_PIECE = 2**20  # weights whose moments are read from a file together
+_PIECE = 2**20  # weights whose moments are read from a file at once
 
 
 class Moments(ABC):
@@ -32,16 +32,16 @@ class Moments(ABC):
 
     @abstractmethod
     def read(self, slot: int) -> Tensor:
-        """(2, P) on the device, good until the next call; what becomes of it is kept by `write` only."""
+        """(2, P) on the device, valid until the next call; changes to it are kept by `write` only."""
 
     @abstractmethod
     def write(self, slot: int, moments_2P: Tensor) -> None:
-        """Keep them. The tensor belongs to this object from now on."""
+        """Store them. This object owns the tensor from now on."""
 
     def pieces(self, slot: int) -> Iterator[tuple[slice, Tensor]]:
-        """One after the other, some weights' places and moments (2, p) on the device.
+        """Successive slices of the weights, and their moments (2, p) on the device.
 
-        What becomes of a piece is kept when the next one is asked for.
+        Changes to a piece are stored when the next one is requested.
         """
         moments_2P = self.read(slot)
         yield slice(None), moments_2P
@@ -49,7 +49,7 @@ class Moments(ABC):
 
     @abstractmethod
     def forget(self, slot: int) -> None:
-        """Free what the slot takes; nothing where it takes none."""
+        """Free the slot's moments, if it has any."""
 
     @abstractmethod
     def close(self) -> None:
@@ -57,7 +57,7 @@ class Moments(ABC):
 
 
 class OnDevice(Moments):
-    """Where the weights are."""
+    """Kept where the weights are."""
 
     def __init__(self, size: int, device: torch.device) -> None:
         self._size, self._device = size, device
@@ -80,23 +80,23 @@ class OnDevice(Moments):
 
 
 class InHostMemory(Moments):
-    """In the host's memory, for a device with a memory of its own; pinned where that is CUDA."""
+    """Kept in the host's memory, for a device with its own memory; pinned for CUDA."""
 
     def __init__(self, size: int, device: torch.device) -> None:
         self._pinned = device.type == "cuda"
-        self._at_hand_2P = torch.empty(2, size, device=device)
+        self._staging_2P = torch.empty(2, size, device=device)
         self._moments: dict[int, Tensor] = {}
 
     def begin(self, slot: int) -> None:
-        self.write(slot, self._at_hand_2P.zero_())
+        self.write(slot, self._staging_2P.zero_())
 
     def read(self, slot: int) -> Tensor:
-        return self._at_hand_2P.copy_(self._moments[slot], non_blocking=True)
+        return self._staging_2P.copy_(self._moments[slot], non_blocking=True)
 
     def write(self, slot: int, moments_2P: Tensor) -> None:
         if slot not in self._moments:
             self._moments[slot] = torch.empty(moments_2P.shape, pin_memory=self._pinned)
-        self._moments[slot].copy_(moments_2P)  # blocking: whoever reads next finds it whole
+        self._moments[slot].copy_(moments_2P)  # blocking, so that the next read finds it complete
 
     def forget(self, slot: int) -> None:
         self._moments.pop(slot, None)
@@ -106,20 +106,20 @@ class InHostMemory(Moments):
 
 
 class InFile(Moments):
-    """In a file without a name in `folder` (None: the system's for temporary files), gone once it is closed."""
+    """Kept in an unnamed file in `folder` (None: the system's temporary folder), deleted when it is closed."""
 
     def __init__(self, size: int, folder: Path | None) -> None:
         self._folder = Path(tempfile.gettempdir()) if folder is None else make_folder(folder)
         with storage_errors(self._folder):
             self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - open as long as this object
         self._size = size
-        self._at_hand_2p = torch.empty(2, min(size, _PIECE))
+        self._staging_2p = torch.empty(2, min(size, _PIECE))
         self._places: dict[int, int] = {}
         self._free: list[int] = []
 
     def begin(self, slot: int) -> None:
         self._give_place(slot)
-        # Not with a tensor made for it: small ones would settle where it lay, and the next one need new memory.
+        # Through the staging buffer: a temporary tensor would leave a hole in memory that small ones fill.
         for start, moments_2p in self._cut():
             self._put(slot, start, moments_2p.zero_())
 
@@ -143,14 +143,14 @@ class InFile(Moments):
             self._places[slot] = self._free.pop() if self._free else len(self._places)
 
     def _cut(self) -> Iterator[tuple[int, Tensor]]:
-        """Where each piece begins, and room for its moments."""
+        """The start of each piece, and a view of the staging buffer for its moments."""
         for start in range(0, self._size, _PIECE):
-            yield start, self._at_hand_2p[:, : self._size - start]
+            yield start, self._staging_2p[:, : self._size - start]
 
     def _get(self, slot: int, start: int, moments_2p: Tensor) -> None:
         for data in self._seek(slot, start, moments_2p):
             if self._file.readinto(data) != len(data):
-                raise EOFError(f"the moments of slot {slot} in {self._folder} are cut short")
+                raise EOFError(f"the moments of slot {slot} in {self._folder} are incomplete")
 
     def _put(self, slot: int, start: int, moments_2p: Tensor) -> None:
         with storage_errors(self._folder):
@@ -159,7 +159,7 @@ class InFile(Moments):
             self._file.flush()
 
     def _seek(self, slot: int, start: int, moments_2p: Tensor) -> Iterator[memoryview]:
-        """Each moment's bytes, the file where those of the slot lie from weight `start` on."""
+        """Each moment's bytes, with the file at those of the slot from weight `start` on."""
         for row, moment_p in enumerate(moments_2p):
             self._file.seek(4 * ((2 * self._places[slot] + row) * self._size + start))
             yield moment_p.numpy().data.cast("B")
@@ -169,16 +169,16 @@ class InFile(Moments):
             self._free.append(self._places.pop(slot))
 
     def close(self) -> None:
-        with contextlib.suppress(OSError):  # a write that failed is tried again, and nobody needs it
+        with contextlib.suppress(OSError):  # closing repeats a write that failed, whose data is no longer needed
             self._file.close()
 
 
-def at_hand(size: int, device: torch.device) -> int:
-    """Bytes on the device that an update takes for a slot's moments where they lie off it."""
+def staging_bytes(size: int, device: torch.device) -> int:
+    """Bytes on the device of the staging buffer, if moments are kept off it."""
     return 2 * 4 * (min(size, _PIECE) if device.type == "cpu" else size)
 
 
 def off_device(weights_KP: Tensor, folder: Path | None) -> Moments:
-    """Room for the moments of slots of `weights_KP` outside the memory of its device; `folder` is for a file."""
+    """Storage for the moments of `weights_KP` outside its device's memory; `folder` is used if that is a file."""
     size, device = weights_KP.shape[1], weights_KP.device
     return InFile(size, folder) if device.type == "cpu" else InHostMemory(size, device)

@@ -1,7 +1,7 @@
-"""AdamW over the slots of a bank: every slot has its own moments, step count, learning rate, clipping and fate.
+"""AdamW over the slots of a bank, each with its own moments, step count, learning rate and clipping.
 
-Each slot is one vector and is updated by itself, so that an adapter trained in company takes the same steps as one
-trained alone. A slot whose gradient is not finite is left as it was. Moments exist from `begin`, or a slot's first
+Each slot is one vector and is updated on its own, so that an adapter trained beside others takes the same steps as one
+trained alone. A slot whose gradient is not finite is left unchanged. Moments exist from `begin`, or a slot's first
 step, until `forget`.
 
 AdamW: Loshchilov and Hutter, arXiv 1711.05101. Shapes: K slots, S slots of a step, P weights of a slot, p some of them.
@@ -20,7 +20,7 @@ from sys2ft.engine.trees.loss import SlotGradients
 
 
 class SlotAdamW:
-    """AdamW for `weights_KP`, in place. `moments` says where they lie (None: with the weights)."""
+    """AdamW for `weights_KP`, in place. `moments` stores the moments (None: with the weights)."""
 
     def __init__(
         self,
@@ -35,15 +35,15 @@ class SlotAdamW:
         self.betas, self.eps, self.weight_decay = betas, eps, weight_decay
         self.moments = OnDevice(weights_KP.shape[1], weights_KP.device) if moments is None else moments
         self.steps: dict[int, Tensor] = {}
-        """Steps taken, of the slots that have moments."""
+        """Steps taken by each slot that has moments."""
 
     def begin(self, slot: int) -> None:
-        """Moments of a slot before its first step."""
+        """Zero moments for a slot before its first step."""
         self.moments.begin(slot)
         self._count(slot, 0)
 
-    def take_up(self, slot: int, moments_2P: Tensor, steps: int) -> None:
-        """Moments of a slot after so many steps. The tensor belongs to the optimiser from now on."""
+    def load_state(self, slot: int, moments_2P: Tensor, steps: int) -> None:
+        """Moments of a slot after `steps` steps. The optimiser owns the tensor from now on."""
         self.moments.write(slot, moments_2P)
         self._count(slot, steps)
 
@@ -56,7 +56,7 @@ class SlotAdamW:
     ) -> dict[int, float]:
         """Update the slots that have a rate, and return all gradient norms before clipping.
 
-        `max_norm` clips each slot's gradient norm (None: no clipping). The gradients are used up.
+        `max_norm` clips each slot's gradient norm (None: no clipping). The gradients are overwritten.
         """
         norms = torch.linalg.vector_norm(gradients.gradient_SP, dim=1).tolist()
         for slot, norm, gradient_P in zip(gradients.slots, norms, gradients.gradient_SP, strict=True):
@@ -71,7 +71,7 @@ class SlotAdamW:
         if slot not in self.steps:
             self.begin(slot)
         for here, moments_2p in self.moments.pieces(slot):
-            # Fused: one pass over the weights, and no temporary of their size. It counts a step for each piece: a copy.
+            # Fused: one pass over the weights, no temporaries. It counts a step for each piece, so it gets a copy.
             adamw(
                 [self.weights_KP[slot, here]], [gradient_P[here]], [moments_2p[0]], [moments_2p[1]], [],
                 [self.steps[slot].clone()],
@@ -81,6 +81,6 @@ class SlotAdamW:
         self.steps[slot] += 1
 
     def forget(self, slot: int) -> None:
-        """Free the moments of a slot that is done."""
+        """Free the moments of a slot whose training has ended."""
         self.moments.forget(slot)
         self.steps.pop(slot, None)

@@ -1,4 +1,4 @@
-"""Adapters on disk in PEFT's format, so that plain `peft` loads what the bank trained, and the bank loads PEFT's."""
+"""Adapters on disk in PEFT's format: `peft` loads what the bank trained, and the bank loads what PEFT saved."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OTHER_SCALINGS = ("use_rslora", "alpha_pattern", "rank_pattern")
 
 
 def save_adapter(bank: AdapterBank, slot: int, folder: Path, *, base_name: str) -> None:
-    """Write one slot as a PEFT LoRA folder, whole or not at all. `base_name` is what PEFT records as the base."""
+    """Write one slot as a PEFT LoRA folder, completely or not at all. `base_name` is recorded as the base model."""
     from peft import LoraConfig
 
     tensors = {}
@@ -37,15 +37,15 @@ def save_adapter(bank: AdapterBank, slot: int, folder: Path, *, base_name: str) 
     )
     with atomic_folder(folder) as temporary:
         config.save_pretrained(str(temporary))
-        # PEFT writes the layers' names in an order that changes from process to process.
+        # PEFT writes the names of the layers in an order that differs between processes.
         written = read_json(temporary / "adapter_config.json")
         write_json(temporary / "adapter_config.json", {**written, "target_modules": bank.targets})
-        # Not safetensors' own `save_file`, whose errors do not say that the disk is full.
+        # Not by safetensors' `save_file`, whose errors do not say that the disk is full.
         (temporary / "adapter_model.safetensors").write_bytes(save(tensors, metadata={"format": "pt"}))
 
 
 def open_adapter(model: nn.Module, folder: Path) -> AdapterBank:
-    """A bank of one slot over `model` that holds the adapter in a PEFT LoRA folder. Raises ModelError if it cannot."""
+    """A bank of one slot over `model` with the adapter of a PEFT LoRA folder. Raises ModelError if it does not load."""
     try:
         config = read_json(folder / "adapter_config.json")
         rank, alpha, targets = int(config["r"]), float(config["lora_alpha"]), list(config["target_modules"])
@@ -65,7 +65,7 @@ def open_adapter(model: nn.Module, folder: Path) -> AdapterBank:
 
 
 def load_adapter(bank: AdapterBank, slot: int, folder: Path) -> None:
-    """Read a PEFT LoRA folder into one slot. Raises ModelError when rank, scaling or layers do not fit the bank."""
+    """Read a PEFT LoRA folder into one slot. Raises ModelError if rank, scaling or layers do not fit the bank."""
     try:
         config = read_json(folder / "adapter_config.json")
         tensors = load_file(folder / "adapter_model.safetensors")
@@ -79,7 +79,7 @@ def load_adapter(bank: AdapterBank, slot: int, folder: Path) -> None:
     if config.get("r") != bank.rank or config.get("lora_alpha") != bank.alpha or set(tensors) != expected:
         odd = sorted(set(tensors) ^ expected)[:3]
         raise ModelError(
-            f"{folder} holds rank {config.get('r')}, alpha {config.get('lora_alpha')}"
+            f"{folder} has rank {config.get('r')}, alpha {config.get('lora_alpha')}"
             + (f", and layers that differ: {', '.join(odd)}" if odd else ""),
             expected=f"rank {bank.rank}, alpha {bank.alpha:g} over {', '.join(bank.targets)}",
             do="load it with the settings that it was trained with",
@@ -89,14 +89,14 @@ def load_adapter(bank: AdapterBank, slot: int, folder: Path) -> None:
         raise ModelError(
             f"{folder} scales its layers in another way: {', '.join(other)}",
             expected="every layer scaled by lora_alpha / r",
-            do="use an adapter that was trained so",
+            do="use an adapter without these settings",
         )
     for name in bank.modules:
         for part, weights in (("A", bank.a[name][slot]), ("B", bank.b[name][slot])):
             found = tensors[f"{_PREFIX}{name}.lora_{part}.weight"]
             if found.shape != weights.shape:
                 raise ModelError(
-                    f"{folder} holds an adapter of another model: lora_{part} of {name} is {tuple(found.shape)}",
+                    f"{folder} contains an adapter of another model: lora_{part} of {name} is {tuple(found.shape)}",
                     expected=f"{tuple(weights.shape)}",
                     do="load it over the model that it was trained for",
                 )

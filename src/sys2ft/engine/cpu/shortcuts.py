@@ -1,10 +1,9 @@
-"""What a model computes in many passes over memory, computed in few: normalisation and gated activations.
+"""Normalisation and gated activations with fewer passes over memory.
 
-On a CPU these take as long as a fifth of the matrix products: transformers writes them as a chain of operations, each
-of which reads and writes all of a batch, and so does autograd behind it. Here each is one function with its gradient
-written out. A shortcut is found by what a module computes, on numbers drawn at random, not by its name; on the CPU
-only, in float32 and bfloat16. It is taken for the length of a pass, and the model is as transformers built it before
-and after.
+transformers computes each as a chain of operations that read and write the whole batch, and autograd does so again. On
+a CPU they take as long as a fifth of the matrix products. Here each is one function with its gradient written out.
+Modules are recognised by what they compute of random numbers, not by name, in float32 and bfloat16. A shortcut replaces
+the module's forward during a pass only.
 
 Shapes: T nodes, D features.
 """
@@ -18,12 +17,12 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-_AT_ONCE = 2**16  # numbers of a tensor computed together: what a few of them take stays in a core's cache
-_CLOSE = {torch.float32: 1e-5, torch.bfloat16: 2**-6}  # relative: where a product is rounded differs by shortcut
+_AT_ONCE = 2**16  # numbers of a tensor computed at once: a few blocks of this size fit into a core's cache
+_CLOSE = {torch.float32: 1e-5, torch.bfloat16: 2**-6}  # relative: a shortcut rounds at other places
 
 
 def find(model: nn.Module) -> dict[nn.Module, Any]:
-    """A forward for each module that has a shortcut."""
+    """A faster forward for each module that has one."""
     like = next(model.parameters())
     if like.dtype not in _CLOSE or like.device.type != "cpu":
         return {}
@@ -37,7 +36,7 @@ def find(model: nn.Module) -> dict[nn.Module, Any]:
 
 
 def _agrees(module: nn.Module, forward: Callable[[Tensor], Tensor], features: int) -> bool:
-    """Whether both compute the same of a few vectors of very different lengths."""
+    """Whether both compute the same for a few vectors of very different norms."""
     generator = torch.Generator().manual_seed(0)
     dtype = next(module.parameters()).dtype
     x_TD = torch.randn(4, features, generator=generator) * torch.tensor([[1e-3], [0.1], [1.0], [30.0]])
@@ -51,7 +50,7 @@ def _agrees(module: nn.Module, forward: Callable[[Tensor], Tensor], features: in
 
 
 def _norm(module: nn.Module) -> Callable[[Tensor], Tensor] | None:
-    """RMSNorm (Zhang and Sennrich, arXiv 1910.07467), whose gain is its weight, or as in Gemma 1 more."""
+    """RMSNorm (Zhang and Sennrich, arXiv 1910.07467), whose gain is its weight, or 1 + weight as in Gemma."""
     weight = getattr(module, "weight", None)
     eps = getattr(module, "variance_epsilon", getattr(module, "eps", None))
     if not isinstance(weight, Tensor) or weight.dim() != 1 or not isinstance(eps, float) or hasattr(module, "bias"):
@@ -109,7 +108,7 @@ def _gated(module: nn.Module) -> Callable[[Tensor], Tensor] | None:
 
 @dataclass(frozen=True, slots=True)
 class _Activation:
-    """`value(x, out)` and `gradient(gradient, x, out)`, written to `out`, which may be the first."""
+    """`value(x, out)` and `gradient(gradient, x, out)` write to `out`, which may be their first argument."""
 
     value: Callable[[Tensor, Tensor], Tensor]
     gradient: Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -129,7 +128,7 @@ _ACTIVATIONS = (
 
 
 class _Gated(torch.autograd.Function):
-    """act(gate) * up. Keeps both and nothing else; their gradients lie side by side, as one product takes them."""
+    """act(gate) * up. Keeps both and nothing else; their gradients are adjacent, for one matrix product."""
 
     @staticmethod
     def forward(ctx: Any, gate: Tensor, up: Tensor, kind: _Activation) -> Tensor:
@@ -156,7 +155,7 @@ class _Gated(torch.autograd.Function):
 
 
 def _blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """The same nodes (t, D) of each tensor, a few at a time."""
+    """The same nodes (t, D) of each tensor, in blocks."""
     width = tensors[0].shape[-1]
     rows = max(1, _AT_ONCE // width)
     yield from zip(*(torch.split(tensor.reshape(-1, width), rows) for tensor in tensors), strict=True)

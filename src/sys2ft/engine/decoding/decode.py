@@ -1,7 +1,7 @@
-"""Batched sampling: shared prefixes are read once, and a row that ends makes room for the next in the queue.
+"""Batched sampling: shared prefixes are read once, and a row that ends is replaced by the next in the queue.
 
-Requests of a group are queued side by side; what they have in common at their start is read once and kept once.
-Every row has its own adapter slot and its own stream of random numbers.
+Requests of a group are neighbours in the queue; their common prefix is read and stored once. Every row has its own
+adapter slot and its own stream of random numbers.
 
 Shapes: B rows running, D hidden size.
 """
@@ -18,22 +18,23 @@ import torch
 from torch import Tensor
 
 from sys2ft.engine.adapters.bank import BASE, AdapterBank, adapter_rows
-from sys2ft.engine.cpu.fast_form import fast_passes
+from sys2ft.engine.cpu.plan import base_pass
 from sys2ft.engine.decoding.prefill import read_prompts
-from sys2ft.engine.decoding.prefix_attention import ROOM_BLOCK, DecodeState, Group
+from sys2ft.engine.decoding.prefix_attention import BUFFER_BLOCK, DecodeState, Group
 from sys2ft.engine.decoding.sampling import Sampling, Uniforms, choose
 from sys2ft.engine.forward import decode_states, sliding_window
 from sys2ft.engine.head import head, head_rows
 
-# Share of the batch's room that must be free before its rows are rearranged: each time costs a copy of all their keys
-# and values, and new prompts are read faster together.
+# Share of the batch that must be free before its rows are rearranged: rearranging copies all their keys and values, and
+# new prompts are read faster in larger batches.
 _REARRANGE_AT = 0.2
-_STATE_BYTES = 2**31  # of the own keys and values of all rows; what is free would make a text's rounding depend on it
+# Of the own keys and values of all rows. Not the memory that is free: a text's rounding would depend on it.
+_STATE_BYTES = 2**31
 
 
 @dataclass(frozen=True, slots=True)
 class DecodeRequest:
-    """A prompt to go on from. Requests of one `group` and slot should begin alike: that part is computed once."""
+    """A prompt to continue. Requests of one `group` and slot should have a common prefix, which is computed once."""
 
     prompt_ids: Sequence[int]
     seed: int
@@ -43,7 +44,7 @@ class DecodeRequest:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """New token ids without the stop token, and whether a stop was reached (else `max_new_tokens` cut it)."""
+    """New token ids without the stop token, and whether a stop was reached (if not, `max_new_tokens` was)."""
 
     ids: list[int]
     finished: bool
@@ -51,7 +52,7 @@ class Decoded:
 
 @dataclass(frozen=True, slots=True)
 class DecodeResult:
-    """One Decoded a request, in order, and what it cost: tokens read, and tokens sampled (stop tokens too)."""
+    """One Decoded per request, in order, and the cost: tokens read, and tokens sampled (stop tokens included)."""
 
     decoded: list[Decoded]
     tokens_computed: int
@@ -72,11 +73,10 @@ def decode(
 ) -> DecodeResult:
     """Sample a continuation of each request's prompt, up to `rows_at_once` at a time.
 
-    Fewer run together where the keys and values of so many, each with `max_new_tokens` and its share of its group's
-    common beginning, would come to more than 2 GiB.
-    A row ends at one of `stop_ids`, when `stop_when(new ids)` holds (see StopStrings), or after `max_new_tokens`; the
-    next request takes its place. `on_done` is told how many rows have ended. With temperature 0 this is the model's
-    own greedy decoding.
+    Fewer rows run at a time if the keys and values of so many, each with `max_new_tokens` and its share of its group's
+    prefix, would exceed 2 GiB. A row ends at one of `stop_ids`, when `stop_when(new ids)` holds (see StopStrings), or
+    after `max_new_tokens`; the next request takes its place. `on_done` is called with the number of rows that have just
+    ended. With temperature 0 this is the model's own greedy decoding.
     """
     if max_new_tokens < 1 or rows_at_once < 1:
         raise ValueError(f"max_new_tokens={max_new_tokens}, rows_at_once={rows_at_once}: both must be at least 1")
@@ -84,9 +84,9 @@ def decode(
     if empty:
         raise ValueError(f"request {empty[0]} has no token in its prompt: a prompt needs at least one token")
     queue = list(_queue(requests))
-    room = min(rows_at_once, _room(model, queue, max_new_tokens))
-    loop = _Loop(model, how, bank, room, queue, max_new_tokens)
-    with torch.inference_mode(), fast_passes(model):
+    rows = min(rows_at_once, _rows_that_fit(model, queue, max_new_tokens))
+    loop = _Loop(model, how, bank, rows, queue, max_new_tokens)
+    with torch.inference_mode(), base_pass(model):
         loop.run(stop_ids, stop_when, on_done)
     decoded = [loop.decoded[place] for place in range(len(requests))]
     return DecodeResult(decoded, loop.tokens_computed, loop.tokens_generated)
@@ -94,7 +94,7 @@ def decode(
 
 @dataclass(slots=True, eq=False)
 class _Row:
-    """A request on its way: its place among the requests, its group, and what it has said."""
+    """A request that is being decoded: its index among the requests, its group, and its new ids."""
 
     place: int
     request: DecodeRequest
@@ -118,10 +118,10 @@ def _queue(requests: Sequence[DecodeRequest]) -> Iterator[_Row]:
             yield _Row(place, requests[place], group, Uniforms(requests[place].seed), [])
 
 
-def _room(model: torch.nn.Module, queue: Sequence[_Row], max_new_tokens: int) -> int:
-    """How many rows may run together, if the one that takes most is like all others.
+def _rows_that_fit(model: torch.nn.Module, queue: Sequence[_Row], max_new_tokens: int) -> int:
+    """How many rows fit into `_STATE_BYTES` if all need as much as the largest.
 
-    A row takes its own prompt, what it says, and its share in what its group has in common.
+    A row needs space for its own prompt, its new tokens, and its share of its group's prefix.
     """
     config = cast(Any, model).config
     heads: int = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
@@ -136,7 +136,7 @@ def _room(model: torch.nn.Module, queue: Sequence[_Row], max_new_tokens: int) ->
 
 
 class _Loop:
-    """The rows that run, the queue behind them, and the state of their keys and values."""
+    """The running rows, the queue of those that wait, and the state of their keys and values."""
 
     def __init__(
         self,
@@ -147,10 +147,10 @@ class _Loop:
         queue: list[_Row],
         max_new_tokens: int,
     ) -> None:
-        self.model, self.how, self.bank, self.room = model, how, bank, rows_at_once
+        self.model, self.how, self.bank, self.rows_at_once = model, how, bank, rows_at_once
         self.max_new_tokens = max_new_tokens
         self.device = next(model.parameters()).device
-        self.queue = queue[::-1]  # the next row is its last
+        self.queue = queue[::-1]  # the next row is the last of the list
         self.rows: list[_Row] = []
         self.state: DecodeState | None = None
         self.hidden_BD = torch.empty(0, device=self.device)
@@ -192,7 +192,7 @@ class _Loop:
             tokens_B = self._drop_ended(tokens_B)
             if self.rows:
                 self._step(tokens_B)
-            if self.room - len(self.rows) >= _REARRANGE_AT * self.room:
+            if self.rows_at_once - len(self.rows) >= _REARRANGE_AT * self.rows_at_once:
                 self._admit()
 
     def _end(self, row: _Row, finished: bool) -> None:
@@ -200,7 +200,7 @@ class _Loop:
         self.decoded[row.place] = Decoded(row.ids, finished)
 
     def _step(self, tokens_B: Tensor) -> None:
-        """Read one new token a row."""
+        """Read one new token of each row."""
         assert self.state is not None
         self.state.begin()
         with adapter_rows(self.bank, [row.request.slot for row in self.rows]):
@@ -210,7 +210,7 @@ class _Loop:
         self.tokens_computed += sum(not row.ended for row in self.rows)
 
     def _drop_ended(self, tokens_B: Tensor) -> Tensor:
-        """Cut ended rows out of the batch once they are many; the tokens of the rows that stay."""
+        """Remove ended rows from the batch if there are many; returns the tokens of the remaining rows."""
         running = [b for b, row in enumerate(self.rows) if not row.ended]
         if len(self.rows) - len(running) < _REARRANGE_AT * len(self.rows) and running:
             return tokens_B
@@ -223,12 +223,12 @@ class _Loop:
         return tokens_B[torch.tensor(running, device=self.device)]
 
     def _admit(self) -> None:
-        """Let the next of the queue take the free places; their prompts are read together."""
-        new = [self.queue.pop() for _ in range(min(self.room - len(self.rows), len(self.queue)))]
+        """Fill free places from the queue; the new prompts are read in one batch."""
+        new = [self.queue.pop() for _ in range(min(self.rows_at_once - len(self.rows), len(self.queue)))]
         if not new:
             return
         prompts = [(row.request.prompt_ids, row.group) for row in new]
-        reading = read_prompts(self.model, self.bank, prompts, spare=min(self.max_new_tokens, ROOM_BLOCK))
+        reading = read_prompts(self.model, self.bank, prompts, spare=min(self.max_new_tokens, BUFFER_BLOCK))
         self.tokens_computed += reading.tokens_computed
         lengths_B = torch.tensor(reading.lengths, dtype=torch.long, device=self.device)
         state = DecodeState(reading.own, [row.group for row in new], lengths_B, sliding_window(self.model))
@@ -241,7 +241,7 @@ class _Loop:
 
 
 def _common_prefix(prompts: Sequence[Sequence[int]]) -> int:
-    """How many tokens all prompts begin with, leaving an own token to each where there are several."""
+    """Length of the common prefix of all prompts; each of several keeps at least one token of its own."""
     longest = min(len(ids) for ids in prompts) - 1
     same = 0
     while same < longest and all(ids[same] == prompts[0][same] for ids in prompts):

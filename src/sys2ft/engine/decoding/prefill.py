@@ -1,4 +1,4 @@
-"""Reading prompts: what the prompts of a group begin with is read once and kept, what follows as token trees.
+"""Reading prompts: the prefix of a group is read once and stored, what follows it is read as token trees.
 
 Shapes: B prompts, R those of a pass, D hidden size, H key-value heads, C own tokens (padded to the longest), T nodes, P
 prefix, d head size.
@@ -14,19 +14,20 @@ import torch
 from torch import Tensor
 
 from sys2ft.engine.adapters.bank import AdapterBank, adapter_rows
-from sys2ft.engine.decoding.prefix_attention import Group, KeysValues
+from sys2ft.engine.attention import KeysValues
+from sys2ft.engine.decoding.prefix_attention import Group
 from sys2ft.engine.forward import hidden_states
 from sys2ft.engine.trees.tree import TokenTree
 
-_NODES = 384  # prompt tokens read together: more would spend the time on attention between strangers
+_NODES = 384  # prompt tokens per pass: in longer ones most attention scores are between unrelated prompts, and masked
 
 
 @dataclass(slots=True)
 class Reading:
-    """Prompts as a decode loop goes on from them.
+    """Prompts that have been read, as a decode loop continues them.
 
-    hidden_BD: the last hidden state of each prompt. own[layer]: keys (B, H, d, C) and values (B, H, C, d) of what
-    follows its group's prefix, of which row b holds `lengths[b]`; what lies beyond is finite, and no one's.
+    hidden_BD: the last hidden state of each prompt. own[layer]: keys (B, H, d, C) and values (B, H, C, d) of the tokens
+    after its group's prefix, of which row b has `lengths[b]`; entries beyond are finite and unused.
     """
 
     hidden_BD: Tensor
@@ -41,9 +42,9 @@ def read_prompts(
     prompts: Sequence[tuple[Sequence[int], Group]],
     spare: int = 0,
 ) -> Reading:
-    """Read (token ids, group) pairs, those of a group side by side; groups without a prefix yet are given theirs.
+    """Read (token ids, group) pairs, ordered by group; groups whose prefix was not read yet are given theirs.
 
-    `spare`: room for so many tokens after the longest prompt, in what each row keeps for itself.
+    `spare`: tokens for which the buffers have space after the longest prompt.
     """
     reader = _Reader(model, bank, prompts, spare)
     for tokens in reader.passes():
@@ -54,7 +55,7 @@ def read_prompts(
 
 @dataclass(slots=True)
 class _Pass:
-    """A tree to read: the nodes of each row in it, and the group whose prefix stands before its roots, if any."""
+    """A tree to read: the nodes of each row in it, and the group whose prefix precedes its roots, if any."""
 
     slot: int
     after: Group | None = None
@@ -84,7 +85,7 @@ class _Reader:
         self.tokens_computed = 0
 
     def passes(self) -> Iterator[_Pass]:
-        """Small groups of a slot are read together, prefix and all; a large one has its prefix read by itself."""
+        """Small groups of a slot are read in one pass, prefixes included; the prefix of a large group is read first."""
         several: _Pass | None = None
         for _, members in itertools.groupby(range(len(self.prompts)), key=lambda row: id(self.prompts[row][1])):
             rows = list(members)
@@ -111,7 +112,7 @@ class _Reader:
             yield several
 
     def _in_parts(self, group: Group, rows: Sequence[int]) -> Iterator[_Pass]:
-        """What follows the group's prefix, in trees of bounded size."""
+        """The tokens after the group's prefix, in trees of bounded size."""
         part = _Pass(group.slot, group)
         for row in rows:
             if part.nodes and len(part.tree) + self.lengths[row] > _NODES:
@@ -122,7 +123,7 @@ class _Reader:
 
     def _add(self, into: _Pass, rows: Sequence[int]) -> None:
         for row in rows:
-            # A tree leaves out a sequence's last token, which is only predicted: a prompt is followed by one.
+            # A tree has no node for a sequence's last token, so one is appended to the prompt.
             into.nodes[row] = into.tree.path([*self.prompts[row][0][into.start :], 0])
 
     def read(self, tokens: _Pass) -> None:
@@ -140,7 +141,7 @@ class _Reader:
                 keep_kv=kept,
             )
         self.tokens_computed += len(tree)
-        if tokens.after and tokens.after.prefix is None:  # prompts that share nothing
+        if tokens.after and tokens.after.prefix is None:  # prompts without a common prefix
             tokens.after.prefix = [(keys[0, :, :0].transpose(1, 2), values[0, :, :0]) for keys, values in kept]
         for row, path in tokens.nodes.items():
             group = tokens.prefix_of.get(row)
@@ -156,19 +157,19 @@ class _Reader:
             self.hidden |= dict(zip(paths, hidden_1TD[0, ends_R], strict=True))
 
     def _keep_own(self, paths: Mapping[int, list[int]], kept: Sequence[KeysValues]) -> None:
-        """Copy each row's own keys and values from those of a pass, to the room of the longest row."""
+        """Copy each row's own keys and values from those of a pass into its buffers."""
         longest = max(self.lengths)
         own_nodes = [path[len(path) - self.lengths[row] :] for row, path in paths.items()]
         nodes_RC = torch.tensor([own + [0] * (longest - len(own)) for own in own_nodes], device=self.device)
         rows_R = torch.tensor(list(paths), device=self.device)
         if not self.own:
-            self.own = [self._room(keys, longest) for keys, _ in kept]
+            self.own = [self._buffers(keys, longest) for keys, _ in kept]
         for (keys, values), (own_keys, own_values) in zip(kept, self.own, strict=True):
             own_keys[..., :longest].index_copy_(0, rows_R, keys[0][:, nodes_RC].permute(1, 0, 3, 2))
             own_values[:, :, :longest].index_copy_(0, rows_R, values[0][:, nodes_RC].transpose(0, 1))
 
-    def _room(self, like_1HTd: Tensor, longest: int) -> KeysValues:
-        """Keys and values to be filled up to `longest`; the spare room behind it holds zeros."""
+    def _buffers(self, like_1HTd: Tensor, longest: int) -> KeysValues:
+        """Keys and values to be filled up to `longest`; the spare space behind it is zero."""
         (_, heads, _, size), rows = like_1HTd.shape, len(self.prompts)
         keys = like_1HTd.new_empty(rows, heads, size, longest + self.spare)
         values = like_1HTd.new_empty(rows, heads, longest + self.spare, size)

@@ -1,9 +1,9 @@
 """Attention of one new token a row to a prefix that many rows share and to each row's own tokens.
 
-The prefix's keys and values exist once for each group of rows; a group's scores against them are one matrix product,
-whatever the number of rows. Own keys and values lie in buffers that grow by blocks.
+The prefix's keys and values are stored once for each group of rows; a group's scores against them are one matrix
+product for any number of rows. Own keys and values are in buffers that grow in blocks.
 
-Shapes: B rows in groups (rows of a group stand together), H key-value heads, Q query heads for each of them, P prefix
+Shapes: B rows in groups (rows of a group are contiguous), H key-value heads, Q query heads for each of them, P prefix
 length (padded to the longest group), C own tokens, K = P + C keys, d head size.
 """
 
@@ -14,17 +14,16 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-ROOM_BLOCK = 64  # tokens by which own buffers grow; each time costs a copy of them
+from sys2ft.engine.attention import KeysValues, as_bias
 
-
-KeysValues = tuple[Tensor, Tensor]
+BUFFER_BLOCK = 64  # tokens by which the buffers of own keys and values grow; growing copies them
 
 
 @dataclass(slots=True, eq=False)
 class Group:
     """Prompts of one adapter slot whose first `shared` tokens are the same.
 
-    `prefix[layer]`: keys (H, d, shared) and values (H, shared, d) of those tokens, once they are read.
+    `prefix[layer]`: keys (H, d, shared) and values (H, shared, d) of those tokens; None until they are read.
     """
 
     slot: int
@@ -34,10 +33,10 @@ class Group:
 
 @dataclass(slots=True)
 class DecodeState:
-    """Keys and values of a decode loop.
+    """Keys and values of a decode loop: the prefix form of attention.
 
-    own[layer]: keys (B, H, d, C), as the product with a query wants them, and values (B, H, C, d). `row_groups` names
-    the group of each row; rows of a group stand together. `lengths_B` counts each row's own tokens before this step.
+    own[layer]: keys (B, H, d, C), as the product with a query needs them, and values (B, H, C, d). `row_groups` is the
+    group of each row; rows of a group are contiguous. `lengths_B` counts each row's own tokens before this step.
     `window`: how far back a sliding-window layer looks.
     """
 
@@ -70,27 +69,27 @@ class DecodeState:
         return self.prefix_lengths_B + self.lengths_B
 
     def begin(self) -> None:
-        """Prepare masks and room for one new token a row."""
+        """Prepare the masks, and space for one new token in each row."""
         device = self.lengths_B.device
         self.used = int(self.lengths_B.max()) + 1
         longest = max(group.shared for _, _, group in self.spans)
         key_P, key_C = torch.arange(longest, device=device), torch.arange(self.used, device=device)
         visible_BK = torch.cat(
             [key_P < self.prefix_lengths_B[:, None], key_C <= self.lengths_B[:, None]], dim=-1
-        )  # own keys beyond a row's length belong to nobody yet
-        self.bias_BK = _as_bias(visible_BK)
+        )  # own keys beyond a row's length are not written yet
+        self.bias_BK = as_bias(visible_BK)
         if self.window is not None:
             position_BK = torch.cat(
                 [key_P.expand(len(self.lengths_B), -1), self.prefix_lengths_B[:, None] + key_C], dim=-1
             )
-            self.bias_sliding_BK = _as_bias(visible_BK & (self.positions_B[:, None] - position_BK < self.window))
-        room = self.own[0][1].shape[2]
-        if room < self.used:
-            self.own = [_with_room(own, room + ROOM_BLOCK) for own in self.own]
+            self.bias_sliding_BK = as_bias(visible_BK & (self.positions_B[:, None] - position_BK < self.window))
+        capacity = self.own[0][1].shape[2]
+        if capacity < self.used:
+            self.own = [_extended(own, capacity + BUFFER_BLOCK) for own in self.own]
         self.rows_B = torch.arange(len(self.lengths_B), device=device)
 
     def keep(self, rows: list[int]) -> None:
-        """Go on with some rows only, in order."""
+        """Keep only these rows, in order."""
         kept = torch.tensor(rows, dtype=torch.long, device=self.lengths_B.device)
         self.own = [(keys[kept], values[kept]) for keys, values in self.own]
         self.lengths_B = self.lengths_B[kept]
@@ -98,76 +97,63 @@ class DecodeState:
         self._find_spans()
 
     def append(self, other: DecodeState) -> None:
-        """Take up the rows of another state after one's own."""
-        room = max(self.own[0][1].shape[2], other.own[0][1].shape[2])
+        """Append the rows of another state."""
+        capacity = max(self.own[0][1].shape[2], other.own[0][1].shape[2])
         self.own = [
             (torch.cat([keys, more_keys]), torch.cat([values, more_values]))
             for (keys, values), (more_keys, more_values) in zip(
-                (_with_room(own, room) for own in self.own), (_with_room(own, room) for own in other.own), strict=True
+                (_extended(own, capacity) for own in self.own),
+                (_extended(own, capacity) for own in other.own),
+                strict=True,
             )
         ]
         self.lengths_B = torch.cat([self.lengths_B, other.lengths_B])
         self.row_groups = self.row_groups + other.row_groups
         self._find_spans()
 
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, *, scaling: float, sliding: bool) -> Tensor:
+        """Attention output (B, 1, H*Q, d) of one new token a row, whose keys and values are written to its buffers.
 
-def _with_room(own: KeysValues, tokens: int) -> KeysValues:
+        query (B, H*Q, 1, d), key and value (B, H, 1, d), rotary positions applied.
+        """
+        rows, heads, _, size = key.shape
+        own_keys, own_values = self.own[layer]
+        own_keys[self.rows_B, :, :, self.lengths_B] = key[:, :, 0]
+        own_values[self.rows_B, :, self.lengths_B] = value[:, :, 0]
+        own_keys, own_values = own_keys[..., : self.used], own_values[:, :, : self.used]
+
+        query_BHQd = query.reshape(rows, heads, -1, size) * scaling
+        queries = query_BHQd.shape[2]
+        longest = max(group.shared for _, _, group in self.spans)
+        # The rows of a group, with their query heads, are contiguous: one product for each group and key-value head.
+        query_HNd = query_BHQd.transpose(0, 1).reshape(heads, rows * queries, size)
+        # Nothing is written beyond a shorter prefix, and masked scores must still be numbers.
+        make = query.new_empty if all(group.shared == longest for _, _, group in self.spans) else query.new_zeros
+        scores_HNK = make(heads, rows * queries, longest + self.used)
+        for start, end, group in self.spans:
+            here = slice(start * queries, end * queries)
+            torch.bmm(query_HNd[:, here], _prefix_of(group, layer)[0], out=scores_HNK[:, here, : group.shared])
+        scores_HBQK = scores_HNK.view(heads, rows, queries, -1)
+        scores_HBQK[..., longest:] = torch.matmul(query_BHQd, own_keys).transpose(0, 1)
+        bias_BK = self.bias_sliding_BK if sliding and self.bias_sliding_BK is not None else self.bias_BK
+        weights_HBQK = scores_HBQK.float().add_(bias_BK[:, None]).softmax(-1).to(query.dtype)
+
+        weights_HNK = weights_HBQK.view(heads, rows * queries, -1)
+        output_HNd = torch.empty_like(query_HNd)
+        for start, end, group in self.spans:  # a prefix of length 0 gives zeros
+            here = slice(start * queries, end * queries)
+            torch.bmm(weights_HNK[:, here, : group.shared], _prefix_of(group, layer)[1], out=output_HNd[:, here])
+        output_BHQd = torch.matmul(weights_HBQK[..., longest:].transpose(0, 1), own_values)
+        output_BHQd += output_HNd.view(heads, rows, queries, size).transpose(0, 1)
+        return output_BHQd.view(rows, 1, heads * queries, size)
+
+
+def _extended(own: KeysValues, tokens: int) -> KeysValues:
     keys_BHdC, values_BHCd = own
     more = tokens - values_BHCd.shape[2]
     return nn.functional.pad(keys_BHdC, (0, more)), nn.functional.pad(values_BHCd, (0, 0, 0, more))
 
 
-def _as_bias(visible: Tensor) -> Tensor:
-    return torch.zeros(visible.shape, device=visible.device).masked_fill_(~visible, float("-inf"))
-
-
-def prefix_attention(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    state: DecodeState,
-    scaling: float,
-    sliding: bool,
-) -> Tensor:
-    """Attention output (B, 1, H*Q, d) of one new token a row; its keys and values go into the state's own buffers.
-
-    `sliding`: this layer looks back no further than the state's window.
-    query (B, H*Q, 1, d), key and value (B, H, 1, d), rotary positions applied.
-    """
-    layer = int(module.layer_idx)  # type: ignore[arg-type]
-    rows, heads, _, size = key.shape
-    own_keys, own_values = state.own[layer]
-    own_keys[state.rows_B, :, :, state.lengths_B] = key[:, :, 0]
-    own_values[state.rows_B, :, state.lengths_B] = value[:, :, 0]
-    own_keys, own_values = own_keys[..., : state.used], own_values[:, :, : state.used]
-
-    query_BHQd = query.reshape(rows, heads, -1, size) * scaling
-    queries = query_BHQd.shape[2]
-    longest = max(group.shared for _, _, group in state.spans)
-    # The rows of a group, and their query heads, stand side by side: one product a group and key-value head.
-    query_HNd = query_BHQd.transpose(0, 1).reshape(heads, rows * queries, size)
-    # Beyond a shorter prefix nothing is written, and what is masked there has to be a number.
-    make = query.new_empty if all(group.shared == longest for _, _, group in state.spans) else query.new_zeros
-    scores_HNK = make(heads, rows * queries, longest + state.used)
-    for start, end, group in state.spans:
-        here = slice(start * queries, end * queries)
-        torch.bmm(query_HNd[:, here], _prefix_of(group, layer)[0], out=scores_HNK[:, here, : group.shared])
-    scores_HBQK = scores_HNK.view(heads, rows, queries, -1)
-    scores_HBQK[..., longest:] = torch.matmul(query_BHQd, own_keys).transpose(0, 1)
-    bias_BK = state.bias_sliding_BK if sliding and state.bias_sliding_BK is not None else state.bias_BK
-    weights_HBQK = scores_HBQK.float().add_(bias_BK[:, None]).softmax(-1).to(query.dtype)
-
-    weights_HNK = weights_HBQK.view(heads, rows * queries, -1)
-    output_HNd = torch.empty_like(query_HNd)
-    for start, end, group in state.spans:  # a prefix of length 0 gives zeros
-        here = slice(start * queries, end * queries)
-        torch.bmm(weights_HNK[:, here, : group.shared], _prefix_of(group, layer)[1], out=output_HNd[:, here])
-    output_BHQd = torch.matmul(weights_HBQK[..., longest:].transpose(0, 1), own_values)
-    output_BHQd += output_HNd.view(heads, rows, queries, size).transpose(0, 1)
-    return output_BHQd.view(rows, 1, heads * queries, size)
-
-
 def _prefix_of(group: Group, layer: int) -> KeysValues:
-    assert group.prefix is not None, "a group's prefix is read before its rows go on"
+    assert group.prefix is not None, "a group's prefix is read before its rows are decoded"
     return group.prefix[layer]

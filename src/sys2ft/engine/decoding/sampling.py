@@ -1,8 +1,8 @@
-"""Sampling a token from each row's distribution, by one uniform number a row and step.
+"""Sampling a token from each row's distribution, with one uniform number per row and step.
 
-The number comes from the row's own seed and step, so a text depends on its seed and not on its batch. The vocabulary
-is not sorted: a token is found by inverting the cumulative distribution; only top-k and top-p look at ranks, and
-top-p sorts no more of the vocabulary than its mass needs.
+The number depends on the row's own seed and step, so a text depends on its seed and not on its batch. A token is found
+by inverting the cumulative distribution, without sorting the vocabulary; only top-k and top-p need ranks, and top-p
+sorts no more of the vocabulary than its probability mass requires.
 
 Shapes: B rows, V vocabulary, K candidates.
 """
@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from sys2ft.errors import check_sampling
 
-_BLOCK = 128  # tokens of the vocabulary that are summed or compared together
+_BLOCK = 128  # tokens of the vocabulary that are summed or compared at once
 _FIRST_LOOK = 128  # ranks tried before a whole row is sorted for top-p
-_AT_ONCE = {"cpu": 2**20, "cuda": 2**27}  # logits by rows: so many stay in a CPU's cache
+_AT_ONCE = {"cpu": 2**20, "cuda": 2**27}  # logits of a block of rows, which stay in a CPU's cache
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +54,7 @@ class Uniforms:
 
 
 def choose(logits_BV: Tensor, uniforms_B: Tensor, how: Sampling) -> Tensor:
-    """One token id a row (B,), from float32 logits and uniform numbers in [0, 1)."""
+    """One token id per row (B,), from float32 logits and uniform numbers in [0, 1)."""
     if how.temperature == 0:
         return logits_BV.argmax(-1)
     rows = max(1, _AT_ONCE["cuda" if logits_BV.is_cuda else "cpu"] // logits_BV.shape[1])
@@ -72,9 +72,9 @@ def _choose(logits_BV: Tensor, uniforms_B: Tensor, how: Sampling) -> Tensor:
 
 
 def _top(values_BV: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The `count` largest values of each row, falling, and their places: `topk`, at a fifth of its time on a CPU.
+    """The `count` largest values of each row, descending, and their indices: `topk` in a fifth of its time on a CPU.
 
-    The largest values lie in the blocks with the largest maxima, so only those blocks are ranked.
+    The largest values are in the blocks with the largest maxima, so only those blocks are ranked.
     """
     rows, size = values_BV.shape
     blocks = size // _BLOCK
@@ -101,7 +101,7 @@ def _choose_top_p(probs_BV: Tensor, uniforms_B: Tensor, top_p: float) -> Tensor:
 
 
 def _nucleus(sorted_BK: Tensor, top_p: float) -> Tensor:
-    """Zero the probabilities (sorted, falling) that come after the mass `top_p` is reached; the first stays."""
+    """Zero the probabilities (sorted, descending) after the mass `top_p` is reached; the first is kept."""
     if top_p >= 1:
         return sorted_BK
     before = sorted_BK.cumsum(-1) - sorted_BK
@@ -115,7 +115,7 @@ def _invert(weights_BK: Tensor, uniforms_B: Tensor) -> Tensor:
 
 
 def _invert_blocks(weights_BV: Tensor, uniforms_B: Tensor) -> Tensor:
-    """`_invert` for long rows, (B,): first the block, then the place in it, so that one pass sums the row."""
+    """`_invert` for long rows, (B,): first the block, then the place in it, so that the row is summed in one pass."""
     if spare := -weights_BV.shape[1] % _BLOCK:
         weights_BV = nn.functional.pad(weights_BV, (0, spare))
     blocks_BNW = weights_BV.view(len(weights_BV), -1, _BLOCK)
@@ -124,13 +124,13 @@ def _invert_blocks(weights_BV: Tensor, uniforms_B: Tensor) -> Tensor:
     sought_B1 = uniforms_B[:, None] * cumulative_BN[:, -1:]
     block_B1 = _passes(cumulative_BN, sought_B1)
     within_BW = blocks_BNW.gather(1, block_B1[:, :, None].expand(-1, -1, _BLOCK))[:, 0].double().cumsum(-1)
-    # The block was summed in single precision: its share is sought in proportion, so that rounding cannot pass its end.
+    # The block was summed in single precision: the target is scaled to its sum, so that rounding cannot exceed it.
     sum_B1, end_B1 = sums_BN.gather(1, block_B1), cumulative_BN.gather(1, block_B1)
     share_B1 = ((sought_B1 - (end_B1 - sum_B1)) / sum_B1).clamp(0, 1)
     return (block_B1 * _BLOCK + _passes(within_BW, share_B1 * within_BW[:, -1:])).squeeze(1)
 
 
 def _passes(cumulative_BK: Tensor, sought_B1: Tensor) -> Tensor:
-    """First index (B, 1) at which the sum has passed what is sought: never one of weight zero."""
+    """First index (B, 1) at which the sum exceeds the target: never one of weight zero."""
     below_B1 = sought_B1.clamp(max=cumulative_BK[:, -1:] * (1 - 1e-12))
     return torch.searchsorted(cumulative_BK, below_B1, right=True).clamp(max=cumulative_BK.shape[-1] - 1)

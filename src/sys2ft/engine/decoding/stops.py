@@ -1,4 +1,4 @@
-"""Stop strings: ending a text where a string appears, however the tokenizer cuts it."""
+"""Stop strings: end a text where a string appears, however the tokenizer splits it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 
 class StopStrings:
-    """A `stop_when` for `decode`: holds once the text of the new tokens contains one of `strings`.
+    """A `stop_when` for `decode`: true once the text of the new tokens contains one of `strings`.
 
-    `after_text`: white space at the text's start is passed over, so that a stop of "\\n" ends the first line that says
-    something. The text is read again only when the last token could have completed a stop.
+    `after_text`: leading white space is ignored, so that a stop of "\\n" ends the first line with text. The text is
+    decoded only if the last token can have completed a stop.
     """
 
     def __init__(self, tokenizer: Any, strings: Sequence[str], *, after_text: bool = False) -> None:
@@ -25,7 +25,7 @@ class StopStrings:
         may_end = self._may_end.get(token)
         if may_end is None:
             piece = self.tokenizer.decode([token])
-            # A replacement character stands for part of a character, which this token may complete.
+            # A replacement character means part of a character, which this token may complete.
             may_end = "\ufffd" in piece or any(last in piece for last in self._last)
             self._may_end[token] = may_end
         if not may_end:

@@ -1,10 +1,10 @@
-"""The training loss and its gradient, computed where they are needed and nowhere else.
+"""The training loss of each slot, and the gradient of its adapter's weights.
 
-Each slot's loss is its own mean over its own supervised tokens: slots do not dilute one another. Slots are taken a few
-at a time, as many as fit into one pass, so that a gradient exists for these few only. The head runs on supervised
-positions only, a block at a time, so that the logits of a batch never exist together.
+A slot's loss is the mean over its own supervised tokens, so slots do not dilute one another. A pass takes as many slots
+as fit, and a gradient exists for these only. The head runs on supervised positions only, a block at a time, so that the
+logits of a whole batch never exist at once.
 
-Shapes: T nodes, U supervised nodes, u some of them, N targets, D hidden size, V vocabulary, S slots taken together, P
+Shapes: T nodes, U supervised nodes, u some of them, N targets, D hidden size, V vocabulary, S slots of a pass, P
 weights of a slot.
 """
 
@@ -21,42 +21,29 @@ from torch import Tensor
 from sys2ft.engine.adapters.bank import AdapterBank
 from sys2ft.engine.adapters.dropout import Dropout, node_keys
 from sys2ft.engine.adapters.low_rank import Gradient
-from sys2ft.engine.cpu.parallel import at_once, passes_at_once
-from sys2ft.engine.forward import few_shapes, sliding_window, tree_states
+from sys2ft.engine.cpu.parallel import run_in_parallel
+from sys2ft.engine.cpu.plan import plan_of
+from sys2ft.engine.forward import sliding_window, tree_states
 from sys2ft.engine.head import head_output, head_rows, logits, pieces
-from sys2ft.engine.trees.tree import Example, Pack, SlotTree, pack, slot_trees, together
-
-
-@dataclass(frozen=True, slots=True)
-class StepCost:
-    """What a step computed: tree nodes, head rows, tokens the examples hold when nothing is shared, and padding.
-
-    `padded` counts places of attention that hold no node, doubles, and nodes that the head is asked for once more
-    (`Pack`). Nothing else computes padding.
-    """
-
-    tokens_computed: int = 0
-    predictions: int = 0
-    tokens_shown: int = 0
-    padded: int = 0
-
-    def __add__(self, other: StepCost) -> StepCost:
-        return StepCost(
-            self.tokens_computed + other.tokens_computed,
-            self.predictions + other.predictions,
-            self.tokens_shown + other.tokens_shown,
-            self.padded + other.padded,
-        )
+from sys2ft.engine.trees.tree import Example, Pack, SlotTree, StepCost, group_trees, pack, slot_trees
 
 
 @dataclass(slots=True)
 class SlotGradients:
-    """The whole gradient of some slots' mean losses: row s belongs to `slots[s]`. Losses in nats a supervised token."""
+    """The complete gradient of some slots' mean losses (nats per supervised token): row s is that of `slots[s]`.
+
+    `costs` are those of each slot; padding, which the slots of a pass share, is divided among them by their nodes.
+    """
 
     slots: list[int]
     gradient_SP: Tensor
     losses: dict[int, float]
-    cost: StepCost
+    costs: dict[int, StepCost]
+
+    @property
+    def cost(self) -> StepCost:
+        """That of all slots."""
+        return sum(self.costs.values(), StepCost())
 
 
 def backward(
@@ -69,7 +56,7 @@ def backward(
 ) -> Iterator[SlotGradients]:
     """Each slot's mean loss and its gradient, as many slots at a time as fit into a pass of `tokens_at_once`.
 
-    A slot with more than that is taken alone, in several passes. Where the bank has dropout, `dropout_seeds` gives each
+    A slot with more tokens is computed alone, in several passes. If the bank has dropout, `dropout_seeds` is each
     slot's seed of this step.
     """
     supervised: dict[int, int] = {}
@@ -81,7 +68,7 @@ def backward(
 
 
 def _flights(trees: Sequence[SlotTree], max_nodes: int) -> Iterator[list[list[SlotTree]]]:
-    """Passes after which the gradient of every slot in them is whole; a pass has one tree of a slot."""
+    """Lists of passes that complete the gradients of the slots in them; a pass has at most one tree of a slot."""
     single: list[SlotTree] = []
     for _, group in itertools.groupby(trees, lambda tree: tree.slot):
         own = list(group)
@@ -89,7 +76,7 @@ def _flights(trees: Sequence[SlotTree], max_nodes: int) -> Iterator[list[list[Sl
             yield [[tree] for tree in own]
         else:
             single += own
-    for batch in together(single, max_nodes):
+    for batch in group_trees(single, max_nodes):
         yield [batch]
 
 
@@ -106,7 +93,7 @@ class _Flight:
         self.device = bank.weights_KP.device
         self.weights = torch.tensor(weights, device=self.device)
         self.seeds = dropout_seeds if bank.dropout else None
-        self.cost = StepCost()
+        self.costs: dict[int, StepCost] = {}
 
     def run(self, passes: Sequence[Sequence[SlotTree]]) -> SlotGradients:
         slots = sorted({tree.slot for trees in passes for tree in trees})
@@ -116,27 +103,32 @@ class _Flight:
         place_of_example = torch.tensor([places.get(example.slot, 0) for example in self.examples], device=self.device)
         with self.bank.ready():
             for trees in passes:
-                # A slot is in one share: each adds to a gradient of its own.
-                parts = _shares(trees, passes_at_once(self.model))
+                # A slot is in one share, so no two passes add to the same gradient.
+                parts = _shares(trees, plan_of(self.model).passes_at_once)
                 for part, (packed, losses_N) in zip(
-                    parts, at_once([partial(self._pass, part, gradient, len(parts)) for part in parts]), strict=True
+                    parts,
+                    run_in_parallel([partial(self._pass, part, gradient, len(parts)) for part in parts]),
+                    strict=True,
                 ):
                     losses_S.index_add_(0, place_of_example[packed.example_N], losses_N)
-                    shown = sum(len(self.examples[i].ids) for tree in part for i in tree.members)
-                    self.cost += StepCost(len(packed), packed.predictions, shown, packed.padded)
+                    self._count(part, packed)
         losses = dict(zip(slots, losses_S.tolist(), strict=True))
-        return SlotGradients(slots, gradient.total_SP, losses, self.cost)
+        return SlotGradients(slots, gradient.total_SP, losses, self.costs)
+
+    def _count(self, trees: Sequence[SlotTree], packed: Pack) -> None:
+        before = done = 0
+        for tree in trees:
+            done += len(tree)
+            padded = packed.padded * done // len(packed) - before
+            before += padded
+            shown = sum(len(self.examples[i].ids) for i in tree.members)
+            cost = StepCost(len(tree), len(tree.asked), shown, padded)
+            self.costs[tree.slot] = self.costs.get(tree.slot, StepCost()) + cost
 
     def _pass(self, trees: Sequence[SlotTree], gradient: Gradient, shares: int) -> tuple[Pack, Tensor]:
-        """One of `shares` passes that run at the same time."""
-        packed = pack(
-            self.examples,
-            trees,
-            self.device,
-            window=sliding_window(self.model),
-            named=self.seeds is not None,
-            rounded=few_shapes(self.model),
-        )
+        """One of `shares` concurrent passes."""
+        window, named = sliding_window(self.model), self.seeds is not None
+        packed = pack(self.examples, trees, self.device, window=window, named=named)
         dropout = None
         if self.seeds is not None:
             assert packed.names_T is not None
@@ -154,9 +146,9 @@ class _Flight:
 
 
 def _shares(trees: Sequence[SlotTree], most: int) -> list[list[SlotTree]]:
-    """The trees, each of another slot, in at most so many shares with about as many nodes, in order of slot."""
+    """The trees, each of a different slot, in at most `most` shares with about as many nodes, in order of slot."""
     shares: list[list[SlotTree]] = [[] for _ in range(most)]
-    # The largest first, each to the share with the fewest nodes: who is done first waits for the other.
+    # The largest first, each to the share with the fewest nodes: the share that ends first waits for the other.
     for tree in sorted(trees, key=len, reverse=True):
         min(shares, key=lambda share: sum(map(len, share))).append(tree)
     return [sorted(share, key=lambda tree: tree.slot) for share in shares if share]
@@ -174,7 +166,7 @@ def _head_gradient(
         block_UD = hidden_UD[start : start + rows].requires_grad_()
         with torch.enable_grad():
             output_UV = head_output(model, block_UD)
-        # The gradient is written over the output, which nothing needs any more: both are large.
+        # The gradient overwrites the output, which is no longer needed: both are large.
         gradient_UV = output_UV.detach()
         for first, end in pieces(model, output_UV):
             piece_uV = gradient_UV[first:end].requires_grad_()

@@ -1,18 +1,18 @@
 """Attention in token trees: a node attends to its own path from the root, and to nothing else.
 
-The nodes of a batch lie end to end in one sequence, so that every other layer computes no padding. For attention they
-are cut into branches: those nodes that an example brought into its tree (a run at the end of its path) ask the whole
-path. Every node is asked for once, whatever its tree, and no mask of all nodes by all nodes is ever made. Branches of
-like length are computed together.
+The nodes of a batch are concatenated in one sequence, so that no other layer computes padding. For attention they are
+split into branches: the nodes that an example added to its tree (a run at the end of its path) are the queries, and the
+whole path the keys. Every node is a query once, and there is no mask of all nodes by all nodes. Branches of similar
+length are computed in one batch.
 
-Shapes: T nodes of a batch, E branches of a block, C nodes a branch asks for, L nodes of its path (both padded to the
+Shapes: T nodes of a batch, E branches of a block, C query nodes of a branch, L nodes of its path (both padded to the
 longest), H heads, h key-value heads, d head size.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -20,51 +20,71 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-# Branches are alike when the nodes they ask for, and those of their paths, round up to the same powers of these.
-# Larger: fewer, fuller calls, and more padding.
-_ASKED, _PATH = 1.15, 1.5
+from sys2ft.engine.attention import as_bias
+
+# Branches share a block when the lengths of their queries, and of their paths, round up to the same powers of these
+# numbers. Larger numbers give fewer calls and more padding.
+_QUERIES, _PATH = 1.15, 1.5
 
 
 @dataclass(slots=True)
 class _Block:
-    """Branches computed together, and which node of a branch's path each of its nodes sees."""
+    """Branches computed in one batch, and which nodes of its path each query sees."""
 
     full_E1CL: Tensor
     near_E1CL: Tensor | None
 
-    def bias(self, sliding: bool, like: Tensor) -> Tensor:
-        """What is added to the scores: -inf where a node may not look."""
-        seen = self.near_E1CL if sliding and self.near_E1CL is not None else self.full_E1CL
-        return torch.zeros(seen.shape, dtype=like.dtype, device=like.device).masked_fill_(~seen, -math.inf)
+    def visible(self, sliding: bool) -> Tensor:
+        return self.near_E1CL if sliding and self.near_E1CL is not None else self.full_E1CL
 
 
 @dataclass(slots=True)
 class Paths:
-    """How a batch of trees is cut into branches.
+    """How a batch of trees is split into branches: the path form of attention.
 
-    `own` and `path` are the nodes that ask and those of their paths, (E, C) and (E, L) of all blocks end to end;
-    `place_T` says where each node stands in `own`. Padding repeats a node of the branch itself: what overflows in one
-    adapter's branch must not reach another's. Of the nodes `doubles` are in no branch.
+    `own` and `path` are the query nodes and the path nodes, (E, C) and (E, L) of all blocks concatenated; `place_T` is
+    each node's place in `own`. Padding repeats a node of the same branch: an overflow in one adapter's branch must not
+    reach that of another.
     """
 
     blocks: list[_Block]
     own: Tensor
     path: Tensor
     place_T: Tensor
-    doubles: int = 0
+    float32: bool = False
+    """Compute in float32 in passes with a gradient, which take two to three times as long in bfloat16 on a CPU."""
     _bias: dict[tuple[int, bool], Tensor] = field(default_factory=dict)
 
-    def bias(self, block: int, sliding: bool, like: Tensor) -> Tensor:
-        """The block's bias, made once for all layers."""
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, *, scaling: float, sliding: bool) -> Tensor:
+        """Attention output (1, T, H, d). query (1, H, T, d), key and value (1, h, T, d), rotary positions applied."""
+        dtype = query.dtype
+        if self.float32 and query.requires_grad:
+            query, key, value = query.float(), key.float(), value.float()
+        shapes = [(*block.full_E1CL.shape[:1], *block.full_E1CL.shape[2:]) for block in self.blocks]  # E, C, L
+        # Gathered for all blocks and then split: one sum of gradients instead of one per block.
+        queries, keys, values = (
+            torch.split(
+                _take(tensor[0].transpose(0, 1).contiguous(), nodes),
+                [shape[0] * shape[which] for shape in shapes],
+            )
+            for tensor, nodes, which in ((query, self.own, 1), (key, self.path, 2), (value, self.path, 2))
+        )
+        outputs = []
+        for number, (branches, _, _) in enumerate(shapes):
+            query_EHCd, key_EhLd, value_EhLd = (
+                part[number].view(branches, -1, *part[number].shape[1:]).transpose(1, 2)
+                for part in (queries, keys, values)
+            )
+            output_EHCd = _sdpa(query_EHCd, key_EhLd, value_EhLd, self._block_bias(number, sliding, query), scaling)
+            outputs.append(output_EHCd.transpose(1, 2).flatten(0, 1))
+        return _take(torch.cat(outputs), self.place_T).to(dtype)[None]
+
+    def _block_bias(self, block: int, sliding: bool, like: Tensor) -> Tensor:
+        """The bias of a block, made once for all layers."""
         key = (block, sliding)
         if key not in self._bias:
-            self._bias[key] = self.blocks[block].bias(sliding, like)
+            self._bias[key] = as_bias(self.blocks[block].visible(sliding), like.dtype)
         return self._bias[key]
-
-    @property
-    def padded(self) -> int:
-        """Places computed by attention that hold no node."""
-        return len(self.own) - len(self.place_T) + self.doubles
 
 
 def lay_paths(
@@ -72,32 +92,27 @@ def lay_paths(
     own: Sequence[int],
     device: torch.device | str,
     window: int | None = None,
-    doubles: Mapping[int, int] | None = None,
 ) -> Paths:
-    """Cut trees into branches. `paths[e]` are an example's nodes from its root; the last `own[e]` ask.
-
-    `doubles`: nodes of no example, each with the node of which it is given the output.
-    """
-    doubles = doubles or {}
+    """Split trees into branches. `paths[e]` are an example's nodes from its root; the last `own[e]` are its queries."""
     alike: dict[tuple[int, int], list[int]] = {}
     for branch, (path, count) in enumerate(zip(paths, own, strict=True)):
-        if count:  # an example that another one holds already brings no node
-            alike.setdefault((_rounded(count, _ASKED), _rounded(len(path), _PATH)), []).append(branch)
-    place_T = np.zeros(sum(own) + len(doubles), dtype=np.int64)
+        if count:  # an example that is the beginning of an earlier one adds no node
+            alike.setdefault((_rounded(count, _QUERIES), _rounded(len(path), _PATH)), []).append(branch)
+    place_T = np.zeros(sum(own), dtype=np.int64)
     blocks, owns, whole = [], [], []
     done = 0
     for branches in alike.values():
-        asked = max(own[b] for b in branches)
+        queries = max(own[b] for b in branches)
         longest = max(len(paths[b]) for b in branches)
-        own_EC = np.empty((len(branches), asked), dtype=np.int64)
+        own_EC = np.empty((len(branches), queries), dtype=np.int64)
         path_EL = np.empty((len(branches), longest), dtype=np.int64)
-        depth_EC = np.empty((len(branches), asked), dtype=np.int64)
+        depth_EC = np.empty((len(branches), queries), dtype=np.int64)
         for e, branch in enumerate(branches):
             path, count = paths[branch], own[branch]
             path_EL[e, : len(path)], path_EL[e, len(path) :] = path, path[0]
             own_EC[e, :count], own_EC[e, count:] = path[len(path) - count :], path[-1]
-            depth_EC[e] = np.minimum(np.arange(asked) + len(path) - count, len(path) - 1)
-            place_T[path[len(path) - count :]] = done + e * asked + np.arange(count)
+            depth_EC[e] = np.minimum(np.arange(queries) + len(path) - count, len(path) - 1)
+            place_T[path[len(path) - count :]] = done + e * queries + np.arange(count)
         behind_ECL = depth_EC[:, :, None] - np.arange(longest)
         full = torch.from_numpy(behind_ECL >= 0)[:, None].to(device)
         near = None if window is None else full & torch.from_numpy(behind_ECL < window)[:, None].to(device)
@@ -105,12 +120,10 @@ def lay_paths(
         owns.append(own_EC.ravel())
         whole.append(path_EL.ravel())
         done += own_EC.size
-    for double, node in doubles.items():
-        place_T[double] = place_T[node]
     own_nodes, path_nodes, place = (
         torch.from_numpy(x).to(device) for x in (np.concatenate(owns), np.concatenate(whole), place_T)
     )
-    return Paths(blocks, own_nodes, path_nodes, place, len(doubles))
+    return Paths(blocks, own_nodes, path_nodes, place)
 
 
 def _rounded(length: int, base: float) -> int:
@@ -118,7 +131,7 @@ def _rounded(length: int, base: float) -> int:
 
 
 class _Take(torch.autograd.Function):
-    """Rows of a (T, ...) tensor. Gradients of a row taken often are summed in float32 whatever the dtype."""
+    """Rows of a (T, ...) tensor. The gradients of a row that is taken often are summed in float32 in any dtype."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, index: Tensor) -> Tensor:
@@ -137,38 +150,13 @@ def _take(rows: Tensor, index: Tensor) -> Tensor:
     return cast(Tensor, _Take.apply(rows, index))  # type: ignore[no-untyped-call]
 
 
-def path_attention(query: Tensor, key: Tensor, value: Tensor, paths: Paths, *, scaling: float, sliding: bool) -> Tensor:
-    """Attention output (1, T, H, d). query (1, H, T, d), key and value (1, h, T, d), rotary positions applied."""
-    dtype = query.dtype
-    # CPU kernels share key-value heads by themselves; those of CUDA that take a mask do not.
-    shared = query.device.type == "cpu"
-    if shared and query.requires_grad:
-        # Their backward pass takes two to three times as long in bfloat16 as in float32.
-        query, key, value = query.float(), key.float(), value.float()
-    shapes = [(*block.full_E1CL.shape[:1], *block.full_E1CL.shape[2:]) for block in paths.blocks]  # E, C, L
-    # Taken for all blocks at once, and then cut: one sum of gradients instead of one a block.
-    queries, keys, values = (
-        torch.split(
-            _take(tensor[0].transpose(0, 1).contiguous(), nodes),
-            [shape[0] * shape[which] for shape in shapes],
-        )
-        for tensor, nodes, which in ((query, paths.own, 1), (key, paths.path, 2), (value, paths.path, 2))
+def _sdpa(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scaling: float) -> Tensor:
+    """SDPA of grouped heads. CPU kernels share key-value heads; those of CUDA that accept a mask need them repeated."""
+    grouped = query.shape[1] != key.shape[1]
+    if grouped and query.device.type != "cpu":
+        repeat = query.shape[1] // key.shape[1]
+        key, value = key.repeat_interleave(repeat, dim=1), value.repeat_interleave(repeat, dim=1)
+        grouped = False
+    return nn.functional.scaled_dot_product_attention(
+        query, key, value, attn_mask=bias, scale=scaling, enable_gqa=grouped
     )
-    repeat = 1 if shared else query.shape[1] // key.shape[1]
-    outputs = []
-    for number, (branches, _, _) in enumerate(shapes):
-        query_EHCd, key_EhLd, value_EhLd = (
-            part[number].view(branches, -1, *part[number].shape[1:]).transpose(1, 2) for part in (queries, keys, values)
-        )
-        if repeat > 1:
-            key_EhLd, value_EhLd = (x.repeat_interleave(repeat, dim=1) for x in (key_EhLd, value_EhLd))
-        output_EHCd = nn.functional.scaled_dot_product_attention(
-            query_EHCd,
-            key_EhLd,
-            value_EhLd,
-            attn_mask=paths.bias(number, sliding, query),
-            scale=scaling,
-            enable_gqa=shared and query.shape[1] != key.shape[1],
-        )
-        outputs.append(output_EHCd.transpose(1, 2).flatten(0, 1))
-    return _take(torch.cat(outputs), paths.place_T).to(dtype)[None]

@@ -1,4 +1,4 @@
-"""Log-probabilities of continuations, prompts and shared beginnings computed once.
+"""Log-likelihoods of continuations, with prompts and shared prefixes computed once.
 
 Shapes: U supervised nodes, N targets, D hidden size, V vocabulary.
 """
@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from sys2ft.engine.adapters.bank import AdapterBank, adapter_parts
-from sys2ft.engine.cpu.fast_form import fast_passes
-from sys2ft.engine.forward import few_shapes, sliding_window, tree_states
+from sys2ft.engine.cpu.plan import base_pass
+from sys2ft.engine.forward import sliding_window, tree_states
 from sys2ft.engine.head import head_output, head_rows, logits, pieces
-from sys2ft.engine.trees.tree import Example, Pack, pack, slot_trees, together
+from sys2ft.engine.trees.tree import Example, Pack, StepCost, group_trees, pack, slot_trees
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +27,24 @@ class LogLikelihood:
 
     @property
     def mean(self) -> float:
-        """Nats a token."""
+        """Nats per token."""
         return self.total / self.tokens
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreResult:
-    """One LogLikelihood an example, in order, and what it cost."""
+    """One LogLikelihood per example, in order, and what each slot's examples cost."""
 
     likelihoods: list[LogLikelihood]
-    tokens_computed: int
-    predictions: int
+    costs: dict[int, StepCost]
+
+    @property
+    def tokens_computed(self) -> int:
+        return sum(cost.tokens_computed for cost in self.costs.values())
+
+    @property
+    def predictions(self) -> int:
+        return sum(cost.predictions for cost in self.costs.values())
 
 
 def score(
@@ -49,25 +56,26 @@ def score(
 ) -> ScoreResult:
     """Log-likelihood of each example's supervised tokens, under its slot's adapter.
 
-    Examples that share a prefix should stand together: they then share its computation. Equals a full forward pass
-    for each example up to rounding. `tokens_at_once` bounds memory.
+    Examples that share a prefix should be neighbours: they then share its computation. The results are those of a full
+    forward pass for each example, up to rounding. `tokens_at_once` bounds memory.
     """
     device = next(model.parameters()).device
     totals = [0.0] * len(examples)
-    computed = predictions = 0
-    with torch.inference_mode(), fast_passes(model):
-        for trees in together(slot_trees(examples, tokens_at_once), tokens_at_once):
-            packed = pack(examples, trees, device, window=sliding_window(model), rounded=few_shapes(model))
+    costs: dict[int, StepCost] = {}
+    with torch.inference_mode(), base_pass(model):
+        for trees in group_trees(slot_trees(examples, tokens_at_once), tokens_at_once):
+            packed = pack(examples, trees, device, window=sliding_window(model))
             with adapter_parts(bank, packed.segments):
                 hidden_TD = tree_states(model, packed.tokens_T, packed.positions_T, packed.paths)
                 values_N = _log_likelihoods(model, hidden_TD[packed.asked_U], packed)
             for example, value in zip(packed.example_N.tolist(), values_N.tolist(), strict=True):
                 totals[example] += value
-            computed += len(packed)
-            predictions += packed.predictions
+            for tree in trees:
+                cost = StepCost(len(tree), len(tree.asked))
+                costs[tree.slot] = costs.get(tree.slot, StepCost()) + cost
     lengths = [sum(example.loss_mask) for example in examples]
     likelihoods = [LogLikelihood(total, length) for total, length in zip(totals, lengths, strict=True)]
-    return ScoreResult(likelihoods, computed, predictions)
+    return ScoreResult(likelihoods, costs)
 
 
 def _log_likelihoods(model: torch.nn.Module, hidden_UD: Tensor, packed: Pack) -> Tensor:

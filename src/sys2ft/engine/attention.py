@@ -1,0 +1,90 @@
+"""The attention of a pass: three forms of scaled dot-product attention, and the function that picks one.
+
+The engine registers `attention` with transformers under the name 'sys2ft'. A pass picks the form by the keyword
+argument `form` that it hands to the model: None, or an object of a class below.
+
+| form | class | used for | what a token sees |
+|---|---|---|---|
+| masked | none | reading prompts and long texts | what a boolean mask of tokens by keys says |
+| path | `trees.path_attention.Paths` | token trees: training loss and scoring | its path from the root |
+| prefix | `decoding.prefix_attention.DecodeState` | decode steps | its group's prefix and its row's own tokens |
+
+Masked is the plain form, transformers' own SDPA function. The others compute the same values where a mask would be
+wasteful. In a batch of trees it would be mostly empty: path attention computes the trees' branches as a few padded
+batches, and has a gradient. In decoding the keys of a shared prefix would be repeated for every row: prefix attention
+stores them once for each group of rows, and has no gradient. All three get the same queries, keys, values and scaling;
+the two share `as_bias`. The model's own eager attention is used in one place only, where the attention weights of a
+short text are wanted (`trace.attention_weights`).
+
+Shapes: R rows, H query heads, h key-value heads, T tokens, P tokens of a prefix, K keys, d head size.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Protocol, cast
+
+import torch
+from torch import Tensor, nn
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+NAME = "sys2ft"
+KeysValues = tuple[Tensor, Tensor]
+"""Of one layer. Stored ones are keys (h, d, K), as the product with a query needs them, and values (h, K, d)."""
+
+# What a model may add to scaled products under a mask. At small scores such a term changes logits by less than
+# `prepare` checks for, and not every transformers release refuses what its SDPA function leaves out (5.17: a soft cap).
+_UNKNOWN_TERMS = ("softcap", "s_aux", "sinks", "position_bias", "block_indices")
+
+
+class Form(Protocol):
+    """A form of attention with the data of one pass."""
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, *, scaling: float, sliding: bool) -> Tensor:
+        """Attention output (R, T, H, d), or (R, T, H*d). `sliding`: the layer looks back no further than its window."""
+        ...
+
+
+def as_bias(visible: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """What is added to scores: 0 where a key is visible, -inf elsewhere."""
+    return torch.zeros(visible.shape, dtype=dtype, device=visible.device).masked_fill_(~visible, -math.inf)
+
+
+def attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    form: Form | None = None,
+    prefix: list[KeysValues] | None = None,
+    keep_kv: list[KeysValues] | None = None,
+    heads_off: Mapping[int, Tensor] | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """Attention output (R, T, H, d). query (R, H, T, d); key and value (R, h, T, d), rotary positions applied.
+
+    Of the masked form only: `prefix` are each layer's keys and values of tokens before all rows, and `heads_off` the
+    heads, by layer, whose output is zero. `keep_kv` receives the key and value of each layer.
+    """
+    for term in _UNKNOWN_TERMS:
+        if kwargs.get(term) is not None:
+            raise ValueError(f"its attention has the term {term}")
+    if keep_kv is not None:
+        keep_kv.append((key, value))
+    if form is not None:
+        sliding = kwargs.get("sliding_window") is not None
+        return form.attend(_layer(module), query, key, value, scaling=kwargs["scaling"], sliding=sliding), None
+    if prefix is not None:
+        before_keys, before_values = prefix[_layer(module)]
+        rows = key.shape[0]
+        key = torch.cat([before_keys.transpose(1, 2).expand(rows, -1, -1, -1), key], dim=2)
+        value = torch.cat([before_values.expand(rows, -1, -1, -1), value], dim=2)
+    output, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+    off = heads_off.get(_layer(module)) if heads_off else None
+    return (output if off is None else output.index_fill(2, off, 0.0)), None
+
+
+def _layer(module: nn.Module) -> int:
+    return int(cast(Any, module).layer_idx)
