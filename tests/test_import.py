@@ -531,7 +531,7 @@ def test_sections_do_not_mix_and_small_paragraphs_stay_whole() -> None:
 def test_what_does_not_fit_is_divided_and_told() -> None:
     made, told = passages([Block(text="word " * 200 + "end.", titles=("T",), place="p")], 50)
     assert {remark.what for remark in told} == {
-        "longer than the budget without a sentence border: divided between words"
+        "longer than the budget without a sentence boundary: split between words"
     }
     assert not told[0].left_out
     assert " ".join(one.text.removeprefix("T\n") for one in made).split() == ["word"] * 200 + ["end."]

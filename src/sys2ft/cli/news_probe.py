@@ -74,6 +74,5 @@ def _print(probes: Probes, settings: ProbeSettings) -> None:
     if short:
         none = sum(not item.questions for item in short)
         print(
-            f"{len(short)} of {len(tried)} news items got fewer than {settings.probes_per_news} probes, "
-            f"{none} of them none"
+            f"{len(short)} of {len(tried)} news items got fewer than {settings.probes_per_news} probes; {none} got none"
         )

@@ -100,9 +100,9 @@ class ChatFormat:
         return whole[: whole.rindex(SENTINEL)]
 
     def prompt_ids(self, messages: Sequence[Message], *, thinking: bool = False) -> list[int]:
-        """Ids of a conversation that ends in a user turn, up to where the assistant's answer begins.
+        """Ids of a conversation that ends with a user turn, up to the start of the assistant's answer.
 
-        `thinking` asks the chat template to let the model think first; a template that does not know it ignores it.
+        `thinking` asks the chat template to let the model think first; templates without that option ignore it.
         """
         return list(self._cached_prompt_ids(tuple(messages), thinking))
 

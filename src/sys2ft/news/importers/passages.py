@@ -117,7 +117,7 @@ class Packer:
                 continue
             smaller = fit(part, budget - 1, self.count)
             if len(smaller) > 1:
-                what = "longer than the budget without a sentence border: divided between words"
+                what = "longer than the budget without a sentence boundary: split between words"
                 remarks.append(Remark(what=what, place=block.place, shown=excerpt(part), left_out=False))
             units += [_Unit(text, joint if i == 0 else " ", block.place) for i, text in enumerate(smaller)]
         if units:
@@ -158,11 +158,11 @@ class Packer:
         for question, position in zip(entry.questions, at, strict=True):
             number = _where(question, position, spans, texts)
             if number is None:
-                what = "question to a text that was divided, whose answer stands in no part of it"
+                what = "question about a text that was split, whose answer is in no part"
                 yield Remark(what=what, place=entry.place, shown=excerpt(question.text))
             else:
                 mine[number].append(question)
-        what = "longer than the budget: divided at sentence borders"
+        what = "longer than the budget: split at sentence boundaries"
         yield Remark(what=what, place=entry.place, shown=f"{len(spans)} passages", left_out=False)
         for number, (text, own) in enumerate(zip(texts, mine, strict=True), start=1):
             part = replace(entry, text=text, questions=tuple(own), answer_at=())
@@ -176,7 +176,7 @@ class Packer:
         for sentence in sentences(entry.text, self.language):
             smaller = fit(sentence, budget, self.count)
             if len(smaller) > 1:
-                what = "longer than the budget without a sentence border: divided between words"
+                what = "longer than the budget without a sentence boundary: split between words"
                 remarks.append(Remark(what=what, place=entry.place, shown=excerpt(sentence), left_out=False))
             pieces += smaller
         spans, start, end = [], 0, 0
