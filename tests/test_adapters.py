@@ -456,9 +456,9 @@ def test_a_slot_with_a_gradient_that_is_not_finite_is_unchanged(bad: float) -> N
     assert optimiser.steps == {2: 1}
 
 
-def compute_as_in_half_precision(model: Any) -> None:
-    """Round shapes up and run two passes concurrently in float32, where the results can be compared closely."""
-    set_plan(model, replace(plan_of(model), round_shapes=True, passes_at_once=2))
+def run_passes_concurrently(model: Any) -> None:
+    """As in half precision, but in float32, where the results can be compared closely."""
+    set_plan(model, replace(plan_of(model), passes_at_once=2))
 
 
 @pytest.mark.parametrize("tokens_at_once", [60, 200, 4096])
@@ -467,7 +467,7 @@ def test_concurrent_passes_have_the_same_gradient(model: Any, slots: list[int], 
     examples = some_examples(slots, each=20)
     bank = random_bank(model, 3)
     losses, expected, cost = gradients(model, bank, examples, tokens_at_once=tokens_at_once)
-    compute_as_in_half_precision(model)
+    run_passes_concurrently(model)
     threads = torch.get_num_threads()
     got = gradients(model, bank, examples, tokens_at_once=tokens_at_once)
     again = gradients(model, bank, examples, tokens_at_once=tokens_at_once)
@@ -528,19 +528,19 @@ def test_slots_are_shared_out_whole_and_evenly(sizes: list[int], shares: list[li
 @pytest.mark.parametrize("slots", [[0, 1, 2, 0, 0, 2], [0, 1, 2, 1, 1, 0]], ids=["fewest examples", "most examples"])
 @pytest.mark.parametrize("part", ["a", "b"])
 @pytest.mark.parametrize("products", [1, 10**6], ids=["one by one", "padded"])
-@pytest.mark.parametrize("as_in_half_precision", [False, True], ids=["", "half"])
+@pytest.mark.parametrize("concurrently", [False, True], ids=["", "concurrent"])
 def test_a_spoilt_slot_does_not_reach_the_others(
     model: Any,
     part: str,
     slots: list[int],
     products: int,
-    as_in_half_precision: bool,
+    concurrently: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Slots of unequal size are padded in one batch; values that are not finite stay in their slot."""
     monkeypatch.setattr(low_rank, "_LONG", products)
-    if as_in_half_precision:
-        compute_as_in_half_precision(model)
+    if concurrently:
+        run_passes_concurrently(model)
     examples = some_examples(slots, each=9)
     clean = random_bank(model, 3)
     expected, sound, _ = gradients(model, clean, examples, tokens_at_once=4096)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,6 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 from sys2ft.engine import BASE, DecodeRequest, Example, Sampling, decode, prepare, score
-from sys2ft.engine.cpu.plan import plan_of, set_plan
-from sys2ft.engine.cpu.shapes import missing, round_up
 from sys2ft.engine.decoding.sampling import Uniforms, _top, choose
 from sys2ft.engine.trees.tree import TokenTree, group_trees, pack, slot_trees
 from sys2ft.errors import ModelError, SettingsError
@@ -199,10 +196,8 @@ def plain_log_likelihood(model: Any, example: Example) -> float:
     return sum(log[i - 1, example.ids[i]].item() for i in places)
 
 
-@pytest.mark.parametrize("rounded", [False, True])
-def test_score_is_the_full_forward_pass(pair: tuple[Any, Any], rounded: bool) -> None:
+def test_score_is_the_full_forward_pass(pair: tuple[Any, Any]) -> None:
     ours, theirs = pair
-    set_plan(ours, replace(plan_of(ours), round_shapes=rounded))
     rng = random.Random(7)
     examples = []
     for _ in range(5):
@@ -378,44 +373,6 @@ def test_packing_keeps_every_target_and_its_path(many: list[list[int]], data: st
     assert torch.equal(packed.asked_U[packed.asked_N], packed.node_N)
 
 
-def test_lengths_are_rounded_to_few() -> None:
-    rounded = {nodes: nodes + missing(nodes) for nodes in range(1, 3000)}
-    assert all(0 <= new - nodes <= nodes / 24 for nodes, new in rounded.items())
-    assert all(len({rounded[n] for n in range(size, 2 * size)}) <= 25 for size in (64, 200, 1000))
-
-
-def test_padding_nodes_fill_a_tree_up() -> None:
-    examples = [Example(list(range(3, 3 + length)), [False] * (length - 1) + [True], 0) for length in (100, 30)]
-    examples += [Example([9, *range(100, 299)], [False] * 199 + [True], 1)]
-    plain = pack(examples, slot_trees(examples, 1000), named=True)
-    filled = round_up(plain)
-    assert (plain.segments, filled.segments) == ([(0, 99), (1, 199)], [(0, 100), (1, 200)])
-    assert (plain.padded, filled.padded) == (len(plain.paths.own) - 298, len(plain.paths.own) - 298 + 2)
-    assert len(plain) == len(filled) == 298
-    assert len(filled.tokens_T) == 300
-    assert plain.names_T is not None and filled.names_T is not None
-    for padding, root in ((99, 0), (299, 100)):
-        assert filled.tokens_T[padding] == filled.tokens_T[root] == (3 if root == 0 else 9)
-        assert filled.positions_T[padding] == 0
-        assert filled.paths.place_T[padding] == filled.paths.place_T[root]
-        assert filled.names_T[padding] == filled.names_T[root]
-    own = [node for node in range(300) if node not in (99, 299)]
-    assert torch.equal(filled.tokens_T[own], plain.tokens_T)
-    assert filled.names_T[own].tolist() == plain.names_T.tolist()
-    behind, before = visible(filled), visible(plain)
-    assert [behind[node] for node in own] == [[own[node] for node in nodes] for nodes in before]
-
-
-def test_the_head_is_asked_for_few_numbers_of_nodes() -> None:
-    examples = [Example(list(range(3, 63)), [False] * 11 + [True] * 49, 0)]
-    plain = pack(examples, slot_trees(examples, 1000))
-    filled = round_up(plain)
-    assert torch.equal(filled.asked_U, torch.cat([plain.asked_U, plain.asked_U[-1:]]))
-    assert torch.equal(filled.asked_N, plain.asked_N)
-    assert (plain.predictions, filled.predictions, filled.repeated) == (49, 49, 1)
-    assert filled.padded == len(filled.paths.own) - len(filled) + filled.padding + 1
-
-
 def visible(packed: Any) -> list[list[int]]:
     """The nodes that each node attends to, in order of depth: by the branches that attention is split into."""
     asked: list[list[int]] = []
@@ -427,7 +384,7 @@ def visible(packed: Any) -> list[list[int]]:
         for path, seen_CL in zip(path_EL, block.full_E1CL[:, 0], strict=True):
             asked += [path[seen].tolist() for seen in seen_CL]
     assert [nodes[-1] for nodes in asked] == packed.paths.own.tolist(), "a node sees itself last"
-    assert packed.padded - packed.padding - packed.repeated == len(asked) - len(packed)
+    assert packed.padded == len(asked) - len(packed)
     return [asked[place] for place in packed.paths.place_T.tolist()]
 
 

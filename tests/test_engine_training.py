@@ -10,7 +10,6 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,6 @@ from sys2ft.engine import AdapterBank, Example, backward, prepare, save_adapter,
 from sys2ft.engine.adapters import low_rank, memory
 from sys2ft.engine.adapters.dropout import Dropout, node_keys
 from sys2ft.engine.adapters.low_rank import Gradient
-from sys2ft.engine.cpu.plan import plan_of, set_plan
 from sys2ft.engine.trees.loss import StepCost
 from sys2ft.engine.trees.tree import pack, slot_trees
 from sys2ft.errors import MemoryShortage, SettingsError
@@ -704,11 +702,8 @@ def test_free_memory_knows_the_limits_around_it(tmp_path: Path) -> None:
 # Padding, and low precision -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("rounded", [False, True])
-def test_padding_is_under_five_percent_on_short_pairs(model: LoadedModel, rounded: bool) -> None:
+def test_padding_is_under_five_percent_on_short_pairs(model: LoadedModel) -> None:
     """Sixteen adapters with batches of eight question-answer pairs, in the words of the bundled news."""
-    prepare(model.model)
-    set_plan(model.model, replace(plan_of(model.model), round_shapes=rounded))
     news = sys2ft.bundled_news()
     examples = []
     for slot in range(16):

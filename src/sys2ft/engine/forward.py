@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from sys2ft.engine.attention import NAME, Form, KeysValues, attention
-from sys2ft.engine.cpu.plan import make_fast, prepare_process
+from sys2ft.engine.cpu.plan import make_fast, plan_of, prepare_process
 from sys2ft.engine.decoding.prefix_attention import DecodeState
 from sys2ft.engine.head import head
 from sys2ft.engine.trees.path_attention import Paths, lay_paths
@@ -155,6 +155,7 @@ def hidden_states(
 
 def tree_states(model: nn.Module, tokens_T: Tensor, positions_T: Tensor, paths: Paths) -> Tensor:
     """Last hidden states (T, D) of concatenated token trees."""
+    paths.float32 = plan_of(model).float32_attention
     return _states_by(model, tokens_T[None], positions_T[None], paths)[0]
 
 

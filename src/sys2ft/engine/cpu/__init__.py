@@ -9,7 +9,6 @@ environment variable SYS2FT_PLAIN is 1.
 |---|---|
 | `shared_inputs` | layers that read the same tensor (q, k and v; gate and up) as one matrix product |
 | `shortcuts` | normalisation and gated activations with fewer passes over memory |
-| `shapes` | rounds batch sizes up, so that compiled kernels are reused |
 | `parallel` | runs two training passes concurrently, each with half of the cores |
 | `kernels` | bounds the number of compiled kernels that oneDNN keeps |
 

@@ -14,11 +14,9 @@ from torch import nn
 
 from sys2ft.engine.adapters.linears import LinearGroup
 from sys2ft.engine.cpu.kernels import keep_few_kernels
-from sys2ft.engine.cpu.shapes import round_up
 from sys2ft.engine.cpu.shared_inputs import SharedInputLinears, join, watching
 from sys2ft.engine.cpu.shortcuts import find
 from sys2ft.engine.patching import patched_forwards
-from sys2ft.engine.trees.tree import Pack
 from sys2ft.errors import out_of_memory
 from sys2ft.models.allocator import keep_freed_memory, plain_wanted, return_freed_memory
 
@@ -31,20 +29,12 @@ class Plan:
     """Names of linear layers that read the same tensor, two or more in a group, computed as one product."""
     shortcuts: Mapping[nn.Module, Any] = field(default_factory=dict)
     """A faster forward for each of these modules."""
-    round_shapes: bool = False
-    """Round the sizes of batches up to a few values."""
     passes_at_once: int = 1
     """How many training passes run concurrently."""
     float32_attention: bool = False
     """Compute attention in float32 in passes with a gradient."""
     separate_parts: bool = False
     """Multiply each long part of a batch by its adapter on its own, without padding."""
-
-    def fit(self, pack: Pack) -> Pack:
-        """The batch as its pass computes it; the results for its nodes are the same."""
-        if self.float32_attention:
-            pack.paths.float32 = True
-        return round_up(pack) if self.round_shapes else pack
 
     def base_forwards(self, model: nn.Module) -> dict[nn.Module, Any]:
         """Forwards of a pass without adapters. Autograd takes part in them as it does in a pass with adapters."""
@@ -101,7 +91,7 @@ def make_fast(model: nn.Module, agrees: Callable[[], bool]) -> None:
     return_freed_memory()
     half = _half(model)
     passes = 2 if half and torch.get_num_threads() > 1 else 1
-    rest = Plan(round_shapes=half, passes_at_once=passes, float32_attention=half, separate_parts=True)
+    rest = Plan(passes_at_once=passes, float32_attention=half, separate_parts=True)
     plan = replace(rest, shared_inputs=groups, shortcuts=find(model))
     try:
         with patched_forwards(plan.base_forwards(model)):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sys2ft.engine.adapters.bank import AdapterBank, adapter_parts
-from sys2ft.engine.cpu.plan import base_pass, plan_of
+from sys2ft.engine.cpu.plan import base_pass
 from sys2ft.engine.forward import sliding_window, tree_states
 from sys2ft.engine.head import head_output, head_rows, logits, pieces
 from sys2ft.engine.trees.tree import Example, Pack, group_trees, pack, slot_trees
@@ -57,7 +57,7 @@ def score(
     computed = predictions = 0
     with torch.inference_mode(), base_pass(model):
         for trees in group_trees(slot_trees(examples, tokens_at_once), tokens_at_once):
-            packed = plan_of(model).fit(pack(examples, trees, device, window=sliding_window(model)))
+            packed = pack(examples, trees, device, window=sliding_window(model))
             with adapter_parts(bank, packed.segments):
                 hidden_TD = tree_states(model, packed.tokens_T, packed.positions_T, packed.paths)
                 values_N = _log_likelihoods(model, hidden_TD[packed.asked_U], packed)

@@ -149,8 +149,6 @@ class Pack:
 
     Several targets can share a node (choices that begin alike): the head runs once for each node of `asked_U`, and
     target n is predicted at number `asked_N[n]` of them.
-
-    `padding` nodes belong to no example, and the last of `asked_U` is `repeated` so many times (`cpu.shapes`).
     """
 
     tokens_T: Tensor
@@ -161,8 +159,6 @@ class Pack:
     target_N: Tensor
     example_N: Tensor
     names_T: np.ndarray | None = None
-    padding: int = 0
-    repeated: int = 0
     asked_U: Tensor = field(init=False)
     asked_N: Tensor = field(init=False)
     _order_N: Tensor = field(init=False)
@@ -170,14 +166,11 @@ class Pack:
 
     def __post_init__(self) -> None:
         self.asked_U, self.asked_N = torch.unique(self.node_N, return_inverse=True)
-        if self.repeated:
-            self.asked_U = torch.cat([self.asked_U, self.asked_U[-1:].expand(self.repeated)])
         self._order_N = torch.argsort(self.asked_N, stable=True)
         self._ends = [0, *torch.bincount(self.asked_N, minlength=len(self.asked_U)).cumsum(0).tolist()]
 
     def __len__(self) -> int:
-        """Nodes without padding."""
-        return len(self.tokens_T) - self.padding
+        return len(self.tokens_T)
 
     def targets(self, first: int, end: int) -> Tensor:
         """Numbers of the targets that are predicted at the nodes `asked_U[first:end]`."""
@@ -186,12 +179,12 @@ class Pack:
     @property
     def predictions(self) -> int:
         """Nodes at which the head predicts."""
-        return len(self.asked_U) - self.repeated
+        return len(self.asked_U)
 
     @property
     def padded(self) -> int:
-        """Everything computed for no node: padding nodes, repeated predictions, and places of attention."""
-        return self.padding + self.repeated + len(self.paths.own) - len(self)
+        """Places of attention that hold no node. Nothing else computes padding."""
+        return len(self.paths.own) - len(self)
 
 
 def pack(
