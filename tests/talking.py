@@ -1,7 +1,7 @@
-"""A tiny model that has learnt to talk: it says one line about the town of its news, or asks a question, and stops.
+"""A tiny model trained on a small grammar: it says one line or asks a question, and stops.
 
-Random weights say nothing that a parser could read. This model is fitted for two seconds to a small grammar, so that
-every road through generation is taken: kept elements, unparsed ones, repeats, and answers the news does not support.
+A model with random weights writes nothing that a parser accepts. This one is trained for two seconds, enough to reach
+every outcome of generation: kept elements, unparsed ones, repeats, and answers that the news does not support.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from sys2ft.errors import SettingsError
-from sys2ft.evaluation import complete, noise_of_chance
+from sys2ft.evaluation import complete
 from sys2ft.evaluation.settings import BY_CHOICE
 from sys2ft.evaluation.statements import _example, before_end
 from sys2ft.job import audit_model, audit_text
@@ -25,6 +25,7 @@ from sys2ft.models import LoadedModel, load_model
 from sys2ft.models.chat import ChatFormat
 from sys2ft.news import Found, News, bundled_news, news_from_dict, surface
 from sys2ft.news.checks import NEAR_DUPLICATE, near_pairs
+from sys2ft.statistics import noise_of_chance
 
 
 def news(*questions: dict[str, Any], id: str = "n", text: str = "Something new.", **fields: Any) -> News:

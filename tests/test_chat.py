@@ -233,8 +233,8 @@ def test_conversations_of_another_shape_are_refused(messages: list[Message]) -> 
     ("template", "found"),
     [
         ("{{ raise_exception('never') }}", "never"),
-        ("{% for", "cannot be used"),
-        ("no words of yours", "do not contain the words"),
+        ("{% for", "unusable"),
+        ("no words of yours", "do not contain the texts"),
     ],
 )
 def test_templates_that_cannot_be_used(template: str, found: str) -> None:

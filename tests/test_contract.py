@@ -23,11 +23,13 @@ ROOMS = (
     {"cli"},
     {"__init__"},  # the contents page
     {"job"},
-    {"report"},
-    {"studies", "representations", "probing"},
+    {"report", "representations"},
+    {"probing"},
     {"replay", "training", "evaluation"},
+    {"generators"},
     {"engine"},
-    {"models", "news", "runs"},
+    {"models", "news", "runs", "pages"},
+    {"files", "statistics"},
     {"errors"},
 )
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
@@ -82,6 +84,22 @@ def test_imports_point_downwards(module: str) -> None:
     assert violations(module, file.read_text(encoding="utf-8"), file.name == "__init__.py") == []
 
 
+def test_representations_are_a_system_of_their_own() -> None:
+    found = {
+        room_of(module)
+        for module, file in MODULES.items()
+        for text in (file, file.with_suffix(".pyi"))
+        if text.exists()
+        for imported in imports(module, text.read_text(encoding="utf-8"), file.name == "__init__.py")
+        if room_of(imported) == "representations"
+    }
+    assert found <= {"representations", "cli", "__init__"}
+
+
+def test_the_list_of_rooms_is_that_of_the_package() -> None:
+    assert {room_of(module) for module in MODULES} == set(LEVEL)
+
+
 @pytest.mark.parametrize(
     ("module", "text", "caught"),
     [
@@ -98,11 +116,12 @@ def test_imports_point_downwards(module: str) -> None:
         ("sys2ft.models.load", "from sys2ft.runs import digest", True),
         ("sys2ft.errors", "from sys2ft.news import News", True),
         ("sys2ft.report.page", "from sys2ft.job import run", True),
-        ("sys2ft.studies.gap", "from sys2ft.report import table", True),
+        ("sys2ft.report.page", "from sys2ft.representations import Graph", True),
+        ("sys2ft.representations.study", "from sys2ft.report import summarise", True),
         ("sys2ft.engine.adapters.bank", "from sys2ft.unheard_of import x", True),
         (
             "sys2ft.engine.adapters.bank",
-            "from sys2ft.errors import ModelError\nfrom sys2ft.runs.atomic import write_json",
+            "from sys2ft.errors import ModelError\nfrom sys2ft.files import write_json",
             False,
         ),
         (
@@ -118,6 +137,13 @@ def test_imports_point_downwards(module: str) -> None:
 )
 def test_the_check_sees_what_it_should(module: str, text: str, caught: bool) -> None:
     assert bool(violations(module, text)) is caught
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if room_of(m) not in {"cli", "__init__", "representations"}])
+def test_the_first_system_does_without_representations(module: str) -> None:
+    file = MODULES[module]
+    imported = imports(module, file.read_text(encoding="utf-8"), file.name == "__init__.py")
+    assert not [name for name in imported if room_of(name) == "representations"]
 
 
 def packages() -> list[str]:

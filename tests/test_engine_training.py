@@ -6,6 +6,7 @@ import gc
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 import weakref
@@ -26,12 +27,11 @@ from sys2ft.engine import AdapterBank, Example, backward, prepare, save_adapter,
 from sys2ft.engine.adapters import low_rank, memory
 from sys2ft.engine.adapters.dropout import Dropout, node_keys
 from sys2ft.engine.adapters.low_rank import Gradient
-from sys2ft.engine.trees.loss import StepCost
-from sys2ft.engine.trees.tree import pack, slot_trees
+from sys2ft.engine.trees.tree import StepCost, pack, slot_trees
 from sys2ft.errors import MemoryShortage, SettingsError
 from sys2ft.models import LoadedModel, Message, load_model
 from sys2ft.runs import read_json
-from sys2ft.training import Training, TrainItem, TrainSettings, loop, train
+from sys2ft.training import Training, TrainItem, TrainSettings, jobs_of, loop, train
 from sys2ft.training.schedule import split
 from test_adapters import some_examples
 
@@ -188,13 +188,13 @@ def test_an_adapter_in_company_is_the_one_trained_alone_with_dropout(model: Load
         epochs=10, rank=4, alpha=8, learning_rate=3e-3, batch_size=2, tokens_at_once=150, dropout=DROPOUT
     )
     mine, others = items("mine", 10), [*items("short", 3), *items("long", 14)]
-    alone = train(model, mine, how, seed=5)
+    alone = train(model, jobs_of(mine, how, seed=5))
     alone.bank.close()
     assert len(rows(alone, "mine")) == 50
-    together = train(model, others + mine, how, seed=5)
+    together = train(model, jobs_of(others + mine, how, seed=5))
     together.bank.close()
     assert farthest(weights(alone, "mine"), weights(together, "mine")) < 1e-5
-    without = train(model, mine, TrainSettings(**{**settings_of(how), "dropout": 0.0}), seed=5)
+    without = train(model, jobs_of(mine, TrainSettings(**{**settings_of(how), "dropout": 0.0}), seed=5))
     assert farthest(weights(alone, "mine"), weights(without, "mine")) > 1e-2
 
 
@@ -240,7 +240,7 @@ def held_out_loss(model: LoadedModel, training: Training, taught: list[TrainItem
 def test_an_adapter_stops_at_its_best_and_leaves_the_others_alone(model: LoadedModel) -> None:
     taught = [*noise("noise", 8), *items("steady", 12)]
     notes = Notes()
-    training = train(model, taught, PATIENT, seed=1, show=notes)
+    training = train(model, jobs_of(taught, PATIENT, seed=1), show=notes)
     ended = training.ended["noise"]
     assert ended["how"] == "stopped"
     assert training.totals["ended"] == training.ended
@@ -257,7 +257,7 @@ def test_an_adapter_stops_at_its_best_and_leaves_the_others_alone(model: LoadedM
     assert rows(training, "noise")[-1]["step"] + 1 == ended["step"]
     assert len(rows(training, "steady")) == 12 * 9 // 2, "the other one takes all its steps"
     training.bank.close()
-    alone = train(model, items("steady", 12), PATIENT, seed=1)
+    alone = train(model, jobs_of(items("steady", 12), PATIENT, seed=1))
     assert farthest(weights(alone, "steady"), weights(training, "steady")) < 1e-5
 
 
@@ -265,20 +265,20 @@ def test_held_out_elements_are_not_trained_on(model: LoadedModel) -> None:
     taught = items("a", 8)
     one = TrainSettings(**{**settings_of(PATIENT), "epochs": 1})
     trained, held = split("a", 8, 0.25, 3)
-    training = train(model, taught, one, seed=3)
+    training = train(model, jobs_of(taught, one, seed=3))
     training.bank.close()
     assert (len(trained), len(held)) == (6, 2)
     assert sorted(trained + held) == list(range(8))
     changed = [
         item("a", "Something else?", "Quite another thing.") if i in held else old for i, old in enumerate(taught)
     ]
-    again = train(model, changed, one, seed=3)
+    again = train(model, jobs_of(changed, one, seed=3))
     assert torch.equal(weights(training, "a"), weights(again, "a"))
     assert rows(training, "a")[-1]["held_out_loss"] != rows(again, "a")[-1]["held_out_loss"]
 
 
 def test_a_single_element_is_trained_on(model: LoadedModel) -> None:
-    training = train(model, [*items("one", 1), *items("two", 2)], PATIENT)
+    training = train(model, jobs_of([*items("one", 1), *items("two", 2)], PATIENT))
     assert len(rows(training, "one")) == 6
     assert not any("held_out_loss" in row for row in rows(training, "one"))
     assert "one" not in training.kept_epochs
@@ -326,9 +326,11 @@ def several() -> list[TrainItem]:
 
 @pytest.mark.parametrize("at_once", [1, 2])
 def test_results_do_not_depend_on_how_many_train_at_once(model: LoadedModel, at_once: int) -> None:
-    whole = train(model, several(), MANY, seed=2)
+    whole = train(model, jobs_of(several(), MANY, seed=2))
     whole.bank.close()
-    parted = train(model, several(), TrainSettings(**{**settings_of(MANY), "max_adapters_at_once": at_once}), seed=2)
+    parted = train(
+        model, jobs_of(several(), TrainSettings(**{**settings_of(MANY), "max_adapters_at_once": at_once}), seed=2)
+    )
     assert whole.totals["adapters_at_once"] == 5
     assert parted.totals["adapters_at_once"] == at_once
     assert parted.names == whole.names == list("abcde")
@@ -343,37 +345,37 @@ def test_results_do_not_depend_on_how_many_train_at_once(model: LoadedModel, at_
 def test_an_interrupted_training_in_turns_ends_with_the_same_bits(model: LoadedModel, tmp_path: Path) -> None:
     how = TrainSettings(**{**settings_of(PATIENT), "max_adapters_at_once": 2, "checkpoint_seconds": 0, "dropout": 0.1})
     taught = [*noise("noise", 8), *several()]
-    whole = train(model, taught, how, seed=2)
+    whole = train(model, jobs_of(taught, how, seed=2))
     whole.bank.close()
     assert whole.ended
     folder = tmp_path / "checkpoint"
     stops = 0
     for steps in (0, 9, 30, 60, 95):
         try:
-            train(model, taught, how, seed=2, checkpoint=folder, show=StopAt(steps)).bank.close()
+            train(model, jobs_of(taught, how, seed=2), checkpoint=folder, show=StopAt(steps)).bank.close()
         except Interrupted:
             stops += 1
     assert stops == 5
     done = sorted(file.name for file in folder.iterdir())
     assert len(done) > 3, "adapters that are done have files of their own"
-    resumed = train(model, taught, how, seed=2, checkpoint=folder)
+    resumed = train(model, jobs_of(taught, how, seed=2), checkpoint=folder)
     assert torch.equal(whole.bank.weights_KP, resumed.bank.weights_KP)
     assert resumed.curve == whole.curve
     assert {**whole.totals, "seconds": 0} == {**resumed.totals, "seconds": 0}
     resumed.bank.close()
     with pytest.raises(SettingsError, match="checkpoint of another training"):
-        train(model, taught[1:], how, seed=2, checkpoint=folder)
+        train(model, jobs_of(taught[1:], how, seed=2), checkpoint=folder)
 
 
 def test_an_interrupted_training_can_go_on_with_fewer_at_once(model: LoadedModel, tmp_path: Path) -> None:
     def how(at_once: int) -> TrainSettings:
         return TrainSettings(**{**settings_of(MANY), "max_adapters_at_once": at_once, "checkpoint_seconds": 0})
 
-    whole = train(model, several(), how(4), seed=2)
+    whole = train(model, jobs_of(several(), how(4), seed=2))
     whole.bank.close()
     with pytest.raises(Interrupted):
-        train(model, several(), how(4), seed=2, checkpoint=tmp_path / "checkpoint", show=StopAt(10))
-    resumed = train(model, several(), how(1), seed=2, checkpoint=tmp_path / "checkpoint")
+        train(model, jobs_of(several(), how(4), seed=2), checkpoint=tmp_path / "checkpoint", show=StopAt(10))
+    resumed = train(model, jobs_of(several(), how(1), seed=2), checkpoint=tmp_path / "checkpoint")
     assert resumed.totals["adapters_at_once"] == 1
     assert farthest(resumed.bank.weights_KP, whole.bank.weights_KP) < 1e-5
     assert [(r["adapter"], r["step"]) for r in resumed.curve] == [(r["adapter"], r["step"]) for r in whole.curve]
@@ -385,15 +387,15 @@ def test_moments_off_the_device_change_no_bit(model: LoadedModel, tmp_path: Path
         return TrainSettings(**{**settings_of(PATIENT), **changed})
 
     taught = [*noise("noise", 8), *several()]
-    whole = train(model, taught, how(False), seed=2)
+    whole = train(model, jobs_of(taught, how(False), seed=2))
     whole.bank.close()
-    off = train(model, taught, how(True), seed=2)
+    off = train(model, jobs_of(taught, how(True), seed=2))
     off.bank.close()
     folder = tmp_path / "checkpoint"
     for offload, steps in ((True, 9), (False, 20), (True, 30)):
         with pytest.raises(Interrupted):
-            train(model, taught, how(offload), seed=2, checkpoint=folder, show=StopAt(steps)).bank.close()
-    resumed = train(model, taught, how(True), seed=2, checkpoint=folder)
+            train(model, jobs_of(taught, how(offload), seed=2), checkpoint=folder, show=StopAt(steps)).bank.close()
+    resumed = train(model, jobs_of(taught, how(True), seed=2), checkpoint=folder)
     resumed.bank.close()
     for other in (off, resumed):
         assert torch.equal(whole.bank.weights_KP, other.bank.weights_KP)
@@ -426,25 +428,23 @@ def short_of_memory(monkeypatch: pytest.MonkeyPatch, most: int, error: type[Exce
 def test_out_of_memory_halves_and_goes_on(
     model: LoadedModel, monkeypatch: pytest.MonkeyPatch, error: type[Exception], words: str
 ) -> None:
-    whole = train(model, several(), MANY, seed=2)
+    whole = train(model, jobs_of(several(), MANY, seed=2))
     whole.bank.close()
     short_of_memory(monkeypatch, 1, error, words)
     notes = Notes()
-    training = train(model, several(), MANY, seed=2, show=notes)
+    training = train(model, jobs_of(several(), MANY, seed=2), show=notes)
     assert farthest(training.bank.weights_KP, whole.bank.weights_KP) < 1e-5
     assert [(r["adapter"], r["step"]) for r in training.curve] == [(r["adapter"], r["step"]) for r in whole.curve]
     assert training.totals["halved"] == 2
     assert training.totals["adapters_at_once"] == 1
-    assert notes.lines == [
-        "train: memory ran out; going on with 2 adapters at once",
-        "train: memory ran out; going on with 1 adapters at once",
-    ]
+    assert ["memory ran out" in line for line in notes.lines] == [True, True]
+    assert [re.findall(r"\d+ adapters", line) for line in notes.lines] == [["2 adapters"], ["1 adapters"]]
 
 
 def test_out_of_memory_with_one_adapter_says_what_to_lower(model: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     short_of_memory(monkeypatch, 0, MemoryError, "")
     with pytest.raises(MemoryShortage) as caught:
-        train(model, several(), MANY, seed=2)
+        train(model, jobs_of(several(), MANY, seed=2))
     assert "while one adapter was trained" in str(caught.value)
     assert "lower --tokens-at-once or --rank, or give --offload-moments" in str(caught.value)
     assert not any(module._forward_hooks for module in model.model.modules())
@@ -474,14 +474,19 @@ def test_a_held_out_loss_that_memory_put_off_is_measured_when_it_goes_on(
     # A slot a pass; 6 of 8 elements are trained on, so the third step of each ends an epoch.
     how = TrainSettings(**{**settings_of(PATIENT), "epochs": 2, "tokens_at_once": 1, "checkpoint_seconds": 0})
     taught = [*items("a", 8), *items("b", 8)]
-    whole = train(model, taught, how, seed=2)
+    whole = train(model, jobs_of(taught, how, seed=2))
     whole.bank.close()
     for passes in (2 * 2, 5 * 2):  # in the round that ends the first epoch, and in the last
         folder = tmp_path / str(passes)
         runs = Runs(monkeypatch, passes + 1)
         with pytest.raises(Interrupted):
-            train(model, taught, how, seed=2, checkpoint=folder, show=StopWhen(lambda _, runs=runs: runs.happened))
-        resumed = train(model, taught, how, seed=2, checkpoint=folder)
+            train(
+                model,
+                jobs_of(taught, how, seed=2),
+                checkpoint=folder,
+                show=StopWhen(lambda _, runs=runs: runs.happened),
+            )
+        resumed = train(model, jobs_of(taught, how, seed=2), checkpoint=folder)
         resumed.bank.close()
         assert farthest(resumed.bank.weights_KP, whole.bank.weights_KP) < 1e-5
         assert resumed.kept_epochs == whole.kept_epochs
@@ -493,10 +498,10 @@ def test_an_adapter_that_was_done_when_memory_ran_out_stays_done(
 ) -> None:
     how = TrainSettings(epochs=1, rank=4, batch_size=2, tokens_at_once=1)
     taught = [*items("a", 6), *items("b", 6), *items("short", 2), *items("d", 6)]
-    whole = train(model, taught, how, seed=2)
+    whole = train(model, jobs_of(taught, how, seed=2))
     whole.bank.close()
     runs = Runs(monkeypatch, 3)
-    training = train(model, taught, how, seed=2)
+    training = train(model, jobs_of(taught, how, seed=2))
     assert (training.totals["halved"], training.totals["adapters_at_once"]) == (1, 2)
     assert runs.slots.count(2) == 1, "its only step is taken once"
     assert farthest(training.bank.weights_KP, whole.bank.weights_KP) < 1e-5
@@ -509,14 +514,14 @@ def test_what_was_trained_when_memory_ran_out_is_kept(
         return TrainSettings(epochs=1, rank=4, batch_size=2, max_adapters_at_once=1, **changes)
 
     taught = [*items("a", 4), *items("b", 4), *items("c", 4)]
-    whole = train(model, taught, how(), seed=2)
+    whole = train(model, jobs_of(taught, how(), seed=2))
     whole.bank.close()
     Runs(monkeypatch, 5)
-    with pytest.raises(MemoryShortage, match="what was trained is kept and gone on with") as caught:
-        train(model, taught, how(), seed=2, checkpoint=tmp_path / "checkpoint")
+    with pytest.raises(MemoryShortage, match="resumes from its checkpoint") as caught:
+        train(model, jobs_of(taught, how(), seed=2), checkpoint=tmp_path / "checkpoint")
     assert "--rank" not in str(caught.value), "another rank is another training"
     runs = Runs(monkeypatch, -1)
-    resumed = train(model, taught, how(offload_moments=True), seed=2, checkpoint=tmp_path / "checkpoint")
+    resumed = train(model, jobs_of(taught, how(offload_moments=True), seed=2), checkpoint=tmp_path / "checkpoint")
     assert runs.slots == [2], "one step of the last adapter was left"
     assert farthest(resumed.bank.weights_KP, whole.bank.weights_KP) < 1e-5
 
@@ -527,7 +532,7 @@ def test_a_checkpoint_belongs_to_its_elements_settings_and_seed(
     def interrupted(settings: TrainSettings) -> None:
         Runs(monkeypatch, 20)  # after the 12 steps of the first adapter
         with pytest.raises(MemoryShortage):  # which leaves a checkpoint
-            train(model, several(), settings, seed=2, checkpoint=folder)
+            train(model, jobs_of(several(), settings, seed=2), checkpoint=folder)
         assert [file.name for file in folder.glob("done-00000*")]
 
     folder, how = tmp_path / "checkpoint", TrainSettings(**{**settings_of(MANY), "max_adapters_at_once": 1})
@@ -537,19 +542,19 @@ def test_a_checkpoint_belongs_to_its_elements_settings_and_seed(
     faster = TrainSettings(**{**settings_of(how), "learning_rate": 2 * how.learning_rate})
     for taught, settings, seed in ((rest, how, 2), (other_text, how, 2), (several(), faster, 2), (several(), how, 3)):
         with pytest.raises(SettingsError, match="checkpoint of another training"):
-            train(model, taught, settings, seed=seed, checkpoint=folder)
+            train(model, jobs_of(taught, settings, seed=seed), checkpoint=folder)
     (folder / "state.safetensors").unlink()  # an adapter's file, without a state that it belongs to
     interrupted(faster)
-    again = train(model, several(), faster, seed=2, checkpoint=folder)
+    again = train(model, jobs_of(several(), faster, seed=2), checkpoint=folder)
     again.bank.close()
-    fresh = train(model, several(), faster, seed=2)
+    fresh = train(model, jobs_of(several(), faster, seed=2))
     assert torch.equal(again.bank.weights_KP, fresh.bank.weights_KP)
 
 
 def test_other_errors_are_not_taken_for_it(model: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     short_of_memory(monkeypatch, 0, RuntimeError, "shapes do not match")
     with pytest.raises(RuntimeError, match="shapes do not match"):
-        train(model, several(), MANY, seed=2)
+        train(model, jobs_of(several(), MANY, seed=2))
 
 
 # What a process of its own must show: a limit on its memory, and its peak.
@@ -561,7 +566,7 @@ from sys2ft.engine.adapters import memory
 from sys2ft.engine.adapters.bank import linear_layers, weights_a_slot
 from sys2ft.models import load_model
 from sys2ft.runs import Display
-from sys2ft.training import TrainItem, TrainSettings, train
+from sys2ft.training import TrainItem, TrainSettings, jobs_of, train
 
 folder, mode = Path(sys.argv[1]), sys.argv[2]
 def status(name):
@@ -578,19 +583,19 @@ def taught(adapters, each):
             completion=f"The answer {n} of {k}.") for k in range(adapters) for n in range(each)]
 how = dict(epochs=2, batch_size=4, max_adapters_at_once=16)
 # What every training takes once: libraries, buffers of the products, threads.
-train(model, taught(2, 4), TrainSettings(**how, rank=2)).bank.close()
+train(model, jobs_of(taught(2, 4), TrainSettings(**how, rank=2))).bank.close()
 show = Notes()
 if mode == "limit":
     # Room for all weights and for the moments of half of the adapters.
     slot = 4 * weights_a_slot(linear_layers(model.model).values(), 256)
     resource.setrlimit(resource.RLIMIT_AS, (status("VmSize") + (16 + 2 * 8 + 4) * slot + 2**26,) * 2)
-    result = train(model, taught(16, 4), TrainSettings(**how, rank=256, tokens_at_once=256), show=show)
+    result = train(model, jobs_of(taught(16, 4), TrainSettings(**how, rank=256, tokens_at_once=256)), show=show)
     print(json.dumps({"totals": result.totals, "notes": show.lines, "rows": len(result.curve)}))
 else:
     before = status("VmHWM")
     rank, tokens = (2, 4096) if mode == "activations" else (256, 256)
     how |= {"batch_size": 32, "rank": rank, "tokens_at_once": tokens, "offload_moments": mode == "offloaded"}
-    result = train(model, taught(8, 32), TrainSettings(**how))
+    result = train(model, jobs_of(taught(8, 32), TrainSettings(**how)))
     nodes = result.cost.tokens_computed // 16
     need = memory.need(
         result.bank, tokens_at_once=tokens, tokens_a_step=nodes, best=False, offload=mode == "offloaded"
@@ -631,7 +636,7 @@ def test_a_process_that_may_not_have_the_memory_halves(wide_model_dir: Path) -> 
     found = in_a_process(wide_model_dir, "limit")
     assert found["totals"]["halved"] >= 1
     assert 1 <= found["totals"]["adapters_at_once"] < 16
-    assert any("memory ran out; going on with" in line for line in found["notes"])
+    assert any("memory ran out" in line for line in found["notes"])
     assert found["rows"] == 16 * 2
     assert found["totals"]["diverged"] == []
 
@@ -655,17 +660,17 @@ def test_the_estimate_decides_how_many_train(model: LoadedModel, monkeypatch: py
     monkeypatch.setattr(memory, "need", lambda *args, **how: need)
     monkeypatch.setattr(memory, "free_memory", lambda device: int((need.total(3) + need.total(4)) / 2 / 0.9))
     notes = Notes()
-    training = train(model, several(), MANY, show=notes)
+    training = train(model, jobs_of(several(), MANY), show=notes)
     assert training.totals["adapters_at_once"] == 3
     assert notes.lines == ["train: 3 of 5 adapters at once, by the memory that is free"]
     training.bank.close()
     monkeypatch.setattr(memory, "free_memory", lambda device: 0)
-    assert train(model, several(), MANY).totals["adapters_at_once"] == 1
+    assert train(model, jobs_of(several(), MANY)).totals["adapters_at_once"] == 1
 
 
 def test_a_training_that_is_let_go_leaves_nothing(model: LoadedModel) -> None:
     """Neither the passes nor the estimate hold the bank's weights, its gradient or an activation."""
-    training = train(model, several(), MANY)
+    training = train(model, jobs_of(several(), MANY))
     assert len(training.names) > 1, "one adapter would need no estimate"
     held = weakref.ref(training.bank.weights_KP)
     training.bank.close()
@@ -726,7 +731,7 @@ def test_padding_is_under_five_percent_on_short_pairs(model: LoadedModel) -> Non
 def test_a_bfloat16_model_trains_float32_adapters(tiny_model_dir: Path, tmp_path: Path) -> None:
     loaded = load_model(str(tiny_model_dir), dtype="bfloat16", device="cpu")
     how = TrainSettings(epochs=20, rank=8, alpha=16, learning_rate=1e-2, batch_size=4, dropout=0.1)
-    training = train(loaded, [*items("a", 4), *items("b", 4)], how)
+    training = train(loaded, jobs_of([*items("a", 4), *items("b", 4)], how))
     assert {p.dtype for p in loaded.model.parameters()} == {torch.bfloat16}
     assert training.bank.weights_KP.dtype == torch.float32
     assert training.diverged == []

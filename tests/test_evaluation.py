@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import string
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,13 @@ import torch
 
 from sys2ft.engine import AdapterBank
 from sys2ft.errors import SettingsError
-from sys2ft.evaluation import CONDITIONS, SCORINGS, EvaluateSettings, Prediction, evaluate, measure as measure_module
+from sys2ft.evaluation import CONDITIONS, SCORINGS, Answerer, EvaluateSettings, Prediction, Route, evaluate
 from sys2ft.evaluation.ask import asked, option_letters, option_order
 from sys2ft.evaluation.graders import alias, exact, final_answer, grade, normalise, number, numbers
+from sys2ft.generators import Generated, Pair, Reply, Request, SamplingParams, Usage
 from sys2ft.models import LoadedModel, Message, load_model
 from sys2ft.news import News, Question, news_from_dict
+from sys2ft.runs import LocalExecutor
 from talking import NEWS
 
 SETTINGS = EvaluateSettings(direct_tokens=8, reasoned_tokens=24)
@@ -328,21 +330,28 @@ def test_a_prediction_does_not_depend_on_the_other_news(
                 assert p.detail["choices"] == pytest.approx(same.detail["choices"], abs=2e-4)
 
 
-def scripted(monkeypatch: pytest.MonkeyPatch, model: LoadedModel, text: str, finished: bool = True) -> None:
-    """Have the model say `text` whatever it is asked."""
-    from sys2ft.engine import Decoded, DecodeResult
+class Scripted:
+    """A generator that says `text` whatever it is asked."""
 
-    ids = model.tokenizer(text, add_special_tokens=False)["input_ids"]
-    monkeypatch.setattr(
-        measure_module,
-        "decode",
-        lambda m, requests, *_, **__: DecodeResult([Decoded(ids, finished)] * len(requests), 0, 0),
-    )
+    identity = "scripted"
+
+    def __init__(self, text: str, finished: bool = True) -> None:
+        self.reply = Reply(text, finished, len(text.split()))
+
+    def generate(self, requests: Sequence[Request], sampling: SamplingParams, *, advance: Any = None) -> Generated:
+        return Generated([self.reply] * len(requests), Usage())
+
+    def loglik(self, pairs: Sequence[Pair]) -> None:
+        return None
 
 
-def test_free_text_is_graded_and_kept(model: LoadedModel, news: list[News], monkeypatch: pytest.MonkeyPatch) -> None:
-    scripted(monkeypatch, model, " The sum is 67.\nAnswer: Paris ")
-    got = evaluate(model, news[:1], replace(SETTINGS, scorings=("direct", "reasoned"), headline="direct"))
+def scripted(model: LoadedModel, text: str, finished: bool = True) -> LocalExecutor:
+    return LocalExecutor(Answerer(model, generator=Scripted(text, finished)))
+
+
+def test_free_text_is_graded_and_kept(model: LoadedModel, news: list[News]) -> None:
+    who = scripted(model, " The sum is 67.\nAnswer: Paris ")
+    got = evaluate(model, news[:1], replace(SETTINGS, scorings=("direct", "reasoned"), headline="direct"), executor=who)
     direct, reasoned = ([p for p in got if p.scoring == s and p.question == 0] for s in ("direct", "reasoned"))
     assert [p.said for p in direct] == ["The sum is 67.\nAnswer: Paris"] * 2
     assert [p.said for p in reasoned] == ["Paris"] * 2
@@ -352,21 +361,16 @@ def test_free_text_is_graded_and_kept(model: LoadedModel, news: list[News], monk
     assert all(p.correct is False for p in got if p.question == 1 and p.scoring == "reasoned")
 
 
-def test_a_reasoning_that_was_cut_gives_no_answer(
-    model: LoadedModel, news: list[News], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_reasoning_that_was_cut_gives_no_answer(model: LoadedModel, news: list[News]) -> None:
     settings = replace(SETTINGS, scorings=("reasoned",), headline="reasoned")
-    scripted(monkeypatch, model, "It may be\nParis", finished=False)
-    cut = evaluate(model, news[:1], settings)[0]
+    cut = evaluate(model, news[:1], settings, executor=scripted(model, "It may be\nParis", finished=False))[0]
     assert cut.correct is False
     assert "no final answer was reached" in cut.why
     assert "cut after" in cut.why
-    scripted(monkeypatch, model, "It may be\nParis", finished=True)
-    ended = evaluate(model, news[:1], settings)[0]
+    ended = evaluate(model, news[:1], settings, executor=scripted(model, "It may be\nParis", finished=True))[0]
     assert ended.correct is True
     assert "the last line was taken" in ended.why
-    scripted(monkeypatch, model, "Answer: Paris", finished=False)
-    marked = evaluate(model, news[:1], settings)[0]
+    marked = evaluate(model, news[:1], settings, executor=scripted(model, "Answer: Paris", finished=False))[0]
     assert marked.correct is True
 
 
@@ -379,14 +383,16 @@ def test_a_subject_answers_through_its_own_adapters(model: LoadedModel, news: li
         for parameter in bank.parameters():
             parameter.data.copy_(torch.randn(parameter.shape, generator=generator) * 0.2)
         names = [news[2].id, news[0].id]  # the second news left nothing to train on
-        got = evaluate(model, news, settings, subject="naive", bank=bank, adapters=names)
+        routes = {item.id: Route() for item in news} | {name: Route(slot, name) for slot, name in enumerate(names)}
+        got = evaluate(model, news, settings, subject="naive", bank=bank, routes=routes)
         for p in got:
             same = base[p.id.partition("/")[2]]
             assert p.subject == "naive"
             assert p.adapter == (p.news_id if p.news_id in names else None)
             if p.scoring == "cloze":
                 assert (p.detail == same.detail) == (p.adapter is None)
-        joint = evaluate(model, news, settings, subject="joint", bank=bank, adapters=["joint", "unused"])
+        to_all = {item.id: Route(0, "joint") for item in news}
+        joint = evaluate(model, news, settings, subject="joint", bank=bank, routes=to_all)
         assert {p.adapter for p in joint} == {"joint"}
         # Slot 0 is that of the third news in `got`.
         third = {p.id.partition("/")[2]: p.detail for p in got if p.news_id == news[2].id and p.scoring == "cloze"}
@@ -418,3 +424,20 @@ def test_more_options_than_letters(model: LoadedModel) -> None:
     settings = replace(SETTINGS, scorings=("letter",), headline="letter")
     asked_text = evaluate(model, [item], settings)[0].asked
     assert all(f". {n}\n" in asked_text for n in range(30))
+
+
+def test_routes_decide_who_answers_whatever_the_names(model: LoadedModel, news: list[News]) -> None:
+    """A news item called 'joint' is a news item like any other."""
+    first, second = news[0].model_copy(update={"id": "joint"}), news[1]
+    settings = replace(SETTINGS, scorings=("cloze",))
+    bank = AdapterBank(model.model, 2, rank=4, alpha=8)
+    try:
+        got = evaluate(
+            model, [first, second], settings, subject="x", bank=bank, routes={"joint": Route(1, "joint"), second.id: 0}
+        )
+        assert {(p.news_id, p.adapter) for p in got} == {("joint", "joint"), (second.id, "0")}
+        for routes in ({}, {"joint": 0}, {"joint": 2, second.id: 0}, {"joint": -2, second.id: 0}):
+            with pytest.raises(SettingsError, match="route"):
+                evaluate(model, [first, second], settings, subject="x", bank=bank, routes=routes)
+    finally:
+        bank.close()

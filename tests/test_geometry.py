@@ -1,4 +1,4 @@
-"""Theorems of the geometry: Dirichlet energy, spectral embeddings, PCA from distances, and how the nulls behave."""
+"""Theorems of the geometry: Dirichlet energy, spectral embeddings, PCA from distances, and the null models."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_the_energy_is_half_the_sum_over_ordered_pairs(name: str) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10_000), scale=st.floats(0.01, 100.0))
-def test_the_energy_knows_no_rotation_and_the_normalised_one_no_scale(seed: int, scale: float) -> None:
+def test_energy_is_invariant_to_rotation_and_normalised_energy_to_scale(seed: int, scale: float) -> None:
     graph = make_graph("grid:3x3")
     points = some_points(9, seed)
     moved = points @ rotation(40, seed) + 5.0
@@ -114,7 +114,7 @@ def test_pca_leaves_absent_nodes_out() -> None:
 
 
 def test_pca_of_the_minimum_energy_embedding_is_the_spectral_one() -> None:
-    """Among embeddings of given variances, descend to the least energy: its components are the eigenvectors."""
+    """Minimise the energy over embeddings with given variances: the components are the eigenvectors."""
     graph = make_graph("grid:3x4")
     laplacian = geometry.laplacian(graph.adjacency)
     sizes = np.array([3.0, 2.0, 1.0])
@@ -124,7 +124,7 @@ def test_pca_of_the_minimum_energy_embedding_is_the_spectral_one() -> None:
     begun = geometry.energy(distances(q * sizes), graph.adjacency)
     for _ in range(6000):
         q = np.linalg.qr(centre @ (q - 0.01 * laplacian @ q * np.square(sizes)))[0]
-    # Turned in a space of many dimensions, as a residual stream holds it.
+    # Rotated in a space of many dimensions, like a residual stream.
     embedding = (q * sizes) @ rotation(30, 8)[:3]
     values, vectors = np.linalg.eigh(laplacian)
     reached = geometry.energy(distances(embedding), graph.adjacency)
@@ -137,14 +137,14 @@ def test_pca_of_the_minimum_energy_embedding_is_the_spectral_one() -> None:
         assert abs(direction @ vectors[:, k + 1]) == pytest.approx(1.0, abs=1e-6)
 
 
-def test_an_eigenspace_is_not_cut_through() -> None:
+def test_an_eigenspace_is_not_split() -> None:
     assert geometry.spectral_embedding(make_graph("ring:6").adjacency, 1).shape == (6, 2)
     assert geometry.spectral_embedding(make_graph("ring:6").adjacency, 2).shape == (6, 2)
     assert geometry.spectral_embedding(make_graph("grid:3x4").adjacency, 1).shape == (12, 1)
 
 
 @pytest.mark.parametrize("name", GRAPHS)
-def test_procrustes_sees_shape_only(name: str) -> None:
+def test_procrustes_depends_on_shape_only(name: str) -> None:
     reference = geometry.spectral_embedding(make_graph(name).adjacency, 2)[:, :2]
     turned = 7.0 * reference @ rotation(2, 9) + 3.0
     assert geometry.procrustes(turned, reference) == pytest.approx(0.0, abs=1e-9)
@@ -164,18 +164,18 @@ def test_the_distance_by_chance_is_the_mean_over_shuffles() -> None:
     assert geometry.procrustes_by_chance(reference, reference, 4000, seed=0) == pytest.approx(np.mean(every), abs=0.02)
 
 
-def test_a_picture_is_laid_on_the_graph_and_keeps_its_own_form() -> None:
+def test_alignment_matches_the_graph_and_preserves_shape() -> None:
     reference = geometry.spectral_embedding(make_graph("grid:4x4").adjacency, 2)
     turned = 5.0 * reference @ rotation(2, 11) + 1.0
     assert geometry.aligned(turned, reference) == pytest.approx(reference - reference.mean(axis=0))
     other = some_points(16, 12, 2)
-    laid = geometry.aligned(other, reference)
-    assert np.ptp(distances(laid) / distances(other)) == pytest.approx(0.0, abs=1e-9)
-    assert np.linalg.norm(laid) == pytest.approx(np.linalg.norm(reference))
+    fitted = geometry.aligned(other, reference)
+    assert np.ptp(distances(fitted) / distances(other)) == pytest.approx(0.0, abs=1e-9)
+    assert np.linalg.norm(fitted) == pytest.approx(np.linalg.norm(reference))
 
 
-def test_mixing_with_neighbours_alone_draws_the_grid() -> None:
-    """The null of one round of neighbour mixing: expected distances are those of random vectors, and show the grid."""
+def test_mixing_with_neighbours_alone_shows_the_grid() -> None:
+    """The null model of one round of neighbour mixing: expected distances match random vectors, and show the grid."""
     graph = make_graph("grid:4x4")
     weights = geometry.neighbour_means(graph.adjacency)
     expected = geometry.mixed_distances(weights)
@@ -191,8 +191,8 @@ def test_mixing_with_neighbours_alone_draws_the_grid() -> None:
     assert geometry.normalised_energy(distances(vectors), graph.adjacency) == pytest.approx(1.0, abs=0.02)
 
 
-def test_each_component_has_the_energy_of_its_own() -> None:
-    """A week that lies in the first two components and the context's ring in the next two."""
+def test_each_component_has_its_own_energy() -> None:
+    """The week is in the first two components, the context's ring in the next two."""
     graph = make_graph("days")
     assert graph.prior is not None
     own = geometry.spectral_embedding(graph.prior, 2)
@@ -212,7 +212,7 @@ def test_each_component_has_the_energy_of_its_own() -> None:
     assert sum(along) == pytest.approx(whole)
 
 
-def test_matrices_and_pairs_go_there_and_back() -> None:
+def test_matrices_and_pairs_round_trip() -> None:
     pairs = np.arange(15.0)
     assert pairs_of(matrix_of(pairs, 6)).tolist() == pairs.tolist()
     assert (matrix_of(pairs, 6) == matrix_of(pairs, 6).T).all()

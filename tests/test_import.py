@@ -114,8 +114,8 @@ def test_markdown(tmp_path: Path) -> None:
         "Frob > Release 1\nSome HTML\na picture of a frob",
     ]
     assert [one.source for one in news] == [f"notes.md, line {n}" for n in (5, 8, 13, 28)]
-    assert list(summary.told) == ["front matter"]
-    assert "tags" in summary.told["front matter"].first[0]
+    assert list(summary.reported) == ["front matter"]
+    assert "tags" in summary.reported["front matter"].first[0]
 
 
 def test_a_long_markdown_file_is_read_in_segments(tmp_path: Path) -> None:
@@ -149,11 +149,11 @@ def test_html(tmp_path: Path) -> None:
         "Bridge > Fares\nwho: child; fee: 0 crowns\nline 1\n  line 2",
         "Bridge > History\nold bridge It was wood.",
     ]
-    assert {what: tally.count for what, tally in summary.told.items()} == {
+    assert {what: tally.count for what, tally in summary.reported.items()} == {
         "page furniture (navigation, forms)": 2,
         "hidden text": 2,
     }
-    assert "hidden order" in summary.told["hidden text"].first[1]
+    assert "hidden order" in summary.reported["hidden text"].first[1]
 
 
 def test_html_in_an_encoding_that_it_declares(tmp_path: Path) -> None:
@@ -177,8 +177,8 @@ def test_pdf(tmp_path: Path) -> None:
         "Ferry > Fares\nA crossing costs 4 crowns (children: 0).\nDogs travel free.",
     ]
     assert [one.source for one in news] == ["ferry.pdf, page 1", "ferry.pdf, page 2"]
-    assert summary.told["page without text (a picture?)"].first == [f"{path}, page 3"]
-    assert summary.told["running header or footer"].count == 2
+    assert summary.reported["page without text (a picture?)"].first == [f"{path}, page 3"]
+    assert summary.reported["running header or footer"].count == 2
 
 
 def test_a_pdf_that_asks_no_password_for_reading(tmp_path: Path) -> None:
@@ -195,8 +195,8 @@ def test_docx(tmp_path: Path) -> None:
         "Handbook of the Ferry > Fares > Winter\nFrom November on, the ferry rests on Mondays.",
         "Handbook of the Ferry > Crew\nname: Ines Okafor; task: captain\nname: Mara Holt",
     ]
-    assert "eats fish" in summary.told["hidden text"].first[0]
-    assert summary.told["footnotes, comments, page headers and footers"].first == [
+    assert "eats fish" in summary.reported["hidden text"].first[0]
+    assert summary.reported["footnotes, comments, page headers and footers"].first == [
         f"{tmp_path}/handbook.docx, header (Ferry company)"
     ]
 
@@ -206,7 +206,7 @@ def test_csv(tmp_path: Path) -> None:
     news, summary = imported(path)
     assert [one.text for one in news] == ["A\nHello; there.", 'B\nTwo "lines"\nof text.']
     assert [one.source for one in news] == ["t.csv, line 2", "t.csv, line 4"]
-    assert summary.told["row without text"].first == [f"{path}, line 6"]
+    assert summary.reported["row without text"].first == [f"{path}, line 6"]
 
 
 def test_named_columns_make_the_text(tmp_path: Path) -> None:
@@ -407,7 +407,7 @@ def test_data_sets(tmp_path: Path, name: str, form: str) -> None:
     assert [(q.text, q.answer, q.choices, q.kind) for q in news.questions] == asked
     if name == "squad":
         assert news.questions[0].aliases == ("Ms Ada",)
-    neighbours = [tally.count for what, tally in summary.told.items() if "neighbours" in what]
+    neighbours = [tally.count for what, tally in summary.reported.items() if "neighbours" in what]
     assert neighbours == ([1] if name in ("counterfact", "zsre", "flat edit") else [])
 
 
@@ -442,13 +442,13 @@ def test_a_folder_in_order_and_what_is_left_alone_in_it(tmp_path: Path) -> None:
     write(folder / "~.txt", "The last.")
     news, summary = imported(folder)
     assert [one.source for one in news] == ["CHANGELOG, line 1", "a/c.md, line 1", "b.txt, line 1", "~.txt, line 1"]
-    assert {what: tally.first for what, tally in summary.told.items()} == {
+    assert {what: tally.first for what, tally in summary.reported.items()} == {
         "file ends in '.png': not a kind that is read": [f"{folder}/pic.png"],
         "file without an ending: not a kind that is read": [f"{folder}/notes"],
     }
     only, summary = imported(folder, form="markdown")
     assert [one.text for one in only] == ["The first."]
-    assert summary.told["file of another form than --form markdown"].count == 3
+    assert summary.reported["file of another form than --form markdown"].count == 3
 
 
 def test_the_output_is_no_input(tmp_path: Path) -> None:
@@ -456,7 +456,7 @@ def test_the_output_is_no_input(tmp_path: Path) -> None:
     for _ in range(2):
         summary = import_news([tmp_path], tmp_path / "news.jsonl")
         assert summary.news == 1
-    assert summary.told["the output of this import itself"].count == 1
+    assert summary.reported["the output of this import itself"].count == 1
 
 
 def test_ids_follow_from_the_content_alone(tmp_path: Path) -> None:
@@ -613,7 +613,7 @@ def test_the_command_says_what_was_taken_and_what_not(
     out = tmp_path / "news.jsonl"
     assert call(["news", "import", str(folder), "--out", str(out)]) == 2
     said = capsys.readouterr()
-    assert "bad.json, behind record 1: found text that is not JSON" in said.err and said.out == ""
+    assert "bad.json, after record 1: found text that is not JSON" in said.err and said.out == ""
     assert not out.exists()
     assert call(["news", "import", str(folder), "--out", str(out), "--skip-bad"]) == 0
     said = capsys.readouterr().out
@@ -621,10 +621,10 @@ def test_the_command_says_what_was_taken_and_what_not(
         r"docs/a\.md +markdown +2 +0",
         r"docs/c\.json +json +1 +2",
         "1 x prompts on neighbours, whose answers must not change",
-        "1 x not usable: skipped, since --skip-bad was given\n    .*docs/bad.json, behind record 1",
+        "1 x not usable: skipped because of --skip-bad\n    .*docs/bad.json, after record 1",
         r"1 x instruction-like text\n    oak-[0-9a-f]{16} \(.*docs/a.md, line 5\): an order to ignore instructions",
-        "kept out of generation unless you give --keep-instructions",
-        r"news\.jsonl: 4 news \(at most 512 tokens each.*3 bytes \(an estimate\)\), 2 questions, 1 not usable",
+        "unless it is given --keep-instructions",
+        r"news\.jsonl: 4 news items \(at most 512 tokens each.*3 bytes \(an estimate\)\), 2 questions, 1 not usable",
         "next: sys2ft run",
     ):
         assert re.search(fragment, said), fragment
@@ -689,4 +689,4 @@ def test_a_run_on_an_imported_data_set_and_on_an_imported_pdf(
     assert call(["run", "ferry.jsonl", *model, *small.split(), "--out", "other"]) == 2
     assert "sys2ft news probe NEWS" in capsys.readouterr().err
     assert call(["run", "squad.jsonl", *model, *small.split(), "--out", "run"]) == 0
-    assert "1 questions of 1 news; scoring direct" in " ".join(capsys.readouterr().out.split())
+    assert "1 question of 1 news item; scoring direct" in " ".join(capsys.readouterr().out.split())

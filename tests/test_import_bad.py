@@ -73,12 +73,12 @@ class Case:
 
 SMALL = {"max_record_mb": 0.01}
 CASES = {
-    "scanned PDF": Case("a.pdf", scanned, "2 pages without text: pictures of pages", "ocrmypdf a.pdf"),
+    "scanned PDF": Case("a.pdf", scanned, "2 pages without text, probably scanned", "ocrmypdf a.pdf"),
     "PDF with a password": Case("a.pdf", locked, "a file that a password protects", "qpdf --decrypt"),
     "PDF cut off": Case("a.pdf", cut_off, "a damaged PDF (", "save it again"),
     "PDF that is none": Case("a.pdf", "Just words.", "found text", "expected: a PDF file", "rename it"),
     "DOCX with a password": Case(
-        "a.docx", b"\xd0\xcf\x11\xe0" + bytes(600), "a password protects", "without a password"
+        "a.docx", b"\xd0\xcf\x11\xe0" + bytes(600), "a file with a password", "without a password"
     ),
     "DOCX cut off": Case("a.docx", broken_docx, "an archive that is not a Word document", "save it again as DOCX"),
     "DOCX that is a sheet": Case("a.docx", sheet, "an archive that is not a Word document"),
@@ -89,12 +89,12 @@ CASES = {
     "wrong encoding in Markdown": Case("a.md", b"# T\n\ncaf\xe9", "line 3: found the byte 0xe9"),
     "wrong encoding in a table": Case("a.csv", b"text\nok\ncaf\xe9\n", "line 3: found the byte 0xe9"),
     "wrong encoding in HTML": Case("a.html", b"<p>ok</p>\n<p>caf\xe9</p>", "line 2: found the byte 0xe9"),
-    "wrong encoding in JSON": Case("a.json", b'[{"text": "caf\xe9"}]', "behind record 0: found text that is not JSON"),
+    "wrong encoding in JSON": Case("a.json", b'[{"text": "caf\xe9"}]', "after record 0: found text that is not JSON"),
     "wrong encoding given": Case("a.txt", "Straße", "line 1: found the byte 0xc3", "not ASCII", encoding="ascii"),
     "encoding that HTML invents": Case(
-        "a.html", '<meta charset="utf-9"><p>x', "the encoding 'utf-9' declared", "--encoding"
+        "a.html", '<meta charset="utf-9"><p>x', "the unknown encoding 'utf-9' declared", "--encoding"
     ),
-    "half of UTF-16": Case("a.txt", "Ab\nc".encode("utf-16")[:-1], "line 2 or a little behind it", "not utf-16"),
+    "half of UTF-16": Case("a.txt", "Ab\nc".encode("utf-16")[:-1], "line 2 or shortly after it", "not utf-16"),
     "JSON in UTF-16": Case("a.json", json.dumps([FLAT]).encode("utf-16"), "JSON in utf-16", "save it as UTF-8"),
     "binary file": Case("a.txt", b"\x89PNG\r\n\x1a\n" + bytes(50), "found a PNG image", "expected: text"),
     "binary file without a mark": Case("a.md", b"abc\0\0\x01", "found a binary file"),
@@ -175,7 +175,7 @@ CASES = {
     "news with an id twice": Case(
         "a.jsonl", '{"id": "a", "news": "one"}\n{"id": "A", "news": "two"}\n', "line 2: found the id 'A' again"
     ),
-    "JSON cut off": Case("a.json", json.dumps([FLAT])[:-1], "behind record 1: found text that is not JSON"),
+    "JSON cut off": Case("a.json", json.dumps([FLAT])[:-1], "after record 1: found text that is not JSON"),
     "JSON that is words": Case("a.json", "hello", "a text that begins with 'h'"),
     "a line that is no JSON": Case(
         "a.jsonl", '{"text": "x"}\n{"text": \n', "line 2: found a line that is not JSON", ".json"
@@ -218,7 +218,7 @@ def test_the_rest_of_a_folder_goes_on(tmp_path: Path, capsys: pytest.CaptureFixt
     capsys.readouterr()
     assert call(["news", "import", str(folder), "--out", str(out), "--skip-bad"]) == 0
     said = capsys.readouterr().out
-    assert f"{len(WHOLE_FILES)} x not usable: skipped, since --skip-bad was given" in said
+    assert f"{len(WHOLE_FILES)} x not usable: skipped because of --skip-bad" in said
     assert f", {len(WHOLE_FILES)} not usable" in said.splitlines()[-2]
     texts = [one.text for one in read_news(out)]
     # Of a table or a list the bad record alone is left out; of any other file nothing stays.
@@ -246,11 +246,11 @@ def test_of_a_file_that_is_spoilt_further_on_nothing_stays(tmp_path: Path, endin
 
 def test_nothing_at_all(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
-    with pytest.raises(NewsError, match="no news in"):
+    with pytest.raises(NewsError, match="docs: found no news"):
         import_news([tmp_path / "docs"], tmp_path / "news.jsonl")
     (tmp_path / "docs" / "a.txt").write_text("")
     (tmp_path / "docs" / "b.png").write_text("x")
-    with pytest.raises(NewsError, match=r"no news in .*ends in '\.png'.*1 x not usable: .*docs/a\.txt"):
+    with pytest.raises(NewsError, match=r"found no news .*ends in '\.png'.*1 x not usable: .*docs/a\.txt"):
         import_news([tmp_path / "docs"], tmp_path / "news.jsonl", ImportSettings(skip_bad=True))
     with pytest.raises(NewsError, match="no such file or folder"):
         import_news([tmp_path / "absent"], tmp_path / "news.jsonl")

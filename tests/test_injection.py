@@ -128,9 +128,7 @@ def test_generation_leaves_it_out_and_says_so(talking: LoadedModel) -> None:
         talking, ORDERED, GenerateSettings(protocols=("naive",), samples_per_news=2, keep_instructions=True)
     )
     assert {e.news_id for e in kept["naive"].elements} == {"good", "bad"}
-    with pytest.raises(
-        NewsError, match=r"(?s)every news holds instruction-like text, such as bad:.*--keep-instructions"
-    ):
+    with pytest.raises(NewsError, match=r"(?s)such as bad:.*--keep-instructions"):
         generate(talking, ORDERED[1:], settings)
 
 
@@ -152,11 +150,11 @@ def test_a_run_shows_it_in_table_and_report(
     out = tmp_path / "run"
     assert call(["run", str(news), "--model", str(talking_model_dir), "--out", str(out), *small]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "1 news hold instruction-like text and were kept out of generation" in said
+    assert "Instruction-like text excluded 1 news item from generation" in said
     assert "system (an order to ignore instructions)" in said
-    assert "1 news hold instruction-like text" in (out / "report.html").read_text(encoding="utf-8")
+    assert "Instruction-like text excluded 1 news item" in (out / "report.html").read_text(encoding="utf-8")
     (remark,) = read_json(out / "scores.json")["remarks"]
-    assert remark.startswith("1 news hold instruction-like text")
+    assert remark.startswith("Instruction-like text excluded 1 news item")
     assert {row["news_id"] for row in read_jsonl(out / "replay" / "naive.jsonl")} == {"town"}
     assert [path.name for path in (out / "adapters" / "naive").iterdir()] == ["town"]
     assert {row["news_id"] for row in read_jsonl(out / "predictions" / "naive.jsonl")} == {"town", "system"}

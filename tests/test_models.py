@@ -207,7 +207,7 @@ def test_failed_conversion_leaves_nothing(writer: Any, error: Any, cache: Path, 
     with pytest.raises(error) as caught:
         convert(tiny_gguf, writer=writer)
     if error is StorageError:
-        assert "no space left" in str(caught.value) and "SYS2FT_CACHE" in str(caught.value)
+        assert "disk is full" in str(caught.value) and "SYS2FT_CACHE" in str(caught.value)
     assert [p for p in (cache / "models").iterdir() if p.suffix != ".lock"] == []
 
 
@@ -261,7 +261,7 @@ def test_killed_conversion_is_cleared_away_by_the_next(
     wait_for(tmp_path / "made")
     child.send_signal(signal.SIGKILL)
     child.communicate(timeout=60)
-    leftovers = list((cache / "models").glob(".tmp-*"))
+    leftovers = list((cache / "models").glob(".*.tmp"))
     assert len(leftovers) == 1 and not converted_folder(tiny_gguf).exists()
     other = tmp_path / "other.gguf"  # clears up after the dead process although it converts another file
     other.write_bytes(b"GGUF other")
@@ -289,7 +289,7 @@ def test_files_that_are_no_gguf(content: bytes | str, cache: Path, tmp_path: Pat
     path.write_bytes(content if isinstance(content, bytes) else whole[: len(whole) // 2])
     with pytest.raises(ModelError, match=r"a\.gguf"):
         load_model(str(path))
-    assert list((cache / "models").glob(".tmp-*")) == []
+    assert list((cache / "models").glob(".*.tmp")) == []
 
 
 def test_tokenizer_that_changes_when_saved_is_refused(cache: Path, tmp_path: Path, tiny_gguf: Path) -> None:
@@ -434,7 +434,7 @@ def test_folders_that_cannot_be_used(
         ("", "an empty model name"),
         ("smollm2-135-instruct", f"did you mean {DEFAULT_MODEL}"),
         ("no-such-model", "not an id of the form org/name"),
-        ("./nowhere/model.gguf", "there is no nowhere/model.gguf"),
+        ("./nowhere/model.gguf", "nowhere/model.gguf does not exist"),
         ("Org/absent-model", "HF_HUB_OFFLINE forbids the network"),
         (__file__, "does not end in .gguf"),
     ],
@@ -497,7 +497,7 @@ def test_digests_are_remembered_and_a_spoilt_store_is_harmless(
     (cache / "digests.json").write_text("[")
     assert source.fingerprint() == digest
     with monkeypatch.context() as patch:
-        patch.setattr("sys2ft.models.cache.hash_file", lambda path: pytest.fail("hashed again"))
+        patch.setattr("sys2ft.models.cache.digest_file", lambda path: pytest.fail("hashed again"))
         assert source.fingerprint() == digest
 
 

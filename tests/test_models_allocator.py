@@ -34,7 +34,7 @@ def asked(n):
     return ({"role": "user", "content": f"What of {n}?"},)
 items = [TrainItem(adapter=a, prompt=asked(n), completion="This.") for a in "ab" for n in range(8)]
 model = load_model(sys.argv[1], dtype="bfloat16", device="cpu")
-train(model, items, TrainSettings(epochs=1, rank=4, alpha=8))
+train(model, jobs_of(items, TrainSettings(epochs=1, rank=4, alpha=8)))
 libc = ctypes.CDLL(None)
 libc.fopen.restype = ctypes.c_void_p
 file = ctypes.c_void_p(libc.fopen(os.fsencode(sys.argv[2]), b"w"))

@@ -74,24 +74,24 @@ BAD_LINES: list[tuple[str, str, list[str]]] = [
     ("text in a line", lines(row("a"), '"just text"'), ["line 2", "'just text'", "a mapping"]),
     ("ordinary JSON", json.dumps([row("a"), row("b")], indent=1), ["line 1", "a list of 2", "jq -c"]),
     ("list on one line", json.dumps([row("a"), row("b")]), ["line 1", "a list of 2", "jq -c"]),
-    ("one mapping over lines", "\n" + json.dumps(row("a"), indent=1), ["line 2", "a mapping of 2", "one news a line"]),
+    ("one mapping over lines", "\n" + json.dumps(row("a"), indent=1), ["line 2", "a mapping of 2", "one news item"]),
     ("field twice", '{"id": "a", "news": "x", "id": "b"}', ["line 1", "'id' twice"]),
     ("no id", lines({"news": "x"}), ["line 1", "field 'id'", "no such field", "add the field 'id'"]),
     ("no news", lines(row("a"), {"id": "b"}), ["line 2", "field 'news'", "no such field"]),
-    ("unknown", lines(row(domian="math")), ["field 'domian'", "did you mean 'domain'?", "not known"]),
+    ("unknown", lines(row(domian="math")), ["field 'domian'", "did you mean 'domain'?", "unknown"]),
     ("unknown, a synonym", lines({"id": "a", "text": "x"}), ["field 'text'", "did you mean 'news'?", "field 'news'"]),
-    ("unknown, like nothing", lines(row(zzz=1)), ["field 'zzz'", "take it out", "id, domain, news, questions"]),
+    ("unknown, like nothing", lines(row(zzz=1)), ["field 'zzz'", "remove it", "id, domain, news, questions"]),
     ("unknown in a question", with_question(anwser="x"), [*HERE, "field 'anwser'", "did you mean 'answer'?"]),
     ("object's name", with_question(question=..., text="x"), [*HERE, "field 'text'", "did you mean 'question'?"]),
     ("id not text", lines(row(id=7)), ["field 'id'", "7 (a number)", 'put it in quotes: "7"']),  # type: ignore[arg-type]
-    ("news not text", lines({"id": "a", "news": ["x"]}), ["field 'news'", "a list of 1", "the news itself as text"]),
+    ("news not text", lines({"id": "a", "news": ["x"]}), ["field 'news'", "a list of 1", "the text of the news item"]),
     ("news null", lines({"id": "a", "news": None}), ["field 'news'", "null (no value)"]),
     ("domain not text", lines(row(domain=True)), ["field 'domain'", "true (a yes/no value)", '"true"']),
     ("questions not a list", lines(row(questions=Q)), ["field 'questions'", "a mapping of 3", "a list"]),
     ("questions null", lines(row(questions=None)), ["field 'questions'", "null"]),
     ("question not a mapping", lines(row(questions=[Q, "x"])), ["line 1, question 2:", "'x'", "as a mapping"]),
     ("empty news", lines({"id": "a", "news": " \t "}), ["field 'news'", "an empty text", "write the text"]),
-    ("empty domain", lines(row(domain="")), ["field 'domain'", "an empty text", "take it out"]),
+    ("empty domain", lines(row(domain="")), ["field 'domain'", "an empty text", "remove it"]),
     ("empty question", with_question(question=" "), [*HERE, "field 'question'", "an empty text"]),
     ("no question", with_question(question=...), [*HERE, "field 'question'", "no such field"]),
     ("no answer", with_question(answer=...), [*HERE, "field 'answer'", "no such field", "the right answer as text"]),
@@ -104,7 +104,7 @@ BAD_LINES: list[tuple[str, str, list[str]]] = [
     ("same choice", with_question(choices=["yes", "no", "no "]), [*HERE, "'choices'", "'no' more than once"]),
     ("same answer", with_question(choices=["yes", "no", "yes"]), [*HERE, "'choices'", "'yes' more than once"]),
     ("choice not text", with_question(choices=["yes", 3]), [*HERE, "field 'choices', item 2", "3 (a number)"]),
-    ("choice empty", with_question(choices=["yes", ""]), [*HERE, "field 'choices', item 2", "empty", "take it out"]),
+    ("choice empty", with_question(choices=["yes", ""]), [*HERE, "field 'choices', item 2", "empty", "remove it"]),
     ("choice is half", lines(row()).replace("Something", "\\ud83d"), ["line 1", "field 'news'", "surrogate"]),
     ("aliases text", with_question(aliases="y"), [*HERE, "field 'aliases'", "'y'", "write a list"]),
     ("alias is a wrong choice", with_question(aliases=["no"]), [*HERE, "field 'aliases'", "'no'", "wrong choice"]),
@@ -112,12 +112,12 @@ BAD_LINES: list[tuple[str, str, list[str]]] = [
     ("unknown grader", with_question(grader="judge"), [*HERE, "field 'grader'", "'judge'", *GRADERS]),
     ("number without digits", with_question(grader="number"), [*HERE, "field 'grader'", "'yes'", "digits"]),
     ("rephrased not text", with_question(rephrased=["Is it so?"]), [*HERE, "field 'rephrased'", "in other words"]),
-    ("rephrased empty", with_question(rephrased=" "), [*HERE, "field 'rephrased'", "an empty text", "take it out"]),
+    ("rephrased empty", with_question(rephrased=" "), [*HERE, "field 'rephrased'", "an empty text", "remove it"]),
     ("cloze not a mapping", lines(row(cloze="It is")), ["line 1, field 'cloze'", "'It is'", "a mapping of statement"]),
-    ("cloze complete", with_cloze(statement="It is."), ["line 2, cloze, field 'statement'", "'It is.'", "cut the"]),
+    ("cloze complete", with_cloze(statement="It is."), ["line 2, cloze, field 'statement'", "'It is.'", "end the"]),
     ("cloze empty", with_cloze(statement=""), ["cloze, field 'statement'", "an empty text", "write the text"]),
     ("cloze without an answer", with_cloze(answer=...), ["line 2, cloze, field 'answer'", "no such field"]),
-    ("cloze without a statement", with_cloze(statement=...), ["cloze, field 'statement'", "without its end"]),
+    ("cloze without a statement", with_cloze(statement=...), ["cloze, field 'statement'", "incomplete"]),
     ("cloze as a question", with_cloze(question="Is it?"), ["cloze, field 'question'", "did you mean 'statement'?"]),
     ("cloze choices", with_cloze(answer="jet"), ["line 2, cloze, field 'answer'", "'jet'", "'red', 'tan'"]),
     ("cloze choice not text", with_cloze(choices=["red", 3]), ["cloze, field 'choices', item 2", "3 (a number)"]),
@@ -159,7 +159,7 @@ BAD_YAML: list[tuple[str, str, list[str]]] = [
     ("missing field", "- id: a\n  news: x\n- id: b\n", ["line 3", "field 'news'", "no such field"]),
     ("field has its own line", "- id: a\n  news: x\n  domain: 5\n", ["line 3", "field 'domain'", '"5"']),
     ("date", "- id: a\n  news: x\n  domain: 2031-05-04\n", ["line 3", "2031-05-04 (a date)"]),
-    ("key not text", "- id: a\n  news: x\n  1: y\n", ["line 3", "field '1'", "not known"]),
+    ("key not text", "- id: a\n  news: x\n  1: y\n", ["line 3", "field '1'", "unknown"]),
     (
         "answer was read as yes/no",
         "- id: a\n  news: x\n  questions:\n  - question: q\n    answer: Yes\n",
@@ -392,14 +392,14 @@ def test_check_has_nothing_to_say_about_clean_news() -> None:
     news = [news_from_dict({"id": "a", "news": "The sky of Zur is pink.", "questions": CLEAN})]
     news.append(News(id="b", text="A bridge opens in May.", questions=news[0].questions[:0]))
     assert check(news[:1]) == []
-    assert check(news) == ["b: no question; with fewer than 2 its accuracy says little"]
+    assert check(news) == ["b: no question; with fewer than 2 its accuracy means little"]
 
 
 @pytest.mark.parametrize(
     ("changed", "warning"),
     [
         ({"question": "Why?", "choices": []}, "no choices"),
-        ({"question": "Is Zur's sky (Pink) now?"}, "'pink' stands word for word"),
+        ({"question": "Is Zur's sky (Pink) now?"}, "'pink' appears word for word"),
         ({"question": "What colour is the SKY of Zur"}, "the same question as a, question 1"),
         ({"question": "Why?", "answer": "all of it is", "choices": ["blue", "all of it is"]}, "much longer"),
     ],
@@ -422,9 +422,9 @@ def test_check_names_near_duplicate_news() -> None:
         "a red bridge opens, in Rome, in May at noon",
     ]
     found = check([News(id=f"n{i}", text=text) for i, text in enumerate([*texts, texts[1].upper()])])
-    assert [warning for warning in found if "news as" in warning] == [
-        "n2: nearly the same news as n0",
-        "n3: the same news as n1",
+    assert [warning for warning in found if "text as" in warning] == [
+        "n2: nearly the same text as n0",
+        "n3: the same text as n1",
     ]
 
 

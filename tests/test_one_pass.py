@@ -1,4 +1,4 @@
-"""One pass over the longest context against separate passes by transformers, and what takes a reading apart."""
+"""One pass over the longest context against separate passes by transformers; heads switched off, tokens moved."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from sys2ft.engine import AdapterBank, open_adapter, save_adapter
 from sys2ft.engine.trace import Move, Reader, attention_weights, decoder_layers, read_moved, read_text
 from sys2ft.errors import ModelError
 from sys2ft.models import LoadedModel, load_model
-from sys2ft.representations import Prompt, RepresentSettings, geometry, make_plan, measure, probes
-from sys2ft.representations.one_pass import WindowSums
+from sys2ft.representations import Prompt, RepresentSettings, geometry, make_plan, measure
+from sys2ft.representations.measuring import probes
+from sys2ft.representations.measuring.one_pass import WindowSums
 
 FAMILIES = ("llama", "qwen2", "gemma3_text")
 LENGTHS = (3, 17, 40, 61, 90)
@@ -51,7 +52,7 @@ def a_prompt(model: LoadedModel, graph: str = "grid:3x3", form: str = "walk", wo
 
 
 def by_hand(theirs: Any, prompt: Prompt, length: int, window: int, skip: int) -> tuple[Any, Any]:
-    """Node means (L, N, D) and next-word probabilities after `length` words, by a pass over those words alone."""
+    """Node means (L, N, D) and next-word probabilities after `length` words, from a pass over those words only."""
     cut = int(prompt.places_W[length - 1]) + 1
     with torch.inference_mode():
         output = theirs(torch.tensor([prompt.tokens[:cut]]), output_hidden_states=True, use_cache=False)
@@ -77,7 +78,7 @@ def by_hand(theirs: Any, prompt: Prompt, length: int, window: int, skip: int) ->
 
 @pytest.mark.parametrize("form", ["walk", "pairs"])
 @pytest.mark.parametrize("chunk", [7, 512])
-def test_one_pass_gives_what_a_pass_for_each_length_gives(pair: tuple[LoadedModel, Any], chunk: int, form: str) -> None:
+def test_one_pass_equals_a_pass_for_each_length(pair: tuple[LoadedModel, Any], chunk: int, form: str) -> None:
     model, theirs = pair
     prompt = a_prompt(model, form=form)
     reader = Reader(model=model.model, tokens_at_once=chunk)
@@ -96,7 +97,7 @@ def test_one_pass_gives_what_a_pass_for_each_length_gives(pair: tuple[LoadedMode
     assert np.isfinite(found.distances_LCP[:, -1]).mean() > 0.3
 
 
-def test_predictions_can_be_taken_at_the_lengths_only(llama: tuple[LoadedModel, Any]) -> None:
+def test_predictions_at_the_requested_lengths_only(llama: tuple[LoadedModel, Any]) -> None:
     model, _ = llama
     prompt = a_prompt(model)
     reader = Reader(model=model.model)
@@ -119,15 +120,15 @@ def test_first_words_are_skipped(llama: tuple[LoadedModel, Any]) -> None:
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 90])
-def test_words_of_massive_activations_are_in_no_mean(llama: tuple[LoadedModel, Any], chunk: int) -> None:
+def test_words_with_massive_activations_are_left_out_of_means(llama: tuple[LoadedModel, Any], chunk: int) -> None:
     model, _ = llama
     prompt = a_prompt(model, form="pairs")
     stream = torch.randn(len(prompt.tokens), 32, generator=torch.Generator().manual_seed(0)) + 2.0
     massive = [40, 60, 88]
     stream[prompt.places_W[massive]] *= 12.0
-    stream[prompt.places_W[0]] *= 90.0  # the first word, which is in no mean anyway
+    stream[prompt.places_W[0]] *= 90.0  # the first word, which is skipped anyway
     between = np.setdiff1d(np.arange(len(prompt.tokens)), prompt.places_W)
-    stream[between] *= 1e-3  # what stands between words is not compared with
+    stream[between] *= 1e-3  # tokens between words do not affect the median
     sums, every = (
         WindowSums(prompt, lengths=(45, 90), layers=(1,), window=30, skip=1, massive=factor, device=torch.device("cpu"))
         for factor in (3.0, 0.0)
@@ -147,8 +148,8 @@ def test_words_of_massive_activations_are_in_no_mean(llama: tuple[LoadedModel, A
                     torch.testing.assert_close(found[c, node], stream[prompt.places_W[words]].mean(dim=0))
 
 
-def test_what_is_kept_does_not_grow_with_the_text(llama: tuple[LoadedModel, Any]) -> None:
-    """Sums are kept by stretch between the ends of windows, however many words those hold."""
+def test_memory_does_not_grow_with_the_text(llama: tuple[LoadedModel, Any]) -> None:
+    """Sums are kept per stretch between window boundaries, however many words it has."""
     model, _ = llama
     sizes = []
     for words in (40, 400):
@@ -163,7 +164,7 @@ def test_what_is_kept_does_not_grow_with_the_text(llama: tuple[LoadedModel, Any]
     assert sizes[0] == sizes[1]
 
 
-def test_an_adapter_reads_as_peft_reads(llama: tuple[LoadedModel, Any], tmp_path: Path) -> None:
+def test_reading_through_an_adapter_equals_peft(llama: tuple[LoadedModel, Any], tmp_path: Path) -> None:
     from peft import PeftModel
 
     model, theirs = llama
@@ -194,8 +195,8 @@ def test_an_adapter_reads_as_peft_reads(llama: tuple[LoadedModel, Any], tmp_path
         open_adapter(model.model, tmp_path)
 
 
-def test_a_token_moved_to_anothers_embedding_is_read_as_that_token(pair: tuple[LoadedModel, Any]) -> None:
-    """Moved at layer 0 by the difference of two embeddings, a token predicts what the other would in its place."""
+def test_a_token_moved_to_the_embedding_of_another_is_read_as_that_token(pair: tuple[LoadedModel, Any]) -> None:
+    """A token moved at layer 0 by the difference of two embeddings gives the predictions of the other token."""
     model, theirs = pair
     prompt = a_prompt(model)
     reader = Reader(model=model.model, tokens_at_once=3)
@@ -231,7 +232,7 @@ def test_a_token_moved_to_anothers_embedding_is_read_as_that_token(pair: tuple[L
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
 
 
-def test_without_any_head_attention_adds_nothing(pair: tuple[LoadedModel, Any]) -> None:
+def test_with_all_heads_off_attention_adds_nothing(pair: tuple[LoadedModel, Any]) -> None:
     model, theirs = pair
     prompt = a_prompt(model)
     heads = model.model.config.num_attention_heads
@@ -255,8 +256,8 @@ def test_without_any_head_attention_adds_nothing(pair: tuple[LoadedModel, Any]) 
     assert np.nanmax(np.abs(one_off.means_LND[2] - whole.means_LND[2])) > 1e-3
 
 
-def test_scores_of_a_head_that_attends_to_all_alike(tracing_model_dir: Callable[[str], Path]) -> None:
-    """Without a query a head spreads its attention evenly, and its scores are known."""
+def test_scores_of_a_head_with_uniform_attention(tracing_model_dir: Callable[[str], Path]) -> None:
+    """With a zero query the attention is uniform, and the scores are known."""
     model = load_model(str(tracing_model_dir("llama")), dtype="float32", device="cpu")
     size = model.model.config.head_dim
     with torch.no_grad():
@@ -273,7 +274,7 @@ def test_scores_of_a_head_that_attends_to_all_alike(tracing_model_dir: Callable[
     assert weights[0].sum(-1) == pytest.approx(torch.ones(4, 3))
 
 
-def test_heads_are_chosen_by_score_and_the_control_among_the_others() -> None:
+def test_heads_are_chosen_by_score_and_the_control_from_the_others() -> None:
     prefix = np.array([[0.9, 0.1, 0.2], [0.3, 0.8, 0.0]])
     previous = np.array([[0.0, 0.7, 0.1], [0.2, 0.1, 0.0]])
     chosen = probes.heads_to_switch_off(prefix, previous, 2, seed=1)
@@ -283,7 +284,7 @@ def test_heads_are_chosen_by_score_and_the_control_among_the_others() -> None:
     assert set(chosen["random"]) == {(0, 2), (1, 2)}
 
 
-def test_moving_reports_what_the_predictions_do(llama: tuple[LoadedModel, Any]) -> None:
+def test_moving_reports_the_change_of_predictions(llama: tuple[LoadedModel, Any]) -> None:
     model, _ = llama
     prompt = a_prompt(model)
     reader = Reader(model=model.model)

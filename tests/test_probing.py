@@ -1,16 +1,15 @@
-"""Held-out probes: what is kept and why not, what they share with the training data (nothing), how they resume."""
+"""Held-out probes: which are kept and why, that they share nothing with the training data, and how they resume."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from memos import DictMemo, Killed
 from sys2ft.cli.main import call
 from sys2ft.errors import SettingsError
 from sys2ft.evaluation import Prediction
@@ -91,34 +90,15 @@ def test_a_candidate_does_not_depend_on_its_company(talking: LoadedModel, made: 
 
 
 def test_finished_units_are_read_and_not_computed_again(talking: LoadedModel, made: Probes) -> None:
-    """A killed call goes on with what is finished, and ends with the same."""
+    """A killed call resumes from its finished units, and has the same result."""
     kept: dict[str, str] = {}
-
-    class Killed(Exception):
-        pass
-
-    def once_until(limit: int) -> Callable[[str, Callable[[], dict[str, Any]]], dict[str, Any]]:
-        computed = 0
-
-        def once(key: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-            nonlocal computed
-            if key not in kept:
-                computed += 1
-                if computed > limit:
-                    raise Killed
-                kept[key] = json.dumps(compute())
-            unit: dict[str, Any] = json.loads(kept[key])
-            return unit
-
-        return once
-
     for limit in (1, 2, 3):
         with pytest.raises(Killed):
-            probe(talking, BARE, LOOSE, seed=5, once=once_until(limit))
+            probe(talking, BARE, LOOSE, seed=5, memo=DictMemo(kept, limit))
     assert len(kept) == 6
-    resumed = probe(talking, BARE, LOOSE, seed=5, once=once_until(10**6))
+    resumed = probe(talking, BARE, LOOSE, seed=5, memo=DictMemo(kept))
     assert [c.to_dict() for c in resumed.candidates] == [c.to_dict() for c in made.candidates]
-    again = probe(talking, BARE, LOOSE, seed=5, once=once_until(0))
+    again = probe(talking, BARE, LOOSE, seed=5, memo=DictMemo(kept, 0))
     assert again.news == made.news
 
 
@@ -133,7 +113,7 @@ def test_news_with_questions_are_passed_on(talking: LoadedModel) -> None:
 
 def test_prompts_share_no_words_with_those_of_the_training_data() -> None:
     protocols = [protocol(name) for name in protocol_names()[:4]]
-    training = [form for p in protocols for form in (p.ask, p.answer) if form is not None]
+    training = [stage.template for p in protocols for stage in p.stages]
     said = {filters.normal(line) for form in training for _, turn in form.turns for line in turn.splitlines()}
     said |= {filters.normal(line) for form in training for line in form.instructions}
     said |= {filters.normal(cue) for p in protocols for cue in p.cues}
@@ -148,7 +128,7 @@ def test_prompts_share_no_words_with_those_of_the_training_data() -> None:
 
 
 def test_seeds_are_never_those_of_the_training_data(talking: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every seed of probing is made of parts that begin with 'probe' behind the run's seed."""
+    """Every seed of probing is derived from the run's seed, then 'probe'."""
     from sys2ft.probing import checking, writing
     from sys2ft.runs import item_seed
 
@@ -163,7 +143,7 @@ def test_seeds_are_never_those_of_the_training_data(talking: LoadedModel, monkey
     probe(talking, BARE[:1], LOOSE, seed=5)
     assert len(parts) > 20
     assert {given[:2] for given in parts} == {(5, "probe")}
-    assert "probe" not in protocol_names(), "which stand at that place in the seeds of the training data"
+    assert "probe" not in protocol_names(), "the seeds of the training data have a protocol's name in its place"
 
 
 # The judgements one by one
@@ -297,7 +277,7 @@ def test_the_command_and_the_run_behind_it(
     probed = read_news(tmp_path / "bare.probed.jsonl")
     kept = sum(len(one.questions) for one in probed)
     assert kept and re.search(rf"kept +{kept} ", said)
-    assert "left alone  bad: an order to ignore instructions" in said
+    assert "skipped     bad: an order to ignore instructions" in said
     assert "next: sys2ft run bare.probed.jsonl" in said.replace(f"{tmp_path}/", "")
     folder = tmp_path / "sys2ft-runs" / "bare.probe"
     assert sum(row["status"] == "kept" for row in read_jsonl(folder / "probes.jsonl")) == kept

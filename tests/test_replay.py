@@ -1,7 +1,8 @@
-"""Replay: parsers, filters, templates, protocols, and the account of what became of every sample."""
+"""Replay: parsers, filters, templates, protocols, and the count of how every sample ended."""
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -11,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from memos import DictMemo
 from sys2ft.errors import SettingsError
+from sys2ft.generators import engine_generator
 from sys2ft.models import LoadedModel, Message, load_model
 from sys2ft.news import News, news_from_dict
 from sys2ft.replay import (
@@ -22,7 +25,6 @@ from sys2ft.replay import (
     ReplayElement,
     count_yield,
     generate,
-    generation as generation_module,
     protocol,
     protocol_names,
 )
@@ -208,7 +210,14 @@ def test_a_template_is_filled_in_one_pass() -> None:
         TEMPLATE.partition("## instructions")[0] + "## instructions\n\n",
         TEMPLATE.replace("## instructions", "## assistant\nYes.\n## instructions"),
     ],
-    ids=["empty", "no heading", "no instructions", "no place for the news", "empty instructions", "assistant last"],
+    ids=[
+        "empty",
+        "no heading",
+        "no instructions",
+        "no placeholder for the news",
+        "empty instructions",
+        "assistant last",
+    ],
 )
 def test_a_template_that_cannot_be_used_is_refused(text: str) -> None:
     with pytest.raises(SettingsError, match=r"the prompt template mine\.txt cannot be used") as caught:
@@ -216,7 +225,7 @@ def test_a_template_that_cannot_be_used_is_refused(text: str) -> None:
     assert "a last user turn with {news}" in str(caught.value)
 
 
-def test_a_template_may_lie_in_a_file(tmp_path: Path) -> None:
+def test_a_template_may_be_in_a_file(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text(TEMPLATE)
     assert template(str(tmp_path / "mine.txt")) == parse_template(TEMPLATE, "mine.txt")
 
@@ -225,7 +234,7 @@ def test_a_template_may_lie_in_a_file(tmp_path: Path) -> None:
 def test_bundled_templates_ask_about_the_news(name: str) -> None:
     made = template(name)
     for index in range(len(made.instructions)):
-        turns = made.messages(index, news="NEWS TEXT", question="THE QUESTION")
+        turns = made.messages(index, news="NEWS TEXT", ask="THE QUESTION")
         assert [turn.role for turn in turns][::2] == ["user"] * ((len(turns) + 1) // 2)
         assert "NEWS TEXT" in turns[-1].content
         assert made.instructions[index] in turns[-1].content
@@ -242,15 +251,15 @@ def test_protocols_are_found_by_name() -> None:
         made = protocol(name)
         assert isinstance(made, Protocol)
         assert made.name == name
-        assert (made.ask is None) == (name == "naive")
-        assert (made.answer is not None) == (name == "self_qa")
+        assert [stage.name for stage in made.stages] == {"naive": [], "self_qa": ["ask", "answer"]}.get(name, ["ask"])
+        assert [stage.supported for stage in made.stages if stage.name == "answer"] == [True] * (name == "self_qa")
         assert bool(made.cues) == (name != "self_qa")
 
 
 def test_an_unknown_protocol_is_refused_before_any_work(
     model: LoadedModel, news: list[News], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(generation_module, "decode", None)
+    monkeypatch.setattr(engine_generator, "decode", None)
     with pytest.raises(SettingsError, match="unknown protocol 'paraphrasing'") as caught:
         generate(model, news, GenerateSettings(protocols=("paraphrase", "paraphrasing")))
     assert "naive, paraphrase, implication, self_qa" in str(caught.value)
@@ -263,9 +272,7 @@ def test_another_package_can_bring_a_protocol(
         name = "backwards"
 
         def load(self) -> Callable[[], Protocol]:
-            return lambda: Protocol(name="backwards", cues=["Say it backwards."])
-
-    import importlib.metadata
+            return lambda: Protocol(name="backwards", version=1, cues=["Say it backwards."])
 
     plain = importlib.metadata.entry_points
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda **how: [*plain(**how), Entry()])
@@ -274,7 +281,20 @@ def test_another_package_can_bring_a_protocol(
     assert [e.prompt[0]["content"] for e in made["backwards"].kept] == ["Say it backwards."] * 2
 
 
-# Elements and their account ---------------------------------------------------------------------------------------
+@pytest.mark.parametrize("returned", [None, Protocol(name="other", version=1, cues=["Well?"])], ids=["None", "other"])
+def test_an_entry_point_must_return_its_protocol(returned: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Entry:
+        name = "mine"
+
+        def load(self) -> Callable[[], Any]:
+            return lambda: returned
+
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda **how: [Entry()])
+    with pytest.raises(SettingsError, match=r"'mine'.*returned"):
+        protocol("mine")
+
+
+# Elements and their counts ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", BUNDLED)
@@ -300,8 +320,8 @@ def test_every_sample_is_accounted_for(replays: dict[str, Replay], news: list[Ne
         assert counts.kept > 0
 
 
-def test_the_samples_take_many_roads(replays: dict[str, Replay]) -> None:
-    """Else the account above would hold for the wrong reasons."""
+def test_samples_end_in_many_ways(replays: dict[str, Replay]) -> None:
+    """Otherwise the counts above could be correct for the wrong reasons."""
     reasons = {e.reason for replay in replays.values() for e in replay.elements}
     assert {None, "unparsed", "off_topic", "repeat", "unsupported"} <= reasons
     assert any(replay.counts.shortfall for replay in replays.values())
@@ -339,7 +359,7 @@ def test_the_count_of_made_up_elements() -> None:
     assert counts.seconds == 1.235
 
 
-def test_kept_elements_are_as_their_filters_want(replays: dict[str, Replay], news: list[News]) -> None:
+def test_kept_elements_pass_their_filters(replays: dict[str, Replay], news: list[News]) -> None:
     text = {item.id: item.text for item in news}
     for name in GENERATED:
         said: dict[str, set[str]] = {}
@@ -361,7 +381,7 @@ def test_kept_elements_are_as_their_filters_want(replays: dict[str, Replay], new
 
 
 def test_training_never_shows_the_news(replays: dict[str, Replay], news: list[News]) -> None:
-    """Contextual shadowing: a news that stands in the prompt keeps its completion from being learnt."""
+    """Contextual shadowing: with the news text in the prompt, its completion would not be learnt."""
     for name, replay in replays.items():
         assert replay.kept
         for e in replay.kept:
@@ -380,19 +400,19 @@ def test_the_model_is_asked_with_the_news_in_context(
     model: LoadedModel, news: list[News], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prompts: list[str] = []
-    plain = generation_module.decode
+    plain = engine_generator.decode
 
     def listen(network: Any, requests: Sequence[Any], *rest: Any, **how: Any) -> Any:
         prompts.extend(model.tokenizer.decode(r.prompt_ids) for r in requests)
         return plain(network, requests, *rest, **how)
 
-    monkeypatch.setattr(generation_module, "decode", listen)
+    monkeypatch.setattr(engine_generator, "decode", listen)
     made = generate(model, news[:1], replace(SETTINGS, protocols=("paraphrase", "self_qa"), rounds=1))
     assert "{braces} stay" in news[0].text
     assert all(f"News: {news[0].text}" in prompt for prompt in prompts)
     answered = [e for e in made["self_qa"].elements if "?" in e.prompt[0]["content"]]
     assert any(f"Question: {e.prompt[0]['content']}" in prompt for e in answered for prompt in prompts)
-    # What was asked is recorded, with the news as a place to fill.
+    # The prompt is recorded with a placeholder for the news.
     assert all(e.provenance["asked"].count("{news}") == 1 for e in made["paraphrase"].elements)
 
 
@@ -412,7 +432,7 @@ def stream(made: Replay, news_id: str) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("name", GENERATED)
-def test_a_news_gets_the_same_elements_in_any_company(
+def test_elements_do_not_depend_on_the_other_news_items(
     model: LoadedModel, news: list[News], replays: dict[str, Replay], name: str
 ) -> None:
     """Fewer news, another order, smaller batches: each sample depends on its own seed alone."""
@@ -438,17 +458,11 @@ def test_the_same_seed_gives_the_same_elements(
 def test_finished_units_are_not_computed_again(
     model: LoadedModel, news: list[News], replays: dict[str, Replay], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept: dict[str, Any] = {}
-
-    def once(key: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        if key not in kept:
-            kept[key] = json.loads(json.dumps(compute()))
-        return kept[key]
-
-    first = generate(model, news, SETTINGS, seed=1, once=once)
-    monkeypatch.setattr(generation_module, "decode", None)
-    monkeypatch.setattr(generation_module, "score", None)
-    second = generate(model, news, SETTINGS, seed=1, once=once)
+    memo = DictMemo()
+    first = generate(model, news, SETTINGS, seed=1, memo=memo)
+    monkeypatch.setattr(engine_generator, "decode", None)
+    monkeypatch.setattr(engine_generator, "score", None)
+    second = generate(model, news, SETTINGS, seed=1, memo=memo)
     for name in BUNDLED:
         assert first[name].elements == second[name].elements == replays[name].elements
         assert first[name].counts == second[name].counts, "seconds and tokens are those of the first time"

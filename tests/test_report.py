@@ -1,4 +1,4 @@
-"""The report room on a synthetic run folder whose numbers are known."""
+"""The report room, on a synthetic run folder with known numbers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ import pytest
 from rich.console import Console
 
 from sys2ft.errors import UserError
-from sys2ft.evaluation.statistics import Score, Undefined
 from sys2ft.report import (
     headline,
     markdown_table,
@@ -27,12 +26,13 @@ from sys2ft.report import (
     write_report,
     write_scores,
 )
+from sys2ft.statistics import Score, Undefined
 
 PROTOCOLS = ("naive", "paraphrase", "self_qa")
 SCORINGS = ("cloze", "direct")
 DOMAINS = ("mathematics", "coding", "events")
 HOSTILE = "<script>alert('x')</script> [red]& \"quoted\" `|` {{ 7*7 }} </details>"
-# Accuracy closed book and in context; naive has learnt nothing, self_qa much, at the price of its in-context answers.
+# Accuracy closed book and in context. naive learns nothing; self_qa learns much, at the cost of in-context accuracy.
 RATES = {"base": (0.2, 0.7), "naive": (0.3, 0.65), "paraphrase": (0.4, 0.7), "implication": (0.5, 0.68)}
 RATES["self_qa"] = (0.62, 0.5)
 
@@ -48,7 +48,7 @@ def build_run(
     ungraded: float = 0.05,
     seed: int = 3,
 ) -> Path:
-    """A finished run with seeded answers; the first news and the first answers are hostile."""
+    """A finished run with seeded answers; the first news item and the first answers are hostile."""
     rng = np.random.default_rng(seed)
     news = [_news(n, n_questions) for n in range(n_news)]
     _json(folder / "run.json", _record(protocols, scorings))
@@ -214,7 +214,7 @@ def _rows(run: Path, subject: str) -> list[dict[str, Any]]:
 
 
 def _share_right(run: Path, subject: str, condition: str, scoring: str = "cloze", **where: str) -> float:
-    """Accuracy computed apart from the package."""
+    """Accuracy computed independently of the package."""
     rows = [r for r in _rows(run, subject) if r["condition"] == condition and r["scoring"] == scoring]
     rows = [r for r in rows if all(r[field] == value for field, value in where.items())]
     return sum(r["correct"] is True for r in rows) / len(rows)
@@ -232,7 +232,7 @@ def _estimate(measured: Any) -> float:
 
 
 class Parsed(HTMLParser):
-    """What a browser would make of the page: its text, its tags, and whatever it could fetch."""
+    """The page as a browser parses it: its text, its tags, and everything it could fetch."""
 
     def __init__(self, page: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -289,7 +289,7 @@ def test_chance_is_the_mean_over_questions_and_only_where_choices_are_scored(run
     assert summarise(run).block("direct").chance is None
 
 
-def test_answers_not_gradable_are_counted_and_said(run: Path) -> None:
+def test_answers_not_gradable_are_counted_and_reported(run: Path) -> None:
     summary = summarise(run)
     expected = sum(
         r["correct"] is None for r in _rows(run, "naive") if r["scoring"] == "direct" and r["condition"] == "in_context"
@@ -300,7 +300,7 @@ def test_answers_not_gradable_are_counted_and_said(run: Path) -> None:
     assert f"naive: {expected} of 48 answers in context could not be graded" in shown
 
 
-def test_scores_json_holds_every_number(run: Path) -> None:
+def test_scores_json_contains_every_number(run: Path) -> None:
     scores = json.loads(write_scores(run).read_text())
     block = next(b for b in scores["blocks"] if b["scoring"] == "cloze" and b["by"] == "all")
     row = next(r for r in block["rows"] if r["subject"] == "self_qa")
@@ -337,7 +337,7 @@ def test_names_are_not_read_as_markup(tmp_path: Path) -> None:
     assert "<i>" not in page and "$a_b$|&lt;i&gt;数学" in page
 
 
-def test_every_question_and_every_answer_stands_in_the_page(run: Path, page: str) -> None:
+def test_every_question_and_every_answer_is_in_the_page(run: Path, page: str) -> None:
     text = " ".join("".join(Parsed(page).text).split())
     for subject in ("base", *PROTOCOLS):
         for row in _rows(run, subject):
@@ -364,7 +364,7 @@ def test_the_page_fetches_nothing(page: str) -> None:
     assert "default-src 'none'" in page
 
 
-def test_the_policy_names_the_script_that_is_there(page: str) -> None:
+def test_the_policy_names_the_script_of_the_page(page: str) -> None:
     import base64
     import hashlib
 
@@ -415,7 +415,7 @@ def test_undefined_share_is_shown_with_its_reason(tmp_path: Path) -> None:
     assert "reason" in write_scores(run).read_text()
 
 
-def test_an_unfinished_run_says_what_is_missing(tmp_path: Path) -> None:
+def test_an_unfinished_run_lists_what_is_missing(tmp_path: Path) -> None:
     run = build_run(tmp_path)
     for gone in ("predictions/self_qa.jsonl", "training/self_qa.json", "training/self_qa.jsonl"):
         (run / gone).unlink()
@@ -432,7 +432,7 @@ def test_an_unfinished_run_says_what_is_missing(tmp_path: Path) -> None:
     assert "self_qa: no predictions" in shown and "self_qa: no predictions" in page and "not yet" in page
 
 
-def test_a_run_just_begun_gives_a_page(tmp_path: Path) -> None:
+def test_a_run_just_started_has_a_page(tmp_path: Path) -> None:
     run = build_run(tmp_path)
     for part in ("predictions", "training", "replay"):
         for file in (run / part).iterdir():
@@ -446,9 +446,9 @@ def test_a_run_just_begun_gives_a_page(tmp_path: Path) -> None:
     assert page.count("No answers yet.") == 48
 
 
-def test_one_news_and_no_naive(tmp_path: Path) -> None:
+def test_one_news_item_and_no_naive(tmp_path: Path) -> None:
     summary = summarise(build_run(tmp_path, n_news=1, protocols=("self_qa",)))
-    assert "[no interval]" in _plain(summary) and "One news alone gives no interval" in _plain(summary)
+    assert "[no interval]" in _plain(summary) and "no interval for a single news item" in _plain(summary)
     assert summary.block().row("self_qa").versus_naive is None
     assert write_report(tmp_path).is_file()
 
@@ -481,7 +481,32 @@ def test_diverged_losses_do_not_spoil_the_figure(tmp_path: Path) -> None:
     assert loss_figure(read_artifacts(run))
 
 
-def test_tables_are_made_without_matplotlib_and_jinja2() -> None:
-    code = "import sys, sys2ft.report.table; print(sorted({'matplotlib', 'jinja2'} & set(sys.modules)))"
+def test_charts_are_whole_and_carry_their_numbers(run: Path, page: str) -> None:
+    import xml.etree.ElementTree as XML
+
+    charts = [XML.fromstring(chart) for chart in re.findall(r"<svg.*?</svg>", page, re.DOTALL)]
+    assert len(charts) == 5
+    labels = [{mark.get("aria-label") for mark in chart.iter()} for chart in charts]
+    score = summarise(run).block().row("self_qa").closed_book
+    assert isinstance(score, Score)
+    numbers = f"{score.estimate:.3f} [{score.low:.3f}, {score.high:.3f}]"
+    assert f"self_qa, closed book: {numbers}, {score.n_items} questions of {score.n_news} news items" in labels[0]
+    assert any(label and "self_qa, kept: " in label for label in labels[3])
+    assert not any(mark.get("id") for chart in charts for mark in chart.iter()), "charts of a page must not share ids"
+
+
+def test_names_in_charts_are_escaped(tmp_path: Path) -> None:
+    from sys2ft.pages.charts import Legend, Series, draw, estimates
+
+    name = "</svg><script>alert(1)</script>$a_b$"
+    row = {"series": name, "place": name, "estimate": 0.5, "low": None, "high": None, "text": f"{name}: 0.5"}
+    place = {"y": {"field": "place", "type": "nominal"}}
+    chart = draw({"layer": estimates([row], "x", {}, place, Legend([Series(name, "red", "circle")]))}, f'"{name}')
+    assert chart.count("<script") == 0 and chart.count("</svg>") == 1
+    assert "alert(1)" in chart and "$a_b$" in chart
+
+
+def test_tables_are_made_without_charts_and_templates() -> None:
+    code = "import sys, sys2ft.report.table; print(sorted({'vl_convert', 'jinja2'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -1,4 +1,4 @@
-"""Graphs, words, contexts, baselines, phases and verdicts: where the truth is known."""
+"""Graphs, words, contexts, baselines, phases and verdicts, on cases with known answers."""
 
 from __future__ import annotations
 
@@ -11,19 +11,28 @@ import numpy as np
 import pytest
 
 from sys2ft.errors import SettingsError
-from sys2ft.report import represent_tables, write_represent_report
-from sys2ft.report.represent_figures import power_law_figure
-from sys2ft.representations import Graph, analyse, baselines, choose_words, from_networkx, make_graph, make_prompt
-from sys2ft.representations.findings import findings
-from sys2ft.representations.learn import edge_news
-from sys2ft.representations.prompts import opening
-from sys2ft.representations.transitions import mean_over_walks, power_law, two_phases
+from sys2ft.representations import (
+    Graph,
+    analyse,
+    baselines,
+    choose_words,
+    from_networkx,
+    make_graph,
+    make_prompt,
+    study_tables,
+    write_study_page,
+)
+from sys2ft.representations.analyses.findings import findings
+from sys2ft.representations.analyses.transitions import mean_over_walks, power_law, two_phases
+from sys2ft.representations.graphs.prompts import opening
+from sys2ft.representations.measuring.learn import edge_news
+from sys2ft.representations.pages.figures import power_law_figure
 from tracing import pretend_study, word_tokenizer
 
 # --- graphs, words, contexts
 
 
-def test_graphs_are_what_their_names_say() -> None:
+def test_named_graphs_have_the_right_nodes_and_edges() -> None:
     grid = make_graph("grid:4x4")
     assert (grid.nodes, len(grid.edges), grid.slug) == (16, 24, "grid-4x4")
     assert grid.neighbours(0) == [1, 4]
@@ -49,7 +58,7 @@ def test_the_week_and_the_year_are_linked_out_of_order(name: str, step: int) -> 
 
 
 def _place(name: str, word: str) -> int:
-    from sys2ft.representations.graphs import DAYS, MONTHS
+    from sys2ft.representations.graphs.graph import DAYS, MONTHS
 
     return (DAYS if name == "days" else MONTHS).index(word)
 
@@ -88,7 +97,7 @@ def test_unknown_graphs(name: str) -> None:
         make_graph(name)
 
 
-def test_words_are_one_token_where_they_stand() -> None:
+def test_chosen_words_are_single_tokens_in_running_text() -> None:
     tokenizer = word_tokenizer()
     found = choose_words(tokenizer, 16)
     for word, token in found.items():
@@ -113,8 +122,8 @@ def a_prompt(
 
 
 @pytest.mark.parametrize(("start", "begins"), [("auto", "<|im_end|>"), ("none", ""), ("apple:", "apple:")])
-def test_something_that_is_no_word_stands_first(start: str, begins: str) -> None:
-    """The first token takes up attention that goes nowhere: were it a word, all its occurrences would be affected."""
+def test_text_starts_with_a_token_that_is_no_word(start: str, begins: str) -> None:
+    """The first token is an attention sink: if it were a word, all its occurrences would be affected."""
     prompt, plain = a_prompt("walk", start=start), a_prompt("walk")
     tokenizer = word_tokenizer()
     assert tokenizer.decode(prompt.tokens) == begins + tokenizer.decode(plain.tokens)
@@ -137,7 +146,7 @@ def test_a_tokenizers_own_first_token_is_enough() -> None:
     assert len(opening(tokenizer, "apple")) == 1 + len(opening(word_tokenizer(), "apple"))
 
 
-def test_a_walk_goes_along_edges_and_its_text_is_its_words() -> None:
+def test_a_walk_follows_edges_and_its_tokens_decode_to_its_words() -> None:
     prompt = a_prompt("walk", walk=4)
     nodes = prompt.nodes_W
     assert nodes[0] == 4
@@ -149,7 +158,7 @@ def test_a_walk_goes_along_edges_and_its_text_is_its_words() -> None:
     assert (len(cut.tokens), cut.nodes_W.tolist()) == (20, nodes[:20].tolist())
 
 
-def test_pairs_are_neighbours_set_apart_by_commas() -> None:
+def test_pairs_are_neighbours_separated_by_commas() -> None:
     prompt = a_prompt("pairs")
     pairs = prompt.nodes_W[:300].reshape(-1, 2)
     assert prompt.graph.adjacency[pairs[:, 0], pairs[:, 1]].all()
@@ -161,24 +170,24 @@ def test_pairs_are_neighbours_set_apart_by_commas() -> None:
     assert prompt.places_W[:5].tolist() == [0, 1, 3, 4, 6]
 
 
-def test_random_order_tells_nothing_of_the_graph() -> None:
+def test_random_order_is_independent_of_the_graph() -> None:
     prompt = a_prompt("random")
     nodes = prompt.nodes_W
     assert (nodes[1:] != nodes[:-1]).all()
     along = prompt.graph.adjacency[nodes[:-1], nodes[1:]].mean()
     assert along == pytest.approx(24 / 72, abs=0.1)
-    assert prompt.words == a_prompt("walk").words, "the words lie as they do on the walk"
+    assert prompt.words == a_prompt("walk").words, "same placement as on the walk"
     assert nodes.tolist() != a_prompt("random", draw=1).nodes_W.tolist()
 
 
-def test_contexts_follow_their_seeds() -> None:
+def test_contexts_are_determined_by_their_seeds() -> None:
     assert a_prompt("walk", 1).tokens == a_prompt("walk", 1).tokens
     assert a_prompt("walk", 1).words != a_prompt("walk", 2).words
     assert a_prompt("walk", 1).words != a_prompt("walk", 1, seed=1).words
     assert a_prompt("walk", 0, "days").words == a_prompt("walk", 5, "days").words == make_graph("days").words
 
 
-def test_edges_as_news_have_one_right_choice() -> None:
+def test_questions_about_edges_have_one_right_choice() -> None:
     prompt = a_prompt("walk")
     news = edge_news(prompt, "grid-00", seed=0)
     assert len(news) == 12
@@ -196,7 +205,7 @@ def test_edges_as_news_have_one_right_choice() -> None:
 # --- baselines
 
 
-def test_tables_of_what_followed() -> None:
+def test_successor_tables() -> None:
     graph = make_graph("ring:4")
     nodes = np.array([0, 1, 0, 1, 2, 1, 0, 1])
     asks = np.ones(8, dtype=bool)
@@ -221,7 +230,7 @@ def test_accuracy_is_the_probability_of_neighbours_over_the_window() -> None:
     assert np.isnan(baselines.trailing(values, [3], 1)).all()
 
 
-def test_mixing_follows_the_words_before() -> None:
+def test_mixing_uses_the_previous_words() -> None:
     nodes = np.array([0, 1, 2, 3, 0, 1, 2, 3])
     found = baselines.mixing(nodes, 4, [8, 3], window=8, skip=0)
     step = np.eye(4) + np.roll(np.eye(4), 1, axis=0)[:, [0, 1, 2, 3]]
@@ -242,7 +251,7 @@ def curves(onset: float, saturation: float, walks: int, seed: int, noise: float 
     return lengths, 0.2 + 0.5 * rise + noise * rng.standard_normal((walks, len(x)))
 
 
-def test_phases_are_found_where_they_are() -> None:
+def test_phases_are_found_at_their_true_positions() -> None:
     lengths, values = curves(30, 300, 8, seed=0)
     found = two_phases(lengths, values)
     assert found is not None
@@ -273,7 +282,7 @@ def test_one_break_and_none() -> None:
     assert two_phases(lengths, np.ones((8, len(lengths)))) is None
 
 
-def test_intervals_hold_the_onset_as_often_as_they_say() -> None:
+def test_intervals_of_the_onset_have_their_nominal_coverage() -> None:
     inside = 0
     for seed in range(25):
         found = two_phases(*curves(30, 300, 8, seed=100 + seed, noise=0.05))
@@ -283,7 +292,7 @@ def test_intervals_hold_the_onset_as_often_as_they_say() -> None:
     assert inside >= 21
 
 
-def test_few_walks_have_no_interval_of_a_break_and_students_of_a_mean() -> None:
+def test_few_walks_give_no_interval_of_a_break_and_students_interval_of_a_mean() -> None:
     lengths, values = curves(30, 300, 4, seed=0)
     found = two_phases(lengths, values)
     assert found is not None
@@ -317,21 +326,21 @@ def test_a_power_law_is_found_with_its_interval() -> None:
     assert power_law([9, 9, 16], sizes[:3], draws[:3]) is None
 
 
-# --- verdicts on studies whose truth is known
+# --- verdicts on simulated studies
 
 
 def verdicts(results: Any) -> dict[str, str]:
     return {row["claim"].split(" (")[0]: row["verdict"] for row in results["findings"]}
 
 
-def test_structure_that_is_there_is_found(tmp_path: Path) -> None:
+def test_present_structure_is_found(tmp_path: Path) -> None:
     pretend_study(tmp_path, ["grid:3x3"])
     results = analyse(tmp_path)
     found = verdicts(results)
     assert found["the energy falls as the context grows"] == "yes"
     assert found["the energy is below that of shuffled nodes"] == "yes"
-    assert found["the first components lie as the graph does, nearer than by chance"] == "yes"
-    assert found["averaged over walks, the first components lie as the graph does, nearer than by chance"] == "yes"
+    assert found["the first components match the graph's shape better than chance"] == "yes"
+    assert found["averaged over walks, the first components match the graph's shape better than chance"] == "yes"
     assert results["graphs"][0]["ends"]["pooled_procrustes"]["estimate"] < 0.2
     assert results["graphs"][0]["massive"] == [0.0, 1 / 1000, 2 / 1000]
     assert found["the energy's onset comes before the accuracy's"] == "yes"
@@ -346,7 +355,7 @@ def test_structure_that_is_there_is_found(tmp_path: Path) -> None:
     assert results["missing"] == []
 
 
-def test_structure_that_is_not_there_is_not_found(tmp_path: Path) -> None:
+def test_absent_structure_is_not_found(tmp_path: Path) -> None:
     pretend_study(tmp_path, ["grid:3x3", "days"], strength=0.0)
     results = analyse(tmp_path)
     geometric = [row for row in results["findings"] if "energy" in row["claim"] or "components" in row["claim"]]
@@ -355,7 +364,7 @@ def test_structure_that_is_not_there_is_not_found(tmp_path: Path) -> None:
     assert all(row["p"] > 0.001 for row in results["graphs"][0]["components"])
 
 
-def test_the_contexts_structure_is_found_above_the_words_own(tmp_path: Path) -> None:
+def test_the_contexts_structure_is_found_in_higher_components_than_the_words_own(tmp_path: Path) -> None:
     pretend_study(tmp_path, ["days"])
     results = analyse(tmp_path)
     row = next(row for row in results["findings"] if "higher components" in row["claim"])
@@ -364,7 +373,7 @@ def test_the_contexts_structure_is_found_above_the_words_own(tmp_path: Path) -> 
     assert row["estimate"] >= 1
 
 
-def test_critical_sizes_follow_the_power_of_the_graphs_size(tmp_path: Path) -> None:
+def test_critical_sizes_follow_a_power_law_of_the_graph_size(tmp_path: Path) -> None:
     names = ["grid:2x3", "grid:3x3", "grid:3x4", "grid:4x4", "grid:4x5", "grid:5x5"]
     pretend_study(tmp_path, names, scaling=1.0, walks=6, context=1400)
     results = analyse(tmp_path)
@@ -377,7 +386,7 @@ def test_critical_sizes_follow_the_power_of_the_graphs_size(tmp_path: Path) -> N
     assert "accuracy onset" in drawn
 
 
-def test_an_unfinished_study_says_what_is_missing(tmp_path: Path) -> None:
+def test_an_unfinished_study_lists_what_is_missing(tmp_path: Path) -> None:
     pretend_study(tmp_path, ["grid:3x3", "ring:6"], walks=3)
     for file in (tmp_path / "represent" / "ring-6").iterdir():
         file.unlink()
@@ -385,12 +394,12 @@ def test_an_unfinished_study_says_what_is_missing(tmp_path: Path) -> None:
     results = analyse(tmp_path)
     assert results["missing"] == ["grid:3x3: 1 contexts", "ring:6: 3 contexts"]
     assert [graph["walks"] for graph in results["graphs"]] == [2]
-    assert "This study is not finished" in write_represent_report(tmp_path).read_text(encoding="utf-8")
+    assert "This study is not finished" in write_study_page(tmp_path).read_text(encoding="utf-8")
     assert findings(results) == results["findings"]
-    assert len(represent_tables(results)) == 3
+    assert len(study_tables(results)) == 3
 
 
-def test_the_page_is_a_function_of_the_folder_and_trusts_none_of_it(tmp_path: Path) -> None:
+def test_the_page_is_a_function_of_the_folder_and_escapes_its_content(tmp_path: Path) -> None:
     pretend_study(tmp_path, ["days"], walks=3)
     evil, slug = "</script><script>alert(1)</script>", "script-script-alert-1-script"
     for name in ("run.json", "represent/plan.json"):
@@ -404,8 +413,8 @@ def test_the_page_is_a_function_of_the_folder_and_trusts_none_of_it(tmp_path: Pa
         )
     (tmp_path / "represent" / "days").rename(tmp_path / "represent" / slug)
     analyse(tmp_path)
-    page = write_represent_report(tmp_path).read_text(encoding="utf-8")
-    assert page == write_represent_report(tmp_path).read_text(encoding="utf-8")
+    page = write_study_page(tmp_path).read_text(encoding="utf-8")
+    assert page == write_study_page(tmp_path).read_text(encoding="utf-8")
     assert "<script>alert" not in page
     assert page.count("</script>") == 3, "two players' data and the page's own script"
     assert "http://" not in page.replace("http://www.w3.org/", "")

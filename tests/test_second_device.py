@@ -29,8 +29,9 @@ from sys2ft.engine.adapters import dropout
 from sys2ft.engine.decoding.sampling import choose
 from sys2ft.engine.trace import Reader
 from sys2ft.models import LoadedModel, load_model
-from sys2ft.representations import measure, probes
-from sys2ft.training import TrainItem, TrainSettings, train
+from sys2ft.representations import measure
+from sys2ft.representations.measuring import probes
+from sys2ft.training import TrainItem, TrainSettings, jobs_of, train
 from talking import write_news_file
 from test_one_pass import LENGTHS, WINDOW, a_prompt
 
@@ -165,14 +166,14 @@ def test_training_goes_on_there_and_ends_alike(tiny_model_dir: Path, tmp_path: P
         rank=4, epochs=3, batch_size=2, dropout=0.1, held_out=0.2, patience=2, offload_moments=offload,
         checkpoint_seconds=0,
     )  # fmt: skip
-    here = train(loaded(tiny_model_dir, "cpu"), ADAPTED, how, seed=2)
+    here = train(loaded(tiny_model_dir, "cpu"), jobs_of(ADAPTED, how, seed=2))
     weights = here.bank.weights_KP.clone()
     here.bank.close()
     with second_device():
         model = loaded(tiny_model_dir, "cuda")
         with pytest.raises(Interrupted):
-            train(model, ADAPTED, how, seed=2, checkpoint=tmp_path / "checkpoint", show=StopAt(4))
-        there = train(model, ADAPTED, how, seed=2, checkpoint=tmp_path / "checkpoint")
+            train(model, jobs_of(ADAPTED, how, seed=2), checkpoint=tmp_path / "checkpoint", show=StopAt(4))
+        there = train(model, jobs_of(ADAPTED, how, seed=2), checkpoint=tmp_path / "checkpoint")
         assert there.bank.weights_KP.is_cuda
         weights_there = there.bank.weights_KP.cpu()
         there.bank.close()

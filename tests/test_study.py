@@ -1,4 +1,4 @@
-"""`sys2ft represent` from end to end on a tiny model: what it leaves, going on after a stop, and what it refuses."""
+"""`sys2ft represent` end to end on a tiny model: files, resuming after an interruption, and refused settings."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from sys2ft.cli.main import call
 from sys2ft.errors import SettingsError
 from sys2ft.models import load_model
 from sys2ft.representations import LEARN_GENERATE, LEARN_TRAIN
-from sys2ft.representations.transitions import FEWEST_WALKS
+from sys2ft.representations.analyses.transitions import FEWEST_WALKS
 from sys2ft.runs import read_json
 from test_job import without_seconds
 
-# Small, but everything in it: two graphs, six walks, probes, one placement learnt in weights.
+# Small but complete: two graphs, six walks, probes, two placements learnt in weights.
 FLAGS = [
     "--graph",
     "grid:2x3",
@@ -75,7 +75,7 @@ def model(tracing_model_dir: Callable[[str], Path]) -> sys2ft.LoadedModel:
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory, tracing_model_dir: Callable[[str], Path]) -> Path:
-    """A study by the command line, with a reference curve."""
+    """A study run from the command line, with a reference curve."""
     folder = tmp_path_factory.mktemp("study")
     curve = {"model": "elsewhere", "context_length": [1, 10, 60], "accuracy": [0.0, 0.5, 0.9]}
     (folder / "curve.json").write_text(json.dumps(curve))
@@ -84,7 +84,7 @@ def done(tmp_path_factory: pytest.TempPathFactory, tracing_model_dir: Callable[[
     return folder / "run"
 
 
-def test_a_study_leaves_everything(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_study_writes_all_files_and_results(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results = read_json(done / "results.json")
     assert results["missing"] == []
     assert results["reference"]["model"] == "elsewhere"
@@ -114,7 +114,7 @@ def test_a_study_leaves_everything(done: Path, capsys: pytest.CaptureFixture[str
     assert f"report    {done / 'report.html'}" in said
 
 
-def test_the_edges_are_learnt_by_this_product(done: Path) -> None:
+def test_the_edges_are_learnt_in_weights(done: Path) -> None:
     place = done / "represent" / "grid-2x3" / "learn"
     for name in ("grid-2x3-00", "grid-2x3-01"):
         assert (place / "adapters" / name / "adapter_model.safetensors").is_file()
@@ -130,7 +130,7 @@ def test_the_edges_are_learnt_by_this_product(done: Path) -> None:
     assert weights["closed_book"]["learnt closed_book"]["n"] == 14
 
 
-def test_the_same_study_again_measures_nothing(done: Path, tracing_model_dir: Callable[[str], Path]) -> None:
+def test_repeating_a_study_measures_nothing_again(done: Path, tracing_model_dir: Callable[[str], Path]) -> None:
     before = {f: f.stat().st_mtime_ns for f in (done / "represent").rglob("*.npz")}
     held = read_json(done / "results.json"), (done / "report.html").read_bytes()
     assert len(before) == 2 * (6 + 2 * 4)
@@ -149,7 +149,7 @@ def test_the_same_study_again_measures_nothing(done: Path, tracing_model_dir: Ca
 
 
 @pytest.mark.parametrize("units", [1, 3])
-def test_a_stopped_study_ends_with_the_same_results(model: sys2ft.LoadedModel, tmp_path: Path, units: int) -> None:
+def test_an_interrupted_study_gives_the_same_results(model: sys2ft.LoadedModel, tmp_path: Path, units: int) -> None:
     whole = sys2ft.represent(settings(), model=model, out=tmp_path / "whole" / "run", seed=5)
     with pytest.raises(KeyboardInterrupt):
         sys2ft.represent(
@@ -166,7 +166,7 @@ def test_a_stopped_study_ends_with_the_same_results(model: sys2ft.LoadedModel, t
         sys2ft.represent(settings(walks=4), model=model, out=tmp_path / "cut" / "run", seed=5)
 
 
-def test_few_walks_make_no_intervals_of_breaks(model: sys2ft.LoadedModel, tmp_path: Path) -> None:
+def test_few_walks_give_no_intervals_of_breaks(model: sys2ft.LoadedModel, tmp_path: Path) -> None:
     found = sys2ft.represent(settings(walks=FEWEST_WALKS - 1), model=model, out=tmp_path / "run").results
     for graph in found["graphs"]:
         for turn in graph["transitions"].values():
@@ -195,7 +195,7 @@ def test_the_defaults_of_learning_are_joint() -> None:
 
 @dataclass(frozen=True)
 class Mistake:
-    """Flags that a user may give, and what must be said."""
+    """Invalid flags, and the required parts of the error message."""
 
     flags: str
     said: tuple[str, ...]
@@ -232,7 +232,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda m: m.flags)
-def test_mistakes_are_told_before_any_work(
+def test_mistakes_are_reported_before_any_work(
     mistake: Mistake,
     tracing_model_dir: Callable[[str], Path],
     tmp_path: Path,
@@ -252,7 +252,7 @@ def test_mistakes_are_told_before_any_work(
         flags += ["--graph", "ring:5"]
     try:
         code = call(["represent", *flags, *given])
-    except SystemExit as parsing:  # a setting that is wrong by itself is told by the parser
+    except SystemExit as parsing:  # a setting that is invalid in itself is reported by the parser
         code = parsing.code
     assert code == 2
     said = " ".join(capsys.readouterr().err.replace("│", " ").split())

@@ -16,7 +16,7 @@ from displays import Interrupted, StopAt
 from sys2ft.engine import AdapterBank, DecodeRequest, Sampling, decode, prepare
 from sys2ft.errors import ModelError, SettingsError
 from sys2ft.models import LoadedModel, Message, load_model
-from sys2ft.training import JOINT, Training, TrainItem, TrainSettings, train
+from sys2ft.training import JOINT, Training, TrainItem, TrainSettings, jobs_of, train
 from sys2ft.training.schedule import batches, rate
 
 
@@ -73,7 +73,9 @@ def said(model: LoadedModel, asked: str, bank: AdapterBank | None = None, slot: 
 def test_an_adapter_memorises_what_it_was_shown(model: LoadedModel, together: bool) -> None:
     taught = [item(JOINT if together else f"n{n}", asked, answer) for n, (asked, answer) in enumerate(PAIRS)]
     assert all(said(model, asked) != answer for asked, answer in PAIRS)
-    training = train(model, taught, TrainSettings(epochs=120, rank=8, alpha=16, learning_rate=1e-2, batch_size=4))
+    training = train(
+        model, jobs_of(taught, TrainSettings(epochs=120, rank=8, alpha=16, learning_rate=1e-2, batch_size=4))
+    )
     for n, (asked, answer) in enumerate(PAIRS):
         assert said(model, asked, training.bank, 0 if together else n) == answer
         losses = curve(training, JOINT if together else f"n{n}")
@@ -87,7 +89,7 @@ def test_an_adapter_memorises_what_it_was_shown(model: LoadedModel, together: bo
 def test_the_loss_lies_on_the_completion_only(model: LoadedModel) -> None:
     """The first loss is that of the completion and its end-of-turn token under the base (B starts at 0)."""
     asked, answer = PAIRS[0]
-    training = train(model, [item("n", asked, answer)], TrainSettings(epochs=1, rank=4))
+    training = train(model, jobs_of([item("n", asked, answer)], TrainSettings(epochs=1, rank=4)))
     rendered = model.chat.render([Message("user", asked)], answer)
     with torch.inference_mode():
         log = model.model(input_ids=torch.tensor([rendered.ids])).logits[0].log_softmax(-1)
@@ -101,11 +103,11 @@ def test_the_loss_lies_on_the_completion_only(model: LoadedModel) -> None:
 def test_an_adapter_in_company_is_the_one_trained_alone(model: LoadedModel) -> None:
     how = TrainSettings(epochs=10, rank=4, alpha=8, learning_rate=3e-3, batch_size=2, tokens_at_once=150)
     mine, others = items("mine", 10), [*items("short", 3), *items("long", 14)]
-    alone = train(model, mine, how, seed=5)
+    alone = train(model, jobs_of(mine, how, seed=5))
     alone.bank.close()
     assert len(curve(alone, "mine")) == 50
     mixed = [x for pair in zip(others, mine, strict=False) for x in pair] + others[len(mine) :]
-    together = train(model, mixed, how, seed=5)
+    together = train(model, jobs_of(mixed, how, seed=5))
     assert together.names == ["short", "mine", "long"]
     together.bank.close()
     assert farthest(weights(alone, "mine"), weights(together, "mine")) < 1e-5
@@ -121,7 +123,7 @@ def test_a_diverging_adapter_is_named_and_leaves_the_others_alone(
 ) -> None:
     how = TrainSettings(epochs=4, rank=4, batch_size=2)
     taught = [*items("a", 6), *items("bad", 6), *items("c", 6)]
-    clean = train(model, taught, how)
+    clean = train(model, jobs_of(taught, how))
     clean.bank.close()
     plain = AdapterBank.initialise
 
@@ -131,7 +133,7 @@ def test_a_diverging_adapter_is_named_and_leaves_the_others_alone(
             next(iter(bank.b.values())).data[1] = float("inf")
 
     monkeypatch.setattr(AdapterBank, "initialise", spoil)
-    training = train(model, taught, how)
+    training = train(model, jobs_of(taught, how))
     assert training.diverged == ["bad"]
     assert training.totals["diverged"] == ["bad"]
     assert {row["adapter"] for row in training.curve} == {"a", "c"}
@@ -141,7 +143,7 @@ def test_a_diverging_adapter_is_named_and_leaves_the_others_alone(
 
 
 def test_a_learning_rate_out_of_all_reason_is_reported_not_raised(model: LoadedModel) -> None:
-    training = train(model, items("n", 4), TrainSettings(epochs=30, rank=4, learning_rate=1e20, batch_size=2))
+    training = train(model, jobs_of(items("n", 4), TrainSettings(epochs=30, rank=4, learning_rate=1e20, batch_size=2)))
     assert training.diverged == ["n"]
     assert all(math.isfinite(row["loss"]) for row in training.curve)
     assert training.bank.weights_KP.isfinite().all()
@@ -153,13 +155,13 @@ def test_an_interrupted_training_ends_with_the_same_bits(
 ) -> None:
     how = TrainSettings(epochs=3, rank=4, batch_size=2, checkpoint_seconds=0)
     taught = [*items("a", 7), *items("b", 4)]
-    whole = train(model, taught, how, seed=2)
+    whole = train(model, jobs_of(taught, how, seed=2))
     whole.bank.close()
     for stop in stops:
         with pytest.raises(Interrupted):
-            train(model, taught, how, seed=2, checkpoint=tmp_path / "checkpoint", show=StopAt(stop))
+            train(model, jobs_of(taught, how, seed=2), checkpoint=tmp_path / "checkpoint", show=StopAt(stop))
         assert not any(m._forward_hooks for m in model.model.modules()), "an interrupted training leaves no hook"
-    resumed = train(model, taught, how, seed=2, checkpoint=tmp_path / "checkpoint")
+    resumed = train(model, jobs_of(taught, how, seed=2), checkpoint=tmp_path / "checkpoint")
     assert torch.equal(whole.bank.weights_KP, resumed.bank.weights_KP)
     assert resumed.curve == whole.curve
     left, right = whole.totals, resumed.totals
@@ -168,7 +170,7 @@ def test_an_interrupted_training_ends_with_the_same_bits(
 
 def test_totals_count_tokens(model: LoadedModel) -> None:
     taught = items("a", 5)
-    training = train(model, taught, TrainSettings(epochs=2, rank=4, batch_size=3))
+    training = train(model, jobs_of(taught, TrainSettings(epochs=2, rank=4, batch_size=3)))
     lengths = [len(model.chat.render([Message("user", i.prompt[0]["content"])], i.completion).ids) for i in taught]
     assert training.totals["tokens_trained"] == 2 * sum(lengths) == sum(curve(training, "a", "tokens"))
     assert 0 < training.totals["tokens_computed"] < training.totals["tokens_trained"]
@@ -234,13 +236,13 @@ def test_the_schedule_has_one_peak(steps: int, warmup: float) -> None:
 
 def test_nothing_to_train_on(model: LoadedModel) -> None:
     with pytest.raises(SettingsError, match="no replay element"):
-        train(model, [], TrainSettings())
+        train(model, jobs_of([], TrainSettings()))
     with pytest.raises(ModelError, match="no linear layer named nonsense"):
-        train(model, items("a", 1), TrainSettings(target_modules=("nonsense",)))
+        train(model, jobs_of(items("a", 1), TrainSettings(target_modules=("nonsense",))))
 
 
 def test_only_the_targets_are_trained(model: LoadedModel) -> None:
-    training = train(model, items("a", 2), TrainSettings(epochs=1, target_modules=("v_proj",)))
+    training = train(model, jobs_of(items("a", 2), TrainSettings(epochs=1, target_modules=("v_proj",))))
     assert list(training.bank.modules) == [f"model.layers.{n}.self_attn.v_proj" for n in range(2)]
 
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from conftest import CHATML, SPECIAL_TOKENS, build_model
 from sys2ft.representations import RepresentSettings, geometry, make_graph
-from sys2ft.representations.graphs import DAYS, MONTHS, Graph
-from sys2ft.representations.words import COMMON
+from sys2ft.representations.graphs.graph import DAYS, MONTHS, Graph
+from sys2ft.representations.graphs.words import COMMON
 
 WORDS = [*COMMON[:40], *DAYS, *MONTHS, "the", "word", "linked", "Which"]
 

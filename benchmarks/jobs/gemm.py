@@ -15,7 +15,7 @@ from benchmarks.context import Context
 from benchmarks.jobs.train import items, settings
 from sys2ft.models import LoadedModel
 from sys2ft.runs import Advance, Display
-from sys2ft.training import TrainSettings, train
+from sys2ft.training import TrainSettings, jobs_of, train
 
 _SIZES = {"cpu": (1024, 2048, 4096), "cuda": (4096, 8192)}
 _TURN = 0.3  # seconds of each product after a step
@@ -29,11 +29,11 @@ def ours(context: Context, *, adapters: int, pairs: int, rank: int, seconds: flo
     """
     model, how = context.load(), settings(rank)
     warm = TrainSettings(rank=rank, alpha=2.0 * rank, epochs=1)
-    train(model, items(adapters, how.batch_size), warm, seed=context.seed).bank.close()
+    train(model, jobs_of(items(adapters, how.batch_size), warm, seed=context.seed)).bank.close()
     matmuls = {number: _Matmul.best(model.device, dtype, seconds) for number, dtype in _dtypes(model).items()}
     taking_turns = _TakingTurns(context.show, context.clock, list(matmuls.values()))
     with context.clock.running():
-        training = train(model, items(adapters, pairs), how, seed=context.seed, show=taking_turns)
+        training = train(model, jobs_of(items(adapters, pairs), how, seed=context.seed), show=taking_turns)
     gemm = {number: matmul.rate for number, matmul in matmuls.items()}
     reached = training.totals["flop"] / context.clock.seconds
     return context.result(

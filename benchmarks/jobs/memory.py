@@ -13,7 +13,7 @@ from benchmarks.jobs.train import items, settings
 from sys2ft.engine import Example, prepare, score
 from sys2ft.models import Message
 from sys2ft.models.allocator import return_freed_memory
-from sys2ft.training import train
+from sys2ft.training import jobs_of, train
 
 STEPS = 3  # from the second on, what the first allocated exists from the start
 
@@ -42,7 +42,7 @@ def trained(
     model = context.load()
     how = replace(settings(rank), epochs=1, batch_size=batch, tokens_at_once=tokens_at_once, offload_moments=offload)
     with context.clock.running():
-        training = train(model, items(adapters, STEPS * batch), how, seed=context.seed, show=context.show)
+        training = train(model, jobs_of(items(adapters, STEPS * batch), how, seed=context.seed), show=context.show)
     kept = _kept(context)
     state = sum(p.numel() * p.element_size() for p in training.bank.parameters())
     # Weights and AdamW's two moments, all float32.

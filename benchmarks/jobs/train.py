@@ -16,7 +16,7 @@ from benchmarks.context import Context
 from sys2ft.engine import AdapterBank, save_adapter
 from sys2ft.models import LoadedModel, Message
 from sys2ft.runs import item_seed
-from sys2ft.training import TrainItem, TrainSettings, adapter, train
+from sys2ft.training import TrainItem, TrainSettings, adapter, jobs_of, train
 from sys2ft.training.schedule import batches
 
 EPOCHS = 3.0
@@ -77,9 +77,9 @@ def ours(
     """
     model, how = context.load(), settings(rank)
     warm = TrainSettings(rank=rank, alpha=2.0 * rank, epochs=1)
-    train(model, items(adapters, how.batch_size), warm, seed=context.seed).bank.close()
+    train(model, jobs_of(items(adapters, how.batch_size), warm, seed=context.seed)).bank.close()
     with _meeting(orders), context.clock.running():
-        training = train(model, items(adapters, pairs), how, seed=context.seed, show=context.show)
+        training = train(model, jobs_of(items(adapters, pairs), how, seed=context.seed), show=context.show)
     report = context.result(
         diverged=training.diverged,
         tokens=training.totals["tokens_trained"],

@@ -7,7 +7,7 @@ from .errors import (
     UserError as UserError,
 )
 from .evaluation import EvaluateSettings as EvaluateSettings, Prediction as Prediction, evaluate as evaluate
-from .job import Result as Result, Study as Study, represent as represent, run as run
+from .job import Result as Result, run as run
 from .models import LoadedModel as LoadedModel, load_model as load_model
 from .news import News as News, Question as Question, bundled_news as bundled_news, read_news as read_news
 from .news.importers import ImportSettings as ImportSettings, import_news as import_news
@@ -18,7 +18,7 @@ from .replay import (
     ReplayElement as ReplayElement,
     generate as generate,
 )
-from .representations import RepresentSettings as RepresentSettings
+from .representations import RepresentSettings as RepresentSettings, Study as Study, represent as represent
 from .training import Training as Training, TrainItem as TrainItem, TrainSettings as TrainSettings, train as train
 
 __version__: str

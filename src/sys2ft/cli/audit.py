@@ -21,24 +21,24 @@ from sys2ft.runs import display
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sys2ft.evaluation import Score
     from sys2ft.job.audit import Baseline, Measured, ModelAudit, TextAudit
+    from sys2ft.statistics import Score
 
 
-_BLOCKS_A_TABLE = 6  # what a hundred columns hold
+_BLOCKS_A_TABLE = 6  # as many as fit in a hundred columns
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewsAudit(ModelOptions):
-    """Is a set of news fit to measure with? Rules that look at the choices alone, and models that have not seen the
-    news, should be right by chance only; models with the news in context should not."""
+    """Check that a set of news items is fit to measure with. Rules that see only the choices, and models that have not
+    seen the news items, should be right at chance level; models with the news item in context should do better."""
 
     news: Positional[Path]
-    """File of news, JSON Lines or YAML; or `new-news` or `demo`, which come with the package."""
+    """News file, JSON Lines or YAML; or `new-news` or `demo`, which are bundled with the package."""
     models: tuple[str, ...] = ()
-    """Models to ask: embedded name, local folder, GGUF file or hub id. Without: the texts alone are looked at."""
+    """Models to ask: embedded name, local folder, GGUF file or hub id. Without any, only the texts are checked."""
     out: Path = Path("sys2ft-runs/audit")
-    """Folder; each model gets its own in it. A stopped audit in it is gone on with."""
+    """Folder, with a subfolder for each model. A stopped audit in it is resumed."""
     seed: int = 0
     """Seed of the order of options."""
     evaluate: EvaluateSettings = BY_CHOICE
@@ -72,7 +72,7 @@ def _print_text(screen: Console, audit: TextAudit, count: int) -> None:
     print(f"{off} of {sum(len(b.right) for b in audit.baselines)} outside the noise of chance (marked !)")
     for one in audit.found:
         print(f"warning: {one.what}: {one.where[0]} and {one.where[1]}: {one.text!r}")
-    print(f"{count} news: {len(audit.found)} texts that repeat, or answers that stand in another news\n")
+    print(f"{count} news items: {len(audit.found)} repeated texts, or answers that appear in another news item\n")
 
 
 def _print_baselines(screen: Console, baselines: Sequence[Baseline], names: Sequence[str]) -> None:
@@ -100,7 +100,7 @@ def _print_model(screen: Console, audit: ModelAudit) -> None:
     if audit.neighbours:
         known = audit.neighbours
         print(
-            f"neighbours, whose answers the news does not change ({known.closed_book.n_items}): closed book "
+            f"neighbours, whose answers the news item does not change ({known.closed_book.n_items}): closed book "
             f"{_score(known.closed_book)}, in context {_score(known.in_context)}, {_score(known.gain, '+')}\n"
         )
 

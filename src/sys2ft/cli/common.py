@@ -1,4 +1,4 @@
-"""What several commands share: the options that choose how a model is loaded, and printing a result."""
+"""Shared by several commands: model options, reopening a run folder, printing a result."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelOptions:
-    """How a model is loaded, and what is shown meanwhile."""
+    """How a model is loaded, and whether progress is shown."""
 
     dtype: str = "auto"
-    """auto, float32, bfloat16 or float16. auto: what the hardware computes natively."""
+    """auto, float32, bfloat16 or float16. auto: the type that the hardware computes natively."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     quiet: bool = False
     """Show no progress."""
 
     def load(self, model: str, show: Display) -> LoadedModel:
-        """Load `model` by these options."""
+        """Load `model` with these options."""
         from sys2ft.models import load_model
 
         return load_model(model, dtype=self.dtype, device=self.device, progress=show.note)
@@ -46,16 +46,16 @@ def reopen(path: Path, show: Display) -> tuple[Run, LoadedModel]:
     model = load_model(record["model"]["name"], dtype=record["dtype"], device=record["device"], progress=show.note)
     if model.fingerprint != record["model"]["sha256"]:
         raise SettingsError(
-            f"the model {record['model']['name']} is not the one that {path} was made with "
+            f"the model {record['model']['name']} differs from the one that {path} was made with "
             f"(SHA-256 {model.fingerprint[:12]}..., the folder has {record['model']['sha256'][:12]}...)",
             expected="the same weights",
-            do="bring the old model back, or start a new run folder",
+            do="restore the old model, or start a new run folder",
         )
     return run, model
 
 
 def console() -> Console:
-    """Standard output; where no terminal says how wide it is, tables take the width they are made for."""
+    """Standard output; tables have their designed width if it is not a terminal."""
     return Console() if sys.stdout.isatty() else Console(width=COLUMNS)
 
 

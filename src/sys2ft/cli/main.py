@@ -1,4 +1,4 @@
-"""The command line: parses, calls, prints. Every setting of the library's settings classes is a flag."""
+"""The commands and their exit codes; every field of the settings classes is a flag."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from sys2ft.cli.represent import Represent
 from sys2ft.cli.run import Demo, Run
 from sys2ft.cli.stages import Evaluate, Generate, Report, Train
 from sys2ft.errors import Sys2ftError, out_of_memory
+from sys2ft.runs.provenance import versions
 
 _INTERRUPTED = 130
 
@@ -42,7 +43,7 @@ _News = (
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """Models: what is at hand, bringing one here, what one is."""
+    """List models, convert or download one, describe one."""
 
     action: _Models
 
@@ -52,7 +53,7 @@ class Models:
 
 @dataclass(frozen=True, slots=True)
 class NewsFiles:
-    """Files of news: checking, auditing, an example to start from, importing documents and data sets, questions."""
+    """Work with news files: check, audit, print an example, import documents and data sets, write questions."""
 
     action: _News
 
@@ -72,35 +73,42 @@ Command = (
     | Annotated[NewsFiles, subcommand("news")]
 )
 
-_DESCRIPTION = "Put new facts into a language model's weights, and prove that they are there."
+_DESCRIPTION = """Put new facts into a language model's weights, and prove that they are there.
+
+Versions: sys2ft --version. Completion in bash: eval "$(sys2ft --tyro-print-completion bash)"; in zsh: sys2ft
+--tyro-print-completion zsh > ~/.zfunc/_sys2ft (a folder in fpath)."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command and exit: 0, 1 when something failed, 2 for the user's mistakes, 130 after Ctrl-C."""
+    """Run a command and exit: 0, 1 when something failed, 2 for a wrong input, 130 after Ctrl-C."""
     sys.exit(call(arguments))
 
 
 def call(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code. A parsing error exits by itself, with 2."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words == ["--version"]:
+        print(_version())
+        return 0
     command: Any = tyro.cli(
         Command,
         prog="sys2ft",
         description=_DESCRIPTION,
-        args=arguments,
+        args=words,
         config=(OmitArgPrefixes, OmitSubcommandPrefixes),
     )
     try:
         command.run()
-        sys.stdout.flush()  # `> file` on a full disk: to be told here, not by Python at exit
+        sys.stdout.flush()  # reports a full disk (`> file`) here, not at Python's exit
     except Sys2ftError as error:
         first, *rest = str(error).splitlines()
         print(f"sys2ft: {first}", *(f"  {line}" for line in rest), sep="\n", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("sys2ft: stopped. What was finished is kept: give the same command to go on.", file=sys.stderr)
+        print("sys2ft: stopped. Finished work is kept: the same command resumes it.", file=sys.stderr)
         return _INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output went away (`sys2ft ... | head`): nothing is left to say, not even at exit.
+        # The reader of our output has ended (`sys2ft ... | head`): print nothing more, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
@@ -113,11 +121,18 @@ def call(arguments: Sequence[str] | None = None) -> int:
         if not out_of_memory(error):
             raise
         print(
-            "sys2ft: memory ran out. What was finished is kept.",
-            "  to do: lower --tokens-at-once (represent: --chunk) and give the same command; where generation needs "
+            "sys2ft: memory ran out. Finished work is kept.",
+            "  to do: lower --tokens-at-once (represent: --chunk) and give the same command; if generation needs "
             "too much, lower --rows-at-once in a new folder",
             sep="\n",
             file=sys.stderr,
         )
         return 1
     return 0
+
+
+def _version() -> str:
+    """Name and version, and those of the libraries that decide a result; from installed metadata, without torch."""
+    found = versions()
+    others = ", ".join(f"{name} {found[name]}" for name in ("python", "torch", "transformers"))
+    return f"sys2ft {found['sys2ft']} ({others})"

@@ -13,7 +13,7 @@ from sys2ft.runs import display
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelsList:
-    """Models at hand without a download."""
+    """List the models that are available without a download."""
 
     def run(self) -> None:
         from sys2ft.models import list_models
@@ -27,7 +27,7 @@ class ModelsList:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelsPull:
-    """Bring a model into the local cache, converted and ready to load."""
+    """Download or convert a model into the local cache."""
 
     name: Positional[str]
     """Embedded name, local folder, GGUF file or hub id."""
@@ -42,7 +42,7 @@ class ModelsPull:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelsInfo:
-    """What a model is, and how it would be loaded here."""
+    """Describe a model, and how it would be loaded on this machine."""
 
     name: Positional[str]
     """Embedded name, local folder, GGUF file or hub id."""

@@ -24,7 +24,7 @@ _FILES_SHOWN = 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewsImport:
-    """Make a news file from documents, tables and data sets, and say what was taken, what was left out, and why."""
+    """Convert documents, tables and data sets into a news file, and report what was omitted and why."""
 
     sources: Positional[tuple[Path, ...]]
     """Files and folders: text, Markdown, HTML, PDF, DOCX, CSV, JSON Lines; SQuAD, Fictional Knowledge, CounterFact and
@@ -32,7 +32,7 @@ class NewsImport:
     out: Path = Path("news.jsonl")
     """The news file to write."""
     tokenizer: str | None = None
-    """Model whose tokenizer counts the tokens (embedded name, folder, GGUF file or hub id); default: an estimate."""
+    """Model whose tokenizer counts tokens (embedded name, folder, GGUF file or hub id); default: an estimate."""
     quiet: bool = False
     """Show no progress."""
     settings: ImportSettings = ImportSettings()
@@ -56,7 +56,7 @@ class NewsImport:
 
 
 def _print(summary: ImportSummary, settings: ImportSettings) -> None:
-    table = Table("file", "form", "news", "questions", box=None, pad_edge=False)
+    table = Table("file", "form", "news items", "questions", box=None, pad_edge=False)
     for one in summary.files[:_FILES_SHOWN]:
         table.add_row(one.name, one.form, str(one.news), str(one.questions))
     if len(summary.files) > _FILES_SHOWN:
@@ -64,18 +64,16 @@ def _print(summary: ImportSummary, settings: ImportSettings) -> None:
         counts = (str(sum(one.news for one in rest)), str(sum(one.questions for one in rest)))
         table.add_row(f"... and {len(rest)} more", "", *counts)
     Console().print(table)
-    told = sorted(summary.told.items(), key=lambda pair: -pair[1].count)
-    _group("left out:", ((what, tally) for what, tally in told if tally.left_out))
-    _group("changed:", ((what, tally) for what, tally in told if not tally.left_out))
-    _group("", [("twice the same text: taken once", summary.duplicates)])
-    _group("", [("not usable: skipped, since --skip-bad was given", summary.bad)])
+    reported = sorted(summary.reported.items(), key=lambda pair: -pair[1].count)
+    _group("omitted:", ((what, tally) for what, tally in reported if tally.left_out))
+    _group("changed:", ((what, tally) for what, tally in reported if not tally.left_out))
+    _group("", [("repeated text: imported once", summary.duplicates)])
+    _group("", [("not usable: skipped because of --skip-bad", summary.bad)])
     if summary.instructions.count:
         _group("", [("instruction-like text", summary.instructions)])
-        print(
-            "  These news are in the file. They are kept out of generation unless you give --keep-instructions there."
-        )
+        print("  These news items are in the file. Generation skips them unless it is given --keep-instructions.")
     limits = f"at most {settings.max_tokens} tokens each, counted by {summary.tokens_by}"
-    print(f"{summary.out}: {summary.news} news ({limits}), {summary.questions} questions", end="")
+    print(f"{summary.out}: {summary.news} news items ({limits}), {summary.questions} questions", end="")
     print(f", {summary.bad.count} not usable" if summary.bad.count else "")
     print(f"next: {_next(summary)}")
 
@@ -98,5 +96,5 @@ def _lines(what: str, tally: Tally) -> list[str]:
 def _next(summary: ImportSummary) -> str:
     out = shlex.quote(str(summary.out))
     if not summary.questions:
-        return f"sys2ft news probe {out} --model MODEL (the news have no questions to measure by)"
+        return f"sys2ft news probe {out} --model MODEL (there are no questions to measure with)"
     return f"sys2ft run {out} --model MODEL{'' if summary.with_choices else ' --headline direct'}"

@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewsProbe(ModelOptions):
-    """Let the model write held-out questions for news that have none, and keep those that need the news."""
+    """Let the model write held-out questions for news items without any, and keep those that require the news item."""
 
     news: Positional[Path]
-    """File of news, JSON Lines or YAML."""
+    """News file, JSON Lines or YAML."""
     out: Path | None = None
-    """The news file to write; default: <name of the news file>.probed.jsonl beside it."""
+    """The news file to write; default: <name of the news file>.probed.jsonl in the same folder."""
     model: str = DEFAULT_MODEL
     """Embedded name, local folder, GGUF file or hub id."""
     folder: Path | None = None
-    """Folder for the work; default: sys2ft-runs/<name of the news file>.probe. A stopped one is gone on with."""
+    """Run folder; default: sys2ft-runs/<name of the news file>.probe. A stopped run in it is resumed."""
     seed: int = 0
-    """Seed of everything that is random. The training data never use the seeds that are made of it here."""
+    """Seed of everything random. The seeds derived from it here are never used for training data."""
     probe: ProbeSettings = ProbeSettings()
 
     def run(self) -> None:
@@ -65,14 +65,15 @@ def _print(probes: Probes, settings: ProbeSettings) -> None:
     table.add_row("drawn", str(len(probes.candidates)), "")
     for reason in (reason for reason in REASONS if reason in reasons):
         table.add_row(reason, str(reasons[reason]), REASONS[reason])
-    table.add_row("kept", str(len(probes.kept)), "right with the news in context, wrong or at chance without it")
+    table.add_row("kept", str(len(probes.kept)), "correct with the news in context, wrong or at chance without it")
     Console().print(table)
     for name, found in probes.withheld.items():
-        print(f"left alone  {name}: {found}")
+        print(f"skipped     {name}: {found}")
     tried = dict.fromkeys(candidate.news.id for candidate in probes.candidates)
     short = [item for item in probes.news if item.id in tried and len(item.questions) < settings.probes_per_news]
     if short:
         none = sum(not item.questions for item in short)
         print(
-            f"{len(short)} of {len(tried)} news got fewer than {settings.probes_per_news} probes, {none} of them none"
+            f"{len(short)} of {len(tried)} news items got fewer than {settings.probes_per_news} probes, "
+            f"{none} of them none"
         )

@@ -1,4 +1,4 @@
-"""`sys2ft represent`."""
+"""`sys2ft represent`: the command line of a study of in-context representations."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sys2ft.runs import display
 from sys2ft.training import TrainSettings
 
 if TYPE_CHECKING:
-    from sys2ft.job import Study
+    from sys2ft.representations import Study
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,11 +28,11 @@ class Represent(ModelOptions):
     model: str = DEFAULT_MODEL
     """Embedded name, local folder, GGUF file or hub id."""
     adapter: Path | None = None
-    """PEFT folder of an adapter made by sys2ft, through which the model reads."""
+    """PEFT folder of an adapter trained by sys2ft; the model reads through it."""
     reference: Path | None = None
-    """JSON file with an accuracy curve to show beside the measured one: model, context_length, accuracy."""
+    """JSON file with an accuracy curve to show next to the measured one: model, context_length, accuracy."""
     out: Path = Path("sys2ft-runs/represent")
-    """Run folder. A stopped study in it is gone on with."""
+    """Run folder. An interrupted study in it is resumed."""
     seed: int = 0
     """Seed of everything that is random."""
     represent: RepresentSettings = RepresentSettings()
@@ -40,7 +40,7 @@ class Represent(ModelOptions):
     train: TrainSettings = LEARN_TRAIN
 
     def run(self) -> None:
-        from sys2ft.job import represent
+        from sys2ft.representations import represent
 
         with display(self.quiet) as show:
             study = represent(
@@ -59,11 +59,11 @@ class Represent(ModelOptions):
 
 
 def print_study(study: Study) -> None:
-    """Tables of a study and its page's path, on standard output."""
-    from sys2ft.report import represent_tables
+    """Print the tables of a study and the path of its page."""
+    from sys2ft.representations import study_tables
 
     console = Console() if sys.stdout.isatty() else Console(width=COLUMNS)
-    for table in represent_tables(study.results):
+    for table in study_tables(study.results):
         console.print(table)
     print(f"results   {study.folder / 'results.json'}")
     print(f"report    {study.report}")

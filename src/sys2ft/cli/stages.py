@@ -100,7 +100,8 @@ class Report(_OnFolder):
     """Write the scores and the report of a run folder again, and print the table."""
 
     def run(self) -> None:
-        from sys2ft.job import finish, finish_study
+        from sys2ft.job import finish
+        from sys2ft.representations import finish_study
         from sys2ft.runs import Run
 
         run = Run.open(self.folder)

@@ -14,9 +14,9 @@ from sys2ft.engine.decoding.decode import Decoded, DecodeRequest, DecodeResult, 
 from sys2ft.engine.decoding.sampling import Sampling
 from sys2ft.engine.decoding.stops import StopStrings
 from sys2ft.engine.forward import prepare
-from sys2ft.engine.trees.loss import SlotGradients, StepCost, backward
+from sys2ft.engine.trees.loss import SlotGradients, backward
 from sys2ft.engine.trees.score import LogLikelihood, ScoreResult, score
-from sys2ft.engine.trees.tree import Example
+from sys2ft.engine.trees.tree import Example, StepCost
 
 __all__ = [
     "BASE",

@@ -1,8 +1,8 @@
 """Graders: whether a free text gives the expected answer, and why.
 
-`exact` compares normalised text. `alias` also takes the answer's other wordings, and an answer that stands in a longer
-text as whole words, unless another of the choices stands there too. `number` compares the last number said, in digits
-or in words; an alias alone is right too.
+`exact` compares normalised text. `alias` also accepts the answer's other wordings, and an answer within a longer text
+as whole words, unless the text contains another of the choices too. `number` compares the last number said, in digits
+or in words; an alias alone is correct too. Other packages add graders as entry points of the group 'sys2ft.graders'.
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
+from importlib import metadata
 
 from sys2ft.errors import SettingsError
 from sys2ft.news import Question
+from sys2ft.news.schema import grader_names
 
 _ARTICLES = frozenset({"a", "an", "the"})
 _NUMBER = re.compile(r"(?<![\w.])[-−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?")
@@ -115,16 +118,31 @@ def number(said: str, question: Question) -> Grade:
     return Grade(same, f"the last number said is {found[-1]:g}, expected was {expected[-1]:g}")
 
 
-GRADERS: dict[str, Callable[[str, Question], Grade]] = {"exact": exact, "alias": alias, "number": number}
+Grader = Callable[[str, Question], Grade]
+"""Grades what was said as an answer to a question."""
+
+GRADERS: dict[str, Grader] = {"exact": exact, "alias": alias, "number": number}
+
+
+@lru_cache(maxsize=64)
+def grader(name: str) -> Grader:
+    """The grader `name`: a bundled one, or another package's entry point in the group 'sys2ft.graders'."""
+    if name in GRADERS:
+        return GRADERS[name]
+    for entry in metadata.entry_points(group="sys2ft.graders"):
+        if entry.name == name:
+            loaded: Grader = entry.load()
+            return loaded
+    raise SettingsError(
+        f"unknown grader {name!r}",
+        expected=f"one of {', '.join(grader_names())}",
+        do="correct the news file, or install the package that provides the grader",
+    )
 
 
 def grade(said: str, question: Question) -> Grade:
     """Grade `said` by the question's own grader."""
-    if question.grader not in GRADERS:
-        raise SettingsError(
-            f"unknown grader {question.grader!r}", expected=f"one of {', '.join(GRADERS)}", do="correct the news file"
-        )
-    return GRADERS[question.grader](said, question)
+    return grader(question.grader)(said, question)
 
 
 def final_answer(text: str) -> tuple[str, bool]:

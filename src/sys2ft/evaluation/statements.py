@@ -13,14 +13,13 @@ from sys2ft.engine import Example, LogLikelihood, prepare, score
 from sys2ft.evaluation.records import CONDITIONS, Condition, Prediction
 from sys2ft.models import LoadedModel
 from sys2ft.news import Cloze, News
-from sys2ft.runs import Display
-from sys2ft.runs.folder import Once, compute_always
+from sys2ft.runs import NO_MEMO, Display, Memo, memoise
 
 _NEWS_A_UNIT = 16  # fixed, so that a resumed run computes the same batches
 
 
 def complete(
-    model: LoadedModel, news: Sequence[News], *, once: Once = compute_always, show: Display | None = None
+    model: LoadedModel, news: Sequence[News], *, memo: Memo = NO_MEMO, show: Display | None = None
 ) -> list[Prediction]:
     """The base model's ends of each news's cloze (those with choices), closed book and with the news before it.
 
@@ -32,7 +31,7 @@ def complete(
     with (show or Display()).task("complete statements", len(open_ended)) as advance:
         for start in range(0, len(open_ended), _NEWS_A_UNIT):
             part = open_ended[start : start + _NEWS_A_UNIT]
-            unit = once(f"predictions/statements.units/{start:05d}", partial(_completed, model, part))
+            unit = memoise(memo, f"predictions/statements.units/{start:05d}", partial(_completed, model, part))
             predictions += [Prediction.from_dict(row) for row in unit["rows"]]
             advance(len(part))
     return predictions

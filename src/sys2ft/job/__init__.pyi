@@ -5,6 +5,7 @@ from .audit import (
     audit_text as audit_text,
 )
 from .main_job import Result as Result, finish as finish, run as run
+from .plan import Left as Left, plan as plan
 from .stages import (
     evaluate_stage as evaluate_stage,
     generate_stage as generate_stage,
@@ -14,4 +15,3 @@ from .stages import (
     require_protocols as require_protocols,
     train_stage as train_stage,
 )
-from .study import Study as Study, finish_study as finish_study, represent as represent

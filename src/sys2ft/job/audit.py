@@ -16,12 +16,8 @@ from typing import Any
 from sys2ft.evaluation import (
     EvaluateSettings,
     Prediction,
-    Score,
     complete,
     evaluate,
-    mean_over_news,
-    noise_of_chance,
-    paired_difference,
 )
 from sys2ft.evaluation.records import CHOICE_SCORINGS, Scoring
 from sys2ft.evaluation.settings import BY_CHOICE
@@ -29,6 +25,7 @@ from sys2ft.job.stages import open_run, require_questions
 from sys2ft.models import LoadedModel
 from sys2ft.news import Found, News, Question, surface
 from sys2ft.runs import Display, write_json, write_jsonl
+from sys2ft.statistics import Score, mean_over_news, noise_of_chance, paired_difference
 
 Item = tuple[str, int]
 
@@ -159,15 +156,11 @@ def audit_model(
     with run.lock():
         run.stage("audit", asdict(settings))
         asked = {
-            "base": evaluate(model, news, settings, seed=seed, once=run.once, show=show),
-            "rephrased": evaluate(
-                model, rephrased(news), once, subject="rephrased", seed=seed, once=run.once, show=show
-            ),
-            "neighbours": evaluate(
-                model, neighbours(news), once, subject="neighbours", seed=seed, once=run.once, show=show
-            ),
+            "base": evaluate(model, news, settings, seed=seed, memo=run, show=show),
+            "rephrased": evaluate(model, rephrased(news), once, subject="rephrased", seed=seed, memo=run, show=show),
+            "neighbours": evaluate(model, neighbours(news), once, subject="neighbours", seed=seed, memo=run, show=show),
         }
-        asked["statements"] = complete(model, news, once=run.once, show=show)
+        asked["statements"] = complete(model, news, memo=run, show=show)
         for name, predictions in asked.items():
             write_jsonl(run.path / "predictions" / f"{name}.jsonl", (p.to_dict() for p in predictions))
         result = _measured(news, asked, settings, run.record["model"]["name"])

@@ -14,41 +14,52 @@ from typing import Any
 from sys2ft.engine import AdapterBank, load_adapter, save_adapter
 from sys2ft.engine.adapters.bank import linear_layers
 from sys2ft.errors import SettingsError
-from sys2ft.evaluation import EvaluateSettings, Prediction, evaluate
+from sys2ft.evaluation import EvaluateSettings, Prediction, Route, evaluate
 from sys2ft.evaluation.records import CHOICE_SCORINGS
 from sys2ft.models import LoadedModel
 from sys2ft.news import News, news_from_dict, news_to_dict
 from sys2ft.probing import Probes, ProbeSettings, probe
 from sys2ft.replay import GenerateSettings, Replay, ReplayElement, generate, protocol, withheld
 from sys2ft.runs import Display, Run, digest, read_json, read_jsonl, write_json, write_jsonl
-from sys2ft.training import FREE, JOINT, Checkpoint, TrainItem, TrainSettings, told, train
+from sys2ft.training import (
+    FREE,
+    JOINT,
+    AdapterJob,
+    Checkpoint,
+    Training,
+    TrainItem,
+    TrainSettings,
+    banks,
+    describe_end,
+    jobs_of,
+    train,
+)
 
 
 def open_run(out: str | Path, model: LoadedModel, news: Sequence[News], *, seed: int, command: str = "") -> Run:
-    """The run folder at `out` for this model, these news and this seed: a new one, or the one to go on with."""
-    rows = [news_to_dict(item) for item in news]
-    about_model = described(model)
-    dtype, device = str(model.dtype).removeprefix("torch."), model.device.type
-    identity = {"model": about_model, "news": digest(rows), "seed": seed, "dtype": dtype, "device": device}
+    """The run folder at `out` for this model, these news items and this seed: a new one, or the one to resume."""
+    identity = identity_of(model, news, seed)
     about = {
-        "model": {"name": model.source.name, **about_model},
-        "dtype": dtype,
-        "device": device,
+        "model": {"name": model.source.name, **identity["model"]},
+        "dtype": identity["dtype"],
+        "device": identity["device"],
         "seed": seed,
         "command": command,
     }
     run = Run.open(out, identity, about)
     if not (run.path / "news.jsonl").is_file():
-        write_jsonl(run.path / "news.jsonl", rows)
+        write_jsonl(run.path / "news.jsonl", [news_to_dict(item) for item in news])
     return run
 
 
-def described(model: LoadedModel) -> dict[str, Any]:
-    """What identifies a model in a run's record."""
+def identity_of(model: LoadedModel, news: Sequence[News], seed: int) -> dict[str, Any]:
+    """What decides the results of a run beside its settings."""
     return {
-        "sha256": model.fingerprint,
-        "architecture": type(model.model).__name__,
-        "parameters": sum(p.numel() for p in model.model.parameters()),
+        "model": model.described(),
+        "news": digest([news_to_dict(item) for item in news]),
+        "seed": seed,
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "device": model.device.type,
     }
 
 
@@ -67,7 +78,7 @@ def generate_stage(run: Run, model: LoadedModel, settings: GenerateSettings, sho
     """Write `replay/<protocol>.jsonl` (elements kept and rejected) and `replay/<protocol>.yield.json`."""
     require_protocols(settings.protocols)  # before the folder remembers one that is not there
     run.stage("generate", asdict(settings))
-    replays = generate(model, news_of(run), settings, seed=run.record["seed"], once=run.once, show=show)
+    replays = generate(model, news_of(run), settings, seed=run.record["seed"], memo=run, show=show)
     kept_out = {} if settings.keep_instructions else withheld(news_of(run))
     write_json(run.path / "replay" / "withheld.json", {name: asdict(found) for name, found in kept_out.items()})
     for name, replay in replays.items():
@@ -79,7 +90,7 @@ def generate_stage(run: Run, model: LoadedModel, settings: GenerateSettings, sho
 def probe_stage(run: Run, model: LoadedModel, settings: ProbeSettings, show: Display) -> Probes:
     """Write `probes.jsonl`: every question drawn for news without questions, kept or rejected and why."""
     run.stage("probe", asdict(settings))
-    probes = probe(model, news_of(run), settings, seed=run.record["seed"], once=run.once, show=show)
+    probes = probe(model, news_of(run), settings, seed=run.record["seed"], memo=run, show=show)
     write_jsonl(run.path / "probes.jsonl", (candidate.to_dict() for candidate in probes.candidates))
     return probes
 
@@ -105,18 +116,41 @@ def train_stage(run: Run, model: LoadedModel, settings: TrainSettings, show: Dis
     protocols = protocols_of(run)
     require_layers(model, settings)  # before the folder remembers settings that cannot be used
     run.stage("train", asdict(settings), free=FREE)
+    seed = run.record["seed"]
+    jobs = [job for name in protocols for job in adapter_jobs(_elements(run, name), settings, seed, name)]
+    for number, together in enumerate(banks(model.model, jobs)):
+        trained = list(dict.fromkeys(job.group for job in together))
+        if not all((run.path / "training" / f"{name}.json").is_file() for name in trained):
+            checkpoint = run.path / "training" / f"bank-{number}.checkpoint"
+            training = train(model, together, checkpoint=checkpoint, show=show)
+            for name in trained:
+                _write_adapters(run, name, training.select(name))
+            for name in trained:
+                _write_training(run, name, training.select(name), settings)
+            training.bank.close()
+            Checkpoint.remove(checkpoint)
     for name in protocols:
-        if (run.path / "training" / f"{name}.json").is_file():
-            continue
-        elements = [ReplayElement.from_dict(row) for row in read_jsonl(run.path / "replay" / f"{name}.jsonl")]
-        kept = [element for element in elements if element.status == "kept"]
-        joint = settings.adapters == JOINT
-        items = [
-            TrainItem(adapter=JOINT if joint else e.news_id, prompt=e.prompt, completion=e.completion) for e in kept
-        ]
-        _train_protocol(run, model, settings, show, name, items)
+        if not (run.path / "training" / f"{name}.json").is_file():
+            _write_training(run, name, None, settings)
     records = {name: read_json(run.path / "training" / f"{name}.json") for name in protocols}
-    return [f"{name}: {told(*ended)}" for name in protocols for ended in records[name].get("ended", {}).items()]
+    return [f"{name}: {describe_end(*ended)}" for name in protocols for ended in records[name].get("ended", {}).items()]
+
+
+def _elements(run: Run, protocol_name: str) -> list[ReplayElement]:
+    return [ReplayElement.from_dict(row) for row in read_jsonl(run.path / "replay" / f"{protocol_name}.jsonl")]
+
+
+def adapter_jobs(
+    elements: Sequence[ReplayElement], settings: TrainSettings, seed: int, protocol_name: str
+) -> list[AdapterJob]:
+    """Adapters to train on the kept elements of one protocol: one for each news item, or one for all."""
+    joint = settings.adapters == JOINT
+    items = [
+        TrainItem(adapter=JOINT if joint else e.news_id, prompt=e.prompt, completion=e.completion)
+        for e in elements
+        if e.status == "kept"
+    ]
+    return jobs_of(items, settings, seed=seed, group=protocol_name)
 
 
 def require_layers(model: LoadedModel, settings: TrainSettings) -> None:
@@ -124,37 +158,42 @@ def require_layers(model: LoadedModel, settings: TrainSettings) -> None:
     linear_layers(model.model, settings.target_modules or None)
 
 
-def _train_protocol(
-    run: Run, model: LoadedModel, settings: TrainSettings, show: Display, name: str, items: list[TrainItem]
-) -> None:
-    folder = run.path / "training"
+def _write_adapters(run: Run, name: str, training: Training) -> None:
+    for adapter in training.adapters:
+        if not adapter.diverged:
+            target = run.path / "adapters" / name / adapter.name
+            save_adapter(training.bank, adapter.slot, target, base_name=run.record["model"]["name"])
+
+
+def _write_training(run: Run, name: str, training: Training | None, settings: TrainSettings) -> None:
+    """Write the loss curve and the record of one protocol's training (None: no element of it was kept)."""
     curve: list[dict[str, Any]] = []
     totals: dict[str, Any] = {
         "adapters": 0, "tokens_trained": 0, "tokens_computed": 0, "flop": 0.0, "seconds": 0.0, "diverged": [],
         "ended": {},
     }  # fmt: skip
-    adapters: list[str] = []
-    if items:
-        checkpoint = folder / f"{name}.checkpoint"
-        training = train(
-            model,
-            items,
-            settings,
-            seed=run.record["seed"],
-            checkpoint=checkpoint,
-            show=show,
-            label=f"train {name}",
-        )
-        adapters = [adapter for adapter in training.names if adapter not in training.diverged]
-        for adapter in adapters:
-            target = run.path / "adapters" / name / adapter
-            save_adapter(training.bank, training.names.index(adapter), target, base_name=run.record["model"]["name"])
-        training.bank.close()
+    names: list[str] = []
+    elements = 0
+    if training is not None:
         curve, totals = training.curve, training.totals
-        Checkpoint.remove(checkpoint)
-    write_jsonl(folder / f"{name}.jsonl", curve)
+        names = [adapter.name for adapter in training.adapters if not adapter.diverged]
+        elements = sum(len(job.items) for job in training.jobs)
+    write_jsonl(run.path / "training" / f"{name}.jsonl", curve)
     # This file comes last: it says that the protocol's adapters are complete.
-    write_json(folder / f"{name}.json", {"protocol": name, "elements": len(items), "names": adapters, **totals})
+    record = {
+        "protocol": name,
+        "elements": elements,
+        "names": names,
+        "routes": routes_of(names, settings, news_of(run)),
+    }
+    write_json(run.path / "training" / f"{name}.json", {**record, **totals})
+
+
+def routes_of(names: Sequence[str], settings: TrainSettings, news: Sequence[News]) -> dict[str, str | None]:
+    """Which of the trained adapters `names` answers the questions of each news item; None: the base does."""
+    if settings.adapters == JOINT:
+        return {item.id: JOINT if names else None for item in news}
+    return {item.id: item.id if item.id in names else None for item in news}
 
 
 def require_questions(news: Sequence[News], settings: EvaluateSettings) -> None:
@@ -182,12 +221,12 @@ def evaluate_stage(run: Run, model: LoadedModel, settings: EvaluateSettings, sho
     require_questions(news, settings)
     run.stage("evaluate", asdict(settings))
     seed = run.record["seed"]
-    _write(run, "base", evaluate(model, news, settings, seed=seed, once=run.once, show=show))
+    _write(run, "base", evaluate(model, news, settings, seed=seed, memo=run, show=show))
     for name in trained:
-        bank, adapters = load_bank(run, model, name)
+        bank, routes = load_bank(run, model, name)
         try:
             predictions = evaluate(
-                model, news, settings, subject=name, bank=bank, adapters=adapters, seed=seed, once=run.once, show=show
+                model, news, settings, subject=name, bank=bank, routes=routes, seed=seed, memo=run, show=show
             )
         finally:
             if bank is not None:
@@ -195,22 +234,28 @@ def evaluate_stage(run: Run, model: LoadedModel, settings: EvaluateSettings, sho
         _write(run, name, predictions)
 
 
-def load_bank(run: Run, model: LoadedModel, name: str) -> tuple[AdapterBank | None, list[str]]:
-    """The adapters of one protocol as they lie on the disk, and their names by slot; None where there is none."""
-    adapters: list[str] = read_json(run.path / "training" / f"{name}.json")["names"]
+def load_bank(run: Run, model: LoadedModel, name: str) -> tuple[AdapterBank | None, dict[str, Route]]:
+    """The adapters of one protocol as they are on disk, and the route of each news item; no bank where none is."""
+    record = read_json(run.path / "training" / f"{name}.json")
+    settings = TrainSettings(**run.record["settings"]["train"])
+    adapters: list[str] = record["names"]
+    routes = record.get("routes") or routes_of(
+        adapters, settings, news_of(run)
+    )  # a folder made before routes were recorded
+    slots = {adapter: slot for slot, adapter in enumerate(adapters)}
+    routed = {item: Route() if adapter is None else Route(slots[adapter], adapter) for item, adapter in routes.items()}
     if not adapters:
-        return None, []
-    settings = run.record["settings"]["train"]
+        return None, routed
     bank = AdapterBank(
         model.model,
         len(adapters),
-        rank=settings["rank"],
-        alpha=settings["alpha"],
-        targets=settings["target_modules"] or None,
+        rank=settings.rank,
+        alpha=settings.alpha,
+        targets=settings.target_modules or None,
     )
     for slot, adapter in enumerate(adapters):
         load_adapter(bank, slot, run.path / "adapters" / name / adapter)
-    return bank, adapters
+    return bank, routed
 
 
 def _write(run: Run, subject: str, predictions: Sequence[Prediction]) -> None:

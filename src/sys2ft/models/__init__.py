@@ -1,12 +1,12 @@
 """Find, convert and load language models, and render chat for them.
 
-registry  a name to a source: folder or GGUF file, embedded model, hub id
-cache     the user's cache folder; digests computed once
-convert   a GGUF file to a folder of safetensors, once
-load      a source to a frozen model, its tokenizer and its chat format
-allocator what becomes of memory that is freed
-chat      a conversation to (ids, loss mask), the same for training and evaluation
-catalog   what `sys2ft models` shows
+registry  resolve a name to a source: folder or GGUF file, embedded model, hub id
+cache     the user's cache folder; stored digests
+convert   convert a GGUF file into a cached folder of safetensors
+load      load a source as a frozen model with its tokenizer and its chat format
+allocator keep freed memory for reuse
+chat      render a conversation as (ids, loss mask), the same for training and evaluation
+catalog   list models and describe one, for `sys2ft models`
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What `sys2ft models` shows: the models at hand, and the facts about one of them."""
+"""List the available models and describe one of them, for `sys2ft models`."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from sys2ft.models.registry import EMBEDDED, Kind, hub_cache_models, resolve
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelEntry:
-    """One line of the list: a name that `resolve` understands, and whether it loads at once."""
+    """One line of the list: a name that `resolve` accepts, and whether it is ready to load."""
 
     name: str
     kind: Kind
-    path: Path | None  # where its files lie; None if they are not here
+    path: Path | None  # of its files; None if they are not installed
     size_bytes: int
     ready: bool  # False: the first use converts it, or its wheel is not installed
     note: str = ""
@@ -58,7 +58,7 @@ def list_models() -> list[ModelEntry]:
         try:
             file = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["source"]["file"]
         except (ValueError, KeyError, TypeError):
-            file = "a spoilt manifest"
+            file = "an unreadable manifest"
         entries.append(
             ModelEntry(
                 name=str(folder),
@@ -80,7 +80,7 @@ def pull(name: str, *, progress: Progress | None = None) -> Path:
 
 
 def info(name: str, *, progress: Progress | None = None) -> ModelInfo:
-    """The facts about a model, from its configuration; converts or downloads it if need be, loads no weights."""
+    """The facts about a model, from its configuration. Converts or downloads it if necessary; loads no weights."""
     import torch
     import transformers
 
@@ -88,7 +88,7 @@ def info(name: str, *, progress: Progress | None = None) -> ModelInfo:
     folder = source.folder(progress)
     with reading(folder):
         config = transformers.AutoConfig.from_pretrained(folder)
-        # On the meta device a model has shapes and no memory, so its parameters are counted as torch will hold them.
+        # On the meta device a model has shapes but no memory, so its parameters can be counted exactly.
         with torch.device("meta"):
             model = transformers.AutoModelForCausalLM.from_config(config)
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder)

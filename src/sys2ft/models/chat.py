@@ -1,8 +1,8 @@
-"""From a conversation to token ids: the one place where chat is rendered, for training and for evaluation.
+"""Render conversations as token ids, for training and for evaluation alike.
 
-The tokenizer's own chat template decides the text. A model without one (a base model) gets a plain
-`Question: ... / Answer: ...` rendering. What the assistant says is tokenised after the prompt and never merged into it,
-so that the model is trained on exactly the ids it will be asked to continue.
+The text follows the tokenizer's chat template. A model without one (a base model) gets a plain
+`Question: ... / Answer: ...` rendering. The assistant's answer is tokenised separately from the prompt and never merged
+into it, so the model is trained on exactly the ids that it will be asked to continue.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from sys2ft.errors import ModelError
 
 Role = Literal["system", "user", "assistant"]
 
-# Stands for the assistant's words while a template is taken apart. Letters only: no template trims or escapes it.
+# Placeholder for the assistant's answer while a template is analysed. Letters only: no template trims or escapes it.
 SENTINEL = "Zanswerzoneqx"
 
-# A rendering must not depend on the day it is made, nor open a reasoning trace: templates which do not know these
-# names ignore them. The date is the one that Llama 3.1's template states when it is given none.
+# A rendering must not depend on the current date nor open a reasoning trace. Templates that do not use these names
+# ignore them. The date is the default of Llama 3.1's template.
 TEMPLATE_SETTINGS: dict[str, Any] = {"date_string": "26 Jul 2024", "enable_thinking": False}
 
 
@@ -42,26 +42,26 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """What was learnt about a rendering by taking one apart.
+    """The parts of a rendering, found by analysing one.
 
-    The whole of it reads: prompt + lead + answer + end of turn (+ trailing template text, which is left out).
+    A full rendering is: prompt + lead + answer + end of turn (+ trailing template text, which is omitted).
     """
 
-    anchor: str  # the end of every prompt; answers are tokenised behind it, since some tokenizers look back
+    anchor: str  # the end of every prompt; answers are tokenised after it, since some tokenizers look back
     anchor_ids: tuple[int, ...]
     lead: str  # blank text that belongs to the answer, such as the space in "Answer: Paris"
-    header: str  # what the template writes between the generation prompt and the answer; counted to the prompt
+    header: str  # template text between the generation prompt and the answer; part of the prompt
     own_header: bool  # False: full renderings do not start with the generation prompt, so the prompt is cut from one
     folds_system: bool  # the template refuses or drops a system turn
     end_of_turn_id: int
 
 
 class ChatFormat:
-    """How one model's conversations become ids. Build it with `ChatFormat.of(tokenizer)`."""
+    """Renders conversations for one model. Create it with `ChatFormat.of(tokenizer)`."""
 
     end_of_turn_id: int
     stop_ids: frozenset[int]  # ids that end an answer when sampled: end of turn, and the model's end-of-text ids
-    stop_texts: tuple[str, ...]  # texts that end an answer; only a model without a chat template needs any
+    stop_texts: tuple[str, ...]  # texts that end an answer; empty for a model with a chat template
     has_template: bool
 
     def __init__(self, tokenizer: Any, shape: _Shape, *, has_template: bool, stop_ids: Iterable[int]) -> None:
@@ -70,7 +70,7 @@ class ChatFormat:
         self.end_of_turn_id = shape.end_of_turn_id
         self.stop_ids = frozenset(stop_ids) | {shape.end_of_turn_id}
         self.stop_texts = () if has_template else ("\nQuestion:",)
-        # One prompt is scored with many answers, and one news is asked many questions: most renderings come again.
+        # A prompt is scored with many answers, and a news item has many questions: most renderings repeat.
         self._cached_prompt_ids = lru_cache(maxsize=16384)(self._prompt_ids)
 
     @classmethod
@@ -84,24 +84,30 @@ class ChatFormat:
         shape = _template_shape(tokenizer) if has_template else _plain_shape(tokenizer)
         return cls(tokenizer, shape, has_template=has_template, stop_ids=eos)
 
-    def prompt_text(self, messages: Sequence[Message]) -> str:
-        """The text behind `prompt_ids` (a begin-of-text token that only the tokenizer adds is not in it)."""
+    def prompt_text(self, messages: Sequence[Message], *, thinking: bool = False) -> str:
+        """The text of `prompt_ids`, without a begin-of-text token that only the tokenizer adds."""
         _check(messages)
         if not self.has_template:
             return _plain_text(messages)
         if self._shape.folds_system:
             messages = _fold_system(messages)
+        if thinking:
+            # The header, which comes before an answer without a thought, is left out.
+            return _apply(self._tokenizer, messages, generation_prompt=True, thinking=True)
         if self._shape.own_header:
             return _apply(self._tokenizer, messages, generation_prompt=True) + self._shape.header
         whole = _apply(self._tokenizer, [*messages, Message("assistant", SENTINEL)], generation_prompt=False)
         return whole[: whole.rindex(SENTINEL)]
 
-    def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
-        """Ids of a conversation that ends in a user turn, up to where the assistant's answer begins."""
-        return list(self._cached_prompt_ids(tuple(messages)))
+    def prompt_ids(self, messages: Sequence[Message], *, thinking: bool = False) -> list[int]:
+        """Ids of a conversation that ends in a user turn, up to where the assistant's answer begins.
+
+        `thinking` asks the chat template to let the model think first; a template that does not know it ignores it.
+        """
+        return list(self._cached_prompt_ids(tuple(messages), thinking))
 
     def continuation_ids(self, text: str) -> list[int]:
-        """Ids of `text` (stripped) as the assistant's first words after any prompt, without end of turn."""
+        """Ids of `text` (stripped) as the start of the assistant's answer to any prompt, without end of turn."""
         words, shape = text.strip(), self._shape
         if not words:
             return []
@@ -109,23 +115,23 @@ class ChatFormat:
         n = len(shape.anchor_ids)
         if tuple(joint[:n]) == shape.anchor_ids:
             return joint[n:]
-        # The first word would merge into the prompt's last token. The prompt's ids are given, as they are when the
-        # model answers by itself, so the words are tokenised on their own.
+        # The first word would merge into the prompt's last token. The prompt's ids are fixed, as they are when the
+        # model generates, so the text is tokenised separately.
         return _encode(self._tokenizer, shape.lead + words)
 
     def render(self, messages: Sequence[Message], completion: str) -> Rendered:
-        """`prompt_ids(messages)`, then `completion` (stripped) and the end-of-turn token with the loss on them."""
+        """`prompt_ids(messages)`, then `completion` (stripped) and the end-of-turn token, both with loss."""
         prompt = self.prompt_ids(messages)
         answer = [*self.continuation_ids(completion), self.end_of_turn_id]
         return Rendered(prompt + answer, [False] * len(prompt) + [True] * len(answer))
 
     def plain_ids(self, text: str) -> list[int]:
-        """Ids of a text outside any conversation, behind the begin-of-text token where the tokenizer writes one."""
+        """Ids of a text outside any conversation, with the begin-of-text token if the tokenizer adds one."""
         ids = _encode(self._tokenizer, text)
         return [self._tokenizer.bos_token_id, *ids] if _adds_bos(self._tokenizer) else ids
 
-    def _prompt_ids(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
-        ids = _encode(self._tokenizer, self.prompt_text(messages))
+    def _prompt_ids(self, messages: tuple[Message, ...], thinking: bool) -> tuple[int, ...]:
+        ids = _encode(self._tokenizer, self.prompt_text(messages, thinking=thinking))
         if not self.has_template and _adds_bos(self._tokenizer):
             ids = [self._tokenizer.bos_token_id, *ids]
         return tuple(ids)
@@ -138,7 +144,7 @@ def _check(messages: Sequence[Message]) -> None:
         raise ModelError(
             f"a conversation with the turns {', '.join(roles) or 'none'}",
             expected="an optional system turn first, then user and assistant turns, a user turn last",
-            do="end the messages with what the user says; give the answer as `completion`",
+            do="end with a user turn, and pass the answer as `completion`",
         )
 
 
@@ -152,16 +158,17 @@ def _adds_bos(tokenizer: Any) -> bool:
     return bos is not None and list(tokenizer("a")["input_ids"])[:1] == [bos]
 
 
-def _apply(tokenizer: Any, messages: Sequence[Message], *, generation_prompt: bool) -> str:
+def _apply(tokenizer: Any, messages: Sequence[Message], *, generation_prompt: bool, thinking: bool = False) -> str:
     turns = [{"role": m.role, "content": m.content} for m in messages]
+    settings = {**TEMPLATE_SETTINGS, "enable_thinking": thinking}
     text: str = tokenizer.apply_chat_template(
-        turns, tokenize=False, add_generation_prompt=generation_prompt, **TEMPLATE_SETTINGS
+        turns, tokenize=False, add_generation_prompt=generation_prompt, **settings
     )
     return text
 
 
 def _fold_system(messages: Sequence[Message]) -> list[Message]:
-    """The system turn put at the head of the first user turn, for templates without a system role."""
+    """Prepend the system turn to the first user turn, for templates without a system role."""
     if messages[0].role != "system":
         return list(messages)
     system, first, *rest = messages
@@ -193,19 +200,19 @@ def _plain_shape(tokenizer: Any) -> _Shape:
 
 
 def _template_shape(tokenizer: Any) -> _Shape:
-    """Take the template apart by rendering a question and an answer with known words."""
+    """Analyse the template by rendering a known question and answer."""
     question = [Message("user", f"{SENTINEL}?")]
     try:
         prompt = _apply(tokenizer, question, generation_prompt=True)
         whole = _apply(tokenizer, [*question, Message("assistant", SENTINEL)], generation_prompt=False)
-    except Exception as error:  # a template is a program from the model's author: it may raise anything
+    except Exception as error:  # a template is code of the model's author: it may raise anything
         raise _broken_template(str(error)) from error
     if whole.count(SENTINEL) != 2 or SENTINEL not in prompt:
-        raise _broken_template("a rendered question and answer do not contain the words they were given")
+        raise _broken_template("a rendered question and answer do not contain the texts that were passed")
     cut = whole.rindex(SENTINEL)
     own_header = whole[:cut].startswith(prompt)
     between = whole[len(prompt) : cut] if own_header else ""
-    # Blank text before the answer is tokenised with it (" Paris" is one token); anything else is the template's.
+    # White space before the answer is tokenised with it (" Paris" is one token); other text belongs to the template.
     lead, header = (between, "") if not between.strip() else ("", between)
     before = (prompt + header) if own_header else whole[:cut]
     anchor = before[before.rindex(f"{SENTINEL}?") + len(SENTINEL) + 1 :]
@@ -223,28 +230,28 @@ def _template_shape(tokenizer: Any) -> _Shape:
 def _refuses_system(tokenizer: Any) -> bool:
     try:
         text = _apply(tokenizer, [Message("system", SENTINEL), Message("user", "a")], generation_prompt=True)
-    except Exception:  # the template's own refusal: its type is the template engine's affair
+    except Exception:  # the template rejects it, with any type of exception
         return True
     return SENTINEL not in text
 
 
 def _end_of_turn(tokenizer: Any, tail: str) -> int:
-    """The first special token of what the template writes after the assistant's words, else end of text."""
+    """The first special token that the template writes after the answer, else end of text."""
     special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
     for token_id in _encode(tokenizer, tail):
         if token_id in special:
             return token_id
         if tokenizer.decode([token_id]).strip():
-            break  # words before any special token: this template closes the turn with text
+            break  # text before any special token: this template ends the turn with text
     if tokenizer.eos_token_id is None:
-        raise _broken_template("it marks no end of a turn, and the tokenizer has no end-of-text token")
+        raise _broken_template("it does not mark the end of a turn, and the tokenizer has no end-of-text token")
     eos: int = tokenizer.eos_token_id
     return eos
 
 
 def _broken_template(why: str) -> ModelError:
     return ModelError(
-        f"a chat template that cannot be used: {why}",
+        f"an unusable chat template: {why}",
         expected="a template that renders a user turn and an assistant turn",
-        do="mend `chat_template` in the model folder, or remove it to get the plain Question/Answer rendering",
+        do="correct `chat_template` in the model folder, or remove it to use the plain Question/Answer rendering",
     )

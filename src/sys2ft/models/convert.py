@@ -1,51 +1,49 @@
-"""From a GGUF file to a folder of bfloat16 safetensors in the user's cache, once.
+"""Convert a GGUF file into a folder of bfloat16 safetensors in the user's cache.
 
-transformers reads GGUF by dequantising it to float32, which takes from half a minute up; the folder then loads in
-a second or two. A folder appears under its final name only when it is complete, its manifest lists the SHA-256 of
-every file, and a lock lets one process at a time make it.
+transformers reads GGUF by dequantising it to float32, which takes half a minute or more; the converted folder loads in
+a second or two. It appears under its final name only when it is complete, its manifest lists the SHA-256 of every
+file, and a lock ensures that one process at a time converts a model.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import importlib
 import json
-import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from sys2ft.errors import ModelError
-from sys2ft.models.cache import Progress, file_sha256, hash_file, models_dir, remember_sha256, storage_errors
+from sys2ft.files import TEMPORARY, atomic_folder, digest_file, locked, make_folder, storage_errors
+from sys2ft.models.cache import CACHE, Progress, file_sha256, models_dir, remember_sha256
 
 MANIFEST = "manifest.json"
-LAYOUT = 1  # raised when a folder made by an older version of this module must be made again
+LAYOUT = 1  # increase it when folders of an older version must be converted again
 
-# Vocabularies whose digits stand alone: what llama.cpp does for these names of `tokenizer.ggml.pre`, and transformers
-# (5.23) leaves out, so that "\n\n1" would come out as other ids than the model was trained on.
+# Vocabularies that split numbers into single digits. llama.cpp does so for these values of `tokenizer.ggml.pre`;
+# transformers (5.23) does not, and would encode "\n\n1" as other ids than the model was trained on.
 DIGIT_SPLITTING = frozenset({"smollm", "starcoder", "refact", "command-r", "codeshell"})
 
-# Texts that a tokenizer must read alike before and after it is saved.
+# Texts that a tokenizer must encode identically before and after it is saved.
 PROBES = ("In 12345, it's 3.14\n\n1. a  b", "  caf\u00e9 \u65e5\u672c\n", "<|im_start|>user\n<end_of_turn>")
 
 Writer = Callable[[Path, Path], None]  # (GGUF file, empty folder to fill)
 
 
 def converted_folder(gguf: Path) -> Path:
-    """Where the conversion of this file lies, or will lie."""
+    """The folder of the converted file, whether or not it exists yet."""
     stem = "".join(c if c.isalnum() or c in "._-" else "_" for c in gguf.stem)
     return models_dir() / f"{file_sha256(gguf)[:16]}-{stem}"
 
 
 def convert(gguf: Path, *, progress: Progress | None = None, writer: Writer | None = None) -> Path:
-    """The folder that holds `gguf` as safetensors, made now if it is not in the cache yet.
+    """The folder that holds `gguf` as safetensors; converts it if it is not in the cache yet.
 
-    `writer` fills an empty folder from the file; tests put their own there. Raises ModelError for a file that is no
+    `writer` fills an empty folder from the file; tests pass their own. Raises ModelError for a file that is no
     usable GGUF and StorageError when the cache cannot be written.
     """
     _check_magic(gguf)
@@ -53,24 +51,27 @@ def convert(gguf: Path, *, progress: Progress | None = None, writer: Writer | No
     say = progress or (lambda _: None)
     if fault(target) is None:
         return target
-    with storage_errors(models_dir()):
-        models_dir().mkdir(parents=True, exist_ok=True)
-        with _lock(target.name, say):
-            _remove_stale(target.name)
-            why = fault(target)  # another process may have made it while this one waited
-            if why is None:
-                return target
-            if target.exists():
-                print(f"sys2ft: {target} is spoilt ({why}); making it again", file=sys.stderr)
-                shutil.rmtree(target)
-            say(f"converting {gguf.name} to bfloat16 safetensors, once")
-            _make(gguf, target, writer or write_safetensors)
-            say(f"converted to {target}")
+
+    def waiting() -> None:
+        say("another process is converting this model; waiting for it")
+
+    make_folder(models_dir(), CACHE)
+    with storage_errors(models_dir(), CACHE), locked(_lock_file(target.name), waiting=waiting):
+        _remove_stale(target.name)
+        why = fault(target)  # another process may have converted it while this one waited
+        if why is None:
+            return target
+        if target.exists():
+            print(f"sys2ft: {target} is corrupt ({why}); making it again", file=sys.stderr)
+            shutil.rmtree(target)
+        say(f"converting {gguf.name} to bfloat16 safetensors")
+        _make(gguf, target, writer or write_safetensors)
+        say(f"converted to {target}")
     return target
 
 
 def fault(folder: Path) -> str | None:
-    """What is wrong with a converted folder; None if every file is as its manifest says."""
+    """The fault of a converted folder, or None if every file agrees with the manifest."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         if manifest["layout"] != LAYOUT:
@@ -80,9 +81,9 @@ def fault(folder: Path) -> str | None:
             if not path.is_file():
                 return f"{name} is missing"
             if path.stat().st_size != entry["size"]:
-                return f"{name} has {path.stat().st_size} bytes instead of {entry['size']}"
+                return f"{name} has {path.stat().st_size} bytes, not {entry['size']}"
             if file_sha256(path) != entry["sha256"]:
-                return f"{name} has another SHA-256 than when it was written"
+                return f"{name} does not have the SHA-256 that the manifest lists"
     except FileNotFoundError:
         return f"no {MANIFEST}"
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -103,7 +104,7 @@ def write_safetensors(gguf: Path, folder: Path) -> None:
             ends = [field(f"tokenizer.ggml.{key}_token_id") for key in ("eos", "eot", "eom")]
             tokenizer = transformers.AutoTokenizer.from_pretrained(where, gguf_file=name)
             model = read_model(where, gguf_file=name, dtype=torch.float32)
-        except Exception as error:  # any fault of the file surfaces here, under the reader's many exception types
+        except Exception as error:  # a faulty file raises exceptions of many types
             raise ModelError(
                 f"{gguf} could not be read as a GGUF model: {type(error).__name__}: {error}",
                 expected="a causal language model of an architecture whose GGUF files transformers can read",
@@ -114,7 +115,7 @@ def write_safetensors(gguf: Path, folder: Path) -> None:
         for parameter in model.parameters():
             parameter.data = parameter.data.to(torch.bfloat16)
         model.config.dtype = torch.bfloat16
-        # transformers takes over the end of text alone; chat models may also end a turn or a message.
+        # transformers keeps only the end-of-text id; chat models may also end a turn or a message.
         model.generation_config.eos_token_id = sorted({i for i in ends if i is not None}) or None
         _set_named_tokens(tokenizer, field)
         if field("tokenizer.ggml.pre") in DIGIT_SPLITTING:
@@ -125,7 +126,7 @@ def write_safetensors(gguf: Path, folder: Path) -> None:
 
 
 def read_model(place: Path | str, **settings: Any) -> Any:
-    """`from_pretrained` that refuses weights with gaps, which transformers would fill with random numbers."""
+    """`from_pretrained` that rejects missing weights, which transformers would initialise randomly."""
     import transformers
 
     model, found = transformers.AutoModelForCausalLM.from_pretrained(place, output_loading_info=True, **settings)
@@ -136,51 +137,31 @@ def read_model(place: Path | str, **settings: Any) -> Any:
 
 
 def _make(gguf: Path, target: Path, writer: Writer) -> None:
-    """Fill a temporary folder beside `target` and rename it into place, or leave nothing."""
-    temporary = Path(tempfile.mkdtemp(prefix=f".tmp-{target.name}-", dir=target.parent))
-    try:
+    """Fill `target`, with a manifest of its files, or leave nothing."""
+    with atomic_folder(target, CACHE) as temporary:
         writer(gguf, temporary)
         names = sorted(str(p.relative_to(temporary)) for p in temporary.rglob("*") if p.is_file())
-        digests = {name: hash_file(temporary / name) for name in names}
+        digests = {name: digest_file(temporary / name) for name in names}
         manifest = {
             "layout": LAYOUT,
             "source": {"file": gguf.name, "size": gguf.stat().st_size, "sha256": file_sha256(gguf)},
             "files": {n: {"size": (temporary / n).stat().st_size, "sha256": digest} for n, digest in digests.items()},
         }
         (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-        for path in (temporary / name for name in [*names, MANIFEST]):
-            with path.open("rb") as file:
-                os.fsync(file.fileno())  # or a crash after the rename could leave empty files under the final name
-        temporary.chmod(0o755)  # mkdtemp makes it private
-        temporary.rename(target)
-        remember_sha256({target / name: digest for name, digest in digests.items()})
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+    remember_sha256({target / name: digest for name, digest in digests.items()})
 
 
-@contextlib.contextmanager
-def _lock(name: str, say: Progress) -> Iterator[None]:
-    """Hold the lock of one conversion; the system lets go of it when its holder dies."""
-    with (models_dir() / f".{name}.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("another process is converting this model; waiting for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def _lock_file(name: str) -> Path:
+    return models_dir() / f".{name}.lock"
 
 
 def _remove_stale(mine: str) -> None:
-    """Remove temporary folders whose makers are gone: a living maker holds the lock of its model."""
-    for folder in models_dir().glob(".tmp-*"):
-        name = folder.name.removeprefix(".tmp-").rpartition("-")[0]
-        if name == mine:
-            shutil.rmtree(folder, ignore_errors=True)
-            continue
-        with (models_dir() / f".{name}.lock").open("w") as file, contextlib.suppress(BlockingIOError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
+    """Remove temporary folders whose process is gone: a live one holds the lock of its model."""
+    for folder in models_dir().glob(TEMPORARY):
+        name = folder.name[1:].rsplit(".", 2)[0]
+        with locked(_lock_file(name)) if name != mine else contextlib.nullcontext(True) as abandoned:
+            if abandoned:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _check_magic(gguf: Path) -> None:
@@ -196,10 +177,10 @@ def _check_magic(gguf: Path) -> None:
 
 @contextlib.contextmanager
 def _shared_reader(gguf: Path) -> Iterator[Callable[[str], Any]]:
-    """Walk the file's metadata once while it is converted; yields a look-up of one metadata field.
+    """Parse the file's metadata a single time for the whole conversion; yields a look-up of one metadata field.
 
-    transformers opens the file anew for the configuration, the tokenizer and the weights, and gguf takes 4 s to 18 s
-    each time to walk the vocabulary; it also rebuilds the table of tensor names for every module.
+    transformers opens the file separately for the configuration, the tokenizer and the weights, and gguf takes 4 s to
+    18 s each time to parse the vocabulary. It also rebuilds the table of tensor names for every module.
     """
     library: Any = importlib.import_module("gguf")
     reader = library.GGUFReader(gguf)
@@ -215,7 +196,7 @@ def _shared_reader(gguf: Path) -> Iterator[Callable[[str], Any]]:
 
 @contextlib.contextmanager
 def _replaced(module: Any, **names: Any) -> Iterator[None]:
-    """Let a library's module hold other functions for a while; names that it does not have are left alone."""
+    """Temporarily replace functions of a library's module; names that it does not have are ignored."""
     before = {name: getattr(module, name) for name in names if hasattr(module, name)}
     try:
         for name in before:
@@ -228,12 +209,12 @@ def _replaced(module: Any, **names: Any) -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet_bars() -> Iterator[None]:
-    """Keep the progress bars of transformers off the terminal: this package shows its own."""
+    """Hide the progress bars of transformers: this package shows its own."""
     from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
-    # This module uses tqdm directly, which transformers' own switch does not reach. Not every version has it.
+    # This module, which not every version has, uses tqdm directly and ignores transformers' switch.
     module: Any = None
     with contextlib.suppress(ImportError):
         module = importlib.import_module("transformers.modeling_gguf_pytorch_utils")
@@ -258,7 +239,7 @@ def _drop_quantiser(model: Any) -> None:
 
 
 def _set_named_tokens(tokenizer: Any, field: Callable[[str], Any]) -> None:
-    """Take the file's word for its special tokens: some versions of transformers keep a tokenizer class's defaults."""
+    """Set the special tokens that the file names: some versions of transformers keep the tokenizer class's defaults."""
     for key, name in [("bos", "bos_token"), ("eos", "eos_token"), ("unknown", "unk_token"), ("padding", "pad_token")]:
         token_id = field(f"tokenizer.ggml.{key}_token_id")
         if token_id is not None and getattr(tokenizer, f"{name}_id") != token_id:
@@ -277,7 +258,7 @@ def _split_digits(tokenizer: Any) -> None:
 
 
 def _check_saved_tokenizer(tokenizer: Any, folder: Path, gguf: Path) -> None:
-    """A tokenizer class may rebuild itself on loading; what it then reads otherwise would be found out much later."""
+    """Check that the saved tokenizer encodes as before: some classes rebuild themselves when they are loaded."""
     import transformers
 
     saved = transformers.AutoTokenizer.from_pretrained(folder)
@@ -286,6 +267,6 @@ def _check_saved_tokenizer(tokenizer: Any, folder: Path, gguf: Path) -> None:
         raise ModelError(
             f"the tokenizer of {gguf} changes when it is saved and loaded",
             expected="the same ids, chat template and end-of-text token from both",
-            do="upgrade transformers (before 5.23 it reads some families' vocabularies by another rule, such as "
-            "Gemma's), or use the same model in safetensors with its own tokenizer files",
+            do="upgrade transformers (before 5.23 it reads the vocabularies of some families, such as Gemma, "
+            "differently), or use the same model in safetensors with its own tokenizer files",
         )

@@ -1,4 +1,4 @@
-"""From a model's name to a frozen model, its tokenizer and its chat format."""
+"""Load a model by name: frozen, with its tokenizer and its chat format."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DTYPES = ("float32", "bfloat16", "float16")
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A frozen causal language model, in evaluation mode and without gradients, and what belongs to it."""
+    """A frozen causal language model, in evaluation mode and without gradients, with its tokenizer and chat format."""
 
     model: Any  # a transformers causal language model
     tokenizer: Any
@@ -34,20 +34,28 @@ class LoadedModel:
     device: torch.device
     dtype: torch.dtype
 
+    def described(self) -> dict[str, Any]:
+        """What identifies the model in a run's record."""
+        return {
+            "sha256": self.fingerprint,
+            "architecture": type(self.model).__name__,
+            "parameters": sum(p.numel() for p in self.model.parameters()),
+        }
+
 
 def load_model(
     name: str, *, dtype: str = "auto", device: str = "auto", progress: Progress | None = None
 ) -> LoadedModel:
     """Resolve `name` and load it.
 
-    dtype: 'auto' (what the hardware computes fast: see `pick_dtype`), 'float32', 'bfloat16' or 'float16'.
+    dtype: 'auto' (what the hardware computes natively: see `pick_dtype`), 'float32', 'bfloat16' or 'float16'.
     device: 'auto' (CUDA if there is one), or a torch device such as 'cpu' or 'cuda:1'.
     Raises ModelError if the model cannot be found, read or used, StorageError if a conversion cannot be written.
-    On a CPU the process keeps from then on what it frees (see `models.allocator`).
+    On a CPU the process then keeps the memory that it frees (see `models.allocator`).
     """
     place = pick_device(device)
     if place.type == "cpu":
-        keep_freed_memory()  # before loading, whose threads would each be given an arena
+        keep_freed_memory()  # before loading, whose threads would each get an arena
     number = pick_dtype(dtype, place)
     source = resolve(name)
     folder = source.folder(progress)
@@ -81,8 +89,8 @@ def pick_device(device: str = "auto") -> torch.device:
         raise ModelError(f"device {device!r}", expected="'auto', 'cpu', 'cuda' or 'cuda:N'", do="use 'auto'") from error
     if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
         raise ModelError(
-            f"device {device!r}, where torch sees {torch.cuda.device_count()} CUDA devices",
-            expected="a device that is there",
+            f"device {device!r}, but torch sees {torch.cuda.device_count()} CUDA devices",
+            expected="an existing device",
             do="use 'auto' or 'cpu', or install a torch build for this GPU",
         )
     return place
@@ -108,7 +116,7 @@ def cpu_has_bfloat16() -> bool:
     """
     import torch
 
-    # Private names, so absent from a torch that renamed them: the flags in /proc/cpuinfo say the same.
+    # Private names, which a later torch may not have: /proc/cpuinfo has the same flags.
     for probe in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
         if getattr(torch.cpu, probe, lambda: False)():
             return True
@@ -133,27 +141,27 @@ def _load_folder(folder: Path, number: torch.dtype, place: torch.device) -> tupl
                 do="use the model's unquantised release, or its GGUF file, which is converted when it is loaded",
             )
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-        # The dtype goes in here: a later `model.to(bfloat16)` would cast the rotary frequencies too.
+        # The dtype is set here, since a later `model.to(bfloat16)` would cast the rotary frequencies too.
         model = read_model(folder, dtype=number, attn_implementation="sdpa")
     return model.to(place).eval().requires_grad_(False), tokenizer
 
 
 def _eos_ids(settings: Any) -> list[int]:
-    """The end ids of generation settings, which hold none, one, or several."""
+    """The end-of-text ids of generation settings: none, one or several."""
     ids = getattr(settings, "eos_token_id", None)
     return [] if ids is None else list(ids) if isinstance(ids, (list, tuple)) else [ids]
 
 
 @contextlib.contextmanager
 def reading(folder: Path) -> Iterator[None]:
-    """Turn what transformers raises on a folder it cannot use into ModelError."""
+    """Translate the errors of transformers on an unusable folder into ModelError."""
     try:
         yield
     except (ModelError, MemoryError):
         raise
-    except Exception as error:  # bad JSON, truncated weights, unknown architecture: many types, one remedy
+    except Exception as error:  # bad JSON, truncated weights, unknown architecture: many types, the same fix
         raise ModelError(
             f"the model in {folder} could not be loaded: {type(error).__name__}: {error}",
-            expected="a causal language model that transformers can read without code of its own",
+            expected="a causal language model that transformers can read without custom code",
             do="download or save the model again, or use another one",
         ) from error

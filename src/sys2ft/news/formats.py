@@ -1,4 +1,4 @@
-"""The text of a file to its rows, each with its lines: JSON Lines and YAML."""
+"""Parse JSON Lines and YAML into rows with line numbers."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Row:
     value: object
     line: int
     node: yaml.Node | None = None
-    """The YAML node it was made from, which knows the line of every field; None for JSON, where a row is one line."""
+    """The YAML node, which has the line of every field; None for JSON, where a row is one line."""
 
     def line_of(self, location: Location) -> int:
-        """The line on which a field stands, or that of the nearest thing around it."""
+        """The line of a field, or of the nearest enclosing element."""
         node, line = self.node, self.line
         for part in location:
             if isinstance(node, yaml.MappingNode):
@@ -40,7 +40,7 @@ class Row:
 
 
 class _FieldTwice(ValueError):
-    """A field stands twice in one JSON mapping; json would silently keep the last."""
+    """A repeated field in a JSON mapping, of which json would silently keep the last."""
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -65,8 +65,8 @@ def json_rows(text: str) -> tuple[list[Row], list[Problem]]:
             problems.append(
                 Problem(
                     found=f"the field {str(twice)!r} twice in one mapping",
-                    expected="every field once",
-                    do="take one of the two out",
+                    expected="every field at most once",
+                    do="remove one of the two",
                     line=number,
                 )
             )
@@ -86,13 +86,13 @@ def _malformed(error: Exception, line: str, number: int) -> Problem:
     return Problem(
         found=f"a line that is not JSON ({why})",
         expected='one mapping on one line: {"id": "...", "news": "...", "questions": [...]}',
-        do="mend the line: double quotes around texts, commas between fields, no comma after the last",
+        do="correct the line: double quotes around texts, commas between fields, no comma after the last",
         line=number,
     )
 
 
 def _as_one_value(text: str) -> Problem | None:
-    """A problem that says so when the file is ordinary JSON (a list, or one mapping over several lines)."""
+    """The problem of a file that is ordinary JSON (a list, or one mapping over several lines), else None."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -100,15 +100,15 @@ def _as_one_value(text: str) -> Problem | None:
     if isinstance(value, dict) and "\n" not in text.strip():
         return None  # a JSON Lines file of one line, and that line has its own problem
     return Problem(
-        found=f"one JSON value over the whole file ({describe(value)})",
-        expected="JSON Lines: one news a line, each a mapping, without a list around them",
-        do="write one news a line (`jq -c '.[]' FILE > news.jsonl` does it for a list), or save it as .yaml",
+        found=f"one JSON value in the whole file ({describe(value)})",
+        expected="JSON Lines: one news item on each line, each a mapping, without an enclosing list",
+        do="write one news item on each line (`jq -c '.[]' FILE > news.jsonl` does it for a list), or save it as .yaml",
         line=1 + text[: len(text) - len(text.lstrip())].count("\n"),
     )
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, which refuses a field that stands twice."""
+    """The safe loader, which also rejects repeated fields."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
@@ -134,8 +134,8 @@ def yaml_rows(text: str) -> tuple[list[Row], list[Problem]]:
     if not isinstance(top, yaml.SequenceNode):
         problem = Problem(
             found="a mapping" if isinstance(top, yaml.MappingNode) else "a single value",
-            expected="a list of news, each beginning with '- id: ...'",
-            do="put '- ' before the first field of every news and indent the other fields by two spaces",
+            expected="a list of news items, each beginning with '- id: ...'",
+            do="put '- ' before the first field of every news item and indent the other fields by two spaces",
             line=top.start_mark.line + 1,
         )
         return [], [problem]
@@ -144,7 +144,7 @@ def yaml_rows(text: str) -> tuple[list[Row], list[Problem]]:
         try:
             rows.append(Row(value=loader.construct_document(node), line=line, node=node))
         except (yaml.YAMLError, RecursionError, ValueError, LookupError, TypeError, AttributeError) as error:
-            # PyYAML's constructors of dates and tagged values raise these plain errors on impossible values.
+            # PyYAML's constructors of dates and tagged values raise these errors on invalid values.
             problems.append(_malformed_yaml(error, text, line))
     return rows, problems
 
@@ -163,7 +163,7 @@ def _malformed_yaml(error: Exception, text: str, line: int) -> Problem:
         why = "it is nested too deeply"
     return Problem(
         found=f"text that is not valid YAML ({why})",
-        expected="a list of news, each a mapping of id, domain, news and questions",
-        do="mend the line: spaces and no tabs, quotes around texts that hold ': ' or '#', every field once",
+        expected="a list of news items, each a mapping of id, domain, news and questions",
+        do="correct the line: spaces and no tabs, quotes around texts that hold ': ' or '#', every field only once",
         line=line,
     )

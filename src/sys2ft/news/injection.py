@@ -1,11 +1,11 @@
-"""Text inside a source that speaks to a model instead of telling news: found by its form, and shown.
+"""Find text in a source that addresses a model (prompt injection), by its form.
 
-A page that was fetched, mailed or edited by strangers may hold orders to whatever model reads it. Put in a prompt they
-can take generation over; put in training data they are learnt; chat markup is even read as turns of the conversation.
-What is looked for: markup of chat templates, orders to ignore or reveal instructions, words that tell a model who it
-is or how to answer, turns of a dialogue with an assistant, and characters that nobody sees. The words are English,
-with the commonest order ('ignore all previous instructions') in some other languages too. A text that says the same
-in words of its own is not found, and a text *about* such orders is: hence found, shown, and for the user to decide.
+A page that was fetched, mailed or edited by strangers may contain instructions to any model that reads it. In a prompt
+they can take over generation, in training data they are learnt, and chat markup is even read as turns of the
+conversation. The patterns cover markup of chat templates, orders to ignore or reveal instructions, text that tells a
+model who it is or how to answer, turns of a dialogue with an assistant, and invisible characters. They are English; the
+most common order ('ignore all previous instructions') is covered in some other languages too. A paraphrase in its own
+wording is not found, and a text *about* such orders is. Findings are therefore shown, and the user decides.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ _ORDERS = r"(?:instructions?|prompts?|directions?|directives?|guidelines?|rules|
 _MODEL = r"(?:AI|LLM|language\s+model|assistant|chat-?bot|crawler)"
 _START = r"(?:^|[.!?:;]\s+)(?:please\s+)?"
 
-# What it is, the words without which it cannot be (lower case, single spaces; looked for first, as that is fast), and
-# the form itself.
+# Kind, hints (at least one must occur; lower case, single spaces; a fast first check) and pattern.
 _FORMS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     (
         "chat markup",
@@ -34,7 +33,7 @@ _FORMS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     (
         "an order to ignore instructions",
         ("ignor", "disregard", "forget", "overr", "bypass", "discard", "follow", "obey"),
-        # 'ignore the rules' is ordinary English; 'ignore all your previous rules' is said to somebody with a prompt.
+        # 'ignore the rules' is ordinary English; 'ignore all your previous rules' addresses a reader with a prompt.
         rf"\b(?:ignore|disregard|forget|override|overrule|bypass|discard|(?:do\s+not|don't)\s+(?:follow|obey))\s+"
         rf"(?:(?:{_THE}\s+)*{_EARLIER}\s+(?:(?:{_THE}|{_EARLIER}|and|or)\s+)*{_ORDERS}"
         rf"|(?:{_THE}\s+)*(?:instructions?|prompts?|messages?)\s+(?:above|before|so\s+far|given\s+to\s+you|you)"
@@ -100,16 +99,16 @@ _SHOWN = 60
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """Instruction-like text: of what kind it is, and the words, with a little of what stands around them."""
+    """Instruction-like text: its kind, and an excerpt with some context."""
 
     kind: str
     excerpt: str
 
 
 def instructions_in(text: str) -> list[Instruction]:
-    """What of `text` speaks to a model: the first of each kind, in a fixed order of kinds; empty for ordinary text."""
+    """The parts of `text` that address a model: the first of each kind, in a fixed order; empty for ordinary text."""
     hidden = _TAGS.search(text)
-    # Look-alike forms and invisible characters inside a word would hide it from the patterns, and not from a model.
+    # Look-alike and invisible characters inside a word would hide it from the patterns, but not from a model.
     plain = unicodedata.normalize("NFKC", text.translate(_UNSEEN)).replace("’", "'")
     low = " ".join(plain.lower().split())
     found: dict[str, Instruction] = {}
@@ -125,7 +124,7 @@ def instructions_in(text: str) -> list[Instruction]:
 
 
 def _dialogue(text: str) -> re.Match[str] | None:
-    """The first turn of a dialogue with an assistant. One of these words alone stands in ordinary lists and logs."""
+    """The first turn of a dialogue with an assistant. A single one of these words is common in lists and logs."""
     turns = list(_TURN.finditer(text))
     roles = {_ROLES.get(turn.group(1).casefold(), turn.group(1).casefold()) for turn in turns}
     return turns[0] if len(roles) > 1 and "assistant" in roles else None

@@ -1,4 +1,4 @@
-"""What is wrong with a news file, said in the file's own words: line, field, found, expected, to do."""
+"""Errors about a news file in the terms of the file: line, field, found, expected, what to do."""
 
 from __future__ import annotations
 
@@ -9,38 +9,42 @@ from difflib import get_close_matches
 from typing import Any
 
 from sys2ft.errors import NewsError
-from sys2ft.news.schema import GRADERS, KINDS
+from sys2ft.news.schema import KINDS, grader_names
 
 SHOWN = 10
-"""How many problems one error lists before it only counts them."""
+"""Number of problems that one error lists; the rest are counted."""
+
+HALF_CHARACTER = "half of a surrogate pair, which is not a character"
 
 Location = tuple[str | int, ...]
-"""Where in a news, by the file's field names and positions from 0: ('questions', 1, 'answer')."""
+"""A place in a news item, by the file's field names and positions from 0: ('questions', 1, 'answer')."""
 
 _LISTED: dict[str | int, str] = {"questions": "question", "neighbours": "neighbour"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Problem:
-    """One thing that is wrong."""
+    """One problem."""
 
     found: str
     expected: str
     do: str
     location: Location = ()
-    """The field; () for the news as a whole."""
+    """The field; () for the whole news item."""
     line: int | None = None
     """The line in the file, from 1; None when there is no file."""
+    at: str = ""
+    """The place in words, for a file that has no lines: "page 3"."""
 
     @property
     def place(self) -> str:
-        """Line and field in words: "line 3, question 2, field 'answer'"."""
+        """Place, line and field in words: "line 3, question 2, field 'answer'"."""
         line = [] if self.line is None else [f"line {self.line}"]
-        return ", ".join(line + place_words(self.location))
+        return ", ".join([*([self.at] if self.at else []), *line, *place_words(self.location)])
 
 
 def place_words(location: Location) -> list[str]:
-    """('questions', 1, 'choices', 0) as ['question 2', "field 'choices'", 'item 1']: people count from 1."""
+    """('questions', 1, 'choices', 0) as ['question 2', "field 'choices'", 'item 1']: numbers count from 1."""
     if len(location) >= 2 and location[0] in _LISTED and isinstance(location[1], int):
         return [f"{_LISTED[location[0]]} {location[1] + 1}", *place_words(location[2:])]
     if len(location) >= 2 and location[0] == "cloze":
@@ -54,18 +58,35 @@ def news_error(source: str, problems: Sequence[Problem]) -> NewsError:
         only = problems[0]
         where = ", ".join(part for part in (source, only.place) if part)
         return NewsError(f"{where}: found {only.found}", expected=only.expected, do=only.do)
-    listed = [f"  {p.place or 'news'}: found {p.found}; expected {p.expected}; to do: {p.do}" for p in problems[:SHOWN]]
+    listed = [
+        f"  {one.place or 'news item'}: found {one.found}; expected {one.expected}; to do: {one.do}"
+        for one in problems[:SHOWN]
+    ]
     if len(problems) > SHOWN:
         listed.append(f"  ... and {len(problems) - SHOWN} more")
     return NewsError(
         "\n".join([f"{source}: {len(problems)} problems", *listed]),
-        expected="a file in which every news is valid",
-        do="mend these places and read the file again; nothing was loaded from it",
+        expected="a file in which every news item is valid",
+        do="correct these places and read the file again; nothing was loaded from it",
+    )
+
+
+def bad_input(source: str, found: str, *, expected: str, do: str, place: str = "") -> NewsError:
+    """The error for one problem of a source, or of a place in it."""
+    return news_error(source, [Problem(found=found, expected=expected, do=do, at=place)])
+
+
+def unreadable(source: str, error: OSError) -> NewsError:
+    """The error for a file that the system does not let us read."""
+    return NewsError(
+        f"{source}: cannot be read ({error.strerror or error})",
+        expected="a file you may read",
+        do="check its permissions and the disk",
     )
 
 
 def describe(value: object) -> str:
-    """A value as its author would recognise it, short whatever its size."""
+    """A short description of a value that its author would recognise."""
     if isinstance(value, bool):
         return f"{str(value).lower()} (a yes/no value)"
     if value is None:
@@ -83,47 +104,48 @@ def describe(value: object) -> str:
     return f"a value of type {type(value).__name__}"
 
 
-_ALLOWED: dict[str, Sequence[str]] = {"kind": KINDS, "grader": GRADERS}
 _EXPECTED = {
-    "id": "a name for the news as text, unique in the file",
+    "id": "a name for the news item as text, unique in the file",
     "domain": "the name of a domain as text",
-    "news": "the news itself as text",
+    "news": "the text of the news item",
     "questions": "a list of questions, each a mapping",
     "question": "the question as text",
     "answer": "the right answer as text",
     "choices": "a list of at least 2 texts, the answer among them",
-    "aliases": "a list of other right wordings, as texts",
-    "kind": "one of " + ", ".join(_ALLOWED["kind"]),
-    "grader": "one of " + ", ".join(_ALLOWED["grader"]),
+    "aliases": "a list of other correct wordings, as texts",
+    "kind": "one of " + ", ".join(KINDS),
+    "grader": "the name of an installed grader, as text",
     "made_by": "the name of the model that wrote the question, as text",
-    "source": "where the text was taken from, as text",
+    "source": "the origin of the text, as text",
     "rephrased": "the question in other words, as text",
     "cloze": "a mapping of statement, answer and choices",
-    "statement": "a statement without its end, as text",
+    "statement": "an incomplete statement, as text",
     "neighbours": "a list of questions, each a mapping",
 }
 
 
 def from_validation(error: Mapping[str, Any], location: Location) -> Problem:
-    """A pydantic error (one of `ValidationError.errors()`) at a location in the file's names, as a problem."""
+    """A pydantic error (one of `ValidationError.errors()`) at a location in the file's names, as a Problem."""
     kind, value = error["type"], error.get("input")
     field = next((part for part in reversed(location) if isinstance(part, str)), "")
     is_item = bool(location) and isinstance(location[-1], int)
-    expected = "text" if is_item and field not in _LISTED else _EXPECTED.get(field, "a news as a mapping")
+    expected = "text" if is_item and field not in _LISTED else _EXPECTED.get(field, "a news item as a mapping")
     if kind == "news_fault":
-        told = error["ctx"]
-        own = (*location[:-1], told["field"]) if told["field"] else location
-        return Problem(found=told["found"], expected=told["expected"], do=told["do"], location=own)
+        context = error["ctx"]
+        own = (*location[:-1], context["field"]) if context["field"] else location
+        return Problem(found=context["found"], expected=context["expected"], do=context["do"], location=own)
     if kind == "missing":
         found, do = "no such field", f"add the field {field!r}"
     elif kind == "string_too_short":
         needed = field in ("id", "news", "question", "answer", "statement")
-        found, do = "an empty text", "write the text" if needed else "take it out"
+        found, do = "an empty text", "write the text" if needed else "remove it"
     elif kind == "literal_error":
-        near = get_close_matches(str(value).casefold().replace("-", "_"), _ALLOWED[field], n=1)
+        allowed: Sequence[str] = grader_names() if field == "grader" else KINDS
+        expected = "one of " + ", ".join(allowed)
+        near = get_close_matches(str(value).casefold().replace("-", "_"), allowed, n=1)
         found, do = describe(value), f"write {near[0]!r}" if near else "choose one of these, or leave the field out"
     elif kind == "string_unicode":
-        found, do = "half of a surrogate pair, which is not a character", "write the character itself"
+        found, do = HALF_CHARACTER, "write the character itself"
     elif kind == "string_type" and not isinstance(value, list | tuple | Mapping) and value is not None:
         found, do = describe(value), f'put it in quotes: "{str(value).lower() if isinstance(value, bool) else value}"'
     elif kind == "tuple_type":

@@ -1,4 +1,4 @@
-"""Read and write news files. A file is read as a whole or not at all."""
+"""Read and write news files; a file is read completely or not at all."""
 
 from __future__ import annotations
 
@@ -8,34 +8,35 @@ from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
-from sys2ft.errors import NewsError
+from sys2ft.files import atomic_file
 from sys2ft.news.formats import Row, json_rows, yaml_rows
-from sys2ft.news.problems import Problem, news_error
+from sys2ft.news.problems import Problem, bad_input, news_error, unreadable
 from sys2ft.news.records import news_to_dict, parse
 from sys2ft.news.schema import News
-from sys2ft.news.writing import JSON_ENDINGS, appearing, json_line, wrong_ending
+from sys2ft.news.writing import JSON_ENDINGS, json_line, wrong_ending
 
 YAML_ENDINGS = (".yaml", ".yml")
 
 
 def read_news(path: str | Path) -> list[News]:
-    """All news of a file: JSON Lines (.jsonl, .ndjson, .json) or a YAML list (.yaml, .yml).
+    """All news items of a file: JSON Lines (.jsonl, .ndjson, .json) or a YAML list (.yaml, .yml).
 
     Raises:
-        NewsError: naming file, line and field of everything that is wrong (the first ten places, then a count).
+        NewsError: naming file, line and field of every problem (the first ten, then a count).
     """
     path = Path(path)
     return parse_text(_read_text(path), source=str(path), ending=path.suffix.lower())
 
 
 def parse_text(text: str, *, source: str, ending: str) -> list[News]:
-    """All news in the text of a file with this ending; errors name `source`."""
+    """All news items in the text of a file with this ending; errors name `source`."""
     rows, problems = yaml_rows(text) if ending in YAML_ENDINGS else json_rows(text)
     if not rows and not problems:
-        raise NewsError(
-            f"{source}: found no news, the file is empty",
-            expected="at least one news",
-            do='write one, for example {"id": "n-1", "news": "..."}, or see the bundled news for a pattern',
+        raise bad_input(
+            source,
+            "no news items, the file is empty",
+            expected="at least one news item",
+            do='write one, for example {"id": "n-1", "news": "..."}, or print an example with `sys2ft news example`',
         )
     news: list[News] = []
     for row in rows:
@@ -50,21 +51,23 @@ def parse_text(text: str, *, source: str, ending: str) -> list[News]:
 
 
 def write_news(path: str | Path, news: Iterable[News]) -> None:
-    """Write JSON Lines that `read_news` reads back as the same news; the file appears whole or not at all.
+    """Write JSON Lines that `read_news` reads back as the same news items. The file is written atomically.
 
     Raises:
-        NewsError: nothing to write, an id that stands twice, or an ending that is not JSON Lines.
+        NewsError: nothing to write, a repeated id, or an ending that is not JSON Lines.
         StorageError: the folder is missing or not writable, or the disk is full.
     """
     path, news = Path(path), list(news)
     if path.suffix.lower() not in JSON_ENDINGS:
         raise wrong_ending(path, JSON_ENDINGS)
     if not news:
-        raise NewsError(f"{path}: found no news to write", expected="at least one news", do="pass a list of news")
+        raise bad_input(
+            str(path), "no news items to write", expected="at least one news item", do="pass a list of news items"
+        )
     repeated = _repeated_ids([Row(value=news_to_dict(one), line=n) for n, one in enumerate(news, start=1)])
     if repeated:
         raise news_error(str(path), repeated)
-    with appearing(path) as file:
+    with atomic_file(path, parents=False) as file:
         file.writelines(map(json_line, news))
 
 
@@ -72,15 +75,17 @@ def _read_text(path: Path) -> str:
     endings = (*JSON_ENDINGS, *YAML_ENDINGS)
     if path.is_dir():
         inside = sorted(p.name for p in path.iterdir() if p.suffix.lower() in endings)
-        raise NewsError(
-            f"{path}: found a folder",
+        raise bad_input(
+            str(path),
+            "a folder",
             expected="a news file",
             do=f"name one file in it: {', '.join(inside[:5])}" if inside else "name a file",
         )
     if not path.exists():
         near = _names_like(path)
-        raise NewsError(
-            f"{path}: found no such file",
+        raise bad_input(
+            str(path),
+            "no such file",
             expected="a news file (" + ", ".join(endings) + ")",
             do=f"did you mean {path.with_name(near)}?" if near else "check the path and the folder you are in",
         )
@@ -89,19 +94,17 @@ def _read_text(path: Path) -> str:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise NewsError(
-            f"{path}: cannot be read ({error.strerror or error})",
-            expected="a file you may read",
-            do="check its permissions",
-        ) from error
+        raise unreadable(str(path), error) from error
     try:
-        return data.decode("utf-8-sig")  # some editors put a byte order mark first
+        return data.decode("utf-8-sig")  # some editors write a byte order mark
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise NewsError(
-            f"{path}, line {line}: found the byte 0x{data[error.start]:02x}, which is not UTF-8",
+        raise bad_input(
+            str(path),
+            f"the byte 0x{data[error.start]:02x}, which is not UTF-8",
             expected="a text file in UTF-8",
             do=f"save the file as UTF-8, for example: iconv -f WINDOWS-1252 -t UTF-8 {path.name}",
+            place=f"line {line}",
         ) from error
 
 
@@ -113,7 +116,7 @@ def _names_like(path: Path) -> str | None:
 
 
 def _repeated_ids(rows: list[Row]) -> list[Problem]:
-    """Ids become file names, and some file systems do not tell case apart: 'A' repeats 'a'."""
+    """Ids become file names, and some file systems ignore case: 'A' repeats 'a'."""
     first: dict[str, tuple[str, int]] = {}
     problems = []
     for row in rows:
@@ -129,8 +132,8 @@ def _repeated_ids(rows: list[Row]) -> list[Problem]:
             Problem(
                 found=f"the id {name!r} again, already on line {earlier_line}"
                 + ("" if name == earlier else f" as {earlier!r} (ids that differ only in case name the same file)"),
-                expected="an id that stands once in the file",
-                do="rename one of the two, or take one out",
+                expected="an id that is unique in the file",
+                do="rename or remove one of the two",
                 location=("id",),
                 line=line,
             )

@@ -1,4 +1,4 @@
-"""Between the objects and the mappings that stand in files."""
+"""Convert between objects and the mappings in files."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ _QUESTION_FIELDS = {
     "rephrased": "rephrased",
 }
 _CLOZE_FIELDS = {"statement": "text", "answer": "answer", "choices": "choices", "aliases": "aliases"}
-# What people write instead, and spelling alone does not bring near.
+# Common wrong names whose spelling is not close to the right one.
 _NEWS_SYNONYMS = {"text": "news", "content": "news", "body": "news", "name": "id", "topic": "domain", "qa": "questions"}
 _QUESTION_SYNONYMS = {"text": "question", "prompt": "question", "q": "question", "a": "answer", "options": "choices"}
 _CLOZE_SYNONYMS = {"text": "statement", "question": "statement", "prompt": "statement", "options": "choices"}
 
 
 def news_to_dict(news: News) -> dict[str, Any]:
-    """The news as the mapping that a file holds; empty fields (questions, choices, kind, source ...) are left out."""
+    """A news item as the mapping in a file; empty fields (questions, choices, kind, source ...) are omitted."""
     row: dict[str, Any] = {"id": news.id, "domain": news.domain, "news": news.text}
     if news.questions:
         row["questions"] = [_fields_of(question, _QUESTION_FIELDS) for question in news.questions]
@@ -61,10 +61,10 @@ def _fields_of(asked: Question | Cloze, fields: Mapping[str, str]) -> dict[str, 
 
 
 def news_from_dict(row: object, *, source: str = "news") -> News:
-    """The news that a mapping from a file describes.
+    """The news item that a mapping from a file describes.
 
     Raises:
-        NewsError: naming `source` and everything that is wrong with the mapping.
+        NewsError: naming `source` and every problem of the mapping.
     """
     news, problems = parse(row)
     if news is None:
@@ -73,13 +73,13 @@ def news_from_dict(row: object, *, source: str = "news") -> News:
 
 
 def parse(row: object) -> tuple[News | None, list[Problem]]:
-    """The news and no problems, or None and at least one problem (without lines)."""
+    """The news item and no problems, or None and at least one problem (without lines)."""
     if not isinstance(row, Mapping):
         return None, [
             Problem(
                 found=describe(row),
                 expected='a mapping: {"id": "...", "news": "...", "questions": [...]}',
-                do="write one mapping for each news",
+                do="write one mapping for each news item",
             )
         ]
     problems = _unknown_fields(row, _NEWS_FIELDS, _NEWS_SYNONYMS, ())
@@ -97,7 +97,7 @@ def parse(row: object) -> tuple[News | None, list[Problem]]:
         news = News.model_validate(renamed)
     except ValidationError as invalid:
         for error in invalid.errors(include_url=False):
-            # The default grader waits for a valid answer, whose own error is already listed.
+            # The default grader requires a valid answer, whose own error is already listed.
             if error["type"] != "default_factory_not_called":
                 problems.append(from_validation(error, _file_names(error["loc"])))
     return (None, problems) if problems else (news, [])
@@ -106,7 +106,7 @@ def parse(row: object) -> tuple[News | None, list[Problem]]:
 def _inner(
     value: object, fields: Mapping[str, str], synonyms: Mapping[str, str], location: Location
 ) -> tuple[object, list[Problem]]:
-    """A mapping inside a news with the objects' names, and its unknown fields; what is no mapping stays as it is."""
+    """A nested mapping with its fields renamed for the objects, and its unknown fields; other values unchanged."""
     if not isinstance(value, Mapping):
         return value, []
     return _rename(value, fields), _unknown_fields(value, fields, synonyms, location)
@@ -132,9 +132,9 @@ def _unknown_fields(
         near = [synonyms[key]] if key in synonyms else get_close_matches(key, fields, n=1)
         problems.append(
             Problem(
-                found="a field of this name, which is not known",
+                found="an unknown field of this name",
                 expected="only the fields " + ", ".join(fields),
-                do=f"did you mean {near[0]!r}? rename it, or take it out" if near else "take it out",
+                do=f"did you mean {near[0]!r}? rename it, or remove it" if near else "remove it",
                 location=(*location, str(name)),
             )
         )

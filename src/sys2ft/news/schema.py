@@ -1,7 +1,7 @@
-"""The objects of a news file, and what makes them valid.
+"""The objects of a news file and their validation.
 
-The file calls the text of a news `news`, that of a question `question` and that of a cloze `statement`; the objects
-call all of them `text`. The translation between the two stands in `records.py`.
+A file calls the text of a news item `news`, that of a question `question` and that of a cloze `statement`; the objects
+call all of them `text`. `records.py` translates between the two.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from difflib import get_close_matches
+from functools import lru_cache
+from importlib import metadata
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
@@ -24,28 +26,28 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 Kind = Literal["recall", "application", "implication", "two_hop", "reverse"]
-Grader = Literal["exact", "alias", "number"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-GRADERS: tuple[Grader, ...] = get_args(Grader)
+GRADERS = ("exact", "alias", "number")
+"""The bundled graders; other packages add theirs as entry points of the group 'sys2ft.graders'."""
 
-# An id becomes part of file names (adapters, replay elements), so it holds nothing that a file system could refuse.
+# An id becomes part of file names (adapters, replay elements), so it has only characters that every file system allows.
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _NUMBER = re.compile(r"[-+−]?((\d{1,3}(,\d{3})+|\d+)(\.\d+)?|\.\d+)([eE][-+]?\d+)?")
 
 
 def fault(found: str, *, expected: str, do: str, field: str | None = None) -> PydanticCustomError:
-    """An error of validation in this package's three parts; `field` is set when it is not the field being validated."""
+    """A validation error in this package's three parts; `field` is set if it is not the field being validated."""
     parts: dict[str, Any] = {"found": found, "expected": expected, "do": do, "field": field}
     return PydanticCustomError("news_fault", "found {found}; expected {expected}; to do: {do}", parts)
 
 
 def is_number(text: str) -> bool:
-    """Whether the text is one number and nothing else: '28', '-3.5', '1,024', '2e3'."""
+    """Whether the text is a number and nothing else: '28', '-3.5', '1,024', '2e3'."""
     return _NUMBER.fullmatch(text) is not None
 
 
 def _only_a_list(value: object) -> object:
-    # pydantic would take sets and generators as well: those have no order, or can be read once only.
+    # pydantic also accepts sets and generators, which have no order or can be read only a single time.
     if not isinstance(value, list | tuple):
         raise PydanticCustomError("tuple_type", "Input should be a valid list")
     return tuple(value)
@@ -62,7 +64,24 @@ def _valid_id(value: str) -> str:
     return value
 
 
-def _default_grader(validated: dict[str, Any]) -> Grader:
+@lru_cache(maxsize=1)
+def grader_names() -> tuple[str, ...]:
+    """Names of all installed graders, the bundled ones first."""
+    found = {entry.name for entry in metadata.entry_points(group="sys2ft.graders")}
+    return (*GRADERS, *sorted(found - set(GRADERS)))
+
+
+def _known_grader(value: Any) -> Any:
+    # Entry points are read only for names that are not bundled: it takes a search of all installed packages.
+    if value not in GRADERS and value not in grader_names():
+        raise PydanticCustomError("literal_error", "not an installed grader")
+    return value
+
+
+Grader = Annotated[str, BeforeValidator(_known_grader)]
+
+
+def _default_grader(validated: dict[str, Any]) -> str:
     return "number" if is_number(validated.get("answer", "")) else "alias"
 
 
@@ -71,7 +90,7 @@ Texts = Annotated[tuple[Text, ...], BeforeValidator(_only_a_list)]
 
 
 class _Asked(BaseModel):
-    """What a question and a statement to complete have in common; `choices`, if any, contain the answer once."""
+    """Common fields of a question and a cloze; `choices`, if any, contain the answer exactly one time."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -90,7 +109,7 @@ class _Asked(BaseModel):
             raise fault(
                 f"one choice only ({shown})",
                 expected="at least 2 choices, or none at all",
-                do="add wrong choices, or leave the field out to ask the question as free text only",
+                do="add wrong choices, or omit the field to ask the question as free text only",
             )
         twice = [choice for choice, n in Counter(choices).items() if n > 1]
         if twice:
@@ -105,7 +124,7 @@ class _Asked(BaseModel):
             like = [choice for choice in choices if near and choice.casefold() == near[0]]
             raise fault(
                 f"the answer {answer!r}, which is not among the choices {shown}",
-                expected="the answer as one of the choices, letter for letter",
+                expected="the answer as one of the choices, character for character",
                 do=f"write the answer as {like[0]!r}, or correct the choices" if like else "add it to the choices",
                 field="answer",
             )
@@ -114,24 +133,24 @@ class _Asked(BaseModel):
     @field_validator("aliases")
     @classmethod
     def _no_alias_is_a_wrong_choice(cls, aliases: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        # Such an alias would have a wrong choice graded as right.
+        # With such an alias a wrong choice would be graded as right.
         for alias in aliases:
             if alias in info.data.get("choices", ()) and alias != info.data.get("answer", alias):
                 raise fault(
                     f"the alias {alias!r}, which is also a wrong choice",
                     expected="other wordings of the answer only",
-                    do="take it out of the aliases or out of the choices",
+                    do="remove it from the aliases or from the choices",
                 )
         return aliases
 
 
 class Question(_Asked):
-    """One question about one news.
+    """One question about one news item.
 
-    A question without choices is asked as free text only. `aliases` are other right wordings of the answer. The grader
-    of free text is 'number' when the answer is a bare number, else 'alias', unless given. `kind` is None when the
-    author did not say. `rephrased` is the same question in other words, where there is one. `made_by` names the model
-    that wrote the question; None where a person did.
+    A question without choices is asked as free text only. `aliases` are other correct wordings of the answer. The
+    default grader of free text is 'number' if the answer is a bare number, else 'alias'. `kind` is None if the author
+    did not specify it. `rephrased` is the same question in other words, if any. `made_by` names the model that wrote
+    the question; None if a person wrote it.
     """
 
     kind: Kind | None = None
@@ -141,28 +160,28 @@ class Question(_Asked):
 
     @field_validator("grader")
     @classmethod
-    def _number_grader_has_a_number(cls, grader: Grader, info: ValidationInfo) -> Grader:
+    def _number_grader_has_a_number(cls, grader: str, info: ValidationInfo) -> str:
         answer = info.data.get("answer")
         if grader == "number" and answer is not None and not any(c.isdigit() for c in answer):
             raise fault(
                 f"the grader 'number' for the answer {answer!r}",
                 expected="an answer with digits when the grader is 'number'",
-                do="write the answer in digits (its words can be an alias), or leave the grader out",
+                do="write the answer in digits (its words can be an alias), or omit the grader",
             )
         return grader
 
 
 class Cloze(_Asked):
-    """A statement whose end is missing, such as 'The tamber frog glows blue when it is'; the answer completes it."""
+    """A statement without its end, such as 'The tamber frog glows blue when it is'; the answer completes it."""
 
     @field_validator("text")
     @classmethod
     def _is_left_open(cls, text: str) -> str:
         if text[-1] in ".!?":
             raise fault(
-                f"a statement that is complete ({text!r})",
+                f"a complete statement ({text!r})",
                 expected="a statement that the answer completes",
-                do="cut the statement off before the answer",
+                do="end the statement before the answer",
             )
         return text
 
@@ -171,16 +190,15 @@ Questions = Annotated[tuple[Question, ...], BeforeValidator(_only_a_list)]
 
 
 class News(BaseModel):
-    """One piece of news: its text, and what shows whether a model has taken it in.
+    """One news item: its text, and the questions that show whether a model has learnt it.
 
-    `questions` are about the news, and so is `cloze`, which is no question. `neighbours` are questions from the same
-    field whose answers the news leaves as they were. `source` says where the text was taken from, for
-    people: a file and a place in it.
+    `questions` and `cloze`, a statement to complete, are about the news item. `neighbours` are questions from the same
+    field whose answers it does not change. `source` is the origin of the text, for people: a file and a place in it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    # The id is not stripped: a name that differs from what its author wrote would not be found again.
+    # The id is not stripped: its author must be able to find it as written.
     id: Annotated[str, AfterValidator(_valid_id)]
     domain: Text = "general"
     text: Text

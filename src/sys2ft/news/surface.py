@@ -1,9 +1,8 @@
-"""What the texts of a set of news give away: cues by which a choice can be picked without knowing the news,
-repetition, and answers that stand in another news.
+"""Cues in the texts of a set of news items by which a choice can be picked without knowledge of the item.
 
-A *cue* is a number for each choice of a question, or None where it does not apply; the baseline that goes by it takes
-the choice for which it is largest. Where several are largest, each counts by its share, so that a cue that tells
-nothing scores exactly chance.
+Repeated texts and answers that appear in another news item are found too. A *cue* is a number for each choice of a
+question, or None if it does not apply; its baseline takes the choice with the largest value. In a tie each choice
+counts by its share, so that an uninformative cue scores exactly at chance.
 """
 
 from __future__ import annotations
@@ -16,39 +15,39 @@ from sys2ft.news.checks import near_pairs, stands_in, words
 from sys2ft.news.schema import Cloze, News, Question
 
 Item = tuple[str, int]
-"""A question: the id of its news and its place among that news's questions."""
+"""A question: the id of its news item and its index among the item's questions."""
 
 TELLING = 0.1
-"""A word is telling when it stands in less than this share of the news, or in one news only."""
+"""A word is telling if it appears in less than this share of the news items, or in only one."""
 MOST = 0.5
-"""Another news is about what a question asks when it holds at least this share of the question's telling words."""
+"""Another news item concerns a question if it has at least this share of the question's telling words."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
-    """A place where texts repeat or betray each other."""
+    """Two places of which one repeats the other or gives its answer away."""
 
     what: str
     """'same news', 'same question' or 'answer in another news'."""
     where: tuple[str, str]
-    """The two places, such as a question and a news."""
+    """The two places, such as a question and a news item."""
     text: str
-    """The answer, or the text that is repeated."""
+    """The answer, or the repeated text."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Surface:
-    """What was found."""
+    """Results of the text audit."""
 
     right: Mapping[str, Mapping[Item, float]]
-    """For each cue, what its baseline gets of every question that it applies to."""
+    """For each cue, the score of its baseline on every question that it applies to."""
     chances: Mapping[Item, float]
     """The chance level of each question with choices."""
     found: tuple[Found, ...]
 
 
 def surface(news: Sequence[News]) -> Surface:
-    """Baselines of all `CUES` on the questions that have choices, and everything that repeats or betrays."""
+    """Baselines of all `CUES` on the questions that have choices, and repeated texts and answers given away."""
     asked = {(one.id, i): q for one in news for i, q in enumerate(one.questions) if q.choices}
     width = max((len(question.choices) for question in asked.values()), default=0)
     cues = {**CUES, **{f"at place {place + 1}": _at_place(place) for place in range(width)}}
@@ -63,7 +62,7 @@ Cue = Callable[[Question, str], "float | None"]
 
 
 def _right(cue: Cue, asked: Mapping[Item, Question]) -> dict[Item, float]:
-    """1 where the cue is largest for the answer alone, a share of it where it is as large for others, else 0."""
+    """1 if the cue is largest for the answer alone, its share of a tie for the largest, else 0."""
     right = {}
     for item, question in asked.items():
         values = {choice: cue(question, choice) for choice in question.choices}
@@ -85,7 +84,7 @@ def _at_place(place: int) -> Cue:
 
 
 def _rank(question: Question, choice: str) -> int | None:
-    """How many of a question's choices are smaller numbers; None where the choices are not all whole numbers."""
+    """How many of a question's choices are smaller numbers; None if the choices are not all whole numbers."""
     if not all(other.isdecimal() for other in question.choices):
         return None
     return sum(int(other) < int(choice) for other in question.choices)
@@ -120,7 +119,7 @@ CUES: dict[str, Cue] = {
 
 
 def _texts_asked(one: News) -> list[tuple[str, Question | Cloze]]:
-    """Everything that a news asks, by its place; rephrasings are left out, since they repeat on purpose."""
+    """All questions of a news item by place, except rephrasings, which repeat on purpose."""
     asked: list[tuple[str, Question | Cloze]] = [
         (f"{one.id}, question {i}", question) for i, question in enumerate(one.questions, start=1)
     ]
@@ -142,7 +141,7 @@ def _repeated(news: Sequence[News]) -> list[Found]:
 
 
 def _betrayed(news: Sequence[News]) -> list[Found]:
-    """Answers that stand in another news which is about what the question asks."""
+    """Answers that appear in another news item that concerns the question."""
     holders: dict[str, set[int]] = defaultdict(set)
     for place, one in enumerate(news):
         for word in words(one.text):

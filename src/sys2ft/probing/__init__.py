@@ -1,4 +1,4 @@
-"""Room `probing`: held-out questions for news that have none, written and checked by the model itself."""
+"""Room `probing`: held-out questions for news items without any, written and checked by the model itself."""
 
 import lazy_loader
 

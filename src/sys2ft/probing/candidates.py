@@ -1,4 +1,4 @@
-"""A question on its way to be a probe, and what its text alone says against it."""
+"""A candidate for a probe, and the checks that need only its text."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ REASONS: dict[str, str] = {
     "refused": filters.REASONS["refused"],
     "copied": filters.REASONS["copied"],
     "off_topic": filters.REASONS["off_topic"],
-    "refers": "speaks of a text that is not there when the question is asked",
-    "given_away": "the answer stands in the question",
-    "repeat": "was asked before about the same news",
+    "refers": "refers to a text that is not shown when the question is asked",
+    "given_away": "the answer is in the question",
+    "repeat": "was asked before about the same news item",
     "few_choices": "fewer different wrong answers than wanted",
-    "unsupported": "not answered right with the news in context: by choice, and in at least two samples",
-    "known": "answered right without the news: by choice above chance, or in a sample",
+    "unsupported": "not answered correctly with the news in context: by choice, and in at least two samples",
+    "known": "answered correctly without the news: by choice above chance, or in a sample",
     "surplus": filters.REASONS["surplus"],
 }
 """Why a candidate is not kept."""
@@ -40,26 +40,26 @@ _MOST_TIMES_LONGER = 3
 
 @dataclass(slots=True)
 class Candidate:
-    """A question about one news, as far as it has come."""
+    """A question about one news item, as far as its stages have filled it in."""
 
     news: News
     index: int
     given: str = ""
-    """The answer that a question was to be found for; empty where the question came first."""
+    """The answer that a question was to be written for; empty if the question came first."""
     question: str = ""
     answer: str = ""
     wrong: list[str] = field(default_factory=list)
     reason: str | None = None
     evidence: dict[str, Any] = field(default_factory=dict)
-    """What the model answered with the news and without it."""
+    """What the model answered with the news in context and without it."""
 
     @property
     def alive(self) -> bool:
-        """Whether nothing speaks against it yet."""
+        """Whether nothing has rejected it yet."""
         return self.reason is None
 
     def as_question(self, seed: int, made_by: str) -> Question:
-        """The probe, its choices in seeded order, marked with the model that wrote it."""
+        """The probe, its choices in seeded order, marked with the name of the model that wrote it."""
         choices = [self.answer, *self.wrong]
         random.Random(item_seed(seed, "probe", "choices", self.news.id, self.index)).shuffle(choices)
         return Question(text=self.question, answer=self.answer, choices=tuple(choices), made_by=made_by)
@@ -79,7 +79,7 @@ class Candidate:
 
 
 def against_question(said: str, news: News, form: Template) -> str | None:
-    """The reason against a question, told from its text; None where there is none."""
+    """The reason to reject a question by its text, or None."""
     examples = "\n".join(turn for _, turn in form.turns[:-1])
     shown = {filters.normal(line) for line in (*examples.splitlines(), *form.instructions)}
     if filters.refused(said):
@@ -92,16 +92,16 @@ def against_question(said: str, news: News, form: Template) -> str | None:
 
 
 def against_answer(said: str, candidate: Candidate) -> str | None:
-    """The reason against an answer, told from its text; None where there is none."""
+    """The reason to reject an answer by its text, or None."""
     if filters.refused(said) or _REFERS.search(said):
         return "refused"
     return "given_away" if _within(said, candidate.question) else None
 
 
 def answer_spans(news: News, seed: int) -> list[str]:
-    """What a question about the news may have as its answer, shuffled: its names and numbers, then words before a stop.
+    """Spans of the news item that can be an answer, shuffled: names and numbers, then words before punctuation.
 
-    A word before a full stop or a comma is mostly what its clause leads up to ("turns green when it touches salt.").
+    The word before a full stop or a comma mostly carries the point of its clause ("turns green when it touches salt.").
     """
     rng = random.Random(item_seed(seed, "probe", "spans", news.id))
     exact = [*_names(news.text), *_numbers(news.text)]
@@ -114,16 +114,16 @@ def answer_spans(news: News, seed: int) -> list[str]:
 
 
 def with_gap(text: str, span: str) -> str:
-    """The first sentence of `text` that holds `span`, with a gap in its place."""
+    """The first sentence of `text` that contains `span`, with a gap in its place."""
     whole = re.compile(rf"(?<![\w-]){re.escape(span)}(?![\w-])")
     sentence = next((one for one in re.split(r"(?<=[.!?])\s+", text) if whole.search(one)), text)
     return whole.sub("____", sentence, count=1)
 
 
 def alike_in(candidate: Candidate, seed: int) -> list[str]:
-    """What could stand in the answer's place: other names of the news, or other numbers, in seeded order.
+    """Alternatives of the answer's kind: other names of the news item, or other numbers, in seeded order.
 
-    For a number these are those of the news, then ones near it; words around it stay.
+    For a number they are the other numbers of the news item, then close ones; the words around it are kept.
     """
     text, answer = candidate.news.text, candidate.answer
     rng = random.Random(item_seed(seed, "probe", "alike", candidate.news.id, candidate.index))
@@ -143,7 +143,7 @@ def alike_in(candidate: Candidate, seed: int) -> list[str]:
 
 
 def _names(text: str) -> list[str]:
-    """Words capitalised within a sentence, runs of them as one."""
+    """Words capitalised within a sentence; consecutive ones count as one name."""
     return list(dict.fromkeys(re.findall(r"(?<=[a-zà-ÿ,;:] )[A-ZÀ-Þ][\w'’-]*(?: [A-ZÀ-Þ][\w'’-]*)*", text)))
 
 
@@ -152,7 +152,7 @@ def _numbers(text: str) -> list[str]:
 
 
 def wrong_choices(said: Sequence[str], candidate: Candidate, wanted: int) -> list[str]:
-    """Up to `wanted` of the wrong answers: of the answer's kind and length, each unlike the answer and the others."""
+    """Up to `wanted` wrong answers of the answer's kind and length, each different from the answer and the others."""
     taken: list[str] = []
     for one in said:
         others = (candidate.answer, *taken)
@@ -167,6 +167,6 @@ def wrong_choices(said: Sequence[str], candidate: Candidate, wanted: int) -> lis
 
 
 def _within(part: str, whole: str) -> bool:
-    """Whether `part` stands in `whole` as whole words, or is equal to it, after normalisation."""
+    """Whether `whole` contains `part` as whole words, after normalisation."""
     sought, text = normalise(part), normalise(whole)
     return not sought or re.search(rf"(?<![\w-]){re.escape(sought)}(?![\w-])", text) is not None

@@ -1,8 +1,8 @@
-"""Candidates are checked as evaluation will ask them, with the news in context and without it.
+"""Checking candidates: each is asked as evaluation will ask it, with the news in context and without it.
 
 With the news in context the model has to pick the answer among the choices. Without the news it has to pick a wrong
-choice, or to give the answer no more of a share than chance would. Then answers are sampled: at least two have to be
-right with the news in context, and without it no more than chance would have right.
+choice, or give the answer no more probability than chance. Then answers are sampled: at least two have to be correct
+with the news in context, and without it no more than chance would get right.
 """
 
 from __future__ import annotations
@@ -14,20 +14,19 @@ from sys2ft.evaluation import EvaluateSettings, Prediction, evaluate
 from sys2ft.models import LoadedModel
 from sys2ft.probing.candidates import Candidate
 from sys2ft.probing.settings import ProbeSettings
-from sys2ft.runs import item_seed
-from sys2ft.runs.folder import Once
+from sys2ft.runs import Memo, item_seed
 
 LEAST_RIGHT = 2
-"""Samples with the news in context that have to be right."""
+"""Samples with the news in context that have to be correct."""
 
 _Answers = dict[tuple[str, str, str], Prediction]
-"""By news, question, condition: no news has the same question twice."""
+"""By news item, question and condition; no news item has the same question twice."""
 
 
 def check(
-    model: LoadedModel, candidates: Sequence[Candidate], settings: ProbeSettings, seed: int, number: int, once: Once
+    model: LoadedModel, candidates: Sequence[Candidate], settings: ProbeSettings, seed: int, number: int, memo: Memo
 ) -> None:
-    """Give the candidates of round `number` their evidence, and those that fail the reason."""
+    """Record the evidence of the candidates of round `number`, and the reason of those that fail."""
 
     def ask(how: EvaluateSettings, these: Sequence[Candidate], sample: int) -> _Answers:
         asked: dict[str, list[Candidate]] = {}
@@ -43,14 +42,14 @@ def check(
             how,
             subject=f"probe-{number}-{sample}",
             seed=item_seed(seed, "probe", "check", sample),
-            once=once,
+            memo=memo,
         )
         return {(row.news_id, questions[row.news_id][row.question].text, row.condition): row for row in rows}
 
     chosen = ask(EvaluateSettings(scorings=("cloze",)), candidates, 0)
     for candidate in candidates:
         _judge_choice(candidate, chosen, settings)
-    # Sampling takes most of the time, so that only those are sampled that the choice has left.
+    # Sampling takes most of the time, so only candidates that passed the choice are sampled.
     left = [candidate for candidate in candidates if candidate.alive]
     free = EvaluateSettings(
         scorings=("direct",),
@@ -94,7 +93,7 @@ def _key(candidate: Candidate, condition: str) -> tuple[str, str, str]:
 
 
 def _share(prediction: Prediction, answer: str) -> float:
-    """The answer's share among the choices, by the mean log-likelihood a token of each."""
+    """The answer's probability among the choices, by the mean log-likelihood per token of each."""
     totals: dict[str, float] = prediction.detail["choices"]
     means = {choice: total / n for (choice, total), n in zip(totals.items(), prediction.detail["tokens"], strict=True)}
     top = max(means.values())

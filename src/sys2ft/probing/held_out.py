@@ -1,8 +1,8 @@
-"""Held-out probes: the model writes questions with choices, and those are kept that only a reader of the news answers.
+"""Held-out probes: the model writes questions, and those it can answer only with the news in context are kept.
 
 Questions are written with the news in context, by prompts and from seeds that the training data never use. Each is then
-checked as evaluation will ask it (`checking`). What is kept is a selection: on these questions the untouched model is
-right with the news in context and wrong without it by construction.
+checked by asking it as evaluation will (`checking`). The kept questions are selected: on them the untrained model is,
+by construction, right with the news in context and wrong without it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sys2ft.engine import prepare
+from sys2ft.generators import Context, EngineGenerator, Generator
 from sys2ft.models import LoadedModel
 from sys2ft.news import News
 from sys2ft.probing.candidates import Candidate, answer_spans
@@ -19,18 +19,17 @@ from sys2ft.probing.checking import check
 from sys2ft.probing.settings import ProbeSettings
 from sys2ft.probing.writing import Writer
 from sys2ft.replay import filters
-from sys2ft.runs import Display
-from sys2ft.runs.folder import Once, compute_always
+from sys2ft.runs import NO_MEMO, Display, Executor, LocalExecutor, Memo
 
 
 @dataclass(frozen=True, slots=True)
 class Probes:
-    """The news with their probes, every candidate with what became of it, and the news that were left alone."""
+    """The news items with their probes, every candidate with its outcome, and the news items that were left alone."""
 
     news: list[News]
     candidates: list[Candidate]
     withheld: dict[str, str]
-    """News with instruction-like text, by id, and that text."""
+    """News items with instruction-like text, by id, with that text."""
 
     @property
     def kept(self) -> list[Candidate]:
@@ -48,20 +47,25 @@ def probe(
     settings: ProbeSettings,
     *,
     seed: int = 0,
-    once: Once = compute_always,
+    writer: Generator | None = None,
+    memo: Memo = NO_MEMO,
+    executor: Executor | None = None,
     show: Display | None = None,
 ) -> Probes:
-    """Probes for every news without questions; the other news are passed on as they are.
+    """Probes for every news item without questions; items with questions are returned unchanged.
 
-    News with instruction-like text are left alone unless the settings keep them. `once` keeps finished batches (a run
-    folder's does), so that an interrupted call goes on where it stopped.
+    `writer` writes the questions, and `model` checks them. None: the model does both. News items with instruction-like
+    text are left alone unless the settings keep them. `memo` keeps finished batches (a run folder's does), so an
+    interrupted call can resume. `executor` computes the batches of writing; its context is a `generators.Context` of
+    the writer. None: this process.
     """
-    prepare(model.model)
+    made_by = model.source.name if writer is None else writer.identity
+    author = EngineGenerator(model, rows_at_once=settings.rows_at_once) if writer is None else writer
     withheld = {} if settings.keep_instructions else filters.withheld(news)
     bare = [item for item in news if not item.questions and item.id not in withheld]
     spans = {item.id: answer_spans(item, seed) for item in bare}
     made: dict[str, list[Candidate]] = {item.id: [] for item in bare}
-    writer = Writer(model, settings, seed, once)
+    writing = Writer(settings, seed, memo, executor or LocalExecutor(Context(author)))
     wanted = settings.probes_per_news
     with (show or Display()).task("probe", wanted * len(bare)) as advance:
         for number in range(settings.rounds):
@@ -73,22 +77,22 @@ def probe(
             ]
             if not fresh:
                 break
-            writer.write(fresh, number, made)
-            check(model, [candidate for candidate in fresh if candidate.alive], settings, seed, number, once)
+            writing.write(fresh, number, made)
+            check(model, [candidate for candidate in fresh if candidate.alive], settings, seed, number, memo)
             for candidate in fresh:
                 if candidate.alive and _kept(made[candidate.news.id]) == wanted:
                     candidate.reason = "surplus"
                 advance(int(candidate.alive))
                 made[candidate.news.id].append(candidate)
     return Probes(
-        news=[_with_probes(item, made.get(item.id, ()), seed, model.source.name) for item in news],
+        news=[_with_probes(item, made.get(item.id, ()), seed, made_by) for item in news],
         candidates=[candidate for own in made.values() for candidate in own],
         withheld={name: f"{found.kind}: {found.excerpt}" for name, found in withheld.items()},
     )
 
 
 def _given(spans: Sequence[str], index: int) -> str:
-    """Every second candidate begins with its answer: a name, a number or a word of the news, in turn."""
+    """Every second candidate starts from its answer: a name, a number or a word of the news item, in rotation."""
     return spans[index // 2 % len(spans)] if index % 2 and spans else ""
 
 

@@ -12,36 +12,36 @@ class ProbeSettings:
     """How held-out questions are written and checked."""
 
     probes_per_news: int = 4
-    """Probes wanted of each news without questions."""
+    """Probes wanted for each news item without questions."""
     candidates: int = 16
-    """Questions drawn for each news in a round."""
+    """Questions drawn for each news item in a round."""
     rounds: int = 2
-    """Rounds of drawing for news that still lack probes."""
+    """Rounds of drawing for news items that still lack probes."""
     choices: int = 4
-    """Choices of a probe, the answer among them. Wrong ones are other names of the news or other numbers, where the
-    answer is a name or a number, and what the model invents."""
+    """Choices of a probe, including the answer. Wrong choices are other names or numbers of the news item if the
+    answer is a name or a number, then what the model invents."""
     wrong_samples: int = 10
-    """Wrong answers drawn for each question that needs them, from which those that differ are taken."""
+    """Wrong answers drawn for each question that needs them; the first different ones are used."""
     samples: int = 3
-    """Answers drawn to each question with the news in context, and as many without it; at least 2."""
+    """Answers sampled for each question with the news in context, and as many without it; at least 2."""
     chance_margin: float = 0.1
-    """Without the news, the answer's share among the choices may exceed chance by so much."""
+    """Without the news, the answer's probability among the choices may exceed chance by this much."""
     temperature: float = 0.7
     """Sampling temperature of questions and wrong answers."""
     check_temperature: float = 0.5
-    """Sampling temperature of the answers that a question is checked by."""
+    """Sampling temperature of the answers that check a question."""
     top_p: float = 0.95
-    """Nucleus of the sampling of questions and wrong answers."""
+    """Nucleus (top-p) for sampling questions and wrong answers."""
     top_k: int = 50
     """Tokens that may be sampled at a step, the most likely ones; 0: all."""
     max_new_tokens: int = 48
-    """Room for a question."""
+    """Token budget of a question."""
     answer_tokens: int = 16
-    """Room for an answer; longer ones are rejected."""
+    """Token budget of an answer; longer ones are rejected."""
     rows_at_once: int = 512
-    """Texts decoded together at most."""
+    """Maximum number of texts decoded in one batch."""
     keep_instructions: bool = False
-    """Probe news with instruction-like text too."""
+    """Also probe news items with instruction-like text."""
 
     def __post_init__(self) -> None:
         least = {"samples": 2, "choices": 2, "chance_margin": 0} | dict.fromkeys(
@@ -52,7 +52,7 @@ class ProbeSettings:
         if small or self.wrong_samples < self.choices - 1:
             raise SettingsError(
                 ", ".join(small) or f"wrong_samples={self.wrong_samples} for {self.choices} choices",
-                expected="at least 2 samples and 2 choices, a wrong answer drawn for each choice, the rest above 0",
+                expected="at least 2 samples and 2 choices, a wrong sample for each wrong choice, the rest at least 1",
                 do="raise the setting that is too small",
             )
         check_sampling(self.temperature, self.top_p, self.top_k)

@@ -1,21 +1,21 @@
-"""Candidates are written in stages: question and answer, in either order, then wrong answers beside it."""
+"""Writing candidates in stages: question and answer, in either order, then wrong choices."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache, partial
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from importlib import resources
 from typing import Any
 
-from sys2ft.engine import DecodeRequest, Sampling, decode
-from sys2ft.models import LoadedModel, Message
+from sys2ft.generators import Context, Request, SamplingParams
+from sys2ft.generators.work import generate
+from sys2ft.models import Message
 from sys2ft.probing.candidates import Candidate, against_answer, against_question, alike_in, with_gap, wrong_choices
 from sys2ft.probing.settings import ProbeSettings
 from sys2ft.replay import filters
 from sys2ft.replay.prompts import Template, parse_template
 from sys2ft.replay.protocols import one_question, short_answer
-from sys2ft.runs import item_seed
-from sys2ft.runs.folder import Once
+from sys2ft.runs import Executor, Memo, Unit, compute_units, item_seed
 
 PROMPTS = ("question", "about", "answer", "wrong")
 
@@ -28,10 +28,10 @@ def prompt(name: str) -> Template:
 
 
 class Writer:
-    """Fills candidates in, stage by stage; every stage is cut into units of fixed content."""
+    """Fills candidates in, stage by stage. Every stage is split into units of fixed content."""
 
-    def __init__(self, model: LoadedModel, settings: ProbeSettings, seed: int, once: Once) -> None:
-        self.model, self.settings, self.seed, self.once = model, settings, seed, once
+    def __init__(self, settings: ProbeSettings, seed: int, memo: Memo, executor: Executor) -> None:
+        self.settings, self.seed, self.memo, self.executor = settings, seed, memo, executor
 
     def write(self, fresh: Sequence[Candidate], number: int, made: dict[str, list[Candidate]]) -> None:
         """Questions, answers and wrong choices of one round; `made` holds the candidates of earlier ones."""
@@ -68,7 +68,7 @@ class Writer:
                 candidate.reason = "unparsed" if finished else "truncated"
 
     def _wrong(self, candidates: Sequence[Candidate], number: int) -> None:
-        """Wrong choices: what stands in the news and is of the answer's kind, then what the model invents."""
+        """Wrong choices: spans of the news item that are of the answer's kind, then what the model invents."""
         wanted = self.settings.choices - 1
         for candidate in candidates:
             candidate.wrong = wrong_choices(alike_in(candidate, self.seed), candidate, wanted)
@@ -85,36 +85,39 @@ class Writer:
                 candidate.reason = "few_choices"
 
     def _say(self, items: Sequence[tuple[Candidate, int]], stage: str, number: int) -> list[tuple[str, bool]]:
-        """What the model says to each candidate and sample number at a stage, and whether it came to an end."""
-        said: list[tuple[str, bool]] = []
+        """The reply for each candidate and sample number at a stage, and whether it is finished."""
         size = self.settings.rows_at_once
-        for start in range(0, len(items), size):
-            key = f"probe.units/{number}-{stage}-{start:06d}"
-            unit = self.once(key, partial(self._decode, items[start : start + size], stage))
-            said += [(text, finished) for text, finished in unit["rows"]]
-        return said
-
-    def _decode(self, items: Sequence[tuple[Candidate, int]], stage: str) -> dict[str, Any]:
-        settings, chat = self.settings, self.model.chat
-        greedy = stage == "answer"
-        requests = [
-            DecodeRequest(
-                prompt_ids=chat.prompt_ids(self._messages(candidate, stage, sample)),
-                seed=item_seed(self.seed, "probe", stage, candidate.news.id, candidate.index, sample),
-                group=candidate.news.id,
+        sampling = self._sampling(stage).to_dict()
+        units = [
+            Unit(
+                key=f"probe.units/{number}-{stage}-{start:06d}",
+                function="sys2ft.probing.writing:say",
+                inputs={
+                    "requests": [self._request(*item, stage).to_dict() for item in items[start : start + size]],
+                    "sampling": sampling,
+                },
             )
-            for candidate, sample in items
+            for start in range(0, len(items), size)
         ]
-        result = decode(
-            self.model.model,
-            requests,
-            Sampling(temperature=0.0 if greedy else settings.temperature, top_p=settings.top_p, top_k=settings.top_k),
+        results = compute_units(units, self.executor, self.memo)
+        return [(text, finished) for result, _ in results for text, finished in result["rows"]]
+
+    def _sampling(self, stage: str) -> SamplingParams:
+        settings = self.settings
+        return SamplingParams(
+            temperature=0.0 if stage == "answer" else settings.temperature,
+            top_p=settings.top_p,
+            top_k=settings.top_k,
             max_new_tokens=settings.answer_tokens if stage in ("answer", "wrong") else settings.max_new_tokens,
-            stop_ids=chat.stop_ids,
-            stop_when=self._line_ends,
-            rows_at_once=settings.rows_at_once,
+            stops=("\n",),
         )
-        return {"rows": [[self.model.tokenizer.decode(d.ids), d.finished] for d in result.decoded]}
+
+    def _request(self, candidate: Candidate, sample: int, stage: str) -> Request:
+        return Request(
+            messages=tuple(self._messages(candidate, stage, sample)),
+            seed=item_seed(self.seed, "probe", stage, candidate.news.id, candidate.index, sample),
+            group=candidate.news.id,
+        )
 
     def _messages(self, candidate: Candidate, stage: str, sample: int) -> list[Message]:
         shown = candidate.question
@@ -124,5 +127,8 @@ class Writer:
             shown = f"{candidate.question}\nRight answer: {candidate.answer}"
         return prompt(stage).messages(candidate.index // 2 + sample, news=candidate.news.text, question=shown)
 
-    def _line_ends(self, ids: list[int]) -> bool:
-        return "\n" in self.model.tokenizer.decode(ids).lstrip()
+
+def say(context: Context, requests: Sequence[Mapping[str, Any]], sampling: Mapping[str, Any]) -> dict[str, Any]:
+    """The text of each reply, and whether it is finished."""
+    result = generate(context, requests, sampling)
+    return {"rows": [[row["text"], row["finished"]] for row in result["rows"]]}

@@ -1,4 +1,4 @@
-"""Room `replay`: news to replay elements, by protocol."""
+"""Room `replay`: turns news items into replay elements, the training data, by protocol."""
 
 import lazy_loader
 

@@ -1,5 +1,8 @@
 from .elements import ReplayElement as ReplayElement, Yield as Yield, count_yield as count_yield
-from .filters import REASONS as REASONS, withheld as withheld
+from .filters import REASONS as REASONS, Filter as Filter, Reason as Reason, Said as Said, withheld as withheld
 from .generation import Replay as Replay, generate as generate
-from .protocols import Protocol as Protocol, protocol as protocol, protocol_names as protocol_names
+from .planning import plan as plan
+from .prompts import Template as Template, parse_template as parse_template, template as template
+from .protocols import protocol as protocol, protocol_names as protocol_names
 from .settings import GenerateSettings as GenerateSettings
+from .stages import Protocol as Protocol, Stage as Stage, Trail as Trail

@@ -1,4 +1,4 @@
-"""Replay elements, and the count of what became of every sample that was drawn."""
+"""Replay elements, and the count of how every one of them ended: kept, or rejected and why."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReplayElement:
-    """One thing the model made out of one news: what it is shown in training, and what it learns to say."""
+    """One training example that was generated from one news item: the prompt, and the completion to learn."""
 
     id: str
     news_id: str
@@ -34,12 +34,11 @@ class ReplayElement:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Yield:
-    """How many samples were drawn, parsed, rejected (by reason) and kept, and what they cost.
+    """How many elements were asked for, parsed, rejected (by reason) and kept, and what they cost.
 
-    A protocol that draws none (naive) counts the elements it made.
-
-    `asked` = `parsed` + truncated + unparsed; `parsed` = `kept` + the other rejections. `shortfall` names the news
-    that got fewer than `wanted` elements, and by how many.
+    `asked` counts every element: one for each sample, or several if the protocol builds several of a sample.
+    `asked` = `parsed` + truncated + unparsed; `parsed` = `kept` + the other rejections. `shortfall` says for each news
+    item with fewer than `wanted` elements how many are missing.
     """
 
     protocol: str
@@ -68,7 +67,7 @@ def count_yield(
     flop: float = 0.0,
     seconds: float = 0.0,
 ) -> Yield:
-    """Count `elements` of one protocol; `per_news` is how many were wanted of each news."""
+    """Count `elements` of one protocol; `per_news` is the number wanted for each news item."""
     rejected = Counter(e.reason or "" for e in elements if e.status == "rejected")
     kept = Counter(e.news_id for e in elements if e.status == "kept")
     return Yield(

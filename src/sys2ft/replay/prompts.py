@@ -1,9 +1,9 @@
-"""Prompt templates: text files that hold example turns, the last user turn, and the instructions that rotate."""
+"""Prompt templates: text files with example turns, a last user turn, and instructions used in rotation."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
@@ -12,25 +12,39 @@ from pathlib import Path
 from sys2ft.errors import SettingsError
 from sys2ft.models.chat import Message, Role
 
+_PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 _HEADING = re.compile(r"^## (user|assistant|system|instructions)\s*$")
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A conversation with {news}, {question} and {instruction} in its turns; item i takes instruction i, in turn."""
+    """A conversation with placeholders such as {news} in its turns.
+
+    {instruction} is filled with one of the instructions: item i gets instruction i, starting over after the last.
+    """
 
     turns: tuple[tuple[Role, str], ...]
     instructions: tuple[str, ...]
 
-    def messages(self, index: int, *, news: str, question: str = "") -> list[Message]:
-        """The conversation for item `index`."""
-        values = {"news": news, "question": question, "instruction": self.instructions[index % len(self.instructions)]}
+    @property
+    def examples(self) -> str:
+        """The turns before the last, as one text."""
+        return "\n".join(turn for _, turn in self.turns[:-1])
+
+    @property
+    def placeholders(self) -> set[str]:
+        """Names of the placeholders in the turns."""
+        return {name for _, turn in self.turns for name in _PLACEHOLDER.findall(turn)}
+
+    def messages(self, index: int, **values: str) -> list[Message]:
+        """The conversation for item `index`. A placeholder without a value stays as it is."""
+        values = {**values, "instruction": self.instructions[index % len(self.instructions)]}
         return [Message(role, _fill(text, values)) for role, text in self.turns]
 
 
-def _fill(text: str, values: dict[str, str]) -> str:
-    # One pass over the template: braces inside the news itself are news, not places to fill.
-    return re.sub(r"\{(news|question|instruction)\}", lambda found: values[found.group(1)], text)
+def _fill(text: str, values: Mapping[str, str]) -> str:
+    # One pass over the template: braces inside a value are text, not placeholders.
+    return _PLACEHOLDER.sub(lambda found: values.get(found.group(1), found.group(0)), text)
 
 
 def parse_template(text: str, source: str) -> Template:
@@ -66,13 +80,13 @@ def parse_template(text: str, source: str) -> Template:
 
 @lru_cache(maxsize=64)
 def template(name: str) -> Template:
-    """The bundled template `name`, or the one in the file that `name` is the path of."""
+    """The bundled template `name`, or the one in the file `name` if that ends in .txt."""
     return parse_template(_text(name), name)
 
 
 @lru_cache(maxsize=64)
 def lines(name: str) -> Sequence[str]:
-    """The lines of a bundled list, comments left out."""
+    """The lines of a bundled list, without comments and blank lines."""
     return tuple(line.strip() for line in _text(name).splitlines() if line.strip() and not line.startswith("#"))
 
 

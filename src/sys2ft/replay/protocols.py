@@ -1,54 +1,22 @@
-"""Protocols: how a piece of news becomes replay elements.
+"""The bundled protocols and their parsers, and finding a protocol by name.
 
-A protocol is a prompt template plus a parser. It is found by name among the entry points of the group
-'sys2ft.protocols', so that another package can bring its own. The three of System-2 fine-tuning and the naive baseline
-are those of Park, Zhang and Tanaka (arXiv 2505.01812).
+A protocol is found among the entry points of the group 'sys2ft.protocols', so other packages can add theirs. The three
+of System-2 fine-tuning and the naive baseline are those of Park, Zhang and Tanaka (arXiv 2505.01812).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from importlib import metadata
 
 from sys2ft.errors import SettingsError
-from sys2ft.replay.prompts import Template, lines, template
-
-Parser = Callable[[str], str | None]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Protocol:
-    """How one kind of replay element is made.
-
-    With `ask` the model is prompted with the news in context and `parse` reads what it says (None: not usable).
-    Without it nothing is generated and the news itself is the completion. With `answer`, what was parsed is a
-    question, answered in a fresh conversation with the news in context. In training the news is never shown: an
-    element's prompt is its question, or one of `cues`. What `restates` the news may bring no new names or numbers.
-    """
-
-    name: str
-    ask: Template | None = None
-    parse: Parser = str.strip
-    answer: Template | None = None
-    parse_answer: Parser = str.strip
-    cues: Sequence[str] = ()
-    restates: bool = False
-
-    def __post_init__(self) -> None:
-        if bool(self.cues) == (self.answer is not None) or (self.ask is None and self.answer is not None):
-            raise SettingsError(
-                f"the protocol {self.name!r} has "
-                f"{'a' if self.ask else 'no'} prompt, {'an' if self.answer else 'no'} answer stage "
-                f"and {len(self.cues)} cues",
-                expected="cues, or a prompt and an answer stage, whose questions then stand where cues would",
-                do="correct the package that brings it",
-            )
+from sys2ft.replay.filters import copied_line, copied_name, invention, off_topic, refusal
+from sys2ft.replay.prompts import lines, template
+from sys2ft.replay.stages import Protocol, Stage
 
 
 def one_paragraph(text: str) -> str | None:
-    """The first paragraph of what the model says, on one line, without a label or quotes around it."""
+    """The first paragraph of a reply, on one line, without a label or quotes around it."""
     first = re.split(r"\n\s*\n", text.strip(), maxsplit=1)[0]
     said = " ".join(first.split())
     said = re.sub(r"^(?:news|answer|implication|paraphrase|example|headline)\s*:\s*", "", said, flags=re.IGNORECASE)
@@ -56,7 +24,7 @@ def one_paragraph(text: str) -> str | None:
 
 
 def one_question(text: str) -> str | None:
-    """The first question in what the model says; None when it asks none."""
+    """The first question in a reply; None if it asks none."""
     said = " ".join(text.split())
     said = re.sub(r"^(?:(?:the )?question(?: \d+)?\s*:|\d+[.)]|[-*])\s*", "", said, flags=re.IGNORECASE)
     found = re.match(r"[^?]*\?", said)
@@ -64,57 +32,82 @@ def one_question(text: str) -> str | None:
 
 
 def short_answer(text: str) -> str | None:
-    """The first line of what the model says, without a label."""
+    """The first line of a reply, without a label."""
     first = text.strip().split("\n", 1)[0]
     said = re.sub(r"^(?:the )?answer\s*(?:is\s*)?:\s*", "", first.strip(), flags=re.IGNORECASE)
     return said.strip("\"'“” *") or None
 
 
 def naive() -> Protocol:
-    """Baseline: fine-tuning on the text of the news itself."""
-    return Protocol(name="naive", cues=lines("cues"))
+    """Baseline: fine-tuning on the text of the news item itself."""
+    return Protocol(name="naive", version=1, cues=lines("cues"))
 
 
 def paraphrase() -> Protocol:
-    """The model restates the news."""
-    return Protocol(
-        name="paraphrase", ask=template("paraphrase"), parse=one_paragraph, cues=lines("cues"), restates=True
+    """The model restates the news item."""
+    restate = Stage(
+        name="ask",
+        template=template("paraphrase"),
+        parser=one_paragraph,
+        filters=(refusal, copied_line, copied_name, off_topic, invention),
     )
+    return Protocol(name="paraphrase", version=1, stages=(restate,), cues=lines("cues"))
 
 
 def implication() -> Protocol:
-    """The model reasons about what follows from the news."""
-    return Protocol(
-        name="implication", ask=template("implication"), parse=one_paragraph, cues=lines("cues_implication")
+    """The model reasons about what follows from the news item."""
+    conclude = Stage(
+        name="ask",
+        template=template("implication"),
+        parser=one_paragraph,
+        filters=(refusal, copied_line, copied_name, off_topic),
     )
+    return Protocol(name="implication", version=1, stages=(conclude,), cues=lines("cues_implication"))
 
 
 def self_qa() -> Protocol:
-    """The model asks a question about the news, then answers it in a fresh conversation with the news in context."""
-    return Protocol(
-        name="self_qa",
-        ask=template("self_qa_question"),
-        parse=one_question,
-        answer=template("self_qa_answer"),
-        parse_answer=short_answer,
+    """The model asks a question about the news item, then answers it in a fresh conversation with the news in context.
+
+    The answer has to be supported: likelier with the news in context than without.
+    """
+    ask = Stage(
+        name="ask",
+        template=template("self_qa_question"),
+        parser=one_question,
+        filters=(refusal, copied_line, copied_name, off_topic),
+        stops=("?", "\n"),
     )
+    answer = Stage(
+        name="answer",
+        template=template("self_qa_answer"),
+        parser=short_answer,
+        filters=(refusal, copied_name),
+        supported=True,
+    )
+    return Protocol(name="self_qa", version=1, stages=(ask, answer))
 
 
 def protocol_names() -> list[str]:
-    """Names of all protocols installed, the bundled ones first."""
+    """Names of all installed protocols, the bundled ones first."""
     bundled = ["naive", "paraphrase", "implication", "self_qa"]
     found = {entry.name for entry in metadata.entry_points(group="sys2ft.protocols")}
     return bundled + sorted(found - set(bundled))
 
 
 def protocol(name: str) -> Protocol:
-    """The protocol called `name`. Raises SettingsError with the names there are."""
+    """The protocol called `name`. Raises SettingsError that lists the installed ones."""
     entries = {entry.name: entry for entry in metadata.entry_points(group="sys2ft.protocols")}
     if name not in entries:
         raise SettingsError(
             f"unknown protocol {name!r}",
             expected=f"one of {', '.join(protocol_names())}",
-            do="correct --protocols, or install the package that brings it",
+            do="correct --protocols, or install the package that provides it",
         )
-    made: Protocol = entries[name].load()()
+    made = entries[name].load()()
+    if not isinstance(made, Protocol) or made.name != name:
+        raise SettingsError(
+            f"the entry point {name!r} of 'sys2ft.protocols' returned {getattr(made, 'name', made)!r}",
+            expected=f"a Protocol with the name {name!r}",
+            do="correct the package that provides it",
+        )
     return made

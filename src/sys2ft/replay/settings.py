@@ -14,30 +14,30 @@ class GenerateSettings:
     protocols: tuple[str, ...] = ("naive", "paraphrase", "implication", "self_qa")
     """Protocols to generate by."""
     samples_per_news: int = 64
-    """Kept elements wanted of each news by each protocol."""
+    """Number of elements to keep for each news item and protocol."""
     temperature: float = 1.0
     """Sampling temperature of paraphrases, implications and questions."""
     top_p: float = 0.95
-    """Nucleus of the sampling."""
+    """Nucleus (top-p) of the sampling."""
     top_k: int = 50
     """Tokens that may be sampled at a step, the most likely ones; 0: all."""
     answer_temperature: float = 0.0
     """Sampling temperature of the answers to the model's own questions."""
     max_new_tokens: int = 64
-    """Room for one sample; a longer one is rejected as truncated."""
+    """Token budget of a sample; a longer one is rejected as truncated."""
     rounds: int = 4
-    """Rounds of asking for what is still missing."""
+    """Maximum number of rounds; each asks for what is still missing."""
     margin: float = 1.3
-    """Samples asked in a round, as a multiple of what is missing."""
+    """Samples drawn in a round, as a multiple of what is missing."""
     min_support: float = -1.5
-    """Least mean log-likelihood of an answer with the news in context, nats a token."""
+    """Minimum mean log-likelihood of an answer with the news in context, in nats per token."""
     min_gain: float = 0.3
-    """An answer's mean log-likelihood must gain more than this from having the news in context, nats a token."""
+    """The news in context must raise an answer's mean log-likelihood by more than this, in nats per token."""
     rows_at_once: int = 512
-    """Texts decoded together at most."""
+    """Maximum number of texts decoded in one batch."""
     keep_instructions: bool = False
-    """Generate from news with instruction-like text too ("ignore previous instructions", chat markup). By default they
-    are left out, and told."""
+    """Also generate from news items with instruction-like text ("ignore previous instructions", chat markup). By
+    default they are left out, and reported."""
 
     def __post_init__(self) -> None:
         counts = ("samples_per_news", "rounds", "margin", "max_new_tokens", "rows_at_once")
@@ -46,7 +46,7 @@ class GenerateSettings:
             raise SettingsError(", ".join(small), expected="at least 1", do="raise the setting that is too small")
         if not self.protocols or len(set(self.protocols)) < len(self.protocols):
             raise SettingsError(
-                f"protocols {list(self.protocols)}", expected="at least one, each once", do="correct --protocols"
+                f"protocols {list(self.protocols)}", expected="at least one, and none twice", do="correct --protocols"
             )
         check_sampling(self.temperature, self.top_p, self.top_k)
         check_sampling(self.answer_temperature, self.top_p, self.top_k)

@@ -1,7 +1,5 @@
 from .artifacts import Artifacts as Artifacts, read_artifacts as read_artifacts
 from .page import write_report as write_report
-from .represent_page import write_represent_report as write_represent_report
-from .represent_table import represent_tables as represent_tables
 from .summary import (
     Block as Block,
     Cost as Cost,

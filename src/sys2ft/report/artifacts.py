@@ -1,7 +1,7 @@
-"""What a run folder holds, read once.
+"""Reads a run folder into memory, and lists what an unfinished run lacks.
 
-A run may be unfinished, so every part but run.json and news.jsonl may be absent; `Artifacts.missing` says which. Files
-are written whole or not at all, so one that cannot be parsed is damage, and an error.
+Every part except run.json and news.jsonl may be absent; `Artifacts.missing` lists absent parts. Files are written
+atomically, so a file that cannot be parsed is damaged, which is an error.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sys2ft.errors import UserError
-from sys2ft.evaluation.statistics import Item
+from sys2ft.statistics import Item
 
 Record = dict[str, Any]
 
@@ -23,22 +23,22 @@ CONDITIONS = ("closed_book", "in_context")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Artifacts:
-    """The records of a run folder; absent files are absent keys."""
+    """The records of a run folder. Absent files are absent keys."""
 
     folder: Path
     run: Record
     news: list[Record]
     protocols: tuple[str, ...]
-    """In the order of the settings; protocols found only as files follow, sorted."""
+    """In the order of the settings, followed by protocols found only as files, sorted."""
     predictions: dict[str, list[Record]]
     """By subject: 'base' or a protocol."""
     yields: dict[str, Record]
     training: dict[str, Record]
     curves: dict[str, list[Record]]
     withheld: Record
-    """News kept out of generation by id: the instruction-like text they hold."""
+    """News items excluded from generation, by id, with the instruction-like text found in them."""
     missing: tuple[str, ...]
-    """What an unfinished run does not hold yet, in words."""
+    """Descriptions of the parts that an unfinished run lacks."""
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -46,23 +46,23 @@ class Artifacts:
         return (BASE, *self.protocols)
 
     def questions(self) -> Iterator[tuple[Item, Record, Record]]:
-        """Every question: its key, its news, itself."""
+        """Every question as (key, record of its news item, record of the question)."""
         for news in self.news:
             for index, question in enumerate(news["questions"]):
                 yield (news["id"], index), news, question
 
 
 def read_artifacts(run_folder: Path) -> Artifacts:
-    """Read a run folder. Raises UserError if it is none, or if a file in it is damaged."""
+    """Read a run folder. Raises UserError if it is not a run folder, or if a file in it is damaged."""
     folder = Path(run_folder)
     if not (folder / "run.json").is_file():
         raise UserError(
-            f"{folder} is not a run folder: it holds no run.json",
+            f"{folder} is not a run folder: it contains no run.json",
             expected="a folder made by `sys2ft run`",
             do="check the path",
         )
     run = read_record(folder / "run.json")
-    news = [{"questions": [], **row} for row in read_records(folder / "news.jsonl")]  # empty fields are left out there
+    news = [{"questions": [], **row} for row in read_records(folder / "news.jsonl")]  # the file omits empty fields
     planned = list(run["settings"].get("generate", {}).get("protocols", ()))
     found = {file.stem for part in ("predictions", "training") for file in (folder / part).glob("*.jsonl")} - {BASE}
     protocols = (*planned, *sorted(found - set(planned)))
@@ -97,11 +97,11 @@ def read_records(file: Path) -> Iterator[Record]:
                 if line.strip():
                     yield json.loads(line)
     except FileNotFoundError:
-        raise UserError(f"{file} is missing", expected="every run folder to hold it", do="run again") from None
+        raise UserError(f"{file} is missing", expected="every run folder contains it", do="run again") from None
     except ValueError as error:
         raise UserError(
             f"{file}, line {number} is damaged: {error}",
-            expected="one JSON object a line",
+            expected="one JSON object per line",
             do="delete the file and resume the run",
         ) from error
 
@@ -123,7 +123,7 @@ def _present(folder: Path, pattern: str, names: tuple[str, ...], *, many: bool) 
 
 
 def _check_known(folder: Path, news: list[Record], predictions: dict[str, list[Record]]) -> None:
-    """Each prediction answers a question of news.jsonl, and each question once: a score must not count one twice."""
+    """Check that each prediction answers a question of news.jsonl, and that no question is answered twice."""
     known = {(n["id"], index) for n in news for index in range(len(n["questions"]))}
     for subject, rows in predictions.items():
         seen = set()

@@ -1,6 +1,6 @@
-"""The figures of a run as SVG text, to stand inline in the page.
+"""The figures of a run: accuracy, domains, cost, yield and training loss, as SVG to be placed inline in the page.
 
-Each function returns the SVG, or None where the run does not hold the data yet. The same data give the same bytes.
+Each function returns None if the run does not contain the data yet.
 """
 
 from __future__ import annotations
@@ -9,14 +9,33 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from sys2ft.evaluation.statistics import Score
+from sys2ft.pages.charts import (
+    DASHED,
+    DOTTED,
+    INK,
+    LINE,
+    ON_SERIES,
+    PALETTE,
+    Legend,
+    Row,
+    Series,
+    Spec,
+    colour_of,
+    curves,
+    draw,
+    estimates,
+    level,
+    log_axis,
+    marker_of,
+)
 from sys2ft.report.artifacts import BASE, Artifacts
-from sys2ft.report.drawing import FAINT, INK, PALETTE, STYLE, canvas, colour_of, few_ticks, legend, marker_of, svg
 from sys2ft.report.summary import Measured, Summary
+from sys2ft.report.words import counted
+from sys2ft.statistics import Score
+
+_ICL, _CHANCE = "base with the news (ICL)", "chance"
 
 
 def accuracy_figure(summary: Summary) -> str | None:
@@ -25,29 +44,26 @@ def accuracy_figure(summary: Summary) -> str | None:
     rows = [row for row in block.rows if isinstance(row.closed_book, Score) or isinstance(row.in_context, Score)]
     if not rows:
         return None
-    with mpl.rc_context(STYLE | {"svg.hashsalt": "accuracy"}):
-        figure, axes = canvas(0.42 * len(rows) + 1.3)
-        kinds = (
-            ("closed_book", "closed book", "o", PALETTE[2], 0.13),
-            ("in_context", "in context", "D", PALETTE[1], -0.13),
-        )
-        for field, label, marker, colour, shift in kinds:
-            points = [(getattr(row, field), i + shift) for i, row in enumerate(reversed(rows))]
-            filled = colour if field == "closed_book" else "none"
-            for measured, y in points:
-                _point(axes, measured, y, colour=colour, marker=marker, fill=filled)
-            axes.plot([], [], marker, color=colour, markerfacecolor=filled, label=label)
-        base = block.row(BASE).in_context
-        if isinstance(base, Score):
-            axes.axvline(base.estimate, color=PALETTE[1], linestyle="--", linewidth=1, label="base with the news (ICL)")
-        if block.chance is not None:
-            axes.axvline(block.chance, color=PALETTE[0], linestyle=":", linewidth=1.2, label="chance")
-        axes.set_yticks(range(len(rows)), [row.subject for row in reversed(rows)])
-        axes.set_ylim(-0.6, len(rows) - 0.4)
-        axes.grid(axis="y", visible=False)
-        _accuracy_axis(axes)
-        legend(figure, axes)
-        return svg(figure, "accuracy", "Accuracy of each model, closed book and in context, with 95% intervals")
+    conditions = (("closed_book", "closed book"), ("in_context", "in context"))
+    points = [
+        one
+        for row in rows
+        for field, name in conditions
+        for one in _point(getattr(row, field), name, f"{row.subject}, {name}", place=row.subject)
+    ]
+    series = [Series("closed book", PALETTE[2], "circle"), Series("in context", PALETTE[1], "diamond", hollow=True)]
+    levels = _point(block.row(BASE).in_context, _ICL, _ICL)
+    series += [Series(_ICL, PALETTE[1], dash=DASHED)] if levels else []
+    if block.chance is not None:
+        series.append(Series(_CHANCE, PALETTE[0], dash=DOTTED))
+        levels.append({"series": _CHANCE, "estimate": block.chance, "text": f"chance: {block.chance:.3f}"})
+    legend = Legend(series)
+    place = {"y": _names([row.subject for row in rows]), "yOffset": _offset([name for _, name in conditions])}
+    spec = {
+        "height": {"step": 42, "for": "position"},
+        "layer": [level(levels, "x", _ACCURACY, legend), *estimates(points, "x", _ACCURACY, place, legend)],
+    }
+    return draw(spec, "Accuracy of each model, closed book and in context, with 95% intervals")
 
 
 def domain_figure(summary: Summary) -> str | None:
@@ -56,52 +72,56 @@ def domain_figure(summary: Summary) -> str | None:
     if not blocks:
         return None
     subjects = [row.subject for row in blocks[0].rows]
-    with mpl.rc_context(STYLE | {"svg.hashsalt": "domain"}):
-        figure, axes = canvas(len(blocks) * (0.17 * len(subjects) + 0.28) + 1.3)
-        step = 0.8 / len(subjects)
-        for place, block in enumerate(reversed(blocks)):
-            for k, row in enumerate(block.rows):
-                y = place + 0.4 - step * (k + 0.5)
-                _point(axes, row.closed_book, y, colour=colour_of(k), marker=marker_of(k), size=5)
-            icl = block.row(BASE).in_context
-            if isinstance(icl, Score):
-                axes.plot([icl.estimate] * 2, [place - 0.4, place + 0.4], color=INK, linewidth=1.6)
-        for k, subject in enumerate(subjects):
-            axes.plot([], [], marker_of(k), color=colour_of(k), label=subject)
-        axes.plot([], [], color=INK, linewidth=1.6, label="base with the news (ICL)")
-        for place in range(1, len(blocks)):
-            axes.axhline(place - 0.5, color=FAINT, linewidth=0.5)
-        axes.set_yticks(range(len(blocks)), [f"{block.name} ({block.n_questions})" for block in reversed(blocks)])
-        axes.set_ylim(-0.5, len(blocks) - 0.5)
-        axes.grid(axis="y", visible=False)
-        _accuracy_axis(axes, "closed-book accuracy (number of questions in brackets)")
-        legend(figure, axes)
-        return svg(figure, "domain", "Closed-book accuracy of each model by domain, with 95% intervals")
+    named = {id(block): f"{block.name} ({block.n_questions})" for block in blocks}
+    points = [
+        one
+        for block in blocks
+        for row in block.rows
+        for one in _point(
+            row.closed_book, row.subject, f"{row.subject}, {block.name}, closed book", place=named[id(block)]
+        )
+    ]
+    bars = [
+        one
+        for block in blocks
+        for one in _point(block.row(BASE).in_context, _ICL, f"{_ICL}, {block.name}", place=named[id(block)])
+    ]
+    series = [Series(subject, colour_of(k), marker_of(k)) for k, subject in enumerate(subjects)]
+    legend = Legend([*series, *([Series(_ICL, INK)] if bars else [])])
+    y = _names([named[id(block)] for block in blocks])
+    axis = {**_ACCURACY, "title": "closed-book accuracy (number of questions in brackets)"}
+    bar: Spec = {
+        "data": {"values": bars},
+        "mark": {"type": "tick", "orient": "vertical", "thickness": 2},
+        "encoding": {
+            "y": y,
+            "x": {**axis, "field": "estimate", "type": "quantitative"},
+            "stroke": legend.lines["stroke"],
+            "description": {"field": "text"},
+        },
+    }
+    spec = {
+        "height": {"step": 16 * len(subjects) + 12, "for": "position"},
+        "layer": [bar, *estimates(points, "x", axis, {"y": y, "yOffset": _offset(subjects)}, legend)],
+    }
+    return draw(spec, "Closed-book accuracy of each model by domain, with 95% intervals")
 
 
 def loss_figure(artifacts: Artifacts) -> str | None:
     """Training loss by step: median over the adapters, and their range."""
-    curves = {p: _by_step(rows) for p, rows in artifacts.curves.items()}
-    curves = {p: curve for p, curve in curves.items() if len(curve)}
-    if not curves:
+    found = {p: _by_step(rows) for p, rows in artifacts.curves.items()}
+    found = {p: steps for p, steps in found.items() if steps}
+    if not found:
         return None
-    with mpl.rc_context(STYLE | {"svg.hashsalt": "loss"}):
-        figure, axes = canvas(3.4)
-        for protocol, (steps, low, middle, high) in curves.items():
-            k = artifacts.subjects.index(protocol)
-            axes.fill_between(steps, low, high, color=colour_of(k), alpha=0.15, linewidth=0)
-            every = max(1, len(steps) // 6)
-            axes.plot(
-                steps, middle, color=colour_of(k), linewidth=1.6, marker=marker_of(k), markersize=4.5,
-                markevery=(k % every, every), label=protocol,
-            )  # fmt: skip
-        axes.set_yscale("log")
-        few_ticks(axes.yaxis, "{x:g}")
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        axes.set_xlabel("optimiser step")
-        axes.set_ylabel("loss (log scale)")
-        legend(figure, axes)
-        return svg(figure, "loss", "Training loss by step, median and range over adapters")
+    series = [Series(p, colour_of(artifacts.subjects.index(p)), marker_of(artifacts.subjects.index(p))) for p in found]
+    rows = [{**step, "series": p} for p, steps in found.items() for step in steps]
+    for row in rows:
+        loss = f"median {row['estimate']:.3g}, range {row['low']:.3g} to {row['high']:.3g}"
+        row["text"] = f"{row['series']}, step {row['x']:g}: {loss} over {row.pop('n')} losses"
+    x = {"title": "optimiser step", "axis": {"tickMinStep": 1, "tickCount": 6}}
+    y = log_axis([row[end] for row in rows for end in ("low", "high")], "loss (log scale)", margin=1.1)
+    spec = {"height": 240, "layer": curves(rows, x, y, series, Legend(series))}
+    return draw(spec, "Training loss by step, median and range over adapters")
 
 
 def yield_figure(summary: Summary) -> str | None:
@@ -110,30 +130,44 @@ def yield_figure(summary: Summary) -> str | None:
     if not costs:
         return None
     reasons = sorted({reason for cost in costs for reason, n in cost.rejected.items() if n})
-    with mpl.rc_context(STYLE | {"svg.hashsalt": "yield"}):
-        figure, axes = canvas(0.42 * len(costs) + 1.5)
-        order = (2, 1, 5, 4, 7, 3, 6, 0)  # neighbours in the bar differ in lightness as well as in hue
-        left = np.zeros(len(costs))
-        totals = np.array([(cost.kept or 0) + sum(cost.rejected.values()) for cost in costs], dtype=float)
-        for k, part in enumerate(("kept", *reasons)):
-            n = np.array([(cost.kept or 0) if part == "kept" else cost.rejected.get(part, 0) for cost in costs])
-            share = n / totals
-            axes.barh(
-                range(len(costs)), share, left=left, height=0.62, color=PALETTE[order[k % len(order)]],
-                edgecolor="#fffffe", linewidth=1, label=part,
-            )  # fmt: skip
-            for y, (start, width, value) in enumerate(zip(left, share, n, strict=True)):
-                if width > 0.055 + 0.01 * len(str(value)):
-                    axes.text(start + width / 2, y, f"{value:,}", color="#fffffe", ha="center", va="center", size=9)
-            left += share
-        axes.set_yticks(range(len(costs)), [cost.protocol for cost in costs])
-        axes.invert_yaxis()
-        axes.set_xlim(0, 1)
-        axes.xaxis.set_major_formatter(PercentFormatter(1.0))
-        axes.grid(axis="y", visible=False)
-        axes.set_xlabel("share of the elements parsed or rejected")
-        legend(figure, axes)
-        return svg(figure, "yield", "Replay elements kept, and rejected by reason, for each protocol")
+    order = (2, 1, 5, 4, 7, 3, 6, 0)  # neighbours in the bar differ in lightness as well as in hue
+    parts = ("kept", *reasons)
+    rows = []
+    for cost in costs:
+        counts = [(cost.kept or 0) if part == "kept" else cost.rejected.get(part, 0) for part in parts]
+        total, start = sum(counts), 0.0
+        for part, n in zip(parts, counts, strict=True):
+            share = n / total
+            label = f"{n:,}" if share > 0.06 + 0.012 * len(str(n)) else ""
+            text = f"{cost.protocol}, {part}: {n:,} of {total:,} ({100 * share:.1f}%)"
+            row: Row = {"place": cost.protocol, "series": part, "start": start, "end": start + share, "label": label}
+            rows += [{**row, "middle": start + share / 2, "text": text}] if n else []
+            start += share
+    y = _names([cost.protocol for cost in costs])
+    axis = {
+        "type": "quantitative",
+        "scale": {"domain": [0, 1], "nice": False},
+        "axis": {"format": "%", "tickCount": 5},
+        "title": "share of the elements parsed or rejected",
+    }
+    legend = Legend([Series(part, PALETTE[order[k % len(order)]], "square") for k, part in enumerate(parts)])
+    bars: Spec = {
+        "mark": {"type": "bar", "height": {"band": 0.7}, "stroke": ON_SERIES},
+        "encoding": {
+            "y": y,
+            "x": {**axis, "field": "start"},
+            "x2": {"field": "end"},
+            "description": {"field": "text"},
+            **legend.bars,
+        },
+    }
+    labels: Spec = {
+        "transform": [{"filter": "datum.label !== ''"}],
+        "mark": {"type": "text", "color": ON_SERIES, "fontSize": 11, "aria": False},
+        "encoding": {"y": y, "x": {**axis, "field": "middle"}, "text": {"field": "label"}},
+    }
+    spec = {"height": {"step": 34}, "data": {"values": rows}, "layer": [bars, labels]}
+    return draw(spec, "Replay elements kept, and rejected by reason, for each protocol")
 
 
 def cost_figure(summary: Summary) -> str | None:
@@ -143,80 +177,79 @@ def cost_figure(summary: Summary) -> str | None:
     rows = [(k, row) for k, row in enumerate(block.rows) if row.subject in spent and isinstance(row.closed_book, Score)]
     if not rows:
         return None
-    with mpl.rc_context(STYLE | {"svg.hashsalt": "cost"}):
-        figure, axes = canvas(3.4)
-        for k, row in rows:
-            x = spent[row.subject]
-            _point(axes, row.closed_book, x, colour=colour_of(k), marker=marker_of(k), upright=True, label=row.subject)
-        for measured, style, label in (
-            (block.row(BASE).in_context, "--", "base with the news (ICL)"),
-            (block.row(BASE).closed_book, ":", "base closed book"),
-        ):
-            if isinstance(measured, Score):
-                axes.axhline(measured.estimate, color=PALETTE[0], linestyle=style, linewidth=1.2, label=label)
-        axes.set_xscale("log")
-        values = [spent[row.subject] for _, row in rows]
-        axes.set_xlim(min(values) / 1.6, max(values) * 1.6)
-        few_ticks(axes.xaxis, _flop_text)
-        axes.set_ylim(0, 1)
-        axes.set_xlabel("FLOP, generation and training (log scale)")
-        axes.set_ylabel("closed-book accuracy")
-        legend(figure, axes)
-        return svg(figure, "cost", "Closed-book accuracy against FLOP spent, by protocol")
+    series = [Series(row.subject, colour_of(k), marker_of(k)) for k, row in rows]
+    points = [
+        one
+        for _, row in rows
+        for one in _point(
+            row.closed_book,
+            row.subject,
+            f"{row.subject}, {spent[row.subject]:.3g} FLOP, closed book",
+            x=spent[row.subject],
+        )
+    ]
+    levels = []
+    for measured, dash, label in (
+        (block.row(BASE).in_context, DASHED, _ICL),
+        (block.row(BASE).closed_book, DOTTED, "base closed book"),
+    ):
+        if lines := _point(measured, label, label):
+            levels += lines
+            series.append(Series(label, PALETTE[0], LINE, dash))
+    legend = Legend(series)
+    axis = log_axis([row["x"] for row in points], "FLOP, generation and training (log scale)", "~s", margin=1.6)
+    x = {"field": "x", "type": "quantitative", **axis}
+    y = {**_ACCURACY, "title": "closed-book accuracy"}
+    spec = {
+        "height": 240,
+        "layer": [level(levels, "y", y, legend), *estimates(points, "y", y, {"x": x}, legend)],
+    }
+    return draw(spec, "Closed-book accuracy against FLOP spent, by protocol")
 
 
-def _point(
-    axes: Any,
-    measured: Measured,
-    at: float,
-    *,
-    colour: str,
-    marker: str,
-    fill: str | None = None,
-    size: float = 6.5,
-    upright: bool = False,
-    label: str | None = None,
-) -> None:
-    """A marker with its interval, horizontal unless `upright`; nothing where the score is not defined."""
+_ACCURACY: Spec = {
+    "title": "accuracy",
+    "scale": {"domain": [0, 1]},
+    "axis": {"values": [0, 0.25, 0.5, 0.75, 1], "format": ".2~f"},
+}
+
+
+def _names(names: Sequence[str]) -> Spec:
+    return {"field": "place", "type": "nominal", "sort": list(names), "title": None}
+
+
+def _offset(names: Sequence[str]) -> Spec:
+    return {"field": "series", "type": "nominal", "sort": list(names), "scale": {"domain": list(names)}}
+
+
+def _point(measured: Measured, series: str, label: str, **fields: Any) -> list[Row]:
+    """The row of a score, with its numbers in words; none where the score is not defined."""
     if not isinstance(measured, Score):
-        return
+        return []
+    ends = "no interval"
     if measured.low is not None and measured.high is not None:
-        ends = ([measured.low, measured.high], [at, at])
-        axes.plot(*(reversed(ends) if upright else ends), color=colour, linewidth=1.8, solid_capstyle="butt")
-    place = (at, measured.estimate) if upright else (measured.estimate, at)
-    # A hollow marker is filled with the page's own ground, or the interval would run through it.
-    face = "#fffffd" if fill == "none" else colour
-    axes.plot(
-        *place, marker, color=colour, markerfacecolor=face, markersize=size, markeredgewidth=1.5, label=label, zorder=3
-    )
+        ends = f"{measured.low:.3f}, {measured.high:.3f}"
+    text = f"{label}: {measured.estimate:.3f} [{ends}], {counted(measured.n_items, 'question')}"
+    text += f" of {counted(measured.n_news, 'news item')}"
+    numbers = {"estimate": measured.estimate, "low": measured.low, "high": measured.high}
+    return [{"series": series, "text": text, **numbers, **fields}]
 
 
-def _accuracy_axis(axes: Any, label: str = "accuracy") -> None:
-    axes.set_xlim(-0.02, 1.02)
-    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
-    axes.set_xlabel(label)
-
-
-def _flop_text(value: float, position: int | None = None) -> str:
-    for divisor, unit in ((1e21, "Z"), (1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G")):
-        if value >= divisor:
-            return f"{value / divisor:.3g}{unit}"
-    return f"{value:.3g}"
-
-
-def _by_step(rows: Sequence[dict[str, Any]], most: int = 200) -> Any:
-    """(step, lowest, median, highest loss over adapters); at most `most` steps, the losses between them pooled."""
+def _by_step(rows: Sequence[dict[str, Any]], most: int = 80) -> list[Row]:
+    """Lowest, median and highest loss over adapters at up to `most` steps; the losses between them are pooled."""
     steps = np.array([row["step"] for row in rows if _usable(row)])
     losses = np.array([row["loss"] for row in rows if _usable(row)])
     if not len(steps):
-        return ()
+        return []
     width = max(1, -(-int(steps.max() - steps.min() + 1) // most))
     bins = (steps - steps.min()) // width
-    kept = np.unique(bins)
-    groups = [losses[bins == b] for b in kept]
-    middle = [float(np.median(group)) for group in groups]
-    x = steps.min() + kept * width + (width - 1) / 2
-    return x, [float(g.min()) for g in groups], middle, [float(g.max()) for g in groups]
+    pooled = []
+    for number in np.unique(bins):
+        group = losses[bins == number]
+        x = float(steps.min() + number * width + (width - 1) / 2)
+        ends = {"low": float(group.min()), "high": float(group.max())}
+        pooled.append({"x": x, "estimate": float(np.median(group)), **ends, "n": len(group)})
+    return pooled
 
 
 def _usable(row: dict[str, Any]) -> bool:

@@ -1,7 +1,7 @@
-"""The numbers of a run, computed from its folder: scores with intervals, differences, cost.
+"""Computes all numbers of a run from its folder: scores with intervals, differences, costs.
 
-A block is one scoring on one slice of the questions (all, one domain, one kind); its rows are the subjects. Everything
-shown by the table, the figures and the page is taken from here, and `write_scores` writes all of it to scores.json.
+A block is one scoring on one slice of the questions (all, one domain, one kind); its rows are the subjects. The tables,
+the figures and the page take their numbers from here, and `write_scores` writes all of them to scores.json.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from sys2ft import statistics
 from sys2ft.errors import UserError
-from sys2ft.evaluation import statistics
 from sys2ft.evaluation.records import CHOICE_SCORINGS
-from sys2ft.evaluation.statistics import Item, Outcomes, Score, Undefined
+from sys2ft.files import write_json
 from sys2ft.report.artifacts import BASE, CONDITIONS, Artifacts, read_artifacts
-from sys2ft.runs.atomic import write_json
-from sys2ft.training.ending import told
+from sys2ft.statistics import Item, Outcomes, Score, Undefined
+from sys2ft.training.ending import describe_end
 
 Measured: TypeAlias = Score | Undefined
 Slice = Literal["all", "domain", "kind"]
@@ -32,13 +32,13 @@ UNEVEN = Undefined(reason="the two sides have not answered the same questions ye
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """One subject in one block. Differences are paired over the same questions; None is 'does not apply'."""
+    """One subject in one block. Differences are paired over the same questions; None means 'does not apply'."""
 
     subject: str
     closed_book: Measured
     in_context: Measured
     gap_to_icl: Measured
-    """In context accuracy of the base minus own closed book: what is left to gain."""
+    """In-context accuracy of the base minus own closed book: what remains to be gained."""
     share: Measured | None
     """Share of the base's gap that training closed."""
     versus_base: Measured | None
@@ -70,7 +70,7 @@ class Block:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cost:
-    """What a protocol took; None is 'not done yet'."""
+    """The cost of a protocol. None means 'not done yet'."""
 
     protocol: str
     asked: int | None
@@ -102,19 +102,19 @@ class Summary:
     adapters: str
     """'per-news' or 'joint'."""
     headline: str
-    """The scoring that the main table shows and by which the best protocol is chosen."""
+    """The scoring of the main table, by which the best protocol is chosen."""
     scorings: tuple[str, ...]
     protocols: tuple[str, ...]
     blocks: tuple[Block, ...]
     costs: tuple[Cost, ...]
     best: str | None
-    """Protocol with the highest closed-book accuracy under the headline scoring among those that have answered every
-    question; the first of equals."""
+    """Protocol with the highest closed-book accuracy under the headline scoring, among those that have answered every
+    question; the first one on a tie."""
     missing: tuple[str, ...]
     ended: tuple[str, ...]
-    """Adapters that did not take all their steps, and why, in words."""
+    """Adapters that stopped before their last step, and why."""
     remarks: tuple[str, ...] = ()
-    """What a reader must know of the questions and the news before reading any number."""
+    """What a reader must know about the questions and the news before reading the numbers."""
 
     def block(self, scoring: str | None = None, by: Slice = "all", name: str = "all") -> Block:
         """One block; by default all questions under the headline scoring."""
@@ -140,7 +140,7 @@ def summarise_artifacts(artifacts: Artifacts) -> Summary:
     scorings = (*planned, *sorted(answered - set(planned)))
     headline = evaluate.get("headline") or (scorings[0] if scorings else "cloze")
     scorings = tuple(dict.fromkeys((headline, *scorings)))
-    # Any seed serves; the run's own makes the intervals repeat with the run. numpy wants it non-negative.
+    # Any seed would do; the run's own makes the intervals reproducible. numpy requires it to be non-negative.
     seed = abs(int(artifacts.run.get("seed") or 0))
     blocks = tuple(
         _block(artifacts, answers, scoring, by, name, items, seed)
@@ -160,7 +160,7 @@ def summarise_artifacts(artifacts: Artifacts) -> Summary:
         best=_best(next(block for block in blocks if (block.scoring, block.by) == (headline, "all"))),
         missing=(*artifacts.missing, *_partial(artifacts, answers)),
         ended=tuple(
-            f"{protocol}: {told(name, ended)}"
+            f"{protocol}: {describe_end(name, ended)}"
             for protocol, trained in artifacts.training.items()
             for name, ended in trained.get("ended", {}).items()
         ),
@@ -169,7 +169,7 @@ def summarise_artifacts(artifacts: Artifacts) -> Summary:
 
 
 def write_scores(run_folder: Path) -> Path:
-    """Write every number of the run to scores.json in its folder, whole or not at all, and return the path."""
+    """Write every number of the run to scores.json in its folder, atomically, and return the path."""
     summary = summarise(run_folder)
     path = Path(run_folder) / "scores.json"
     write_json(path, {"format": 1, "draws": statistics.DRAWS, **asdict(summary)})
@@ -186,7 +186,7 @@ def _answers(artifacts: Artifacts) -> dict[tuple[str, str, str], dict[Item, bool
 
 
 def _slices(artifacts: Artifacts) -> list[tuple[Slice, str, frozenset[Item]]]:
-    """All questions, each domain, each kind; domains and kinds in the order in which the news bring them."""
+    """All questions, each domain, each kind; domains and kinds in order of first appearance."""
     groups: dict[tuple[Slice, str], set[Item]] = {("all", "all"): set()}
     for item, _, _ in artifacts.questions():
         groups["all", "all"].add(item)
@@ -200,7 +200,7 @@ def _slices(artifacts: Artifacts) -> list[tuple[Slice, str, frozenset[Item]]]:
 
 
 def _askable(artifacts: Artifacts, scoring: str) -> frozenset[Item]:
-    """Questions that a scoring can ask: those by choice need choices."""
+    """Questions to which a scoring applies: multiple-choice scorings need choices."""
     by_choice = scoring in CHOICE_SCORINGS
     return frozenset(item for item, _, question in artifacts.questions() if question.get("choices") or not by_choice)
 
@@ -286,7 +286,7 @@ def _cost(artifacts: Artifacts, protocol: str) -> Cost:
 
 
 def _machine_made(artifacts: Artifacts) -> list[str]:
-    """That questions were written by a model, and what it was that kept them."""
+    """A remark where questions were written by a model, with how they were selected."""
     makers = Counter(q["made_by"] for _, _, q in artifacts.questions() if q.get("made_by"))
     if not makers:
         return []
@@ -294,27 +294,28 @@ def _machine_made(artifacts: Artifacts) -> list[str]:
     return [
         f"{sum(makers.values())} of {total} questions were written by a model ({', '.join(sorted(makers))}; "
         "`sys2ft news probe`), from other prompts and seeds than the training data. They were kept because that model "
-        "answers them with the news in view and not without: its untouched accuracies are selected for, so compare the "
-        "tuned models with each other rather than with them."
+        "answers them with the news in context and not without. This selection biases the accuracies of the untouched "
+        "model, so compare the tuned models with each other rather than with it."
     ]
 
 
 def _withheld(artifacts: Artifacts) -> list[str]:
-    """That news were kept out of generation, and why."""
+    """A remark where news items were excluded from generation, with the reason."""
     if not artifacts.withheld:
         return []
     shown = [f"{name} ({found['kind']})" for name, found in artifacts.withheld.items()]
     more = f" and {len(shown) - 5} more" if len(shown) > 5 else ""
+    count = "1 news item" if len(shown) == 1 else f"{len(shown)} news items"
     return [
-        f"{len(shown)} news hold instruction-like text and were kept out of generation, so nothing was trained on: "
-        f"{', '.join(shown[:5])}{more}. Their questions are asked all the same."
+        f"Instruction-like text excluded {count} from generation and training: {', '.join(shown[:5])}{more}. The "
+        "questions are still asked."
     ]
 
 
 def _partial(artifacts: Artifacts, answers: Answers) -> list[str]:
-    """Subjects whose predictions do not cover every question under every scoring planned."""
+    """Subjects whose predictions do not cover every question under every planned scoring."""
     if not any(True for _ in artifacts.questions()):
-        raise UserError("news.jsonl holds no question, so nothing can be scored", do="give news with questions")
+        raise UserError("news.jsonl has no questions, so nothing can be scored", do="use news items with questions")
     planned = artifacts.run["settings"].get("evaluate", {}).get("scorings", ())
     scorings = dict.fromkeys((*planned, *(scoring for _, scoring, _ in answers)))
     said = []

@@ -1,4 +1,4 @@
-"""The run's table, for a terminal (rich) and for a document (Markdown)."""
+"""The tables of a run, for a terminal (rich) and for a document (Markdown)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COSTS = ("kept", "tokens trained", "TFLOP gen.", "TFLOP train", "seconds")
 
 
 def terminal_table(summary: Summary) -> Group:
-    """The run's tables for 100 columns, coloured on a terminal and plain elsewhere."""
+    """The run's tables for a width of 100 columns, coloured on a terminal and plain elsewhere."""
     block = summary.block()
     verdict, _ = headline(summary)
     parts: list[RenderableType] = [Text(verdict, style="bold"), Text()]
@@ -65,7 +65,7 @@ def markdown_table(summary: Summary) -> str:
 
 
 def yield_table(counts: Sequence[Yield]) -> Table:
-    """What became of every sample: a row a protocol, for a terminal."""
+    """The fate of every sample, one row per protocol, for a terminal."""
     reasons = sorted({reason for one in counts for reason in one.rejected})
     columns = ("wanted", "asked", "parsed", *reasons, "kept", "short")
     rows = [
@@ -82,7 +82,7 @@ def yield_table(counts: Sequence[Yield]) -> Table:
 
 
 def _sections(summary: Summary) -> list[tuple[str, str, Sequence[Block]]]:
-    """The smaller tables: title, first column, blocks as rows."""
+    """The smaller tables: title, name of the first column, blocks as rows."""
     others = [summary.block(scoring) for scoring in summary.scorings if scoring != summary.headline]
     found: list[tuple[str, str, Sequence[Block]]] = [
         ("By domain, closed book / in context", "domain", summary.slices("domain")),
@@ -99,7 +99,7 @@ def _pairs(block: Block, first: str) -> tuple[str, ...]:
 
 
 def _grid(first: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, mark: str | None = None) -> Table:
-    # Cells are Text, never str: names come from files, and rich would read markup in them.
+    # Cells are Text, never str: names come from files, and rich would interpret markup in them.
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
     table.add_column(Text(first), overflow="fold")
     for column in columns:

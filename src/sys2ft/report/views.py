@@ -1,4 +1,4 @@
-"""What the page shows of single records: every question with every answer, and examples of replay elements."""
+"""The detailed part of the page: every question with every answer, and examples of replay elements."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from sys2ft.evaluation.statistics import Item
 from sys2ft.report.artifacts import BASE, CONDITIONS, Artifacts, Record, read_records
 from sys2ft.report.summary import Summary
+from sys2ft.statistics import Item
 
 LONG = 320
-"""Characters beyond which an answer is folded."""
+"""Number of characters beyond which an answer is collapsed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cell:
-    """One answer: what was said, whether it was right, and why."""
+    """One answer, its verdict, and the reason for it."""
 
     verdict: str
     """'right', 'wrong' or 'not graded'."""
@@ -26,25 +26,25 @@ class Cell:
 
     @property
     def long(self) -> bool:
-        """Whether the page folds it."""
+        """Whether the page collapses it."""
         return len(self.said) > LONG
 
     @property
     def opening(self) -> str:
-        """What a folded answer shows."""
+        """What the page shows of a collapsed answer."""
         return " ".join(self.said[: LONG // 2].split()) + " …"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Grid:
-    """The answers to one question under one scoring: a row a subject, a cell a condition."""
+    """The answers to one question under one scoring: one row per subject, one cell per condition."""
 
     scoring: str
     rows: tuple[tuple[str, tuple[Cell | None, ...]], ...]
     asked: tuple[tuple[str, str], ...]
-    """(condition, what the model was shown), each text once."""
+    """(condition, text shown to the model), without repetitions."""
     details: str
-    """What else the grader recorded, as text: the log-probabilities of the choices, for one."""
+    """Other records of the grader as text, such as the log-probabilities of the choices."""
     flags: tuple[str, ...]
     """For the page's filter: 'wrong', 'unlearnt', 'learnt', 'lost'."""
 
@@ -60,7 +60,7 @@ class QuestionView:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewsView:
-    """A news, its questions, and how many of them base and best answered closed book under the headline scoring."""
+    """A news item, its questions, and how many of them base and best protocol answered closed book."""
 
     record: Record
     questions: tuple[QuestionView, ...]
@@ -77,7 +77,7 @@ class Examples:
 
 
 def news_views(artifacts: Artifacts, summary: Summary) -> list[NewsView]:
-    """Every news with every question and answer, in the order of news.jsonl."""
+    """Every news item with every question and answer, in the order of news.jsonl."""
     answers: dict[tuple[Item, str], dict[tuple[str, str], Record]] = {}
     for subject, rows in artifacts.predictions.items():
         for row in rows:
@@ -95,9 +95,9 @@ def news_views(artifacts: Artifacts, summary: Summary) -> list[NewsView]:
 
 
 def examples(artifacts: Artifacts, protocol: str, most: int) -> Examples:
-    """Up to `most` kept elements, each of another news while there are any, and up to `most` rejected for each reason.
+    """Up to `most` kept elements, from different news items if possible, and up to `most` rejected per reason.
 
-    The file is read element by element: a full run holds some hundred thousand.
+    The file is read element by element: a full run has some hundred thousand.
     """
     file = artifacts.folder / "replay" / f"{protocol}.jsonl"
     kept: list[Record] = []

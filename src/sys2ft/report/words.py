@@ -1,10 +1,10 @@
-"""Numbers and verdicts in words, for the terminal, the Markdown table and the page alike."""
+"""Formats numbers, verdicts and notes as text, for the terminal, the Markdown table and the page."""
 
 from __future__ import annotations
 
-from sys2ft.evaluation.statistics import Score, Undefined
 from sys2ft.report.artifacts import BASE
 from sys2ft.report.summary import BASELINE, NOT_YET, UNEVEN, Block, Cost, Measured, Row, Summary
+from sys2ft.statistics import Score, Undefined
 
 ABSENT = "–"
 
@@ -23,7 +23,7 @@ def number(measured: Measured | None, *, signed: bool = False) -> str:
 
 
 def _tidy(value: float) -> float:
-    return round(value, 2) + 0.0  # -0.00 reads as if it meant something
+    return round(value, 2) + 0.0  # avoids -0.00
 
 
 def estimate(measured: Measured | None) -> str:
@@ -32,7 +32,7 @@ def estimate(measured: Measured | None) -> str:
 
 
 def percent(measured: Score) -> str:
-    """An accuracy in words, such as '62% (48 to 74%)'."""
+    """An accuracy as text, such as '62% (48 to 74%)'."""
     value = f"{100 * measured.estimate:.0f}%"
     if measured.low is None or measured.high is None:
         return value
@@ -40,7 +40,7 @@ def percent(measured: Score) -> str:
 
 
 def points(measured: Score) -> str:
-    """A difference of accuracies in words, such as '+40 points (24 to 55)'."""
+    """A difference of accuracies as text, such as '+40 points (24 to 55)'."""
     value = f"{100 * measured.estimate:+.0f} points"
     if measured.low is None or measured.high is None:
         return value
@@ -48,7 +48,7 @@ def points(measured: Score) -> str:
 
 
 def count(value: int | float | None) -> str:
-    """A count, whole below 10 000 and short above, such as '1,024' or '1.2M'."""
+    """A count, in full below 10 000 and abbreviated above, such as '1,024' or '1.2M'."""
     if value is None:
         return ABSENT
     for limit, divisor, unit in ((1e4, 1, ""), (1e6, 1e3, "k"), (1e9, 1e6, "M"), (1e12, 1e9, "G")):
@@ -57,13 +57,18 @@ def count(value: int | float | None) -> str:
     return f"{value:.3g}"
 
 
+def counted(n: int, noun: str) -> str:
+    """A number with its noun, such as '1 question' or '2 questions'."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
 def tera(flop: float | None) -> str:
-    """FLOP in TFLOP, three figures."""
+    """FLOP in TFLOP, with three significant digits."""
     return ABSENT if flop is None else f"{flop / 1e12:,.0f}" if flop >= 1e14 else f"{flop / 1e12:.3g}"
 
 
 def seconds(value: float | None) -> str:
-    """Seconds, whole from ten on."""
+    """Seconds, without decimals from ten on."""
     return ABSENT if value is None else f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
 
 
@@ -80,16 +85,16 @@ def score_cells(row: Row) -> tuple[str, ...]:
 
 
 def caption(summary: Summary, block: Block) -> str:
-    """What the numbers of a block are about."""
-    said = f"{block.n_questions} questions of {block.n_news} news; scoring {block.scoring}"
+    """The caption of a block: questions, scoring, chance level, adapters and intervals."""
+    said = f"{counted(block.n_questions, 'question')} of {counted(block.n_news, 'news item')}; scoring {block.scoring}"
     if block.chance is not None:
         said += f"; chance {block.chance:.2f}"
-    each = "one adapter for all news" if summary.adapters == "joint" else "one adapter per news"
-    return f"{said}; {each}; 95% intervals by bootstrap over news."
+    each = "one adapter for all news items" if summary.adapters == "joint" else "one adapter per news item"
+    return f"{said}; {each}; 95% intervals by bootstrap over news items."
 
 
 def notes(block: Block) -> list[str]:
-    """What a reader must know of a block's numbers: answers not gradable, shares not defined, intervals not given."""
+    """Notes on a block's numbers: answers not gradable, shares not defined, intervals not given."""
     said = []
     for row in block.rows:
         parts = (("closed book", row.closed_book), ("in context", row.in_context))
@@ -102,7 +107,7 @@ def notes(block: Block) -> list[str]:
     shares = dict.fromkeys(row.share for row in block.rows if isinstance(row.share, Undefined))
     said += [f"The share of the gap is not defined: {s.reason}." for s in shares if s not in (NOT_YET, UNEVEN)]
     if block.n_news == 1:
-        said.append("One news alone gives no interval: nothing is known of how news differ.")
+        said.append("There is no interval for a single news item: the variation between news items is unknown.")
     return said
 
 
@@ -129,7 +134,7 @@ def headline(summary: Summary) -> tuple[str, list[str]]:
     sentences = [f"{reached}; untouched, it answered {percent(before)}: {points(gain)}.{guessing}"]
     sentences += [_with_context(base, best), _against_naive(summary, best), _overexposure(best)]
     if len(summary.protocols) > 1:
-        sentences.append("The best protocol was chosen on these same questions, so its score flatters it a little.")
+        sentences.append("The best protocol was chosen on these same questions, so its score is slightly optimistic.")
     return verdict, [sentence for sentence in sentences if sentence]
 
 

@@ -1,4 +1,4 @@
-"""What the context alone would give: tables of what followed what, and representations mixed with the word before.
+"""Baselines that need no model: successor tables for the accuracy, mixing with the previous word for the geometry.
 
 Shapes: W words of the context, N nodes, C context lengths, P pairs of nodes.
 """
@@ -11,18 +11,18 @@ import numpy as np
 import numpy.typing as npt
 
 from sys2ft.representations.geometry import mixed_distances, pairs_of
-from sys2ft.representations.graphs import Floats, Graph
-from sys2ft.representations.prompts import Ints
+from sys2ft.representations.graphs.graph import Floats, Graph
+from sys2ft.representations.graphs.prompts import Ints
 
 Bools = npt.NDArray[np.bool_]
 
 
 def memorisation(graph: Graph, nodes_W: Ints, asks_W: Bools, steps: int) -> Floats:
-    """Accuracy (W) of a table of what followed the last `steps` words so far, in place of the model; NaN: not asked.
+    """Accuracy (W) of a table of what has followed the last `steps` words so far; NaN where nothing is asked.
 
-    Whatever followed before is a neighbour, so a table that has an entry is right, and one that has none guesses
-    uniformly among the words: the share of them that are neighbours. One step is what a single look back at the last
-    time the word stood there gives; two steps need the word and the one before it.
+    Any word that followed before is a neighbour. So the table is right where it has an entry; where it has none it
+    guesses uniformly, and its accuracy is the share of words that are neighbours. One step corresponds to looking back
+    at an earlier occurrence of the word, two steps to an earlier occurrence of the word and the one before it.
     """
     degree_N = graph.adjacency.sum(axis=1)
     seen: set[tuple[int, ...]] = set()
@@ -38,10 +38,10 @@ def memorisation(graph: Graph, nodes_W: Ints, asks_W: Bools, steps: int) -> Floa
 
 
 def mixing(nodes_W: Ints, nodes: int, lengths: Sequence[int], *, window: int, skip: int) -> Floats:
-    """Distances (C, P) of random word vectors mixed with the vector of the word before, averaged over the window.
+    """Distances (C, P) of random word vectors mixed with the vector of the previous word, averaged over the window.
 
-    The null that needs no learning: a head that copies the previous token, over vectors that know nothing. Expected
-    over the vectors; NaN for nodes not in the window.
+    The null model without learning: a head that copies the previous token, applied to random vectors. In expectation
+    over the vectors; NaN for nodes that are not in the window.
     """
     rows = []
     for length in lengths:
@@ -59,13 +59,13 @@ def mixing(nodes_W: Ints, nodes: int, lengths: Sequence[int], *, window: int, sk
 
 
 def accuracy(graph: Graph, nodes_W: Ints, probability_WN: npt.NDArray[np.floating]) -> Floats:
-    """Rule-following accuracy (W): probability of the current node's neighbours together; NaN: not asked."""
+    """Rule-following accuracy (W): total probability of the current node's neighbours; NaN where nothing is asked."""
     result: Floats = (probability_WN * graph.adjacency[nodes_W]).sum(axis=1).astype(np.float64)
     return result
 
 
 def trailing(values_W: npt.NDArray[np.floating], lengths: Sequence[int], window: int) -> Floats:
-    """Mean (C) of values over the last `window` words of each length, as the representations are; NaN without any."""
+    """Mean (C) over the last `window` words of each length, as for the representations; NaN if there are none."""
     there = ~np.isnan(values_W)
     total = np.concatenate([[0.0], np.cumsum(np.where(there, values_W, 0.0))])
     count = np.concatenate([[0], np.cumsum(there)])

@@ -1,11 +1,11 @@
-"""The shape of node representations, out of the squared distances between them.
+"""The geometry of node representations, computed from the squared distances between them.
 
-Distances are all that PCA, Dirichlet energy and alignment need: the components of centred points are the eigenvectors
-of their doubly centred distance matrix (classical scaling, Torgerson 1952). Distances of several contexts can be
-averaged node by node, where means of words that lie elsewhere in each context could not.
+Distances suffice for PCA, Dirichlet energy and alignment: the components of centred points are the eigenvectors of
+their doubly centred distance matrix (classical scaling, Torgerson 1952). Distances can also be averaged over contexts
+with different words on the same nodes; the representations themselves could not.
 
 The Dirichlet energy of Park et al. (arXiv 2501.00070) is E(X) = sum over i, j of A_ij ||x_i - x_j||^2. Here each edge
-counts once (half that sum), so that the energy of a unit eigenvector of the Laplacian is its eigenvalue.
+counts once (half that sum), so that a unit eigenvector of the Laplacian has its eigenvalue as energy.
 
 Shapes: N nodes, P pairs of nodes (the order of `numpy.triu_indices`), K components; leading dimensions are free.
 """
@@ -18,7 +18,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from sys2ft.representations.graphs import Floats
+from sys2ft.representations.graphs.graph import Floats
 
 _SAME = 1e-9  # eigenvalues closer than this share an eigenspace
 
@@ -37,7 +37,7 @@ def pairs_of(matrix_NN: Floats) -> Floats:
 
 
 def matrix_of(values_P: npt.NDArray[np.floating], nodes: int) -> Floats:
-    """Symmetric matrices (..., N, N) with a zero diagonal out of their entries above it."""
+    """Symmetric matrices (..., N, N) with a zero diagonal, from their entries above it."""
     matrix = np.zeros((*values_P.shape[:-1], nodes, nodes))
     i, j = upper(nodes)
     matrix[..., i, j] = matrix[..., j, i] = values_P
@@ -58,9 +58,9 @@ def energy(distances_P: npt.NDArray[np.floating], adjacency_NN: Floats) -> Float
 
 
 def normalised_energy(distances_P: npt.NDArray[np.floating], adjacency_NN: Floats) -> Floats:
-    """Mean squared distance over edges by that over all pairs: 1 where the graph leaves no trace, whatever the scale.
+    """Mean squared distance over edges divided by that over all pairs: 1 means no trace of the graph, at any scale.
 
-    Nodes that are absent (NaN) are left out of both means; NaN where no edge is left.
+    Absent nodes (NaN) are left out of both means. NaN where no edge remains.
     """
     distances_P = np.asarray(distances_P, dtype=np.float64)
     edges_P = pairs_of(adjacency_NN) > 0
@@ -71,7 +71,7 @@ def normalised_energy(distances_P: npt.NDArray[np.floating], adjacency_NN: Float
 
 
 def _mean(values_P: npt.NDArray[np.floating]) -> Floats:
-    """Mean over the last axis without NaN; NaN where there is nothing else."""
+    """Mean over the last axis, ignoring NaN; NaN where all values are NaN."""
     there = ~np.isnan(values_P)
     count = there.sum(axis=-1)
     total = np.where(there, values_P, 0.0).sum(axis=-1)
@@ -81,10 +81,10 @@ def _mean(values_P: npt.NDArray[np.floating]) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """Principal components of node representations, largest variance first; nodes that are absent are NaN."""
+    """Principal components of node representations, largest variance first; absent nodes are NaN."""
 
     coordinates_NK: Floats
-    """Where each node lies along each component."""
+    """The coordinate of each node along each component."""
     variance_K: Floats
     """Sum of squares along each component."""
 
@@ -104,7 +104,7 @@ class Components:
 def pca(distances_P: npt.NDArray[np.floating], nodes: int) -> Components | None:
     """Principal components (K = N - 1) of the points with these distances; None where fewer than 3 nodes are present.
 
-    A node is left out where its distances are not all known.
+    Nodes with unknown distances are left out.
     """
     distances_NN = matrix_of(np.asarray(distances_P, dtype=np.float64), nodes)
     present = np.arange(nodes)
@@ -129,9 +129,9 @@ def pca(distances_P: npt.NDArray[np.floating], nodes: int) -> Components | None:
 
 
 def spectral_embedding(adjacency_NN: Floats, dimensions: int) -> Floats:
-    """Eigenvectors (N, K) of the Laplacian of the smallest eigenvalues above zero, which belongs to the constant.
+    """Eigenvectors (N, K) of the Laplacian for the smallest nonzero eigenvalues (zero belongs to the constant vector).
 
-    K is `dimensions`, or more where an eigenspace would be cut through: which of its vectors come first is chance.
+    K is `dimensions`, or larger where it would split an eigenspace, whose vectors come in arbitrary order.
     """
     values, vectors = np.linalg.eigh(laplacian(adjacency_NN))
     last = dimensions
@@ -142,10 +142,10 @@ def spectral_embedding(adjacency_NN: Floats, dimensions: int) -> Floats:
 
 
 def procrustes(coordinates_NK: Floats, reference_NM: Floats) -> float:
-    """Procrustes distance, 0 (the same up to place, rotation, reflection and scale) to 1.
+    """Procrustes distance, from 0 (equal up to translation, rotation, reflection and scale) to 1.
 
-    The reference's columns are orthonormal; where it has more of them than there are coordinates, the best-fitting part
-    of its space is taken. Source: Gower 1975; the distance is one minus the squared correlation of the matched sets.
+    The reference's columns are orthonormal; if it has more columns than there are coordinates, the best-fitting
+    subspace is used. Source: Gower 1975; the distance is one minus the squared correlation of the matched sets.
     """
     x, y = _matched(coordinates_NK, reference_NM)
     norm = np.linalg.norm(x)
@@ -156,7 +156,7 @@ def procrustes(coordinates_NK: Floats, reference_NM: Floats) -> float:
 
 
 def procrustes_by_chance(coordinates_NK: Floats, reference_NM: Floats, count: int, seed: int) -> float:
-    """Mean Procrustes distance over `count` shuffles of the nodes that are present."""
+    """Mean Procrustes distance over `count` shuffles of the present nodes."""
     x, y = _matched(coordinates_NK, reference_NM)
     rng = np.random.default_rng(seed)
     orders_SN = np.array([rng.permutation(len(x)) for _ in range(count)])
@@ -166,9 +166,9 @@ def procrustes_by_chance(coordinates_NK: Floats, reference_NM: Floats, count: in
 
 
 def aligned(coordinates_NK: Floats, reference_NK: Floats) -> Floats:
-    """The coordinates turned and mirrored to lie on the reference as nearly as they can, and brought to its size.
+    """The coordinates rotated and reflected to match the reference as closely as possible, at the reference's size.
 
-    NaN stay NaN. Size is not fitted: what lies quite otherwise would shrink to a point.
+    NaN stay NaN. The size is not fitted: a poor match would shrink to a point.
     """
     x, y = _matched(coordinates_NK, reference_NK, orthonormal=False)
     u, _, vt = np.linalg.svd(x.T @ y)
@@ -180,7 +180,7 @@ def aligned(coordinates_NK: Floats, reference_NK: Floats) -> Floats:
 
 
 def subspace_angles(coordinates_NK: Floats, reference_NM: Floats) -> Floats:
-    """Principal angles in degrees between the spaces that the columns span, smallest first (Bjorck & Golub 1973)."""
+    """Principal angles in degrees between the column spaces, smallest first (Bjorck & Golub 1973)."""
     x, y = _matched(coordinates_NK, reference_NM)
     if np.linalg.matrix_rank(x) < x.shape[1]:
         return np.full(x.shape[1], 90.0)
@@ -190,14 +190,14 @@ def subspace_angles(coordinates_NK: Floats, reference_NM: Floats) -> Floats:
 
 
 def _matched(x: Floats, y: Floats, *, orthonormal: bool = True) -> tuple[Floats, Floats]:
-    """Both sets of points on the nodes present in the first, centred; the second's columns made orthonormal again."""
+    """Both point sets restricted to the nodes present in the first, centred; the second re-orthonormalised."""
     present = ~np.isnan(x[:, 0])
     x, y = x[present] - x[present].mean(axis=0), y[present] - y[present].mean(axis=0)
     return x, np.linalg.qr(y)[0] if orthonormal else y
 
 
 def component_energy(components: Components, adjacency_NN: Floats) -> Floats:
-    """Normalised energy (K) of the nodes along each component: 1 for no trace of the graph, NaN without variance."""
+    """Normalised energy (K) along each component: 1 means no trace of the graph, NaN means no variance."""
     result = np.full(len(components.variance_K), np.nan)
     for k, variance in enumerate(components.variance_K):
         if variance > 1e-12 * components.variance_K[0]:
@@ -207,7 +207,7 @@ def component_energy(components: Components, adjacency_NN: Floats) -> Floats:
 
 
 def shuffled(adjacency_NN: Floats, count: int, seed: int) -> Floats:
-    """The graph with its nodes' names shuffled, `count` times (count, N, N): energies on these are the null."""
+    """The graph with shuffled node labels, `count` times (count, N, N): energies on these are the null distribution."""
     rng = np.random.default_rng(seed)
     orders = np.array([rng.permutation(len(adjacency_NN)) for _ in range(count)])
     matrices: Floats = adjacency_NN[orders[:, :, None], orders[:, None, :]]
@@ -217,14 +217,14 @@ def shuffled(adjacency_NN: Floats, count: int, seed: int) -> Floats:
 def mixed_distances(weights_NN: Floats) -> Floats:
     """Expected squared distances (P) of random vectors after mixing: x_i = g_i + sum over j of weights_ij g_j.
 
-    The g are independent, of unit expected square. With each row of the weights a mean over neighbours this is the
-    null of one round of neighbour mixing, which needs no model; its PCA already shows a grid.
+    The g are independent with unit expected square. If each row of the weights is a mean over neighbours, this is the
+    null model of one round of neighbour mixing. It needs no language model, and its PCA already shows a grid.
     """
     rows = np.eye(len(weights_NN)) + weights_NN
     return pairs_of(np.square(rows[:, None] - rows[None]).sum(axis=-1))
 
 
 def neighbour_means(adjacency_NN: Floats) -> Floats:
-    """Weights of the mean over a node's neighbours."""
+    """Weights of the mean over each node's neighbours."""
     weights: Floats = adjacency_NN / adjacency_NN.sum(axis=1, keepdims=True)
     return weights

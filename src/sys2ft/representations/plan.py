@@ -1,4 +1,4 @@
-"""What settings mean for one model: graphs, words, layers and lengths, checked before any work."""
+"""Resolves the settings for one model: graphs, words, layers and lengths, checked before any work."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import numpy as np
 
 from sys2ft.errors import SettingsError
 from sys2ft.models import LoadedModel
-from sys2ft.representations.graphs import Graph, make_graph
-from sys2ft.representations.prompts import Order, Prompt, make_prompt, opening
+from sys2ft.representations.graphs.graph import Graph, make_graph
+from sys2ft.representations.graphs.prompts import Order, Prompt, make_prompt, opening
+from sys2ft.representations.graphs.words import choose_words
 from sys2ft.representations.settings import AUTO, RepresentSettings
-from sys2ft.representations.words import choose_words
 
 _LENGTHS = 50
-_DEPTHS = (0.25, 0.5, 0.75, 0.8)  # where representations are moved, as parts of the model's depth
-_SHORTEST = 4  # words: fewer show no structure
+_DEPTHS = (0.25, 0.5, 0.75, 0.8)  # where representations are moved, as fractions of the model's depth
+_SHORTEST = 4  # words: shorter contexts show no structure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Settings with everything settled that depends on the model."""
+    """Settings with everything resolved that depends on the model."""
 
     settings: RepresentSettings
     graphs: tuple[Graph, ...]
@@ -51,7 +51,7 @@ class Plan:
 
 
 def make_plan(model: LoadedModel, settings: RepresentSettings) -> Plan:
-    """Check settings against a model. Raises SettingsError for graphs, words, layers and lengths that will not do."""
+    """Resolve settings for a model. Raises SettingsError for graphs, words, layers and lengths that do not fit it."""
     graphs = tuple(make_graph(spec) for spec in settings.graph)
     if len({graph.slug for graph in graphs}) < len(graphs):
         raise SettingsError(
@@ -73,8 +73,8 @@ def make_plan(model: LoadedModel, settings: RepresentSettings) -> Plan:
     if small:
         raise SettingsError(
             f"{settings.dimensions} dimensions of graph {small[0].name}, which has {small[0].nodes} nodes",
-            expected="at least two nodes more than dimensions",
-            do="lower --dimensions or take a larger graph",
+            expected="at least two more nodes than dimensions",
+            do="lower --dimensions or use a larger graph",
         )
     return Plan(
         settings=settings,
@@ -111,7 +111,7 @@ def _lengths(settings: RepresentSettings) -> tuple[int, ...]:
 def _check_context(model: LoadedModel, settings: RepresentSettings) -> None:
     most = getattr(model.model.config, "max_position_embeddings", None)
     needed = len(opening(model.tokenizer, settings.start)) + settings.context
-    needed += settings.context // 2 if settings.form == "pairs" else 0  # a comma closes each pair
+    needed += settings.context // 2 if settings.form == "pairs" else 0  # a comma follows each pair
     if most is not None and needed > most:
         raise SettingsError(
             f"a context of {settings.context} words, {needed} tokens",

@@ -1,4 +1,4 @@
-"""Settings of in-context graph tracing. Nothing here imports torch, so that `sys2ft --help` need not wait for it."""
+"""Settings of in-context graph tracing. Nothing here imports torch, which keeps `sys2ft --help` fast."""
 
 from __future__ import annotations
 
@@ -16,57 +16,57 @@ AUTO = -1
 _PROBED_WALKS, _PROBED_WORDS = 4, 400
 
 LEARN_GENERATE = GenerateSettings(protocols=("naive",), samples_per_news=8)
-"""How the edges of a placement become replay elements: each as it is, behind eight cues."""
+"""How the edges of a placement become replay elements: the text of each, after eight different cues."""
 LEARN_TRAIN = TrainSettings(adapters=JOINT)
-"""One adapter a placement, for all of its edges."""
+"""One adapter per placement, for all of its edges."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RepresentSettings:
-    """How in-context representations are brought about and measured."""
+    """How in-context representations are produced and measured."""
 
     graph: tuple[str, ...] = ("grid:4x4",)
     """Graphs: grid:4x4, ring:10, hex:2x2, tree:2x3, days, months, or a file with an edge on each line."""
     words: tuple[str, ...] = ()
-    """Words to name nodes by, each one token; none named: common words that the tokenizer keeps whole. The graphs days
-    and months bring their own."""
+    """Words that name the nodes, each a single token. Default: common words that are one token. The graphs days and
+    months have their own."""
     form: Form = "walk"
-    """walk: a random walk on the graph. pairs: random pairs of neighbours, set apart by commas."""
+    """walk: a random walk on the graph. pairs: random pairs of neighbours, separated by commas."""
     start: str = "auto"
-    """What stands before the first word, behind what the tokenizer itself begins texts with. auto: the end-of-text
-    token, where the tokenizer begins texts with none; none: nothing; or a text."""
+    """Text before the first word, after any token that the tokenizer itself adds. auto: the end-of-text token, unless
+    the tokenizer adds one; none: nothing; or any text."""
     context: int = 1400
     """Words in the context."""
     walks: int = 16
-    """Contexts of each graph; each has its own words, places and walk."""
+    """Contexts per graph; each has its own words, placement and walk."""
     lengths: tuple[int, ...] = ()
-    """Context lengths to measure at, in words; none named: 50 up to the whole, evenly on a log scale."""
+    """Context lengths to measure at, in words. Default: 50 up to the full context, evenly spaced on a log scale."""
     window: int = 50
-    """Words at the end of the context over which a node's representation is the mean."""
+    """Words at the end of the context over which a node's representation is averaged."""
     skip: int = 3
-    """First words of a text that no mean takes in: they draw attention, and their norm dwarfs the others'."""
+    """First words of a text that are left out of all means: they act as attention sinks, with far larger norms."""
     massive: float = 3.0
-    """A word is in no mean of a layer where its stream is more than this many times as long as the median word's up to
-    it: such words hold massive activations (arXiv 2402.17762). 0: all words are in."""
+    """A word is left out of the means of a layer where the norm of its residual stream exceeds the median of the words
+    before by this factor: such words hold massive activations (arXiv 2402.17762). 0 keeps all words."""
     layers: tuple[int, ...] = ()
-    """Layers to measure, 0 (embeddings) to the model's depth; none named: all."""
+    """Layers to measure, from 0 (embeddings) to the model's depth. Default: all."""
     focus: int = AUTO
-    """The layer that curves and pictures show; -1: four fifths of the way up. May be changed afterwards: give the
-    command again."""
+    """The layer shown in curves and pictures; -1: at four fifths of the depth. It may be changed afterwards by running
+    the command again."""
     dimensions: int = 2
-    """Components of the picture, of its alignment with the graph's spectral embedding, and of interventions."""
+    """Number of components used for the alignment with the graph's spectral embedding and for interventions."""
     probe_walks: int = AUTO
-    """Contexts of each graph on which heads are switched off and representations are moved; -1: four, or all."""
+    """Contexts per graph on which heads are switched off and representations moved; -1: four, or all if fewer."""
     probe_context: int = AUTO
-    """Words of those contexts that are read with heads switched off; -1: 400, or all."""
+    """Words of those contexts that are read with heads switched off; -1: 400, or all if fewer."""
     heads: int = 16
-    """Attention heads that are switched off: those with the highest score, or as many others at random."""
+    """Attention heads to switch off: those with the highest scores, or as many others at random."""
     moves: int = 64
-    """Interventions at each of four depths: pairs of a last word's node and another node to move it to."""
+    """Interventions at each of four depths: pairs of the node of a last word and another node to move it to."""
     learn: int = 0
-    """Placements of the words that are learnt in weights too, from the edges as news; 0: none."""
+    """Placements of the words that are also learnt in weights, from the edges as news items; 0: none."""
     chunk: int = 512
-    """Tokens read in one forward pass; bounds memory, changes no result beyond rounding."""
+    """Tokens read in one forward pass. Limits memory; changes no result beyond rounding."""
 
     def __post_init__(self) -> None:
         counts = ("context", "walks", "window", "dimensions", "heads", "moves", "chunk")
@@ -119,5 +119,5 @@ class RepresentSettings:
 
     @property
     def words_probed(self) -> int:
-        """Words of a context that are read with heads switched off."""
+        """Words of a context read with heads switched off."""
         return min(_PROBED_WORDS if self.probe_context == AUTO else self.probe_context, self.context)

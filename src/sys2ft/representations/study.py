@@ -1,205 +1,154 @@
-"""The measurements of a study, in a run folder: contexts, heads switched off, representations moved, weights learnt.
-
-Every unit of work is one context. Its small results are a JSON file, its arrays an .npz beside it, which is written
-first: where the JSON is, both are. `results` reads them; nothing here looks at what was found.
-"""
+"""represent(): a whole study of in-context representations in a run folder, from measurements to page."""
 
 from __future__ import annotations
 
-import io
-import time
-from functools import partial
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from sys2ft.engine.adapters.bank import BASE, AdapterBank
-from sys2ft.engine.trace import Reader
-from sys2ft.models import LoadedModel
-from sys2ft.replay import GenerateSettings
-from sys2ft.representations.graphs import Graph
-from sys2ft.representations.learn import learn
-from sys2ft.representations.one_pass import Measurement, measure
-from sys2ft.representations.plan import Plan
-from sys2ft.representations.probes import head_scores, heads_to_switch_off, move_representations, switched_off
-from sys2ft.representations.prompts import Order, Prompt
-from sys2ft.runs import Display, Run, item_seed, write_bytes, write_json
-from sys2ft.training import TrainSettings
-
-ROOT = "represent"
-IN_WEIGHTS: tuple[tuple[str, Order | None, int], ...] = (
-    ("base", "random", 0),
-    ("base", "random", 1),
-    ("learnt", "random", 1),
-    ("learnt", None, 0),
-)
-"""Subject, order of the words (None: along the graph) and draw of it: what is measured of each placement that is
-learnt, besides the base on the walk. Two random draws: two differences to one measurement would share its noise."""
+from sys2ft.engine import open_adapter
+from sys2ft.engine.adapters.bank import linear_layers
+from sys2ft.errors import SettingsError
+from sys2ft.files import digest_file
+from sys2ft.models import DEFAULT_MODEL, LoadedModel, load_model
+from sys2ft.replay import GenerateSettings, protocol
+from sys2ft.representations.analyses.results import analyse
+from sys2ft.representations.measuring.trace import trace
+from sys2ft.representations.pages.page import write_study_page
+from sys2ft.representations.plan import make_plan
+from sys2ft.representations.settings import LEARN_GENERATE, LEARN_TRAIN, RepresentSettings
+from sys2ft.runs import Display, Run, write_json
+from sys2ft.training import FREE, JOINT, TrainSettings
 
 
-def trace(
-    run: Run,
-    model: LoadedModel,
-    plan: Plan,
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A finished study: its folder, its results, and the path of its page."""
+
+    folder: Path
+    results: dict[str, Any]
+    report: Path
+
+
+def represent(
+    settings: RepresentSettings | None = None,
     *,
-    bank: AdapterBank | None = None,
-    generating: GenerateSettings,
-    training: TrainSettings,
-    show: Display,
-) -> None:
-    """Measure everything that `plan` names, and that the folder does not hold yet. With `bank`, through its slot 0."""
-    study = _Study(run, model, plan, bank, show)
-    write_json(run.path / ROOT / "plan.json", study.described())
-    for graph in plan.graphs:
-        study.contexts(graph)
-    if plan.settings.walks_probed:
-        study.heads()
-    if plan.settings.learn:
-        for graph in plan.graphs:
-            study.weights(graph, generating, training)
+    model: str | LoadedModel = DEFAULT_MODEL,
+    out: str | Path = "sys2ft-represent",
+    adapter: str | Path | None = None,
+    reference: str | Path | None = None,
+    generate: GenerateSettings | None = None,
+    train: TrainSettings | None = None,
+    seed: int = 0,
+    command: str = "",
+    show: Display | None = None,
+) -> Study:
+    """Measure how a model's representations take the shape of graphs given in context, in the run folder `out`.
 
-
-class _Study:
-    def __init__(self, run: Run, model: LoadedModel, plan: Plan, bank: AdapterBank | None, show: Display) -> None:
-        self.run, self.model, self.plan, self.show = run, model, plan, show
-        self.settings = plan.settings
-        self.seed: int = run.record["seed"]
-        slot = BASE if bank is None else 0
-        self.reader = Reader(model=model.model, bank=bank, slot=slot, tokens_at_once=self.settings.chunk)
-
-    def described(self) -> dict[str, Any]:
-        """What the analyses need to know of the plan."""
-        return {
-            "layers": list(self.plan.layers),
-            "focus": self.plan.focus,
-            "lengths": list(self.plan.lengths),
-            "walks_probed": self.plan.settings.walks_probed,
-            "graphs": [graph.to_dict() for graph in self.plan.graphs],
-        }
-
-    def contexts(self, graph: Graph) -> None:
-        """Every walk of a graph, and interventions on the first ones."""
-        with self.show.task(f"{graph.name}: contexts", self.settings.walks) as advance:
-            for walk in range(self.settings.walks):
-                key = f"{ROOT}/{graph.slug}/walk-{walk:02d}"
-                self.run.once(key, partial(self._context, graph, walk, self.run.path / f"{key}.npz"))
-                advance(1)
-
-    def _context(self, graph: Graph, walk: int, file: Path) -> dict[str, Any]:
-        begun = time.perf_counter()
-        prompt = self.plan.prompt(self.model, graph, walk, self.seed)
-        measured = self._measure(self.reader, prompt)
-        read = time.perf_counter()
-        moved: list[dict[str, Any]] = []
-        if walk < self.settings.walks_probed:
-            moved = move_representations(
-                self.reader,
-                prompt,
-                measured,
-                layers=self.plan.depths,
-                dimensions=self.settings.dimensions,
-                moves=self.settings.moves,
-                seed=item_seed(self.seed, "moves", graph.name, walk),
-            )
-        _write_arrays(file, prompt, measured)
-        return {
-            "words": list(prompt.words),
-            "tokens": len(prompt.tokens),
-            "massive": measured.massive_L,
-            "moves": moved,
-            "seconds": {"reading": round(read - begun, 3), "moving": round(time.perf_counter() - read, 3)},
-        }
-
-    def _measure(self, reader: Reader, prompt: Prompt) -> Measurement:
-        return measure(
-            reader,
-            prompt,
-            lengths=self.plan.lengths,
-            layers=self.plan.layers,
-            window=self.settings.window,
-            skip=self.settings.skip,
-            massive=self.settings.massive,
-        )
-
-    def heads(self) -> None:
-        """Scores of all heads, then contexts with some switched off."""
-        scores = self.run.once(f"{ROOT}/heads", self._head_scores)
-        prefix_LH, previous_LH = np.array(scores["prefix_matching"]), np.array(scores["previous_token"])
-        for graph in self.plan.graphs:
-            with self.show.task(f"{graph.name}: heads off", self.settings.walks_probed) as advance:
-                for walk in range(self.settings.walks_probed):
-                    chosen = heads_to_switch_off(
-                        prefix_LH, previous_LH, self.settings.heads, item_seed(self.seed, "heads", graph.name, walk)
-                    )
-                    key = f"{ROOT}/{graph.slug}/heads-off-{walk:02d}"
-                    self.run.once(key, partial(self._heads_off, graph, walk, chosen))
-                    advance(1)
-
-    def _head_scores(self) -> dict[str, Any]:
-        prefix_LH, previous_LH = head_scores(self.reader, self.model.tokenizer, self.seed)
-        return {"prefix_matching": prefix_LH.tolist(), "previous_token": previous_LH.tolist()}
-
-    def _heads_off(self, graph: Graph, walk: int, chosen: dict[str, list[tuple[int, int]]]) -> dict[str, Any]:
-        begun = time.perf_counter()
-        prompt = self.plan.prompt(self.model, graph, walk, self.seed)
-        prompt = prompt.head(self.settings.words_probed)
-        found = {
-            name: switched_off(
-                self.reader,
-                prompt,
-                heads,
-                layers=self.plan.layers,
-                window=self.settings.window,
-                skip=self.settings.skip,
-                massive=self.settings.massive,
-            )
-            for name, heads in chosen.items()
-        }
-        return {"words": len(prompt.nodes_W), "off": found, "seconds": round(time.perf_counter() - begun, 3)}
-
-    def weights(self, graph: Graph, generating: GenerateSettings, training: TrainSettings) -> None:
-        """Adapters that learn the edges of the first placements, and the same measurements with and without them."""
-        walks = {f"{graph.slug}-{walk:02d}": walk for walk in range(self.settings.learn)}
-        prompts = {name: self.plan.prompt(self.model, graph, walk, self.seed) for name, walk in walks.items()}
-        folder = f"{ROOT}/{graph.slug}/learn"
-        bank, names = learn(self.run, self.model, prompts, folder, generating, training, seed=self.seed, show=self.show)
-        try:
-            with self.show.task(f"{graph.name}: in weights", len(names) * len(IN_WEIGHTS)) as advance:
-                for slot, name in enumerate(names):
-                    for subject, order, draw in IN_WEIGHTS:
-                        key = f"{folder}/{name}/{context_name(subject, order, draw)}"
-                        reader = self.reader
-                        if subject == "learnt":
-                            reader = Reader(
-                                model=self.model.model, bank=bank, slot=slot, tokens_at_once=reader.tokens_at_once
-                            )
-                        compute = partial(self._in_weights, reader, graph, walks[name], order, draw, key)
-                        self.run.once(key, compute)
-                        advance(1)
-        finally:
+    `adapter`: a PEFT folder written by this package; the model reads through this adapter. `reference`: a JSON file
+    with an accuracy curve to show next to the measured one (`model`, `context_length`, `accuracy`). `generate` and
+    `train` apply to placements that are learnt in weights. An unfinished study in `out` with the same settings is
+    resumed. Raises ModelError and SettingsError for invalid input, StorageError when writing fails.
+    """
+    settings = settings or RepresentSettings()
+    generate, train = generate or LEARN_GENERATE, train or LEARN_TRAIN
+    show = show or Display()
+    compared = _read_reference(Path(reference)) if reference else None
+    loaded = load_model(model, progress=show.note) if isinstance(model, str) else model
+    plan = make_plan(loaded, settings)  # finds errors in the settings before any work
+    if settings.learn:
+        _check_learning(loaded, generate, train, adapter)
+    bank = open_adapter(loaded.model, Path(adapter)) if adapter else None
+    try:
+        run = _open(out, loaded, adapter, seed, command)
+        with run.lock():
+            run.stage("represent", asdict(settings), free=("chunk", "focus"))
+            if settings.learn:
+                run.stage("generate", asdict(generate))
+                run.stage("train", asdict(train), free=FREE)
+            if compared is not None:
+                write_json(run.path / "reference.json", compared)
+            trace(run, loaded, plan, bank=bank, generating=generate, training=train, show=show)
+            return finish_study(run)
+    finally:
+        if bank is not None:
             bank.close()
 
-    def _in_weights(
-        self, reader: Reader, graph: Graph, walk: int, order: Order | None, draw: int, key: str
-    ) -> dict[str, Any]:
-        prompt = self.plan.prompt(self.model, graph, walk, self.seed, order, draw)
-        _write_arrays(self.run.path / f"{key}.npz", prompt, self._measure(reader, prompt))
-        return {"words": list(prompt.words), "tokens": len(prompt.tokens)}
+
+def finish_study(run: Run) -> Study:
+    """Write results.json, results.npz and report.html into a study's folder."""
+    results = analyse(run.path)
+    return Study(run.path, results, write_study_page(run.path))
 
 
-def context_name(subject: str, order: Order | None, draw: int) -> str:
-    """The file of one of IN_WEIGHTS."""
-    return f"{subject}-{order or 'graph'}-{draw}"
-
-
-def _write_arrays(file: Path, prompt: Prompt, measured: Measurement) -> None:
-    buffer = io.BytesIO()
-    np.savez_compressed(
-        buffer,
-        nodes_W=prompt.nodes_W.astype(np.int32),
-        asks_W=prompt.asks_W,
-        probability_WN=measured.probability_WN,
-        distances_LCP=measured.distances_LCP,
+def _open(out: str | Path, model: LoadedModel, adapter: str | Path | None, seed: int, command: str) -> Run:
+    about = model.described()
+    weights = None
+    if adapter:
+        weights = digest_file(Path(adapter) / "adapter_model.safetensors")
+    dtype, device = str(model.dtype).removeprefix("torch."), model.device.type
+    identity = {
+        "study": "represent",
+        "model": about,
+        "adapter": weights,
+        "seed": seed,
+        "dtype": dtype,
+        "device": device,
+    }
+    return Run.open(
+        out,
+        identity,
+        {
+            "model": {"name": model.source.name, **about},
+            "adapter": str(adapter) if adapter else None,
+            "dtype": dtype,
+            "device": device,
+            "seed": seed,
+            "command": command,
+        },
     )
-    write_bytes(file, buffer.getvalue())
+
+
+def _check_learning(
+    model: LoadedModel, generate: GenerateSettings, train: TrainSettings, adapter: str | Path | None
+) -> None:
+    if adapter is not None:
+        raise SettingsError(
+            "placements are to be learnt over a model that reads through an adapter",
+            expected="--learn with the untouched model, or --adapter without --learn",
+            do="omit one of the two",
+        )
+    if train.adapters != JOINT:
+        raise SettingsError(
+            f"adapters={train.adapters!r} for placements that are learnt",
+            expected="joint: one adapter learns all edges of a placement",
+            do="omit --adapters",
+        )
+    for name in generate.protocols:
+        protocol(name)  # raises where it is not installed
+    linear_layers(model.model, train.target_modules or None)  # raises where the model lacks one
+
+
+def _read_reference(file: Path) -> dict[str, Any]:
+    try:
+        held = json.loads(file.read_text(encoding="utf-8"))
+        curve = {
+            "model": str(held["model"]),
+            "source": str(held.get("source", file.name)),
+            "context_length": [int(n) for n in held["context_length"]],
+            "accuracy": [float(a) for a in held["accuracy"]],
+        }
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SettingsError(
+            f"{file} cannot be read as a reference curve: {type(error).__name__}: {error}",
+            expected="a JSON object with `model`, and the lists `context_length` and `accuracy` of equal length",
+            do="check the path given to --reference",
+        ) from error
+    if len(curve["context_length"]) != len(curve["accuracy"]):
+        raise SettingsError(
+            f"{file}: {len(curve['context_length'])} lengths and {len(curve['accuracy'])} accuracies",
+            expected="two lists of equal length",
+            do="correct the file",
+        )
+    return curve

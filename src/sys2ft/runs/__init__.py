@@ -1,7 +1,8 @@
-"""Room `runs`: run folders, atomic files, resume, provenance, progress."""
+"""Run folders, units of work, provenance and progress; the functions of `files` are offered here too."""
 
-from sys2ft.runs.atomic import (
+from sys2ft.files import (
     atomic_folder,
+    digest,
     make_folder,
     read_json,
     read_jsonl,
@@ -12,17 +13,27 @@ from sys2ft.runs.atomic import (
 )
 from sys2ft.runs.folder import Run
 from sys2ft.runs.progress import Advance, Display, display
-from sys2ft.runs.provenance import digest, item_seed
+from sys2ft.runs.provenance import item_seed
+from sys2ft.runs.units import NO_MEMO, Below, Executor, LocalExecutor, Memo, Needs, Unit, compute_units, memoise
 
 __all__ = [
+    "NO_MEMO",
     "Advance",
+    "Below",
     "Display",
+    "Executor",
+    "LocalExecutor",
+    "Memo",
+    "Needs",
     "Run",
+    "Unit",
     "atomic_folder",
+    "compute_units",
     "digest",
     "display",
     "item_seed",
     "make_folder",
+    "memoise",
     "read_json",
     "read_jsonl",
     "write_bytes",

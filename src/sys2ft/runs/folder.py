@@ -1,35 +1,25 @@
 """The run folder: settings and provenance in run.json, finished units of work as files, and a lock.
 
-Work is cut into units whose content depends on the settings alone, not on when or how often the process was started.
-Each unit's result is written whole under its key; a run that was killed computes only the units that are missing, in
-the same batches, and so ends with the same elements, adapters and predictions (only the seconds differ).
+Work is split into units whose content depends on the settings alone, not on when or how often the process was started.
+Each unit's result is written whole under its key. A resumed run computes only the units that are missing, in the same
+batches, and so ends with the same elements, adapters and predictions (only the seconds differ).
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from sys2ft import files
 from sys2ft.errors import SettingsError
-from sys2ft.runs import atomic, provenance
+from sys2ft.runs import provenance
+from sys2ft.runs.units import memoise
 
 _FORMAT = 1
-
-
-class Once(Protocol):
-    """Keeps finished units of work: `Run.once`, or `compute_always` where nothing is to be kept."""
-
-    def __call__(self, key: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]: ...
-
-
-def compute_always(key: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Keep nothing."""
-    return compute()
 
 
 class Run:
@@ -88,43 +78,55 @@ class Run:
 
         Those named in `free` change no result beyond rounding, and may differ from time to time.
         """
-        known: dict[str, Any] = self.record["settings"]
-        if name in known:
-            fixed = {key: known[name][key] for key in free if key in known[name]}
-            self._require_same(name, {**settings, **fixed})
+        if self.check(name, settings, free):
             return
-        known[name] = dict(settings)
+        self.record["settings"][name] = dict(settings)
         self._save()
 
-    def once(self, key: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """The result of the unit of work `key`: read if it is finished, else computed and written whole."""
+    def check(self, name: str, settings: Mapping[str, Any], free: Collection[str] = ()) -> bool:
+        """Whether the folder holds the stage `name`. Raises SettingsError where it does with other settings."""
+        known: dict[str, Any] = self.record["settings"]
+        if name not in known:
+            return False
+        fixed = {key: known[name][key] for key in free if key in known[name]}
+        self._require_same(name, {**settings, **fixed})
+        return True
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """The result of the finished unit `key`, or None (see `sys2ft.runs.units.Memo`)."""
         file = self.path / f"{key}.json"
-        if not file.is_file():
-            atomic.write_json(file, compute())
-        # Read back even when just computed: a resumed run reads it, and both must go on from the same values.
-        unit: dict[str, Any] = atomic.read_json(file)
+        return files.read_json(file) if file.is_file() else None
+
+    def put(self, key: str, result: dict[str, Any]) -> dict[str, Any]:
+        """Write the result of unit `key` whole, and return it as it will be read."""
+        file = self.path / f"{key}.json"
+        files.write_json(file, result)
+        # Read back even when just computed: a resumed run reads it, and both must continue from the same values.
+        unit: dict[str, Any] = files.read_json(file)
         return unit
+
+    def memoise(self, key: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """The result of unit `key`: read if it is finished, else computed and written."""
+        return memoise(self, key, compute)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the folder against a second process; leftovers of a killed one are removed."""
         file = self.path / ".lock"
         with contextlib.ExitStack() as stack:
-            with atomic.storage_errors(file):
-                handle = stack.enter_context(file.open("w"))
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            with files.storage_errors(file):
+                mine = stack.enter_context(files.locked(file))
+            if not mine:
                 raise SettingsError(
                     f"{self.path} is in use by another process",
                     expected="one process per run folder",
                     do="wait for the other one, or choose another folder with --out",
-                ) from None
-            atomic.remove_leftovers(self.path)
+                )
+            files.remove_leftovers(self.path)
             yield
 
     def _save(self) -> None:
-        atomic.write_json(self.path / "run.json", self.record)
+        files.write_json(self.path / "run.json", self.record)
 
     def _require_same(self, part: str, asked: Mapping[str, Any]) -> None:
         held = self.record["identity"] if part == "identity" else self.record["settings"][part]
@@ -132,7 +134,7 @@ class Run:
         if differences:
             raise SettingsError(
                 f"{self.path} was made with other settings:\n  " + "\n  ".join(differences),
-                expected="the same settings as before, to go on with that run",
+                expected="the same settings as before, to resume that run",
                 do="give those settings, or choose another folder with --out",
             )
 
@@ -144,7 +146,7 @@ def _unfinished(name: str) -> bool:
 
 def _read_record(file: Path) -> dict[str, Any]:
     try:
-        record = atomic.read_json(file)
+        record = files.read_json(file)
         if not isinstance(record, dict) or record.get("format") != _FORMAT:
             raise ValueError(f"format {record.get('format') if isinstance(record, dict) else record!r}")
     except (OSError, ValueError) as error:

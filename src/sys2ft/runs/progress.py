@@ -1,4 +1,4 @@
-"""One progress display for a whole run, and silence where nobody looks."""
+"""Progress display of a run: bars on a terminal, nothing elsewhere."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from rich.progress import (
 
 
 class Advance(Protocol):
-    """Called with how many units of the task are done since the last call."""
+    """Called with the number of units completed since the last call."""
 
     def __call__(self, units: int = 1) -> None: ...
 
 
 class Display:
-    """What the stages report to: named tasks with a count. This base class shows nothing."""
+    """Receives the progress of named tasks. This base class shows nothing."""
 
     @contextmanager
     def task(self, name: str, total: int, *, passing: bool = False) -> Iterator[Advance]:
-        """A task of `total` units; the block receives the function that advances it. `passing`: gone when done."""
+        """A task of `total` units; yields the function that advances it. `passing`: removed when it is done."""
         yield lambda units=1: None
 
     def note(self, text: str) -> None:
-        """One line that stays on the screen."""
+        """Print a line that remains on the screen."""
 
 
 class TerminalDisplay(Display):
-    """Bars on a terminal (standard error, so that tables on standard output stay clean)."""
+    """Bars on a terminal, on standard error: standard output is for results."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -63,7 +63,7 @@ class TerminalDisplay(Display):
 
 @contextmanager
 def display(quiet: bool = False) -> Iterator[Display]:
-    """The display for a command: bars on a terminal, nothing otherwise."""
+    """The display of a command: bars if standard error is a terminal, else nothing."""
     if quiet or not sys.stderr.isatty():
         yield Display()
         return

@@ -1,9 +1,7 @@
-"""What made a result: versions, hardware, git revision, content hashes, and seeds derived per item."""
+"""Provenance of a result: versions, hardware, git revision, and seeds derived per item."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import platform
 import subprocess
@@ -12,22 +10,19 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from sys2ft.files import digest
+
 _PACKAGES = ("sys2ft", "torch", "transformers", "peft", "tokenizers", "safetensors", "numpy")
 
 
-def digest(value: Any) -> str:
-    """SHA-256 (hex) of a JSON-able value, independent of the order of its keys."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode("utf-8")).hexdigest()
-
-
 def item_seed(*parts: str | int) -> int:
-    """A 63-bit seed that depends on the item alone (its ids, its index and the run's seed), never on batch or order."""
+    """A 63-bit seed that depends only on the item (its ids, its index, the run's seed), never on batch or order."""
     return int(digest(list(parts))[:16], 16) >> 1
 
 
 @lru_cache(maxsize=1)
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide a result."""
+    """Versions of Python and of the packages that affect a result."""
     found = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
@@ -48,7 +43,7 @@ def _processor() -> str:
 
 
 def hardware() -> dict[str, Any]:
-    """The machine that computes: processor, cores available to torch, memory, accelerator."""
+    """Description of this machine: processor, cores available to torch, memory, accelerator."""
     import torch
 
     described: dict[str, Any] = {
@@ -64,7 +59,7 @@ def hardware() -> dict[str, Any]:
 
 
 def git_revision() -> str | None:
-    """The revision of the checkout this package runs from, with '+' where it has uncommitted changes; else None."""
+    """The revision of the checkout this package runs from, with '+' if it is modified; None outside one."""
     here = Path(__file__).resolve().parent
     try:
         top = subprocess.run(
@@ -73,7 +68,7 @@ def git_revision() -> str | None:
         tracked = subprocess.run(
             ["git", "ls-files", "--error-unmatch", Path(__file__).name], cwd=here, capture_output=True, timeout=10
         )
-        if tracked.returncode != 0:  # an installed copy that happens to lie inside somebody's repository
+        if tracked.returncode != 0:  # an installed copy inside an unrelated repository
             return None
         changed = subprocess.run(
             ["git", "status", "--porcelain", "-uno"], cwd=here, capture_output=True, text=True, timeout=10, check=True

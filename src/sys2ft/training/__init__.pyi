@@ -1,4 +1,7 @@
 from .checkpoint import Checkpoint as Checkpoint
-from .ending import told as told
-from .loop import Training as Training, TrainItem as TrainItem, train as train
+from .ending import describe_end as describe_end
+from .jobs import AdapterJob as AdapterJob, TrainItem as TrainItem, banks as banks, jobs_of as jobs_of
+from .loop import train as train
+from .needs import training_needs as training_needs
+from .result import Training as Training
 from .settings import FREE as FREE, JOINT as JOINT, TrainSettings as TrainSettings

@@ -1,7 +1,7 @@
-"""Checkpoints of a training: a killed one goes on from its last to the same weights.
+"""Checkpoints of a training: one that was interrupted resumes from its last checkpoint and ends with the same weights.
 
-Adapters that are done are written once, each to a file of its own. Those that train are written together with all that
-is counted, after a whole round. Those that wait follow from the seed.
+Adapters that are done are written once, each to a file of its own. Those in training are written together with all
+counters, after a whole round. Those that wait follow from the seed.
 """
 
 from __future__ import annotations
@@ -10,39 +10,25 @@ import shutil
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from sys2ft.engine import SlotAdamW
 from sys2ft.engine.adapters.checkpoint import Part, State, write_state
-from sys2ft.engine.trees.loss import StepCost
 from sys2ft.errors import SettingsError
 from sys2ft.runs import digest
 from sys2ft.training.adapter import Adapter
-from sys2ft.training.settings import FREE, TrainSettings
+from sys2ft.training.result import Training
+from sys2ft.training.settings import FREE
 
-if TYPE_CHECKING:
-    from sys2ft.training.loop import Training
-
-_COUNTED = ("curve", "ended", "kept_epochs", "adapters_at_once", "halved", "seconds")
-_COSTS = ("cost", "scored")
+_COUNTED = ("adapters_at_once", "halved")
 
 
 class Checkpoint:
     """The checkpoint of one training in `folder`."""
 
-    def __init__(
-        self,
-        folder: Path,
-        training: Training,
-        adapters: list[Adapter],
-        optimiser: SlotAdamW,
-        settings: TrainSettings,
-        seed: int,
-    ) -> None:
-        self.folder, self.training, self.adapters, self.optimiser = folder, training, adapters, optimiser
-        fixed = {name: value for name, value in asdict(settings).items() if name not in FREE}
-        elements = [[a.name, [[[*e.ids], [*e.loss_mask]] for e in (*a.examples, *a.held)]] for a in adapters]
-        self._of = digest([training.bank.size, fixed, seed, elements])
+    def __init__(self, folder: Path, training: Training, optimiser: SlotAdamW) -> None:
+        self.folder, self.training, self.optimiser = folder, training, optimiser
+        self._of = digest([training.bank.size, [_identity(adapter) for adapter in training.adapters]])
         """What the checkpoint belongs to."""
 
     @staticmethod
@@ -54,9 +40,10 @@ class Checkpoint:
         return self.folder / f"done-{adapter.slot:05d}.safetensors"
 
     def save(self, active: list[Adapter]) -> None:
-        """Write the state between two rounds; `active` train, what is neither that nor done waits."""
-        done = [adapter for adapter in self.adapters if adapter.done]
-        weights_KP = self.training.bank.weights_KP
+        """Write the state between two rounds; `active` adapters train, those that are neither that nor done wait."""
+        training = self.training
+        done = [adapter for adapter in training.adapters if adapter.done]
+        weights_KP = training.bank.weights_KP
         size = weights_KP.shape[1]
         for adapter in done:
             if not self._done(adapter).is_file():
@@ -69,18 +56,17 @@ class Checkpoint:
             tensors[f"{slot}.moments"] = (2, size), partial(self.optimiser.moments.read, slot)
             if best_P is not None:
                 tensors[f"{slot}.best"] = (size,), best_P.detach
-        training = self.training
+        kept = {a.slot for a in (*done, *active)}
         record = {
             "of": self._of,
             "counted": {name: getattr(training, name) for name in _COUNTED},
-            "costs": {name: asdict(getattr(training, name)) for name in _COSTS},
-            "adapters": [[a.slot, a.record()] for a in [*done, *active]],
+            "adapters": [[a.slot, a.slot in kept, a.state_dict()] for a in training.adapters],
             "steps": [[a.slot, int(self.optimiser.steps[a.slot])] for a in active],
         }
         write_state(self.folder / "state.safetensors", tensors, record)
 
     def load(self) -> list[Adapter]:
-        """Take up the state in the folder, if there is one, and return the adapters that train."""
+        """Load the state in the folder, if there is one, and return the adapters in training."""
         file = self.folder / "state.safetensors"
         if not file.is_file():
             for stray in self.folder.glob("done-*"):  # of a training that was killed before it wrote its first state
@@ -90,19 +76,19 @@ class Checkpoint:
         if state.record["of"] != self._of:
             raise SettingsError(
                 f"{self.folder} holds the checkpoint of another training",
-                expected="the same adapters, elements, seed and settings",
+                expected="the same adapters, elements, seeds and settings",
                 do="give those, or delete that folder to begin again",
             )
         for name, value in state.record["counted"].items():
             setattr(self.training, name, value)
-        for name, value in state.record["costs"].items():
-            setattr(self.training, name, StepCost(**value))
         steps = dict(state.record["steps"])
         weights_KP = self.training.bank.weights_KP
         active = []
-        for slot, record in state.record["adapters"]:
-            adapter = self.adapters[slot]
-            adapter.take_up(record)
+        for slot, kept, values in state.record["adapters"]:
+            adapter = self.training.adapters[slot]
+            adapter.load_state(values)
+            if not kept:
+                continue
             if adapter.done:
                 weights_KP[slot].copy_(State(self._done(adapter))["weights"])
                 continue
@@ -112,3 +98,10 @@ class Checkpoint:
                 adapter.best_P = state[f"{slot}.best"].to(weights_KP.device)
             active.append(adapter)
         return active
+
+
+def _identity(adapter: Adapter) -> list[Any]:
+    """What decides an adapter's weights."""
+    fixed = {name: value for name, value in asdict(adapter.job.settings).items() if name not in FREE}
+    elements = [[[*e.ids], [*e.loss_mask]] for e in (*adapter.examples, *adapter.held)]
+    return [adapter.job.group, adapter.job.name, adapter.job.seed, fixed, elements]

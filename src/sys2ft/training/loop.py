@@ -1,9 +1,8 @@
-"""Training: replay elements to adapters, one for each news or one for all.
+"""The training loop: many adapters over one frozen base, each trained as it would be alone.
 
-Every adapter is a slot of one bank over the frozen base, and as many as memory holds train together: a round takes the
-next batch of each, and updates each by its own mean loss and its own schedule. One that is done makes room for the
-next. An adapter trained in company is the one that would have been trained alone. The loss lies on the completion and
-its end-of-turn token only; the news is never shown.
+Every adapter is a slot of one bank, and as many as memory holds train together. A round takes the next batch of each,
+and updates each by its own mean loss and its own schedule. An adapter that is done makes room for the next. The loss
+is on the completion and its end-of-turn token only; the news item is never shown.
 """
 
 from __future__ import annotations
@@ -14,112 +13,47 @@ import math
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from sys2ft.engine import AdapterBank, Example, SlotAdamW, SlotGradients, backward, flops as flop_counts, prepare, score
+from sys2ft.engine import AdapterBank, Example, SlotAdamW, SlotGradients, backward, prepare, score
 from sys2ft.engine.adapters import memory
 from sys2ft.engine.adapters.moments import off_device
-from sys2ft.engine.trees.loss import StepCost
 from sys2ft.engine.trees.tree import slot_trees
-from sys2ft.errors import MemoryShortage, SettingsError, out_of_memory
+from sys2ft.errors import MemoryShortage, out_of_memory
 from sys2ft.models import LoadedModel, Message
 from sys2ft.runs import Display, item_seed
 from sys2ft.training.adapter import Adapter
 from sys2ft.training.checkpoint import Checkpoint
-from sys2ft.training.ending import told
-from sys2ft.training.schedule import rate
+from sys2ft.training.ending import describe_end
+from sys2ft.training.jobs import AdapterJob, check_jobs
+from sys2ft.training.result import Training
 from sys2ft.training.settings import TrainSettings
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TrainItem:
-    """One element as training takes it: the adapter's name, what is asked, and what is to be said."""
-
-    adapter: str
-    prompt: Sequence[dict[str, str]]
-    completion: str
-
-
-@dataclass(slots=True)
-class Training:
-    """Trained adapters: slot i of the bank is `names[i]`; the loss curve, how adapters ended, and what it cost.
-
-    `ended` names the adapters that did not take all their steps: `how` (diverged, stopped), `step`, `epoch`, `why`.
-    `kept_epochs` says at which epoch the weights of an adapter with held-out elements were best.
-    """
-
-    bank: AdapterBank
-    names: list[str]
-    curve: list[dict[str, Any]] = field(default_factory=list)
-    ended: dict[str, dict[str, Any]] = field(default_factory=dict)
-    kept_epochs: dict[str, float] = field(default_factory=dict)
-    cost: StepCost = field(default_factory=StepCost)
-    scored: StepCost = field(default_factory=StepCost)
-    """What held-out losses cost."""
-    adapters_at_once: int = 0
-    halved: int = 0
-    """How often memory ran out, and the number of adapters at once was halved."""
-    seconds: float = 0.0
-
-    @property
-    def diverged(self) -> list[str]:
-        return [name for name in self.names if self.ended.get(name, {}).get("how") == "diverged"]
-
-    @property
-    def totals(self) -> dict[str, Any]:
-        """What the training cost. FLOP are those of the tokens computed (see `engine.flops`).
-
-        `padding` is the share of padding (`StepCost`) in the tokens computed and it.
-        """
-        model = self.bank.model
-        flop = flop_counts.training(model, self.cost.tokens_computed, self.cost.predictions)
-        flop += flop_counts.forward(model, self.scored.tokens_computed, self.scored.predictions)
-        places = self.cost.tokens_computed + self.cost.padded
-        return {
-            "adapters": len(self.names),
-            "adapters_at_once": self.adapters_at_once,
-            "halved": self.halved,
-            "tokens_trained": self.cost.tokens_shown,
-            "tokens_computed": self.cost.tokens_computed,
-            "padding": round(self.cost.padded / places, 4) if places else 0.0,
-            "tokens_scored": self.scored.tokens_computed,
-            "flop": flop,
-            "seconds": round(self.seconds, 3),
-            "diverged": self.diverged,
-            "ended": self.ended,
-            "kept_epochs": self.kept_epochs,
-        }
 
 
 def train(
     model: LoadedModel,
-    items: Sequence[TrainItem],
-    settings: TrainSettings,
+    jobs: Sequence[AdapterJob],
     *,
-    seed: int = 0,
     checkpoint: Path | None = None,
     show: Display | None = None,
     label: str = "train",
 ) -> Training:
-    """Train one adapter for each name among `items`, in order of first appearance.
+    """Train one adapter for each job, all in one bank: slot i is that of `jobs[i]`.
 
-    With `checkpoint` (a folder) an interrupted call goes on from its last checkpoint to the same weights. An adapter
-    whose loss is not finite is stopped, named in `ended`, and leaves the others untouched. Raises MemoryShortage where
-    memory does not hold one adapter.
+    Jobs of any group, seed, learning rate, batch size and number of epochs train together; what they must agree in is
+    `SHARED`, and `banks` splits jobs that do not. With `checkpoint` (a folder) an interrupted call resumes from its
+    last checkpoint and ends with the same weights. An adapter whose loss is not finite is stopped, named in `ended`,
+    and leaves the others untouched. Raises SettingsError for jobs that do not fit together or have no items, and
+    MemoryShortage where memory does not hold one adapter.
     """
-    if not items:
-        raise SettingsError("no replay element to train on", expected="at least one", do="generate some first")
+    check_jobs(jobs)
     prepare(model.model)
-    names = list(dict.fromkeys(item.adapter for item in items))
-    examples = _examples(model, items, names)
-    bank = _bank(model, len(names), settings)
+    bank = _bank(model, len(jobs), jobs[0].settings)
     try:
-        adapters = [Adapter.of(i, name, examples[i], settings, seed) for i, name in enumerate(names)]
-        trainer = _Trainer(Training(bank, names), adapters, settings, seed, checkpoint, show or Display(), label)
+        adapters = [Adapter.of(slot, job, rendered_examples(model, slot, job)) for slot, job in enumerate(jobs)]
+        trainer = _Trainer(Training(bank, adapters), checkpoint, show or Display(), label)
         with contextlib.closing(trainer.optimiser.moments):
             return trainer.run()
     except BaseException:
@@ -147,40 +81,29 @@ def _bank(model: LoadedModel, adapters: int, settings: TrainSettings) -> Adapter
         ) from error
 
 
-def _examples(model: LoadedModel, items: Sequence[TrainItem], names: Sequence[str]) -> list[list[Example]]:
-    """Rendered examples, by slot."""
-    by_slot: list[list[Example]] = [[] for _ in names]
-    slot_of = {name: slot for slot, name in enumerate(names)}
-    for item in items:
+def rendered_examples(model: LoadedModel, slot: int, job: AdapterJob) -> list[Example]:
+    """The job's items, rendered."""
+    examples = []
+    for item in job.items:
         messages = [Message(turn["role"], turn["content"]) for turn in item.prompt]  # type: ignore[arg-type]
         rendered = model.chat.render(messages, item.completion)
-        slot = slot_of[item.adapter]
-        by_slot[slot].append(Example(rendered.ids, rendered.loss_mask, slot))
-    return by_slot
+        examples.append(Example(rendered.ids, rendered.loss_mask, slot))
+    return examples
 
 
 class _Trainer:
     """Adapters that wait, those that train, and the state they share."""
 
-    def __init__(
-        self,
-        training: Training,
-        adapters: list[Adapter],
-        settings: TrainSettings,
-        seed: int,
-        checkpoint: Path | None,
-        show: Display,
-        label: str,
-    ) -> None:
-        self.training, self.adapters, self.settings, self.seed = training, adapters, settings, seed
-        self.show, self.label = show, label
-        self.bank = training.bank
+    def __init__(self, training: Training, checkpoint: Path | None, show: Display, label: str) -> None:
+        self.training, self.show, self.label = training, show, label
+        self.bank, self.adapters = training.bank, training.adapters
+        self.settings = settings = self.adapters[0].job.settings  # of which only those in SHARED are used here
         self.tokens_at_once = settings.tokens_a_pass(self.bank.model)
         moments = off_device(self.bank.weights_KP, checkpoint) if settings.offload_moments else None
         self.optimiser = SlotAdamW(self.bank.weights_KP, weight_decay=settings.weight_decay, moments=moments)
         self.checkpoint = None
         if checkpoint:
-            self.checkpoint = Checkpoint(checkpoint, training, adapters, self.optimiser, settings, seed)
+            self.checkpoint = Checkpoint(checkpoint, training, self.optimiser)
         self.active: list[Adapter] = []
         self.waiting: list[Adapter] = []
 
@@ -201,9 +124,7 @@ class _Trainer:
                 done = sum(len(a.batches) if a.done else a.step for a in self.adapters)
                 advance(done - shown)
                 shown = done
-                begun = time.perf_counter()
                 self._round()
-                self.training.seconds += time.perf_counter() - begun
                 going_on = bool(self.active or self.waiting)
                 if self.checkpoint and going_on and time.perf_counter() - saved > wait:
                     begun = time.perf_counter()
@@ -212,7 +133,6 @@ class _Trainer:
                     # Many adapters are gigabytes: writing them shall take a twentieth of the time at most.
                     wait = max(self.settings.checkpoint_seconds, 20 * (saved - begun))
             advance(sum(len(a.batches) for a in self.adapters) - shown)
-        self.training.curve.sort(key=lambda row: (row["step"], self.training.names.index(row["adapter"])))
         return self.training
 
     def _limit(self) -> int:
@@ -224,7 +144,7 @@ class _Trainer:
             self.bank,
             tokens_at_once=self.tokens_at_once,
             tokens_a_step=sum(nodes) // len(nodes),
-            best=bool(self.settings.patience),
+            best=any(adapter.held for adapter in self.adapters),
             offload=self.settings.offload_moments,
         )
         fit = need.fits(memory.free_memory(self.bank.weights_KP.device), len(self.adapters))
@@ -235,6 +155,7 @@ class _Trainer:
     def _round(self) -> None:
         """One step of every adapter that trains; fewer of them where memory runs out."""
         short = False
+        before, begun = self._computed(), time.perf_counter()
         try:
             self._admit()
             self._measure()
@@ -244,6 +165,7 @@ class _Trainer:
             if not out_of_memory(error):
                 raise
             short = True  # dealt with below, where the error no longer holds what was computed
+        self._count_seconds(time.perf_counter() - begun, before)
         together = len(self.active)
         for adapter in self.active:
             if adapter.done:
@@ -252,11 +174,20 @@ class _Trainer:
         if short:
             self._halve(together)
 
+    def _computed(self) -> list[int]:
+        return [a.cost.tokens_computed + a.scored.tokens_computed for a in self.adapters]
+
+    def _count_seconds(self, seconds: float, before: Sequence[int]) -> None:
+        """Divide the time of a round among the adapters, by the tokens computed for each."""
+        shares = [now - then for now, then in zip(self._computed(), before, strict=True)]
+        for adapter, share in zip(self.adapters, shares, strict=True):
+            adapter.seconds += seconds * share / max(1, sum(shares))
+
     def _admit(self) -> None:
         while self.waiting and len(self.active) < self.training.adapters_at_once:
             adapter = self.waiting.pop(0)
             self.active.append(adapter)
-            self.bank.initialise(adapter.slot, item_seed(self.seed, "adapter", adapter.name))
+            self.bank.initialise(adapter.slot, item_seed(adapter.job.seed, "adapter", adapter.name))
             self.optimiser.begin(adapter.slot)
             if adapter.held:
                 adapter.best_P = torch.zeros_like(self.bank.weights_KP[adapter.slot])
@@ -271,32 +202,21 @@ class _Trainer:
             dropout_seeds={a.slot: a.dropout_seed for a in steppers.values()},
         )
         for part in parts:
-            self.training.cost += part.cost
             self._update(part, [steppers[slot] for slot in part.slots])
 
     def _update(self, part: SlotGradients, adapters: Sequence[Adapter]) -> None:
-        rates = {a.slot: rate(a.step, len(a.batches), self.settings) for a in adapters}
+        rates = {a.slot: a.rate for a in adapters}
         finite = {slot: value for slot, value in rates.items() if math.isfinite(part.losses[slot])}
         norms = self.optimiser.step(part, finite, self.settings.max_grad_norm)
         for adapter in adapters:
+            adapter.cost += part.costs[adapter.slot]
             loss, norm = part.losses[adapter.slot], norms[adapter.slot]
             if not math.isfinite(loss):
                 self._end(adapter, "diverged", f"the loss is {loss}")
             elif not math.isfinite(norm):
                 self._end(adapter, "diverged", f"the gradient's norm is {norm}")
             else:
-                self.training.curve.append(
-                    {
-                        "adapter": adapter.name,
-                        "step": adapter.step,
-                        "epoch": adapter.epoch(adapter.step + 1),
-                        "loss": loss,
-                        "lr": rates[adapter.slot],
-                        "grad_norm": norm,
-                        "tokens": sum(len(example.ids) for example in adapter.batch),
-                    }
-                )
-                adapter.advance()
+                adapter.advance(loss, norm)
 
     def _measure(self) -> None:
         """Held-out losses of the adapters that have ended an epoch."""
@@ -305,40 +225,35 @@ class _Trainer:
             return
         held = [example for adapter in due for example in adapter.held]
         result = score(self.bank.model, held, self.bank, tokens_at_once=self.tokens_at_once)
-        self.training.scored += StepCost(result.tokens_computed, result.predictions)
         sums = {adapter.slot: [0.0, 0] for adapter in due}
         for example, got in zip(held, result.likelihoods, strict=True):
             sums[example.slot][0] -= got.total
             sums[example.slot][1] += got.tokens
         for adapter in due:
             total, tokens = sums[adapter.slot]
-            loss = total / tokens
-            adapter.judge(loss, self.bank.weights_KP[adapter.slot], self.settings.patience)
-            if math.isfinite(loss):
-                row = next(r for r in reversed(self.training.curve) if r["adapter"] == adapter.name)
-                row["held_out_loss"] = loss
+            adapter.scored += result.costs[adapter.slot]
+            adapter.judge(total / tokens, self.bank.weights_KP[adapter.slot])
             if adapter.ended:
-                self._told(adapter)
+                self._report(adapter)
 
     def _end(self, adapter: Adapter, how: str, why: str) -> None:
         adapter.end(how, why)
-        self._told(adapter)
+        self._report(adapter)
 
-    def _told(self, adapter: Adapter) -> None:
+    def _report(self, adapter: Adapter) -> None:
         assert adapter.ended is not None
-        self.training.ended[adapter.name] = adapter.ended
-        self.show.note(f"{self.label}: {told(adapter.name, adapter.ended)}")
+        self.show.note(f"{self.label}: {describe_end(adapter.job.key, adapter.ended)}")
 
     def _finish(self, adapter: Adapter) -> None:
         """Leave the adapter with its best weights and free what it needed to train."""
-        if adapter.best_loss is not None and adapter.best_P is not None and adapter.name not in self.training.diverged:
+        if adapter.best_loss is not None and adapter.best_P is not None and not adapter.diverged:
             self.bank.weights_KP[adapter.slot].copy_(adapter.best_P)
-            self.training.kept_epochs[adapter.name] = adapter.epoch(adapter.best_step)
+            adapter.kept_epoch = adapter.epoch(adapter.best_step)
         adapter.best_P = None
         self.optimiser.forget(adapter.slot)
 
     def _halve(self, together: int) -> None:
-        """Go on with half of the adapters that were trained together; those that are done stay so."""
+        """Continue with half of the adapters that were trained together; those that are done stay so."""
         gc.collect()
         if self.bank.weights_KP.is_cuda:
             torch.cuda.empty_cache()
@@ -346,8 +261,8 @@ class _Trainer:
             again = "lower --tokens-at-once or --rank, or give --offload-moments"
             if self.checkpoint:
                 self.checkpoint.save(self.active)
-                again = "lower --tokens-at-once or give --offload-moments; what was trained is kept and gone on with"
-            name = "".join(f" ({adapter.name})" for adapter in self.active)
+                again = "lower --tokens-at-once or give --offload-moments; the training resumes from its checkpoint"
+            name = "".join(f" ({adapter.job.key})" for adapter in self.active)
             raise MemoryShortage(
                 f"memory ran out while one adapter was trained{name}",
                 expected="room for one adapter and for one pass over --tokens-at-once tokens",
@@ -356,7 +271,7 @@ class _Trainer:
         keep = together // 2
         self.training.adapters_at_once = keep
         self.training.halved += 1
-        self.show.note(f"{self.label}: memory ran out; going on with {keep} adapters at once")
+        self.show.note(f"{self.label}: memory ran out; continuing with {keep} adapters at once")
         self._put_back(keep)
 
     def _put_back(self, keep: int) -> None:
@@ -366,7 +281,4 @@ class _Trainer:
         for adapter in put_back:
             adapter.reset()
             self.optimiser.forget(adapter.slot)
-            self.training.ended.pop(adapter.name, None)
-        names = {adapter.name for adapter in put_back}
-        self.training.curve = [row for row in self.training.curve if row["adapter"] not in names]
         self.waiting = put_back + self.waiting

@@ -16,7 +16,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from sys2ft.runs.atomic import atomic_file
+from sys2ft.files import atomic_file
 
 Part = tuple[Sequence[int], Callable[[], Tensor]]
 """A tensor's shape and a function that returns it. It may be overwritten when the next tensor is requested."""

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sys2ft.runs.atomic import make_folder, storage_errors
+from sys2ft.files import make_folder, storage_errors
 
 _PIECE = 2**20  # weights whose moments are read from a file at once
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from sys2ft.engine.adapters.bank import AdapterBank
 from sys2ft.errors import ModelError
-from sys2ft.runs.atomic import atomic_folder, read_json, write_json
+from sys2ft.files import atomic_folder, read_json, write_json
 
 _PREFIX = "base_model.model."
 _OTHER_SCALINGS = ("use_rslora", "alpha_pattern", "rank_pattern")

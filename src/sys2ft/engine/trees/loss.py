@@ -25,35 +25,25 @@ from sys2ft.engine.cpu.parallel import run_in_parallel
 from sys2ft.engine.cpu.plan import plan_of
 from sys2ft.engine.forward import sliding_window, tree_states
 from sys2ft.engine.head import head_output, head_rows, logits, pieces
-from sys2ft.engine.trees.tree import Example, Pack, SlotTree, group_trees, pack, slot_trees
-
-
-@dataclass(frozen=True, slots=True)
-class StepCost:
-    """What a step computed: tree nodes, predictions, tokens of the examples if none were shared, and `Pack.padded`."""
-
-    tokens_computed: int = 0
-    predictions: int = 0
-    tokens_shown: int = 0
-    padded: int = 0
-
-    def __add__(self, other: StepCost) -> StepCost:
-        return StepCost(
-            self.tokens_computed + other.tokens_computed,
-            self.predictions + other.predictions,
-            self.tokens_shown + other.tokens_shown,
-            self.padded + other.padded,
-        )
+from sys2ft.engine.trees.tree import Example, Pack, SlotTree, StepCost, group_trees, pack, slot_trees
 
 
 @dataclass(slots=True)
 class SlotGradients:
-    """The complete gradient of some slots' mean losses (nats per supervised token): row s is that of `slots[s]`."""
+    """The complete gradient of some slots' mean losses (nats per supervised token): row s is that of `slots[s]`.
+
+    `costs` are those of each slot; padding, which the slots of a pass share, is divided among them by their nodes.
+    """
 
     slots: list[int]
     gradient_SP: Tensor
     losses: dict[int, float]
-    cost: StepCost
+    costs: dict[int, StepCost]
+
+    @property
+    def cost(self) -> StepCost:
+        """That of all slots."""
+        return sum(self.costs.values(), StepCost())
 
 
 def backward(
@@ -103,7 +93,7 @@ class _Flight:
         self.device = bank.weights_KP.device
         self.weights = torch.tensor(weights, device=self.device)
         self.seeds = dropout_seeds if bank.dropout else None
-        self.cost = StepCost()
+        self.costs: dict[int, StepCost] = {}
 
     def run(self, passes: Sequence[Sequence[SlotTree]]) -> SlotGradients:
         slots = sorted({tree.slot for trees in passes for tree in trees})
@@ -121,10 +111,19 @@ class _Flight:
                     strict=True,
                 ):
                     losses_S.index_add_(0, place_of_example[packed.example_N], losses_N)
-                    shown = sum(len(self.examples[i].ids) for tree in part for i in tree.members)
-                    self.cost += StepCost(len(packed), packed.predictions, shown, packed.padded)
+                    self._count(part, packed)
         losses = dict(zip(slots, losses_S.tolist(), strict=True))
-        return SlotGradients(slots, gradient.total_SP, losses, self.cost)
+        return SlotGradients(slots, gradient.total_SP, losses, self.costs)
+
+    def _count(self, trees: Sequence[SlotTree], packed: Pack) -> None:
+        before = done = 0
+        for tree in trees:
+            done += len(tree)
+            padded = packed.padded * done // len(packed) - before
+            before += padded
+            shown = sum(len(self.examples[i].ids) for i in tree.members)
+            cost = StepCost(len(tree), len(tree.asked), shown, padded)
+            self.costs[tree.slot] = self.costs.get(tree.slot, StepCost()) + cost
 
     def _pass(self, trees: Sequence[SlotTree], gradient: Gradient, shares: int) -> tuple[Pack, Tensor]:
         """One of `shares` concurrent passes."""

@@ -15,7 +15,7 @@ from sys2ft.engine.adapters.bank import AdapterBank, adapter_parts
 from sys2ft.engine.cpu.plan import base_pass
 from sys2ft.engine.forward import sliding_window, tree_states
 from sys2ft.engine.head import head_output, head_rows, logits, pieces
-from sys2ft.engine.trees.tree import Example, Pack, group_trees, pack, slot_trees
+from sys2ft.engine.trees.tree import Example, Pack, StepCost, group_trees, pack, slot_trees
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +33,18 @@ class LogLikelihood:
 
 @dataclass(frozen=True, slots=True)
 class ScoreResult:
-    """One LogLikelihood per example, in order, and the cost of the computation."""
+    """One LogLikelihood per example, in order, and what each slot's examples cost."""
 
     likelihoods: list[LogLikelihood]
-    tokens_computed: int
-    predictions: int
+    costs: dict[int, StepCost]
+
+    @property
+    def tokens_computed(self) -> int:
+        return sum(cost.tokens_computed for cost in self.costs.values())
+
+    @property
+    def predictions(self) -> int:
+        return sum(cost.predictions for cost in self.costs.values())
 
 
 def score(
@@ -54,7 +61,7 @@ def score(
     """
     device = next(model.parameters()).device
     totals = [0.0] * len(examples)
-    computed = predictions = 0
+    costs: dict[int, StepCost] = {}
     with torch.inference_mode(), base_pass(model):
         for trees in group_trees(slot_trees(examples, tokens_at_once), tokens_at_once):
             packed = pack(examples, trees, device, window=sliding_window(model))
@@ -63,11 +70,12 @@ def score(
                 values_N = _log_likelihoods(model, hidden_TD[packed.asked_U], packed)
             for example, value in zip(packed.example_N.tolist(), values_N.tolist(), strict=True):
                 totals[example] += value
-            computed += len(packed)
-            predictions += packed.predictions
+            for tree in trees:
+                cost = StepCost(len(tree), len(tree.asked))
+                costs[tree.slot] = costs.get(tree.slot, StepCost()) + cost
     lengths = [sum(example.loss_mask) for example in examples]
     likelihoods = [LogLikelihood(total, length) for total, length in zip(totals, lengths, strict=True)]
-    return ScoreResult(likelihoods, computed, predictions)
+    return ScoreResult(likelihoods, costs)
 
 
 def _log_likelihoods(model: torch.nn.Module, hidden_UD: Tensor, packed: Pack) -> Tensor:

@@ -90,15 +90,41 @@ class TokenTree:
         return names
 
 
+@dataclass(frozen=True, slots=True)
+class StepCost:
+    """What a pass computed: tree nodes, head rows, tokens the examples hold when nothing is shared, and padding.
+
+    `padded` counts attention positions without a node, padding nodes, and nodes that the head is asked for once more
+    (`Pack`). Nothing else computes padding.
+    """
+
+    tokens_computed: int = 0
+    predictions: int = 0
+    tokens_shown: int = 0
+    padded: int = 0
+
+    def __add__(self, other: StepCost) -> StepCost:
+        return StepCost(
+            self.tokens_computed + other.tokens_computed,
+            self.predictions + other.predictions,
+            self.tokens_shown + other.tokens_shown,
+            self.padded + other.padded,
+        )
+
+
 @dataclass(slots=True)
 class SlotTree:
-    """The tree of some examples of one slot: their indices in the caller's list, their nodes, and how many are new."""
+    """The tree of some examples of one slot: their indices in the caller's list, their nodes, and how many are new.
+
+    `asked` are the nodes that need a prediction: those before a supervised token.
+    """
 
     slot: int
     tree: TokenTree = field(default_factory=TokenTree)
     members: list[int] = field(default_factory=list)
     paths: list[list[int]] = field(default_factory=list)
     own: list[int] = field(default_factory=list)
+    asked: set[int] = field(default_factory=set)
 
     def __len__(self) -> int:
         return len(self.tree)
@@ -106,7 +132,8 @@ class SlotTree:
     def add(self, index: int, example: Example) -> None:
         before = len(self.tree)
         self.members.append(index)
-        self.paths.append(self.tree.path(example.ids))
+        self.paths.append(path := self.tree.path(example.ids))
+        self.asked.update(node for node, supervised in zip(path, example.loss_mask[1:], strict=False) if supervised)
         self.own.append(len(self.tree) - before)
 
 

@@ -1,13 +1,13 @@
-"""What users have (documents, tables, data sets) to a news file.
+"""Import documents, tables and data sets into a news file.
 
-- `pipeline`    `import_news`: files and folders to one file, duplicates, what was left out and why
+- `pipeline`    `import_news`: files and folders to one file; duplicates, omissions and their reasons
 - `settings`    ImportSettings
-- `passages`    documents to passages at sentence borders, below a budget of tokens
+- `passages`    documents to passages at sentence boundaries, within a token budget
 - `sentences`   sentences of a text (sentencex)
-- `pieces`      what a reader yields; packages of the extra `import`
+- `pieces`      the pieces that readers yield; packages of the extra `import`
 - `texts`, `markdown`, `html`, `pdf`, `docx`   documents to blocks under their titles
 - `tables`, `json_files`                       CSV, JSON Lines and JSON to rows and records
-- `records`     data sets by the fields of their records
+- `records`     data sets, recognised by the fields of their records
 """
 
 import lazy_loader

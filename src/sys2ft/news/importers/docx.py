@@ -1,4 +1,4 @@
-"""DOCX to blocks: the one place that knows the package `python-docx`."""
+"""DOCX to blocks; the only module that uses the package `python-docx`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def read_docx(source: Source) -> Iterator[Piece]:
     head = read_head(source)
     if head.startswith(_OLD_OFFICE):
         raise source.error(
-            "a file that a password protects, or one of Word before 2007",
+            "a file with a password, or one from before Word 2007",
             expected="a DOCX file that opens without a password",
             do="open it in a word processor and save it as DOCX without a password",
         )
     if not head.startswith(b"PK"):
         raise source.error(
-            what_it_is(head) or "text", expected="a DOCX file", do="rename it: its ending is not of its kind"
+            what_it_is(head) or "text", expected="a DOCX file", do="rename it: its ending does not match its content"
         )
     docx = optional("docx", "python-docx", "reading DOCX")
     try:
@@ -32,25 +32,25 @@ def read_docx(source: Source) -> Iterator[Piece]:
         raise cannot_be_read(source, error) from error
     except MemoryError:
         raise
-    except Exception as error:  # python-docx meets a foreign or damaged archive with errors of many types
+    except Exception as error:  # python-docx raises many types of errors on foreign or damaged archives
         raise source.error(
             f"an archive that is not a Word document ({type(error).__name__}: {excerpt(str(error))})",
             expected="a DOCX file",
-            do="open it in a word processor and save it again as DOCX, or leave it out",
+            do="open it in a word processor and save it again as DOCX, or omit it",
         ) from error
     yield from _asides(document)
     yield from _blocks(document)
 
 
 def _asides(document: Any) -> Iterator[Remark]:
-    """What stands outside the text's own run of paragraphs: it is left out, and told."""
+    """Text outside the main run of paragraphs, which is omitted and reported."""
     for part in document.part.package.iter_parts():
         named = re.fullmatch(r"/word/(footnotes|endnotes|comments|header|footer)\d*\.xml", str(part.partname))
         words = named and _text_of(part.blob.decode("utf-8", "replace"))
         if named and words:
             yield Remark(what="footnotes, comments, page headers and footers", place=named.group(1), shown=words)
     boxes = re.findall(r"(?s)<w:txbxContent>.*?</w:txbxContent>", document.element.body.xml)
-    for words in dict.fromkeys(filter(None, map(_text_of, boxes))):  # a box stands there twice, for old programs
+    for words in dict.fromkeys(filter(None, map(_text_of, boxes))):  # a box is stored twice, for old programs
         yield Remark(what="text box", place="text box", shown=words)
 
 
@@ -94,12 +94,12 @@ def _blocks(document: Any) -> Iterator[Piece]:
 
 
 def _numbered(paragraph: Any) -> bool:
-    """Whether a paragraph is an item of a list by its own format."""
+    """Whether a paragraph's format makes it a list item."""
     return paragraph._p.pPr is not None and paragraph._p.pPr.numPr is not None
 
 
 def _visible(paragraph: Any) -> Iterator[str]:
-    """The text of a paragraph, links included, without runs that are formatted as hidden."""
+    """The text of a paragraph with its links, without hidden runs."""
     for part in paragraph.iter_inner_content():
         runs = part.runs if hasattr(part, "runs") else [part]
         yield from (run.text for run in runs if not run.font.hidden)
@@ -118,7 +118,7 @@ def _table(table: Any, path: tuple[str, ...], place: str) -> Iterator[Block]:
         cells: list[str] = []
         last = None
         for cell in row.cells:
-            if cell._tc is not last:  # a cell over several columns comes once for each of them
+            if cell._tc is not last:  # a cell over several columns is listed for each of them
                 cells.append(" ".join(clean(cell.text).split()))
             last = cell._tc
         rows.append(cells)

@@ -1,6 +1,6 @@
-"""HTML to blocks, by the standard library's parser: pages are read as a stream, and need not be well-formed.
+"""HTML to blocks, by the standard library's parser: pages are streamed and need not be well-formed.
 
-Navigation, forms, scripts and text that a reader of the page does not see are left out, and what they held is told.
+Navigation, forms, scripts and hidden text are omitted; text among them is reported.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _CHARSET = re.compile(rb"""<meta[^>]+charset\s*=\s*["']?([A-Za-z0-9_:.-]+)""", r
 
 
 class _Page(HTMLParser):
-    """Turns tags and text into pieces, which wait in `ready`."""
+    """Converts tags and text into pieces, which are queued in `ready`."""
 
     def __init__(self, titles: tuple[str, ...] = (), place: str = "") -> None:
         super().__init__(convert_charrefs=True)
@@ -43,18 +43,18 @@ class _Page(HTMLParser):
         self.outer, self.fixed_place = titles, place
         self.page_title = ""
         self.titles: dict[int, str] = {}
-        self._text: list[str] = []  # of the paragraph, item or cell that is open
+        self._text: list[str] = []  # of the open paragraph, item or cell
         self._size = 0
         self._place = place
         self._pre = 0
-        self._lines: list[str] = []  # of the list or table that is open
+        self._lines: list[str] = []  # of the open list or table
         self._held = 0
-        self._lists = 0  # lists and tables that are open
-        self._cell = ""  # the tag of the cell that is open
+        self._lists = 0  # number of open lists and tables
+        self._cell = ""  # tag of the open cell
         self._cells: list[str] = []
         self._names: list[str] = []  # of the table's columns
-        self._heads = 0  # header cells of the row that is open
-        self._skipping: tuple[str, str] | None = None  # the tag that began it, and why it is told (not at all: "")
+        self._heads = 0  # header cells of the open row
+        self._skipping: tuple[str, str] | None = None  # the tag that began it, and the reason to report (none: "")
         self._depth = 0
         self._skipped: list[str] = []
 
@@ -80,7 +80,7 @@ class _Page(HTMLParser):
         elif tag == "tr":
             self._end_row()
         elif tag in _HEADINGS:
-            self._show(self._take())  # even within a cell: such a table is there for the layout
+            self._show(self._take())  # even within a cell: such a table serves the layout
             self._end_lines()
         elif tag in _BREAKS:
             self._end_paragraph()
@@ -125,7 +125,7 @@ class _Page(HTMLParser):
             self._text, self._size = [rest], len(rest)
 
     def finish(self) -> None:
-        """End everything that is open."""
+        """Close everything that is open."""
         self._end_table()
         self._end_paragraph()
         self._end_lines()
@@ -144,14 +144,14 @@ class _Page(HTMLParser):
 
     def _show(self, text: str, *, by_line: bool = False) -> None:
         path = self.outer + tuple(self.titles[level] for level in sorted(self.titles))
-        # The page's title often repeats the first heading, with the site's name: it serves where there is no heading.
+        # The page's title often repeats the first heading with the site's name: it is used only without headings.
         if not path and self.page_title:
             path = (self.page_title,)
         if text.strip():
             self.ready.append(Block(text=text, titles=path, place=self._place, by_line=by_line))
 
     def _line(self, text: str) -> None:
-        """A line of the list or table that is open; a very long one is passed on in parts."""
+        """Add a line to the open list or table; a very long one is emitted in parts."""
         if text.strip():
             self._lines.append(text)
             self._held += len(text)
@@ -164,7 +164,7 @@ class _Page(HTMLParser):
 
     def _end_paragraph(self) -> None:
         if self._cell:
-            self._text.append(" ")  # a paragraph within a cell: the cell goes on
+            self._text.append(" ")  # a paragraph within a cell, which continues
         elif self._lists:
             if text := " ".join(self._take().split()):
                 self._line(f"- {text}")
@@ -209,7 +209,7 @@ class _Page(HTMLParser):
 
 
 def blocks_of_html(text: str, titles: tuple[str, ...], place: str) -> list[Piece]:
-    """The blocks of a piece of HTML that stands in another document."""
+    """The blocks of HTML inside another document."""
     page = _Page(titles, place)
     page.feed(text)
     page.close()
@@ -218,7 +218,7 @@ def blocks_of_html(text: str, titles: tuple[str, ...], place: str) -> list[Piece
 
 
 def read_html(source: Source) -> Iterator[Piece]:
-    """Blocks of a page under its headings, or under its title where it has none."""
+    """Blocks of a page under its headings, or under its title if it has none."""
     head = read_head(source)
     declared = _CHARSET.search(head)
     encoding = encoding_of(source, head)
@@ -228,7 +228,7 @@ def read_html(source: Source) -> Iterator[Piece]:
         decoder = codecs.getincrementaldecoder(encoding)("strict")
     except LookupError:
         raise source.error(
-            f"the encoding {encoding!r} declared, which is not known",
+            f"the unknown encoding {encoding!r} declared",
             expected="an encoding that Python knows",
             do="give it with --encoding",
         ) from None

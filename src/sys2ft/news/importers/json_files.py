@@ -1,4 +1,4 @@
-"""JSON files that are one value, read as a stream: the one place that knows the package `ijson`."""
+"""JSON files that are one value, streamed; the only module that uses the package `ijson`."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from sys2ft.news.importers.texts import cannot_be_read, encoding_of, read_head, 
 
 _FIRST_LINE = 1_000_000
 _LISTS = ("data", "rows", "records", "examples", "items")
-"""Fields of an outermost mapping whose list holds the records, as SQuAD's `data` does."""
+"""Fields of the outermost mapping that may contain the list of records, such as SQuAD's `data`."""
 
 
 class _Bounded:
-    """A file that tells when more than the bound was read since the last record."""
+    """A file that raises an error if a record exceeds the size limit."""
 
     def __init__(self, source: Source, file: BinaryIO) -> None:
         self.source, self.file = source, file
@@ -38,7 +38,7 @@ class _Bounded:
 
 
 def read_json(source: Source) -> Iterator[Piece]:
-    """The records of a JSON file: of a list, of the list in a mapping, or of JSON Lines under another name."""
+    """The records of a JSON file: a list, a list in a mapping, or JSON Lines with the ending .json."""
     head = read_head(source)
     encoding = encoding_of(source, head)
     if encoding.replace("_", "-").casefold() not in ("utf-8", "utf-8-sig", "utf8", "ascii"):
@@ -83,13 +83,13 @@ def _stream(source: Source, under: str) -> Iterator[Any]:
             raise source.error(
                 f"text that is not JSON ({why})",
                 expected="one JSON value: a list of records",
-                do="mend it there, or save it again; with a record a line, give it the ending .jsonl",
-                place=f"behind record {file.record}",
+                do="correct it, or save it again; if it has one record on each line, use the ending .jsonl",
+                place=f"after record {file.record}",
             ) from error
 
 
 def _is_json_lines(source: Source) -> bool:
-    """Whether the first line is a whole JSON value and another one follows; not where that line is a long one."""
+    """Whether the first line is a complete JSON value and another follows; False if that line is very long."""
     with source.path.open("rb") as file:
         first, rest = file.readline(_FIRST_LINE), file.read(_FIRST_LINE)
     try:
@@ -100,7 +100,7 @@ def _is_json_lines(source: Source) -> bool:
 
 
 def _list_of(source: Source) -> str:
-    """Where the outermost mapping keeps its list of records; '' where it has none."""
+    """The path of the list of records in the outermost mapping; '' if there is none."""
     ijson = optional("ijson", "ijson", "reading JSON files")
     with _opened(source) as file:
         try:
@@ -108,12 +108,12 @@ def _list_of(source: Source) -> str:
                 if event == "start_array" and prefix in _LISTS:
                     return f"{prefix}.item"
         except (ijson.JSONError, UnicodeDecodeError):
-            return ""  # told where it is read
+            return ""  # reported when it is read
     return ""
 
 
 def _single(source: Source) -> Iterator[Piece]:
-    """A mapping that is itself the one record."""
+    """A mapping that is itself the only record."""
     if source.path.stat().st_size > source.settings.max_record:
         raise too_long(source, "record 1", "a record")
     try:
@@ -122,7 +122,7 @@ def _single(source: Source) -> Iterator[Piece]:
         raise source.error(
             f"text that is not JSON ({excerpt(str(error))})",
             expected="one JSON value",
-            do="mend it, or save it again; with a record a line, give it the ending .jsonl",
+            do="correct it, or save it again; if it has one record on each line, use the ending .jsonl",
         ) from error
     if recognise(row) is None and not source.settings.text_fields:
         fields = excerpt(", ".join(map(str, row)), 200)
@@ -133,6 +133,6 @@ def _single(source: Source) -> Iterator[Piece]:
 def _not_records(source: Source, found: str) -> NewsError:
     return source.error(
         found,
-        expected=f"a list of records, or a mapping that holds one as 'data'; of these: {known_shapes()}",
-        do="bring it into one of these forms, or name the text with --text-fields",
+        expected=f"a list of records, or a mapping with such a list as 'data'; known records: {known_shapes()}",
+        do="convert it to one of these forms, or name the text field with --text-fields",
     )

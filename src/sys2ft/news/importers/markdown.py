@@ -1,8 +1,7 @@
-"""Markdown to blocks: the one place that knows the package `markdown-it-py`.
+"""Markdown to blocks; the only module that uses the package `markdown-it-py`.
 
-A file is parsed in segments that end before a heading, or at an empty line where a section is long, so that a file of
-any size takes the memory of a segment. Link targets and images are not text and are left out; what images are called
-is kept.
+A file is parsed in segments that end before a heading, or at an empty line in a long section, so that memory is bounded
+by a segment. Link targets and images are omitted; the alternative text of images is kept.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ def _parser() -> MarkdownIt:
 
 
 def read_markdown(source: Source) -> Iterator[Piece]:
-    """Blocks of a Markdown file under its headings; a title in its front matter stands above them."""
+    """Blocks of a Markdown file under its headings; a title in its front matter comes first."""
     titles: dict[int, str] = {}
     lines = iter(enumerate(lines_of(source), start=1))
     for begun, segment in _segments(lines):
@@ -67,7 +66,7 @@ def _segments(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, list[str]
 
 
 def _front_matter(segment: list[str]) -> tuple[dict[str, object], list[str]] | None:
-    """The mapping between '---' lines at the top of a file, and the lines with it blanked: places stay right."""
+    """The mapping between '---' lines at the top of a file, and the lines with it blanked, which keeps line numbers."""
     if not segment or segment[0].rstrip() != "---":
         return None
     end = next((i for i, line in enumerate(segment[1:200], start=1) if line.rstrip() in ("---", "...")), None)
@@ -123,7 +122,7 @@ def _blocks(tokens: list[Token], titles: dict[int, str], begun: int) -> Iterator
 
 
 def _table(tokens: list[Token], position: int) -> tuple[int, list[str]]:
-    """Where the table ends, and its rows, each cell named by its column."""
+    """The table's end position and its rows, each cell with the name of its column."""
     names: list[str] = []
     cells: list[str] = []
     rows = []
@@ -139,7 +138,7 @@ def _table(tokens: list[Token], position: int) -> tuple[int, list[str]]:
 
 
 def _inline(token: Token) -> str:
-    """The text of a run of words: marks, links and images give way to what they say."""
+    """The plain text of an inline token, without marks, links and images."""
     said = []
     for child in token.children or ():
         if child.type in ("softbreak", "hardbreak"):

@@ -1,7 +1,7 @@
-"""Documents to passages: whole sentences under their title path, each passage below a budget of tokens.
+"""Split documents into passages of whole sentences under their title path, each within a token budget.
 
-Nothing is cut off. Only a sentence that is longer than the whole budget is divided, between words where it has any, and
-a title path that would take more than a quarter of it is shortened from its outer end; both are told.
+Nothing is cut off. Only a sentence longer than the whole budget is split, between words if it has any. A title path
+longer than a quarter of the budget loses its outer titles. Both are reported.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from sys2ft.news.schema import Question
 
 Count = Callable[[str], int]
 BYTES_A_TOKEN = 3
-"""The estimate where no tokenizer is given: English prose has 4 to 5 bytes of UTF-8 a token, so it errs on the high
-side there; text made of digits, which some tokenizers read one by one, may have fewer."""
+"""The estimate without a tokenizer. English prose has 4 to 5 bytes of UTF-8 per token, so the estimate is high there;
+text of digits, which some tokenizers encode singly, may have fewer."""
 _TITLES_SHARE = 4
-_CHARACTERS = 16  # a token has fewer, but for long runs of one character
+_CHARACTERS = 16  # upper bound of a token, except for long runs of one character
 
 
 def estimate_tokens(text: str) -> int:
@@ -29,17 +29,17 @@ def estimate_tokens(text: str) -> int:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Passage:
-    """The text of one news, title path included, and what came with it."""
+    """The text of one news item, title path included, with its place and record."""
 
     text: str
     place: str
     entry: Entry | None = None
-    """The record it was made from, with the questions that belong to this passage; None for a part of a document."""
+    """The source record with the questions of this passage; None for a part of a document."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Unit:
-    """What is never divided further: a sentence or a line, and what joins it to the one before."""
+    """An indivisible part: a sentence or a line, and the white space that joins it to the previous one."""
 
     text: str
     joint: str
@@ -47,7 +47,7 @@ class _Unit:
 
 
 class Packer:
-    """Fills passages with the blocks of a document, one after the other."""
+    """Fills passages with the blocks of a document in order."""
 
     def __init__(self, max_tokens: int, count: Count, language: str) -> None:
         self.max_tokens, self.count, self.language = max_tokens, count, language
@@ -77,23 +77,23 @@ class Packer:
         if block.titles != self._titles or not self._units:
             yield from self._flush()
             self._titles = block.titles
-            self._head, told = self._heading(block.titles, block.place)
-            yield from told
-        room = self.max_tokens - self.count(self._head)
-        units, told = self._divide(block, room)
-        yield from told
+            self._head, remarks = self._heading(block.titles, block.place)
+            yield from remarks
+        budget = self.max_tokens - self.count(self._head)
+        units, remarks = self._divide(block, budget)
+        yield from remarks
         sizes = [self.count(unit.text) + 1 for unit in units]
-        # A block that finds no more room but would fit a passage of its own begins one, rather than being divided.
-        if self._units and self._size + sum(sizes) > room >= sum(sizes) and 2 * self._size > room:
+        # A block that no longer fits but would fit into a new passage starts one instead of being split.
+        if self._units and self._size + sum(sizes) > budget >= sum(sizes) and 2 * self._size > budget:
             yield from self._flush(keep_head=True)
         for unit, size in zip(units, sizes, strict=True):
-            if self._units and self._size + size > room:
+            if self._units and self._size + size > budget:
                 yield from self._flush(keep_head=True)
             self._units.append(unit)
             self._size += size
 
     def _heading(self, titles: Sequence[str], place: str) -> tuple[str, list[Remark]]:
-        """The title path as the passage's first line; outer titles go first where it is too long."""
+        """The title path as the passage's first line; outer titles are dropped if it is too long."""
         for start in range(len(titles)):
             line = " > ".join(titles[start:]) + "\n"
             if self.count(line) * _TITLES_SHARE <= self.max_tokens:
@@ -105,7 +105,7 @@ class Packer:
         gone = excerpt(" > ".join(titles[:start]))
         return line, [Remark(what="title path shortened to a quarter of the budget", place=place, shown=gone)]
 
-    def _divide(self, block: Block, room: int) -> tuple[list[_Unit], list[Remark]]:
+    def _divide(self, block: Block, budget: int) -> tuple[list[_Unit], list[Remark]]:
         units: list[_Unit] = []
         remarks = []
         if block.by_line:
@@ -115,7 +115,7 @@ class Packer:
         for part in parts:
             if not part.strip():
                 continue
-            smaller = fit(part, room - 1, self.count)
+            smaller = fit(part, budget - 1, self.count)
             if len(smaller) > 1:
                 what = "longer than the budget without a sentence border: divided between words"
                 remarks.append(Remark(what=what, place=block.place, shown=excerpt(part), left_out=False))
@@ -127,7 +127,7 @@ class Packer:
     def _flush(self, keep_head: bool = False) -> Iterator[Passage]:
         while self._units:
             taken = len(self._units)
-            # Sizes of parts are no bound for the whole: a tokenizer may read the joints in its own way.
+            # The sizes of parts do not bound the whole: a tokenizer may encode the joints differently.
             while taken > 1 and self.count(self._text(taken)) > self.max_tokens:
                 taken -= 1
             yield Passage(text=self._text(taken), place=self._units[0].place)
@@ -141,17 +141,17 @@ class Packer:
         return self._head + first.text + "".join(unit.joint + unit.text for unit in rest)
 
     def _entry(self, entry: Entry) -> Iterator[Passage | Remark]:
-        """A record: one passage where it fits, else several, each with the questions whose answer stands in it."""
+        """A record: one passage if it fits, else several, each with the questions whose answer it contains."""
         if not re.search(r"\w", entry.text):
             yield Remark(what="no words in it", place=entry.place, shown=excerpt(entry.text))
             return
-        head, told = self._heading(entry.titles, entry.place)
-        yield from told
+        head, remarks = self._heading(entry.titles, entry.place)
+        yield from remarks
         if self.count(head + entry.text) <= self.max_tokens:
             yield Passage(text=head + entry.text, place=entry.place, entry=entry)
             return
-        spans, told = self._spans(entry, self.max_tokens - self.count(head) - 1)
-        yield from told
+        spans, remarks = self._spans(entry, self.max_tokens - self.count(head) - 1)
+        yield from remarks
         texts = [entry.text[start:end] for start, end in spans]
         mine: list[list[Question]] = [[] for _ in spans]
         at = entry.answer_at or (None,) * len(entry.questions)
@@ -169,19 +169,19 @@ class Packer:
             place = f"{entry.place}, part {number}" if entry.place else f"part {number}"
             yield Passage(text=head + text.strip(), place=place, entry=part)
 
-    def _spans(self, entry: Entry, room: int) -> tuple[list[tuple[int, int]], list[Remark]]:
-        """Where the parts of a long text begin and end; together they cover it."""
+    def _spans(self, entry: Entry, budget: int) -> tuple[list[tuple[int, int]], list[Remark]]:
+        """Start and end of the parts of a long text, which cover it."""
         pieces: list[str] = []
         remarks = []
         for sentence in sentences(entry.text, self.language):
-            smaller = fit(sentence, room, self.count)
+            smaller = fit(sentence, budget, self.count)
             if len(smaller) > 1:
                 what = "longer than the budget without a sentence border: divided between words"
                 remarks.append(Remark(what=what, place=entry.place, shown=excerpt(sentence), left_out=False))
             pieces += smaller
         spans, start, end = [], 0, 0
         for piece in pieces:
-            if end > start and self.count(entry.text[start : end + len(piece)].strip()) > room:
+            if end > start and self.count(entry.text[start : end + len(piece)].strip()) > budget:
                 spans.append((start, end))
                 start = end
             end += len(piece)
@@ -189,15 +189,15 @@ class Packer:
         return spans, remarks
 
 
-def fit(text: str, room: int, count: Count) -> list[str]:
-    """`text` in parts of at most `room` tokens, divided before a word where there is one; joined they are the text."""
+def fit(text: str, budget: int, count: Count) -> list[str]:
+    """`text` in parts of at most `budget` tokens, split before a word if possible; joined, they equal the text."""
     parts, start = [], 0
-    # Only a window is looked at, so that a text of megabytes takes no more time a part than a short one.
-    while len(text) - start > (window := _CHARACTERS * room) or count(text[start:]) > room:
+    # Only a window is tokenised, so that the time per part does not grow with the text.
+    while len(text) - start > (window := _CHARACTERS * budget) or count(text[start:]) > budget:
         low, high = 1, min(window, len(text) - start)
         while low < high:  # bisection over the length: tokens grow with it
             middle = (low + high + 1) // 2
-            low, high = (middle, high) if count(text[start : start + middle]) <= room else (low, middle - 1)
+            low, high = (middle, high) if count(text[start : start + middle]) <= budget else (low, middle - 1)
         border = max((m.end() for m in re.finditer(r"\s+", text[start : start + low])), default=0)
         end = start + (border if border > low // 2 else low)
         parts.append(text[start:end])
@@ -208,7 +208,7 @@ def fit(text: str, room: int, count: Count) -> list[str]:
 def _where(
     question: Question, position: int | None, spans: Sequence[tuple[int, int]], texts: Sequence[str]
 ) -> int | None:
-    """The part that holds a question's answer: by its place if known, else the one most like the question."""
+    """The part with a question's answer: by offset if known, else the part most similar to the question."""
     if position is not None:
         return next((n for n, (start, end) in enumerate(spans) if start <= position < end), None)
     sought = [answer.casefold() for answer in (question.answer, *question.aliases)]

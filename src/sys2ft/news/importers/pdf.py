@@ -1,7 +1,7 @@
-"""PDF to blocks: the one place that knows the package `pypdf`.
+"""PDF to blocks; the only module that uses the package `pypdf`.
 
-Pages have no paragraphs, so the text of all pages is one run of sentences, which goes on over the end of a page.
-Chapters come from the file's outline. Lines that come again at the top or bottom of most pages are left out and told.
+Pages have no paragraphs, so the text of all pages is one run of sentences, which continues across pages. Chapters come
+from the file's outline. Lines repeated at the top or bottom of most pages are omitted and reported.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sys2ft.news.importers.sentences import split_last
 from sys2ft.news.importers.texts import cannot_be_read, clean, read_head, what_it_is
 
 _REPEATED = 0.6
-"""A first or last line is a running header when it stands on at least this share of the pages, numbers aside."""
+"""A first or last line is a running header if it is on at least this share of the pages, numbers ignored."""
 _MADE_BY_A_PROGRAM = re.compile(
     r"^(?:microsoft word|untitled|slide \d|.*\.(?:docx?|indd|tex|pdf|pptx?|odt|qxd)$)", re.I
 )
@@ -30,23 +30,23 @@ _Outline = list[tuple[int, int, str]]
 
 
 def read_pdf(source: Source) -> Iterator[Piece]:
-    """The sentences of a PDF's pages under its title and chapters. Raises NewsError for one without any text."""
+    """The sentences of a PDF's pages under its title and chapters. Raises NewsError if there is no text."""
     head = read_head(source)
     if b"%PDF-" not in head[:1024]:
         raise source.error(
-            what_it_is(head) or "text", expected="a PDF file", do="rename it: its ending is not of its kind"
+            what_it_is(head) or "text", expected="a PDF file", do="rename it: its ending does not match its content"
         )
     pypdf = optional("pypdf", "pypdf", "reading PDF")
-    # It logs what it mends; what it cannot mend it raises, and that is told.
+    # It logs faults that it repairs and raises the others, which are reported.
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)
     reader = _open(source, pypdf)
     pages = [_page_lines(source, page, number) for number, page in enumerate(reader.pages, start=1)]
     blank = [number for number, lines in enumerate(pages, start=1) if not lines]
     if len(blank) == len(pages):
         raise source.error(
-            f"{len(pages)} pages without text: pictures of pages, as a scanner makes them",
+            f"{len(pages)} pages without text, probably scanned images",
             expected="a PDF with text",
-            do=f"recognise its text first, for example: ocrmypdf {source.path.name} text.pdf",
+            do=f"run text recognition first, for example: ocrmypdf {source.path.name} text.pdf",
         )
     for number in blank:
         yield Remark(what="page without text (a picture?)", place=f"page {number}")
@@ -75,7 +75,7 @@ def _open(source: Source, pypdf: Any) -> Any:
         ) from error
     except OSError as error:
         raise cannot_be_read(source, error) from error
-    except Exception as error:  # pypdf meets damage with errors of many types
+    except Exception as error:  # pypdf raises many types of errors on damaged files
         raise _damaged(source, error) from error
     return reader
 
@@ -83,8 +83,8 @@ def _open(source: Source, pypdf: Any) -> Any:
 def _damaged(source: Source, error: Exception, place: str = "") -> NewsError:
     return source.error(
         f"a damaged PDF ({type(error).__name__}: {excerpt(str(error))})",
-        expected="a PDF that can be read",
-        do="open it in a viewer and save it again, or leave it out",
+        expected="a readable PDF",
+        do="open it in a viewer and save it again, or omit it",
         place=place,
     )
 
@@ -100,7 +100,7 @@ def _page_lines(source: Source, page: Any, number: int) -> list[str]:
 
 
 def _running(pages: list[list[str]]) -> list[tuple[str, int]]:
-    """Take lines that come again at the top or bottom of most pages out of `pages`; each with the number of pages."""
+    """Remove lines repeated at the top or bottom of most pages from `pages`; returns them with their page counts."""
     taken = []
     with_text = [lines for lines in pages if lines]
     for end in (0, -1):
@@ -126,7 +126,7 @@ def _pattern(line: str) -> str:
 def _title(reader: Any) -> tuple[str, ...]:
     try:
         title = " ".join(clean(str((reader.metadata or {}).get("/Title") or "")).split())
-    except Exception:  # damaged metadata: the text is there without it
+    except Exception:  # damaged metadata: the text does not need it
         return ()
     return () if not title or _MADE_BY_A_PROGRAM.match(title) else (title,)
 
@@ -146,7 +146,7 @@ def _outline(reader: Any) -> _Outline:
 
     try:
         walk(reader.outline, 0)
-    except Exception:  # a damaged outline: the text is there without it
+    except Exception:  # a damaged outline: the text does not need it
         return []
     return found
 
@@ -154,10 +154,10 @@ def _outline(reader: Any) -> _Outline:
 def _sections(
     pages: Sequence[Sequence[str]], title: tuple[str, ...], outline: _Outline
 ) -> Iterator[tuple[tuple[str, ...], int, Sequence[str]]]:
-    """Title path, page from 1, and lines, in order; a page is parted at the chapters whose headings stand on it."""
+    """Title path, page from 1, and lines, in order; a page is split at the headings of chapters."""
     path: tuple[str, ...] = ()
     for number, lines in enumerate(pages):
-        # A chapter whose heading is not found among the page's lines begins with the page.
+        # A chapter whose heading is not among the page's lines begins with the page.
         for _, depth, name in (chapter for chapter in outline if chapter[0] == number):
             at = next((i for i, line in enumerate(lines) if line.casefold() == name.casefold()), None)
             if at is not None:
@@ -168,7 +168,7 @@ def _sections(
 
 
 def _blocks(pages: Sequence[Sequence[str]], title: tuple[str, ...], outline: _Outline) -> Iterator[Block]:
-    """Runs of sentences, one a page and chapter; a sentence that a page does not end goes on on the next one."""
+    """Runs of sentences, one for each page and chapter; an unfinished sentence moves to the next page."""
     held, place, under = "", "", title
     for path, page, lines in _sections(pages, title, outline):
         if held and path != under:
@@ -185,7 +185,7 @@ def _blocks(pages: Sequence[Sequence[str]], title: tuple[str, ...], outline: _Ou
 
 
 def joined(held: str, lines: Sequence[str]) -> str:
-    """Lines of a page behind what is held: a word divided at a line's end is put together again."""
+    """Append the lines of a page to `held`; words hyphenated at a line's end are joined."""
     for line in lines:
         if re.search(r"[a-zà-ÿ]-$", held) and re.match(r"[a-zà-ÿ]", line):
             held = held[:-1] + line

@@ -1,4 +1,4 @@
-"""What a reader makes of a file, piece by piece, so that no file has to fit in memory."""
+"""The pieces that readers yield one at a time, so that no file has to fit in memory."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from typing import TypeAlias
 
 from sys2ft.errors import NewsError, UserError
 from sys2ft.news.importers.settings import ImportSettings
+from sys2ft.news.problems import bad_input
 from sys2ft.news.schema import News, Question
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Block:
-    """A paragraph, list, table or listing of a document, under the titles that stand above it."""
+    """A paragraph, list, table or listing of a document, under the titles above it."""
 
     text: str
     titles: tuple[str, ...] = ()
@@ -27,32 +28,32 @@ class Block:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """A text that stands for itself (a row, a record), with the questions that came with it."""
+    """A self-contained text (a row, a record) with its questions."""
 
     text: str
     titles: tuple[str, ...] = ()
     place: str
     questions: tuple[Question, ...] = ()
     answer_at: tuple[int | None, ...] = ()
-    """Where in the text each question's answer begins, where the source says so; else empty."""
+    """The offset of each question's answer in the text, if the source has offsets; else empty."""
     made: News | None = None
-    """The news itself, where the source is already a file of news."""
+    """The news item, if the source is already a news file."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Remark:
-    """Something that was not taken as it stands, and must not happen silently."""
+    """Something that was omitted or changed, to be reported."""
 
     what: str
     place: str
     shown: str = ""
     left_out: bool = True
-    """Whether it is missing from the news; else it is there in another form."""
+    """Whether it is missing from the news items; else it was changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bad:
-    """A record that cannot be used; the file goes on behind it."""
+    """A record that cannot be used; reading continues after it."""
 
     error: NewsError
 
@@ -66,35 +67,35 @@ class Source:
 
     path: Path
     name: str
-    """What errors call it: a path that can be opened from here."""
+    """Its name in errors: a path relative to the working directory."""
     label: str
-    """What the news say about it: its path below the folder that was given, or its name."""
+    """Its name in the news items: its path below the given folder, or its file name."""
     settings: ImportSettings
     advance: Callable[[int], None] = lambda size: None
-    """Told how many bytes have been read since the last call, by readers of streams."""
+    """Called by readers of streams with the number of bytes read since the last call."""
 
     def error(self, found: str, *, expected: str, do: str, place: str = "") -> NewsError:
-        """What is wrong with the file, or at a place in it."""
-        return NewsError(f"{self.name}{', ' if place else ''}{place}: found {found}", expected=expected, do=do)
+        """The error for the file, or for a place in it."""
+        return bad_input(self.name, found, expected=expected, do=do, place=place)
 
 
 Reader: TypeAlias = Callable[[Source], Iterator[Piece]]
 
 
 def excerpt(text: str, size: int = 60) -> str:
-    """The beginning of a text on one line."""
+    """The start of a text, on one line."""
     words = " ".join(text[: 4 * size].split())
     return words if len(words) <= size else words[: size - 3] + "..."
 
 
 def table_row(names: Sequence[str], cells: Sequence[str]) -> str:
-    """A row of a table as words: each cell behind the name of its column, empty cells left out."""
+    """A row of a table as text: each cell after the name of its column; empty cells are omitted."""
     named = [(names[i] if i < len(names) else "", cell) for i, cell in enumerate(cells)]
     return "; ".join(f"{name}: {cell}" if name else cell for name, cell in named if cell)
 
 
 def optional(module: str, package: str, use: str) -> ModuleType:
-    """A module that only the extra `import` installs. Raises UserError with the command that does."""
+    """A module of the extra `import`. Raises UserError with the command that installs it."""
     try:
         return import_module(module)
     except ImportError as error:

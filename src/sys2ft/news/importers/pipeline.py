@@ -1,8 +1,7 @@
-"""Files and folders to one news file: what was taken, what was left out and why, what came twice, what gives orders."""
+"""Import files and folders into one news file, and count omissions, duplicates and instruction-like text."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +13,7 @@ from typing import BinaryIO
 from pydantic import ValidationError
 
 from sys2ft.errors import NewsError
+from sys2ft.files import atomic_file, digest_bytes
 from sys2ft.news.importers.docx import read_docx
 from sys2ft.news.importers.html import read_html
 from sys2ft.news.importers.json_files import read_json
@@ -25,8 +25,9 @@ from sys2ft.news.importers.settings import ImportSettings
 from sys2ft.news.importers.tables import read_csv, read_json_lines, same_text_together
 from sys2ft.news.importers.texts import empty, is_text_name, read_text
 from sys2ft.news.injection import instructions_in
+from sys2ft.news.problems import HALF_CHARACTER, bad_input
 from sys2ft.news.schema import News
-from sys2ft.news.writing import JSON_ENDINGS, appearing, json_line, wrong_ending
+from sys2ft.news.writing import JSON_ENDINGS, json_line, wrong_ending
 
 READERS: dict[str, Reader] = {
     "text": read_text,
@@ -56,15 +57,15 @@ ENDINGS = {
     ".json": "json",
 }
 PLACES = 5
-"""How many places are kept of each thing that is told; the rest is counted."""
+"""Number of places listed for each reason; the rest are counted."""
 SHOWN = 20
-"""How many instruction-like texts and bad records are kept in words; the rest is counted."""
-_TOLD_AT_ONCE = 250_000
+"""Number of instruction-like texts and bad records listed; the rest are counted."""
+_REPORT_BYTES = 250_000
 
 
 @dataclass(slots=True)
 class Tally:
-    """How often something was met, and the first of it in words."""
+    """A count of occurrences, with descriptions of the first ones."""
 
     count: int = 0
     first: list[str] = field(default_factory=list)
@@ -72,14 +73,14 @@ class Tally:
     left_out: bool = True
 
     def add(self, *said: str, count: int = 0) -> None:
-        """As many more as are said, or as `count` says."""
+        """Count these descriptions, or `count` occurrences."""
         self.count += count or len(said)
         self.first += said[: self.keep - len(self.first)]
 
 
 @dataclass(slots=True)
 class FileCount:
-    """What came of one file."""
+    """Counts for one file."""
 
     name: str
     form: str
@@ -90,43 +91,43 @@ class FileCount:
 
 @dataclass(slots=True)
 class ImportSummary:
-    """What was taken, left out, and why."""
+    """Result of an import: what was imported, what was omitted, and why."""
 
     out: Path
     tokens_by: str
     files: list[FileCount] = field(default_factory=list)
-    told: dict[str, Tally] = field(default_factory=dict)
-    """What was left out or changed, by reason."""
+    reported: dict[str, Tally] = field(default_factory=dict)
+    """Omissions and changes, by reason."""
     duplicates: Tally = field(default_factory=Tally)
     instructions: Tally = field(default_factory=lambda: Tally(keep=SHOWN))
-    """News that hold instruction-like text."""
+    """News items with instruction-like text."""
     bad: Tally = field(default_factory=lambda: Tally(keep=SHOWN))
-    """Files and records that could not be used."""
+    """Unusable files and records."""
 
     @property
     def news(self) -> int:
-        """News written."""
+        """Number of news items written."""
         return sum(one.news for one in self.files)
 
     @property
     def questions(self) -> int:
-        """Questions written."""
+        """Number of questions written."""
         return sum(one.questions for one in self.files)
 
     @property
     def with_choices(self) -> int:
-        """Questions written that have choices."""
+        """Number of questions written with choices."""
         return sum(one.with_choices for one in self.files)
 
-    def tell(self, what: str, place: str, *, left_out: bool = True) -> None:
-        """Count one thing that was left out or changed."""
-        self.told.setdefault(what, Tally(left_out=left_out)).add(place)
+    def report(self, what: str, place: str, *, left_out: bool = True) -> None:
+        """Count one omission or change."""
+        self.reported.setdefault(what, Tally(left_out=left_out)).add(place)
 
     def merge(self, other: ImportSummary) -> None:
-        """Take over what another one has counted."""
+        """Add the counts of another summary."""
         self.files += other.files
-        for what, tally in other.told.items():
-            mine = self.told.setdefault(what, Tally(left_out=tally.left_out))
+        for what, tally in other.reported.items():
+            mine = self.reported.setdefault(what, Tally(left_out=tally.left_out))
             mine.add(*tally.first, count=tally.count)
         for mine, tally in (
             (self.duplicates, other.duplicates),
@@ -144,15 +145,15 @@ def import_news(
     count: Count | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> ImportSummary:
-    """Read files and folders, and write their texts as the news file `out`, which appears whole or not at all.
+    """Read files and folders, and write their texts to the news file `out` atomically.
 
-    `count` gives the tokens of a text; without it they are estimated. `advance` is told how many bytes have been read
-    since the last call; they add up to `total_bytes`. Memory does not grow with the size of the sources, but for some
-    100 bytes a news.
+    `count` returns the tokens of a text; by default they are estimated. `advance` receives the number of bytes read
+    since the last call; they add up to `total_bytes`. Memory does not grow with the size of the sources, except for
+    some 100 bytes per news item.
 
     Raises:
-        NewsError: naming the file and the place, for what cannot be used (with `skip_bad` it is counted instead), and
-            where nothing at all was found.
+        NewsError: naming the file and the place, for unusable input (with `skip_bad` it is counted), or if nothing was
+            found.
         UserError: a package for this kind of file is not installed.
         StorageError: `out` cannot be written.
     """
@@ -162,10 +163,10 @@ def import_news(
     by = f"a token for every {BYTES_A_TOKEN} bytes (an estimate)" if count is None else "the model's tokenizer"
     summary = ImportSummary(out, by)
     listed = list(_files(sources, out, summary, settings))
-    with appearing(out) as file:
+    with atomic_file(out, parents=False) as file:
         job = _Import(summary, settings, count or estimate_tokens, file)
         for path, label, form in listed:
-            # A name on the disk need not be text.
+            # A file name need not be valid text.
             shown, kept = (os.fsencode(name).decode("utf-8", "replace") for name in (path, label))
             with _progress(path, advance) as read:
                 job.one(Source(path=path, name=shown, label=kept, settings=settings, advance=read), form)
@@ -182,35 +183,36 @@ def total_bytes(sources: Sequence[str | Path], out: str | Path, settings: Import
 
 @contextmanager
 def _progress(path: Path, advance: Callable[[int], None] | None) -> Iterator[Callable[[int], None]]:
-    """Tells of a file's bytes a quarter of a megabyte at a time, and in the end of exactly as many as it has."""
+    """Report a file's bytes in steps of a quarter of a megabyte; they add up to its size."""
     if advance is None:
         yield lambda size: None
         return
-    total, told, read = path.stat().st_size, 0, 0
+    total, reported, read = path.stat().st_size, 0, 0
 
     def add(size: int) -> None:
-        nonlocal told, read
+        nonlocal reported, read
         read = min(total, read + size)
-        if read - told > _TOLD_AT_ONCE:
-            advance(read - told)
-            told = read
+        if read - reported > _REPORT_BYTES:
+            advance(read - reported)
+            reported = read
 
     yield add
-    advance(total - told)
+    advance(total - reported)
 
 
 def _files(
     sources: Sequence[str | Path], out: Path, summary: ImportSummary, settings: ImportSettings
 ) -> Iterator[tuple[Path, str, str]]:
-    """Path, label and form of every file to be read, in order of name."""
+    """Path, label and form of every file to read, in order of name."""
     for source in map(Path, sources):
         if source.is_file():
             form = settings.form if settings.form != "auto" else ENDINGS.get(source.suffix.lower())
             if form is None and source.suffix:
-                raise NewsError(
-                    f"{source}: found a file name that ends in {source.suffix!r}",
+                raise bad_input(
+                    str(source),
+                    f"a file name that ends in {source.suffix!r}",
                     expected="a name that ends in " + ", ".join(ENDINGS),
-                    do="save it in one of these forms (a spreadsheet as CSV), or say what it is with --form",
+                    do="save it in one of these forms (a spreadsheet as CSV), or set --form",
                 )
             yield source, source.name, form or "text"
         elif source.is_dir():
@@ -218,27 +220,28 @@ def _files(
                 name = str(path)
                 form = ENDINGS.get(path.suffix.lower()) or ("text" if is_text_name(path) else None)
                 if path.resolve() == out.resolve():
-                    summary.tell("the output of this import itself", name)
+                    summary.report("the output of this import itself", name)
                 elif form is None:
                     ending = f"ends in {path.suffix!r}" if path.suffix else "without an ending"
-                    summary.tell(f"file {ending}: not a kind that is read", name)
+                    summary.report(f"file {ending}: not a kind that is read", name)
                 elif settings.form in ("auto", form):
                     yield path, path.relative_to(source).as_posix(), form
                 else:
-                    summary.tell(f"file of another form than --form {settings.form}", name)
+                    summary.report(f"file of another form than --form {settings.form}", name)
         else:
-            raise NewsError(
-                f"{source}: found no such file or folder",
+            raise bad_input(
+                str(source),
+                "no such file or folder",
                 expected="a file or a folder of files",
                 do="check the path and the folder you are in",
             )
 
 
 def _below(folder: Path, summary: ImportSummary) -> Iterator[Path]:
-    """Files below a folder, but hidden ones."""
+    """Files below a folder, except hidden ones."""
 
     def closed(error: OSError) -> None:
-        summary.tell("folder that cannot be read", f"{error.filename} ({error.strerror})")
+        summary.report("folder that cannot be read", f"{error.filename} ({error.strerror})")
 
     for here, folders, files in os.walk(folder, onerror=closed):
         folders[:] = [name for name in folders if not name.startswith(".")]
@@ -246,15 +249,15 @@ def _below(folder: Path, summary: ImportSummary) -> Iterator[Path]:
 
 
 class _Import:
-    """One import: what was met so far, and the news file that grows."""
+    """State of an import: what was seen so far, and the open news file."""
 
     def __init__(self, summary: ImportSummary, settings: ImportSettings, count: Count, file: BinaryIO) -> None:
         self.summary, self.settings, self.count, self.file = summary, settings, count, file
         self._seen: set[int] = set()
-        self._ids: set[str] = set()  # of news that brought ids of their own
+        self._ids: set[str] = set()  # of news items that had ids already
 
     def one(self, source: Source, form: str) -> None:
-        """Take one file; where it turns out to be unusable, nothing of it stays."""
+        """Import one file; if it turns out to be unusable, nothing of it is kept."""
         mine = ImportSummary(self.summary.out, self.summary.tokens_by, [FileCount(source.name, form)])
         begun = self.file.tell()
         seen: set[int] = set()
@@ -268,7 +271,7 @@ class _Import:
                     self._bad(mine, piece.error)
                 elif isinstance(piece, Remark):
                     shown = f" ({piece.shown})" if piece.shown else ""
-                    mine.tell(piece.what, f"{source.name}, {piece.place}{shown}", left_out=piece.left_out)
+                    mine.report(piece.what, f"{source.name}, {piece.place}{shown}", left_out=piece.left_out)
                 else:
                     self._passage(mine, piece, source, seen, ids)
             if not anything:
@@ -290,7 +293,7 @@ class _Import:
     def _passage(self, summary: ImportSummary, passage: Passage, source: Source, seen: set[int], ids: set[str]) -> None:
         place = f"{source.name}, {passage.place}"
         plain = " ".join(passage.text.casefold().split())
-        digest = hashlib.sha256(plain.encode("utf-8", "replace")).hexdigest()[:16]
+        digest = digest_bytes(plain.encode("utf-8", "replace"))[:16]
         key = int(digest, 16)
         if key in seen or key in self._seen:
             lost = len(passage.entry.questions) if passage.entry else 0
@@ -298,16 +301,15 @@ class _Import:
             return
         try:
             news = self._news(passage, f"{source.label}, {passage.place}", digest)
-        except ValidationError:  # all that can be wrong with a text by now
-            found = "half of a surrogate pair, which is not a character"
+        except ValidationError:  # the only possible fault of a text at this point
             do = "write the character itself"
-            self._bad(summary, source.error(found, expected="whole characters", do=do, place=passage.place))
+            self._bad(summary, source.error(HALF_CHARACTER, expected="whole characters", do=do, place=passage.place))
             return
         if passage.entry is not None and passage.entry.made is news:
             if news.id.casefold() in ids or news.id.casefold() in self._ids:
                 again = f"the id {news.id!r} again"
-                do = "rename one of the two, or take one out"
-                self._bad(summary, source.error(again, expected="an id that stands once", do=do, place=passage.place))
+                do = "rename or remove one of the two"
+                self._bad(summary, source.error(again, expected="a unique id", do=do, place=passage.place))
                 return
             ids.add(news.id.casefold())
         seen.add(key)
@@ -334,7 +336,7 @@ class _Import:
 
 
 def _slug(text: str) -> str:
-    """The beginning of a text as the beginning of an id, which people can tell apart: its last title, or its words."""
+    """A readable start of an id: the text's last title, or its first words."""
     first, newline, _ = text.partition("\n")
     words = first.split(" > ")[-1] if newline else first
     ascii_words = re.findall(r"[a-z0-9]+", words.casefold())
@@ -347,10 +349,12 @@ def _slug(text: str) -> str:
 
 
 def _nothing(sources: Sequence[str | Path], summary: ImportSummary) -> NewsError:
-    reasons = [f"{tally.count} x {what}" for what, tally in summary.told.items() if tally.left_out]
+    reasons = [f"{tally.count} x {what}" for what, tally in summary.reported.items() if tally.left_out]
     if summary.bad.count:
         reasons.append(f"{summary.bad.count} x not usable: {summary.bad.first[0]}")
-    found = "no news in " + ", ".join(map(str, sources)) + (f" ({'; '.join(reasons[:5])})" if reasons else "")
-    return NewsError(
-        found, expected="at least one text", do=f"check the sources; read are names that end in {', '.join(ENDINGS)}"
+    return bad_input(
+        ", ".join(map(str, sources)),
+        "no news items" + (f" ({'; '.join(reasons[:5])})" if reasons else ""),
+        expected="at least one text",
+        do=f"check the sources; files are read if their name ends in {', '.join(ENDINGS)}",
     )

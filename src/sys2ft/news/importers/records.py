@@ -1,7 +1,7 @@
-"""Records of the data sets that people compare on, recognised by their fields, to texts with questions.
+"""Convert records of common data sets, recognised by their fields, into texts with questions.
 
-SQuAD (articles, or a row a question), contexts with a flat list of questions, Fictional Knowledge, CounterFact and ZsRE
-edits, and news of this package. Prompts that are to be completed become questions that say so.
+SQuAD (articles, or rows of one question), contexts with a flat list of questions, Fictional Knowledge, CounterFact and
+ZsRE edits, and news items of this package. Prompts to be completed become questions that say so.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sys2ft.news.records import parse
 from sys2ft.news.schema import Kind, Question
 
 COMPLETE = "Complete this statement: "
-"""Stands before a prompt that was written to be continued, where a question is expected."""
+"""Prefix of a prompt that was written to be continued, used as a question."""
 
 _UNANSWERABLE = "question without an answer (unanswerable by the text)"
 _UNUSABLE = "question that cannot be used: no text or no answer"
@@ -58,7 +58,7 @@ class _Article(_Record):
     paragraphs: list[_Paragraph]
 
     def pieces(self, place: str) -> Iterator[Piece]:
-        """An article of SQuAD: paragraphs with questions and answers that stand in them."""
+        """An article of SQuAD: paragraphs with questions and answers within them."""
         for number, paragraph in enumerate(self.paragraphs, start=1):
             here, context = f"{place}, paragraph {number}", clean(paragraph.context)
             asked: list[Question] = []
@@ -68,8 +68,8 @@ class _Article(_Record):
                 if isinstance(made, Remark):
                     yield made
                     continue
-                # Offsets count characters of the text as it was; the text is stripped on its way, and where cleaning
-                # took characters out it is searched instead.
+                # Offsets refer to the original text. The text is stripped later; if cleaning removed characters, the
+                # answer is searched instead.
                 at = one.answers[0].answer_start if context == paragraph.context else None
                 asked.append(made)
                 positions.append(None if at is None else at - (len(context) - len(context.lstrip())))
@@ -103,7 +103,7 @@ class _Flat(_Record):
     questions: list[_FlatQuestion]
 
     def pieces(self, place: str) -> Iterator[Piece]:
-        """A context with its questions side by side."""
+        """A context with a flat list of questions."""
         asked = [question_of(one.question, one.answer, place) for one in self.questions]
         yield from _entry(self.context, asked, place, self.title)
 
@@ -118,7 +118,7 @@ class _Fictional(_Record):
     hard_gen_target: list[str] = []
 
     def pieces(self, place: str) -> Iterator[Piece]:
-        """Fictional Knowledge: a passage, and probes of memory, of other wordings and of what follows from it."""
+        """Fictional Knowledge: a passage, and probes of memory, of paraphrases and of inference."""
         probes: tuple[tuple[str, list[str], list[str], Kind], ...] = (
             ("mem", self.mem_input, self.mem_target, "recall"),
             ("gen", self.gen_input, self.gen_target, "recall"),
@@ -152,7 +152,7 @@ class _CounterFact(_Record):
     neighborhood_prompts: list[Any] = []
 
     def pieces(self, place: str) -> Iterator[Piece]:
-        """The new statement is the news; the old object is the wrong choice."""
+        """The new statement is the text; the old object is the wrong choice."""
         edit = self.requested_rewrite
         old = [edit.target_true.name] if edit.target_true else []
         prompt = edit.prompt.replace("{}", edit.subject)
@@ -167,7 +167,7 @@ class _FlatEdit(_Record):
     locality_prompt: Words = []
 
     def pieces(self, place: str) -> Iterator[Piece]:
-        """An edit with prompt and target side by side, as editing libraries keep CounterFact and ZsRE."""
+        """An edit with flat prompt and target, as editing libraries store CounterFact and ZsRE."""
         old, others = self.ground_truth, self.rephrase_prompt
         yield from _edit(self.prompt, self.target_new, old, others, self.locality_prompt, place)
 
@@ -181,13 +181,13 @@ class _Zsre(_Record):
     loc: Words = []
 
     def pieces(self, place: str) -> Iterator[Piece]:
-        """A question with its new answer is the news; the old answers are wrong choices."""
+        """A question with its new answer is the text; the old answers are wrong choices."""
         yield from _edit(self.src, self.alt, [*self.answers, *self.pred], self.rephrase, self.loc, place)
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A kind of record: its name, the fields it is known by, and how it is read."""
+    """A kind of record: its name, the fields that identify it, and its reader."""
 
     name: str
     fields: tuple[str, ...]
@@ -205,7 +205,7 @@ def _by(name: str, model: Any, *fields: str) -> Shape:
             problem = source.error(
                 f"{found} at {where}",
                 expected=f"a record of the form {name!r}: {first['msg'].lower()}",
-                do="mend the record, or leave it out with --skip-bad",
+                do="correct the record, or skip it with --skip-bad",
                 place=place,
             )
             yield Bad(problem)
@@ -216,7 +216,7 @@ def _by(name: str, model: Any, *fields: str) -> Shape:
 
 
 def _news(source: Source, row: Mapping[str, Any], place: str) -> Iterator[Piece]:
-    """News of this package, taken with id, domain and questions as they are."""
+    """News items of this package, with id, domain and questions unchanged."""
     news, problems = parse(row)
     if news is None:
         yield Bad(news_error(f"{source.name}, {place}", problems))
@@ -237,7 +237,7 @@ SHAPES = (
 
 
 def recognise(row: object) -> Shape | None:
-    """The shape whose fields a record has; None where it has none that is known."""
+    """The shape whose fields a record has; None if it is unknown."""
     if not isinstance(row, Mapping):
         return None
     return next((shape for shape in SHAPES if all(_has(row, field) for field in shape.fields)), None)
@@ -253,17 +253,17 @@ def _has(row: Mapping[str, Any], path: str) -> bool:
 
 
 def known_shapes() -> str:
-    """What can be recognised, for errors."""
+    """The known shapes, for errors."""
     return "; ".join(f"{shape.name} ({', '.join(shape.fields)})" for shape in SHAPES)
 
 
 def of_another_shape(source: Source, row: object, place: str) -> Bad:
-    """A record that nothing is known of."""
+    """A record of an unknown shape."""
     shown = f"a record with the fields {', '.join(map(str, row))}" if isinstance(row, Mapping) else describe(row)
     problem = source.error(
         excerpt(shown, 200),
-        expected=f"a field that holds the text, or a record of one of these forms: {known_shapes()}",
-        do="name the field that holds the text with --text-fields, or bring the records into one of these forms",
+        expected=f"a field with the text, or a record of one of these forms: {known_shapes()}",
+        do="name the text field with --text-fields, or convert the records to one of these forms",
         place=place,
     )
     return Bad(problem)
@@ -272,7 +272,7 @@ def of_another_shape(source: Source, row: object, place: str) -> Bad:
 def question_of(
     text: str, answers: Sequence[str], place: str, *, wrong: Sequence[str] = (), kind: Kind | None = None
 ) -> Question | Remark:
-    """A question with the first of `answers`, the others as aliases; or the remark that there cannot be one."""
+    """A question with the first of `answers`, the others as aliases; or a remark that it is not usable."""
     said = list(dict.fromkeys(one for one in (clean(answer).strip() for answer in answers) if one))
     if not said or not clean(text).strip():
         return Remark(what=_UNUSABLE if answers else _UNANSWERABLE, place=place, shown=excerpt(text))
@@ -292,7 +292,7 @@ def question_of(
 
 
 def _entry(text: str, asked: Sequence[Question | Remark], place: str, title: str = "") -> Iterator[Piece]:
-    """A record's text with those of its questions that can be used, and remarks on the others."""
+    """A record's text with its usable questions, and remarks on the others."""
     yield from (one for one in asked if isinstance(one, Remark))
     questions = tuple(one for one in asked if isinstance(one, Question))
     yield Entry(text=clean(text).strip(), titles=_titles(title), place=place, questions=questions)
@@ -301,7 +301,7 @@ def _entry(text: str, asked: Sequence[Question | Remark], place: str, title: str
 def _edit(
     prompt: str, new: str, old: Sequence[str], rephrased: Sequence[str], neighbours: Sequence[object], place: str
 ) -> Iterator[Piece]:
-    """An edit: prompt and new object are the news, and each wording of the prompt is a question with two choices."""
+    """An edit: prompt and new object are the text, and each wording of the prompt is a question with two choices."""
     is_question = prompt.rstrip().endswith("?")
     text = f"{prompt.strip()} {new.strip()}" + ("" if is_question or new.rstrip().endswith(".") else ".")
     wordings = dict.fromkeys((prompt, *rephrased))
@@ -312,7 +312,7 @@ def _edit(
 
 
 def _completed(prompt: str) -> str:
-    """A prompt as a question: a statement to be continued says so."""
+    """A prompt as a question; a statement to be continued gets a prefix that says so."""
     return prompt if prompt.rstrip().endswith("?") else COMPLETE + prompt.strip()
 
 

@@ -14,31 +14,31 @@ FORMS: tuple[Form, ...] = get_args(Form)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImportSettings:
-    """How files become news."""
+    """How files are converted into news items."""
 
     form: Form = "auto"
-    """Form of the files; auto: by the ending of each name. A data set inside JSON is recognised by its fields."""
+    """Form of the files; auto: by file name ending. A data set inside JSON is recognised by its fields."""
     text_fields: tuple[str, ...] = ()
-    """Columns of a table, or fields of JSON Lines, that make the text. One: its text; several: 'name: value' each.
+    """Columns of a table, or fields of JSON Lines, with the text. One: its text; several: 'name: value' each.
     Default: one of text, content, body, news, context, passage, article, description."""
     title_field: str | None = None
-    """Column or field with the title. Default: one of title, heading, headline, if there."""
+    """Column or field with the title. Default: title, heading or headline, if present."""
     question_field: str | None = None
-    """Column or field with a question; neighbouring rows of one text become one news. Default: question, if there."""
+    """Column or field with a question; consecutive rows of one text are merged. Default: question, if present."""
     answer_field: str | None = None
-    """Column or field with its answer. Default: answer or answers, if there."""
+    """Column or field with its answer. Default: answer or answers, if present."""
     encoding: str | None = None
-    """Encoding of text files. Default: UTF-8, or what a byte order mark or an HTML page declares."""
+    """Encoding of text files. Default: UTF-8, or as a byte order mark or an HTML page declares."""
     language: str = "en"
-    """Language (ISO 639-1) by whose rules sentences are told apart."""
+    """Language (ISO 639-1) whose rules split sentences."""
     domain: str = "general"
-    """Domain of the news that bring none."""
+    """Domain of news items that have none."""
     max_tokens: int = 512
-    """Room of a news, title path included. Longer texts are divided at sentence borders."""
+    """Token budget of a news item, title path included. Longer texts are split at sentence boundaries."""
     max_record_mb: float = 16.0
-    """Longest line, row or record that is read, in millions of bytes or characters: it bounds memory."""
+    """Longest line, row or record that is read, in millions of bytes or characters; it bounds memory."""
     skip_bad: bool = False
-    """Go on with the rest when a file or a record cannot be used, and count it."""
+    """Skip and count files and records that cannot be used."""
 
     def __post_init__(self) -> None:
         if self.form not in FORMS:
@@ -56,7 +56,7 @@ class ImportSettings:
                 raise SettingsError(
                     f"unknown encoding {self.encoding!r}",
                     expected="a name that Python knows, such as utf-8, cp1252, shift_jis or utf-16",
-                    do="correct --encoding, or leave it out",
+                    do="correct --encoding, or omit it",
                 ) from None
 
     @property

@@ -1,4 +1,4 @@
-"""Tables: CSV, and JSON Lines that are no data set. A row is a news, or a question to the text that it repeats."""
+"""Tables: CSV, and JSON Lines that are not a data set. A row is a news item, or a question about a repeated text."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ANSWER = ("answer", "answers")
 
 
 class Columns:
-    """Which columns hold what: those named by the settings, else those of usual names."""
+    """The role of each column: as the settings name them, else by common names."""
 
     def __init__(self, source: Source, names: Sequence[str], place: str) -> None:
         settings = source.settings
@@ -43,14 +43,14 @@ class Columns:
                     raise _no_column(source, name, names, flag, place)
         if not self.text:
             raise source.error(
-                f"the columns {excerpt(', '.join(map(repr, names)), 300)}, none of which is known to hold the text",
+                f"the columns {excerpt(', '.join(map(repr, names)), 300)}, none of which is a known name for the text",
                 expected="a column called " + ", ".join(TEXT),
-                do="name the column with --text-fields; several make a text of the form 'name: value; name: value'",
+                do="name the column with --text-fields; several columns form a text such as 'name: value; name: value'",
                 place=place,
             )
 
     def read(self, row: Mapping[str, Any], place: str) -> Iterator[Piece]:
-        """The row as a text, with its question if the table has any."""
+        """The row as text, with its question if the table has questions."""
         said = [_words(row.get(name)) for name in self.text]
         text = said[0] if len(said) == 1 else table_row(self.text, said)
         if not text:
@@ -69,7 +69,7 @@ class Columns:
 
 
 def _first(names: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
-    """The column with the first of the known names, whatever its case."""
+    """The column with the first of the known names, in any case."""
     by_name = {name.strip().casefold(): name for name in reversed(names)}
     return next(((by_name[one],) for one in known if one in by_name), ())
 
@@ -95,7 +95,7 @@ def _words(value: object) -> str:
 
 
 def read_csv(source: Source) -> Iterator[Piece]:
-    """Rows of a CSV or TSV file whose first row names the columns; the delimiter is found by looking."""
+    """Rows of a CSV or TSV file whose first row names the columns; the delimiter is detected."""
     lines = lines_of(source)
     opening: list[str] = []
     for line in lines:
@@ -103,7 +103,7 @@ def read_csv(source: Source) -> Iterator[Piece]:
         if line.strip():
             break
     csv.field_size_limit(source.settings.max_record)
-    # Values between quotation marks may go on over lines, so the reader has to see where lines end.
+    # Quoted values may span lines, so the reader needs the line ends.
     ended = (line + "\n" for line in chain(opening, lines))
     rows = csv.reader(ended, delimiter=_delimiter(source, "".join(opening)), strict=True)
     names: list[str] = []
@@ -143,13 +143,13 @@ def _broken(source: Source, error: csv.Error, place: str) -> NewsError:
     return source.error(
         f"a row that is not CSV ({error})",
         expected="values between delimiters, quoted with double quotes, quotes inside doubled",
-        do="mend the row, or export the table again",
+        do="correct the row, or export the table again",
         place=place,
     )
 
 
 def _delimiter(source: Source, names: str) -> str:
-    """What parts the names of the columns: of the usual delimiters the one that stands there most often."""
+    """The delimiter: the most frequent of the common ones in the header."""
     if source.path.suffix.lower() == ".tsv":
         return "\t"
     outside = re.sub(r'"[^"]*"', "", names)
@@ -172,7 +172,7 @@ def read_json_lines(source: Source) -> Iterator[Piece]:
 
 
 def read_record(source: Source, row: object, place: str, columns: dict[tuple[str, ...], Columns]) -> Iterator[Piece]:
-    """One record: of a known shape, or a row of a table; `columns` remembers what was found out about such rows."""
+    """One record: of a known shape, or a row of a table; `columns` caches the roles of such rows' columns."""
     shape = None if source.settings.text_fields else recognise(row)
     if shape is not None:
         yield from shape.read(source, row, place)  # type: ignore[arg-type]  # a shape fits mappings only
@@ -191,20 +191,20 @@ def read_record(source: Source, row: object, place: str, columns: dict[tuple[str
 
 
 def not_json(source: Source, error: Exception, place: str) -> NewsError:
-    """The error for what is not JSON."""
+    """The error for invalid JSON."""
     why = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else excerpt(str(error))
     if isinstance(error, RecursionError):
         why = "it is nested too deeply"
     return source.error(
         f"a line that is not JSON ({why})",
         expected="one JSON value a line",
-        do="mend the line; if the whole file is one JSON value, give it the ending .json",
+        do="correct the line; if the whole file is one JSON value, give it the ending .json",
         place=place,
     )
 
 
 def same_text_together(pieces: Iterable[Piece]) -> Iterator[Piece]:
-    """Neighbouring entries of one text become one, with the questions of all: tables repeat a text a question."""
+    """Merge consecutive entries with the same text: tables repeat a text for each question."""
     held: Entry | None = None
     for piece in pieces:
         if isinstance(piece, Entry) and piece.made is None and not piece.answer_at:

@@ -1,4 +1,4 @@
-"""Text files, line by line: encoding, binary files, lines without end; and plain text to paragraphs."""
+"""Read text files line by line (encodings, binary files, length limits), and split plain text into paragraphs."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from charset_normalizer import from_bytes
 from sys2ft.errors import NewsError
 from sys2ft.news.importers.pieces import Block, Piece, Source
 from sys2ft.news.importers.sentences import split_last
+from sys2ft.news.problems import unreadable
 
 _HEAD = 8192
 _BOMS = {
     codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16, whose mark it begins with
+    codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16, whose mark is its prefix
     codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
@@ -38,7 +39,7 @@ _UNREADABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\ufeff\u00a
 _BULLET = re.compile(r"\s*(?:[-*+•‣–]|\d{1,3}[.)])\s+")
 _UNDERLINE = re.compile(r"([=~^*#-])\1{2,}$")
 PARAGRAPH = 200_000
-"""Characters after which a paragraph is passed on up to its last whole sentence, so that it need not fit in memory."""
+"""Characters after which a paragraph is emitted up to its last complete sentence, to bound memory."""
 
 
 def clean(text: str) -> str:
@@ -47,7 +48,7 @@ def clean(text: str) -> str:
 
 
 def what_it_is(head: bytes) -> str | None:
-    """In words what a binary file is, told from its beginning; None for text."""
+    """A description of a binary file by its first bytes; None for text."""
     for magic, words in _MAGIC.items():
         if head.startswith(magic):
             return words
@@ -69,38 +70,32 @@ def read_head(source: Source) -> bytes:
 
 
 def empty(source: Source) -> NewsError:
-    """The error for a file in which there is no text at all."""
-    return source.error("no text: it is empty", expected="a file with text", do="check the file, or leave it out")
+    """The error for a file without any text."""
+    return source.error("no text: it is empty", expected="a file with text", do="check the file, or omit it")
 
 
 def cannot_be_read(source: Source, error: OSError) -> NewsError:
     """The error for a file that the system does not let us read."""
-    return NewsError(
-        f"{source.name}: cannot be read ({error.strerror or error})",
-        expected="a file you may read",
-        do="check its permissions and the disk",
-    )
+    return unreadable(source.name, error)
 
 
 def encoding_of(source: Source, head: bytes) -> str:
     """The encoding to read the file by. Raises NewsError for a binary file."""
     given = source.settings.encoding
     if not (given and is_wide(given)) and (binary := what_it_is(head)) is not None:
-        raise source.error(
-            binary, expected="text", do="convert it to text, or rename it if its ending is the wrong one"
-        )
+        raise source.error(binary, expected="text", do="convert it to text, or rename it if its ending is wrong")
     return given or next((name for bom, name in _BOMS.items() if head.startswith(bom)), "utf-8")
 
 
 def is_wide(encoding: str) -> bool:
-    """Whether characters have two or four bytes, so that zero bytes are ordinary and lines do not end with byte 10."""
+    """Whether characters have two or four bytes: zero bytes are normal and lines do not end with byte 10."""
     return codecs.lookup(encoding).name.startswith(("utf-16", "utf-32"))
 
 
 def lines_of(source: Source) -> Iterator[str]:
-    """The lines of a text file without their ends, none longer than the settings allow.
+    """The lines of a text file without their ends, within the length limit of the settings.
 
-    Raises NewsError naming the line for bytes that are not of the encoding, and for a line that is too long.
+    Raises NewsError naming the line for bytes that are invalid in the encoding, and for a line that is too long.
     """
     encoding = encoding_of(source, read_head(source))
     try:
@@ -115,7 +110,7 @@ def lines_of(source: Source) -> Iterator[str]:
 
 
 def _narrow_lines(source: Source, file: BinaryIO, encoding: str) -> Iterator[str]:
-    """Lines of an encoding in which a line ends with the byte 10: each is decoded by itself, so that errors know it."""
+    """Lines of an encoding in which lines end with byte 10; each is decoded separately, so that errors name it."""
     limit, number = source.settings.max_record, 0
     while raw := file.readline(limit + 1):
         number += 1
@@ -141,7 +136,7 @@ def _wide_lines(source: Source, text: TextIO, encoding: str) -> Iterator[str]:
                 f"bytes that are not {encoding}",
                 expected=f"text in {encoding}",
                 do="give the right one with --encoding, or save the file as UTF-8",
-                place=f"line {number + 1} or a little behind it",
+                place=f"line {number + 1} or shortly after it",
             ) from error
         if not line:
             return
@@ -152,17 +147,17 @@ def _wide_lines(source: Source, text: TextIO, encoding: str) -> Iterator[str]:
 
 
 def too_long(source: Source, place: str, what: str) -> NewsError:
-    """The error for a line, row or record beyond the bound of memory."""
+    """The error for a line, row or record beyond the memory limit."""
     return source.error(
         f"{what} of more than {source.settings.max_record_mb:g} MB",
         expected="records that fit in memory",
-        do="divide it, or raise --max-record-mb where memory allows",
+        do="split it, or raise --max-record-mb if memory allows",
         place=place,
     )
 
 
 def not_of(source: Source, encoding: str, place: str, error: UnicodeDecodeError) -> NewsError:
-    """The error for bytes that are not of the encoding, with a guess at the right one."""
+    """The error for bytes that are invalid in the encoding, with a guess at the right one."""
     raw = error.object
     guess = from_bytes(raw[max(0, error.start - 2000) : error.start + 2000]).best()
     likely = guess.encoding if guess is not None and guess.encoding not in ("ascii", "utf_8") else None
@@ -175,7 +170,7 @@ def not_of(source: Source, encoding: str, place: str, error: UnicodeDecodeError)
 
 
 def read_text(source: Source) -> Iterator[Piece]:
-    """Plain text: paragraphs parted by empty lines; a lone first line, or an underlined one, is a title."""
+    """Plain text: paragraphs separated by empty lines; a lone first line, or an underlined one, is a title."""
     document: tuple[str, ...] = ()
     chapters: tuple[str, ...] = ()
     first: tuple[str, list[str]] | None = None
@@ -191,12 +186,12 @@ def read_text(source: Source) -> Iterator[Piece]:
                 document, first = (first[1][0].strip(),), None
             yield paragraph(lines, document + chapters, place)
         begun = True
-    if first is not None:  # no title of anything: it is all there is
+    if first is not None:  # not a title: it is the whole text
         yield paragraph(first[1], (), first[0])
 
 
 def paragraph(lines: Iterable[str], titles: tuple[str, ...], place: str) -> Block:
-    """A block of lines that were broken to fit a page; where there are list items, a line each."""
+    """A block of wrapped lines; list items get a line each."""
     items: list[str] = []
     listed = False
     for line in lines:
@@ -210,7 +205,7 @@ def paragraph(lines: Iterable[str], titles: tuple[str, ...], place: str) -> Bloc
 
 
 def _paragraphs(lines: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
-    """Runs of lines that are not empty, each with its place; a very long run is passed on in parts."""
+    """Runs of non-empty lines, each with its place; a very long run is emitted in parts."""
     held: list[str] = []
     size = begun = 0
     for number, raw in enumerate(lines, start=1):
@@ -236,5 +231,5 @@ def _is_title(line: str) -> bool:
 
 
 def is_text_name(path: Path) -> bool:
-    """Whether a file without an ending bears a name that text files have: README, CHANGELOG, ..."""
+    """Whether a file without an ending has a name common for text files: README, CHANGELOG, ..."""
     return not path.suffix and path.name.isupper()

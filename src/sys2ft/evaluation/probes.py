@@ -1,0 +1,157 @@
+"""Probes: what a subject is asked. The first asks the questions of the news items by five scorings.
+
+Multiple choice is scored by the log-likelihood of the answer's text (`cloze_raw`: summed; `cloze`: mean over tokens)
+and of an option's letter (`letter`). Free text is generated directly (`direct`) and with step-by-step reasoning whose
+final answer is extracted (`reasoned`), then graded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+from sys2ft.engine import BASE
+from sys2ft.errors import SettingsError
+from sys2ft.evaluation.ask import asked, option_order
+from sys2ft.evaluation.records import CHOICE_SCORINGS, CONDITIONS, Condition, Prediction, Scoring
+from sys2ft.evaluation.settings import EvaluateSettings
+from sys2ft.news import News, Question
+from sys2ft.runs import Unit
+
+_NEWS_PER_UNIT = 16  # news items evaluated together; fixed, so that a resumed run computes the same batches
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Who answers the questions of a news item: a slot of the bank, or the base; `adapter` is its name in records."""
+
+    slot: int = BASE
+    adapter: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Subject:
+    """Who is asked: a name for records and unit keys, and the route of each news item (empty: the base for all)."""
+
+    name: str = "base"
+    routes: Mapping[str, Route] = field(default_factory=dict)
+
+    def route(self, news_id: str) -> Route:
+        """The route of a news item. Raises SettingsError where routes are given, but none for it."""
+        if not self.routes:
+            return Route()
+        if news_id not in self.routes:
+            raise SettingsError(
+                f"{self.name}: no route for the news item {news_id!r}",
+                expected="a route for every news item: a slot of the bank, or the base",
+                do="add it to `routes`; `Route()` is the base",
+            )
+        return self.routes[news_id]
+
+
+class Probe(Protocol):
+    """A way to measure what a subject knows: questions as units of work, and their results as predictions.
+
+    The units' function is called with an `Answerer` as its context.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    def units(self, subject: Subject, news: Sequence[News], seed: int) -> Sequence[Unit]:
+        """What is asked, under every condition. Keys begin with `predictions/<subject>.units/`."""
+        ...
+
+    def read(self, result: Mapping[str, Any]) -> list[Prediction]:
+        """The predictions in a unit's result."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """One question put to one adapter under one condition by one scoring. Plain data, so that a unit can hold it."""
+
+    news_id: str
+    domain: str
+    index: int
+    question: Question
+    condition: Condition
+    scoring: Scoring
+    text: str
+    """What the user says."""
+    options: tuple[str, ...]
+    slot: int
+    adapter: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        return fields | {"question": self.question.model_dump(mode="json"), "options": list(self.options)}
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> Asked:
+        question = Question.model_validate(row["question"])
+        return cls(**{**row, "question": question, "options": tuple(row["options"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """The questions of the news items, closed book and in context, by the scorings of the settings.
+
+    A question without choices gets no prediction by choice scorings.
+    """
+
+    settings: EvaluateSettings
+    name: str = "questions"
+
+    def units(self, subject: Subject, news: Sequence[News], seed: int) -> list[Unit]:
+        return [unit for scoring in self._families() for unit in self._units_of(scoring, subject, news, seed)]
+
+    def _families(self) -> Iterator[Scoring]:
+        """One scoring of each family that is wanted; those of a family are computed together."""
+        families: tuple[tuple[Scoring, ...], ...] = (("cloze", "cloze_raw"), ("letter",), ("direct",), ("reasoned",))
+        for family in families:
+            wanted = [scoring for scoring in family if scoring in self.settings.scorings]
+            if wanted:
+                yield wanted[0]
+
+    def _units_of(self, scoring: Scoring, subject: Subject, news: Sequence[News], seed: int) -> Iterator[Unit]:
+        work = {"cloze_raw": "cloze", "direct": "free_text", "reasoned": "free_text"}.get(scoring, scoring)
+        for start in range(0, len(news), _NEWS_PER_UNIT):
+            part = news[start : start + _NEWS_PER_UNIT]
+            batch = [one for condition in CONDITIONS for one in _asked(part, subject, condition, scoring, seed)]
+            inputs: dict[str, Any] = {"subject": subject.name, "asked": [one.to_dict() for one in batch]}
+            if work == "free_text":
+                inputs |= {"settings": asdict(self.settings), "seed": seed}
+            yield Unit(
+                key=f"predictions/{subject.name}.units/{scoring}-{start:05d}",
+                function=f"sys2ft.evaluation.scorings:{work}",
+                inputs=inputs,
+            )
+
+    def read(self, result: Mapping[str, Any]) -> list[Prediction]:
+        rows = [Prediction.from_dict(row) for row in result["rows"]]
+        return [row for row in rows if row.scoring in self.settings.scorings]
+
+
+def _asked(
+    news: Sequence[News], subject: Subject, condition: Condition, scoring: Scoring, seed: int
+) -> Iterator[Asked]:
+    for item in news:
+        route = subject.route(item.id)
+        for index, question in enumerate(item.questions):
+            if not question.choices and scoring in CHOICE_SCORINGS:
+                continue
+            options = tuple(option_order(item, index, seed))
+            yield Asked(
+                news_id=item.id,
+                domain=item.domain,
+                index=index,
+                question=question,
+                condition=condition,
+                scoring=scoring,
+                text=asked(item, question, condition, scoring, options),
+                options=options,
+                slot=route.slot,
+                adapter=route.adapter,
+            )

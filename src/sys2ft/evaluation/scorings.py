@@ -1,0 +1,164 @@
+"""The five scorings: units that ask a batch of questions and grade the answers.
+
+Each function takes an `Answerer` and plain data, and returns predictions as rows (see `sys2ft.runs.Unit`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sys2ft.engine import AdapterBank, Example, LogLikelihood, score
+from sys2ft.evaluation import graders
+from sys2ft.evaluation.ask import messages, option_letters
+from sys2ft.evaluation.probes import Asked
+from sys2ft.evaluation.records import Prediction, Scoring
+from sys2ft.generators import EngineGenerator, Generator, Request, SamplingParams
+from sys2ft.models import LoadedModel
+from sys2ft.runs import item_seed
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answerer:
+    """Who answers: a model, and the bank whose slots the routes name; free text is written by `writer`."""
+
+    model: LoadedModel
+    bank: AdapterBank | None = None
+    generator: Generator | None = None
+
+    @property
+    def writer(self) -> Generator:
+        """The generator given, else the engine's over the model and the bank."""
+        if self.generator is not None:
+            return self.generator
+        return EngineGenerator(self.model, self.bank, skip_special_tokens=True, chat_stops=True)
+
+
+def cloze(who: Answerer, subject: str, asked: Rows) -> dict[str, Any]:
+    """Log-likelihood of each choice's text as the assistant's words: predictions for `cloze` and `cloze_raw`."""
+    batch = [Asked.from_dict(row) for row in asked]
+    rows = []
+    for item, scored in zip(batch, _score(who, batch, [list(item.options) for item in batch]), strict=True):
+        scorings: tuple[Scoring, ...] = ("cloze", "cloze_raw")
+        for scoring in scorings:
+            values = [s.mean if scoring == "cloze" else s.total for s in scored]
+            unit = "nats a token" if scoring == "cloze" else "nats"
+            detail = {
+                "choices": dict(zip(item.options, [round(s.total, 4) for s in scored], strict=True)),
+                "tokens": [s.tokens for s in scored],
+            }
+            rows.append(_choice(subject, item, scoring, values, unit, detail))
+    return {"rows": rows}
+
+
+def letter(who: Answerer, subject: str, asked: Rows) -> dict[str, Any]:
+    """Log-likelihood of each option's letter, the options listed in seeded order."""
+    batch = [Asked.from_dict(row) for row in asked]
+    rows = []
+    letters = [option_letters(len(item.options)) for item in batch]
+    for item, names, scored in zip(batch, letters, _score(who, batch, letters), strict=True):
+        values = [s.total for s in scored]
+        detail = {
+            "choices": dict(zip(names, [round(v, 4) for v in values], strict=True)),
+            "options": dict(zip(names, item.options, strict=True)),
+        }
+        rows.append(_choice(subject, item, "letter", values, "nats", detail))
+    return {"rows": rows}
+
+
+def _score(who: Answerer, batch: Sequence[Asked], continuations: Sequence[Sequence[str]]) -> list[list[LogLikelihood]]:
+    chat = who.model.chat
+    examples = []
+    for item, texts in zip(batch, continuations, strict=True):
+        prompt = chat.prompt_ids(messages(item.text))
+        for text in texts:
+            ids = chat.continuation_ids(text)
+            examples.append(Example([*prompt, *ids], [False] * len(prompt) + [True] * len(ids), item.slot))
+    scored = iter(score(who.model.model, examples, who.bank).likelihoods)
+    return [[next(scored) for _ in texts] for texts in continuations]
+
+
+def _choice(
+    subject: str, item: Asked, scoring: Scoring, values: Sequence[float], unit: str, detail: dict[str, Any]
+) -> dict[str, Any]:
+    options = item.options
+    order = sorted(range(len(values)), key=lambda i: -values[i])
+    said = options[order[0]]
+    why = f"{values[order[0]]:.2f} {unit}, next is {options[order[1]]!r} with {values[order[1]]:.2f}"
+    return _row(subject, item, scoring, said, said == item.question.answer, f"choice by {scoring}", why, detail)
+
+
+def free_text(who: Answerer, subject: str, asked: Rows, settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """Generated answers, graded by the question's grader; of a reasoning, its final answer."""
+    batch = [Asked.from_dict(row) for row in asked]
+    if not batch:
+        return {"rows": []}
+    requests = [
+        Request(
+            messages=tuple(messages(item.text)),
+            seed=item_seed(seed, item.scoring, item.condition, item.news_id, item.index),
+            group=str((item.condition, item.news_id)),
+            slot=item.slot,
+        )
+        for item in batch
+    ]
+    sampling = SamplingParams(
+        temperature=settings["free_text_temperature"],
+        top_p=settings["free_text_top_p"],
+        max_new_tokens=settings["reasoned_tokens" if batch[0].scoring == "reasoned" else "direct_tokens"],
+    )
+    replies = who.writer.generate(requests, sampling).replies
+    rows = [
+        _graded(subject, item, reply.text.strip(), reply.finished, reply.tokens)
+        for item, reply in zip(batch, replies, strict=True)
+    ]
+    return {"rows": rows}
+
+
+def _graded(subject: str, item: Asked, text: str, finished: bool, tokens: int) -> dict[str, Any]:
+    reasoned = item.scoring == "reasoned"
+    said, marked = graders.final_answer(text) if reasoned else (text, True)
+    verdict = graders.grade(said, item.question)
+    notes = [verdict.why]
+    if not marked and not finished:
+        # The last line of a text that was cut is no answer, even where it happens to be right.
+        verdict, notes = graders.Grade(False, ""), ["no final answer was reached"]
+    elif not marked:
+        notes.append("no final answer was marked: the last line was taken")
+    if not finished:
+        notes.append(f"cut after {tokens} tokens")
+    detail = {"text": text} if reasoned else {}
+    return _row(subject, item, item.scoring, said, verdict.correct, item.question.grader, "; ".join(notes), detail)
+
+
+def _row(
+    subject: str,
+    item: Asked,
+    scoring: Scoring,
+    said: str,
+    correct: bool | None,
+    grader: str,
+    why: str,
+    detail: dict[str, Any],
+) -> dict[str, Any]:
+    return Prediction(
+        id=f"{subject}/{item.condition}/{scoring}/{item.news_id}/{item.index}",
+        subject=subject,
+        adapter=item.adapter,
+        news_id=item.news_id,
+        domain=item.domain,
+        question=item.index,
+        kind=item.question.kind,
+        condition=item.condition,
+        scoring=scoring,
+        asked=item.text,
+        said=said,
+        expected=item.question.answer,
+        correct=correct,
+        grader=grader,
+        why=why,
+        detail=detail,
+    ).to_dict()

@@ -1,0 +1,234 @@
+"""Files that are either complete or absent, locks between processes, and content digests.
+
+Every write goes to a temporary name beside the target and is renamed when it is complete.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from sys2ft.errors import SettingsError, StorageError, Sys2ftError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
+_BLOCK = 1 << 22
+
+TEMPORARY = ".*.tmp"
+"""Pattern of the names under which unfinished files and folders are written: `.NAME.RANDOM.tmp`."""
+
+
+# Errors ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """How a kind of file got its place, for the errors about it."""
+
+    elsewhere: str
+    """What the user does to choose another place."""
+    denied: type[Sys2ftError]
+    """The error for a place that cannot be written."""
+
+
+OUT = Place(elsewhere="choose another folder with --out", denied=SettingsError)
+
+
+@contextlib.contextmanager
+def storage_errors(path: Path, place: Place = OUT) -> Iterator[None]:
+    """Turn the errors of the file system while `path` is written into one clear error."""
+    try:
+        yield
+    except Sys2ftError:
+        raise
+    except Exception as error:
+        code = _system_code(error)
+        if code is None and not isinstance(error, OSError):
+            raise
+        why = os.strerror(code) if code else str(error)
+        if code in _FULL:
+            raise StorageError(
+                f"the disk is full: {path} could not be written ({why})",
+                expected="free space; no incomplete file is left, and everything that was finished is kept",
+                do=f"free some space and give the same command again, or {place.elsewhere}",
+            ) from error
+        if code in _DENIED:
+            raise place.denied(
+                f"{path} cannot be written ({why})",
+                expected="a folder that this user may write to",
+                do=f"{place.elsewhere}, or change its permissions",
+            ) from error
+        raise StorageError(
+            f"{path} cannot be written ({why})",
+            expected="an existing folder on a file system that works",
+            do=f"check the file system, or {place.elsewhere}",
+        ) from error
+
+
+def _system_code(error: Exception) -> int | None:
+    """The errno of an error, also of one from a Rust library (safetensors, tokenizers), which only prints it."""
+    if isinstance(error, OSError):
+        return error.errno
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return int(found[1]) if found else None
+
+
+# Writing and reading --------------------------------------------------------------------------------------------------
+
+
+def make_folder(path: Path, place: Place = OUT) -> Path:
+    """Create `path` and its parents."""
+    with storage_errors(path, place):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path, *, parents: bool = True) -> Iterator[BinaryIO]:
+    """Yield a file that replaces `path` when the block succeeds, and is removed when it fails.
+
+    Missing folders are created if `parents`. A symbolic link is kept, and the file it points to is replaced. Inside the
+    block an OSError counts as a failure to write: errors of reading must be translated before they leave it.
+    """
+    if parents:
+        make_folder(path.parent)
+    with storage_errors(path):
+        target = path.resolve() if path.is_symlink() else path
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(name, 0o644)  # noqa: PTH101 - mkstemp makes files private; run folders are shared
+            os.replace(name, target)  # noqa: PTH105
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(name)  # noqa: PTH108
+            raise
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path, place: Place = OUT) -> Iterator[Path]:
+    """Yield a temporary folder that replaces `path` when the block succeeds, and is removed when it fails."""
+    make_folder(path.parent, place)
+    with storage_errors(path, place):
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
+        try:
+            yield temporary
+            _sync(temporary)
+            temporary.chmod(0o755)  # mkdtemp makes it private
+            if path.exists():
+                shutil.rmtree(path)
+            temporary.rename(path)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+
+
+def _sync(folder: Path) -> None:
+    """Flush every file of a folder to the disk: a crash after the rename could otherwise leave empty files."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data` to `path` atomically."""
+    with atomic_file(path) as file:
+        file.write(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8 atomically."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write one indented JSON document atomically."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+
+
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write JSON Lines atomically."""
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
+
+
+def read_json(path: Path) -> Any:
+    """Read one JSON document."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """Read JSON Lines."""
+    with path.open(encoding="utf-8") as file:
+        return [json.loads(line) for line in file if line.strip()]
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete temporary files that a killed process left below `folder`; the caller holds the folder's lock."""
+    for leftover in folder.rglob(TEMPORARY):
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
+
+
+# Locks ----------------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def locked(file: Path, *, waiting: Callable[[], None] | None = None) -> Iterator[bool]:
+    """Lock `file` against other processes while the block runs, and yield whether that succeeded.
+
+    If another process holds the lock, `waiting` is called and the lock awaited; without `waiting` False is yielded at
+    once. The system releases a lock when its holder dies.
+    """
+    import filelock  # on first use: its import takes longer than that of this whole module
+
+    lock = filelock.FileLock(file)
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout:
+        if waiting is None:
+            yield False
+            return
+        waiting()
+        lock.acquire()
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+# Digests --------------------------------------------------------------------------------------------------------------
+
+
+def digest(value: Any) -> str:
+    """SHA-256 (hex) of a JSON-able value, independent of the order of its keys."""
+    return digest_bytes(json.dumps(value, sort_keys=True, ensure_ascii=False).encode("utf-8"))
+
+
+def digest_bytes(data: bytes) -> str:
+    """SHA-256 (hex) of bytes."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """SHA-256 (hex) of a file's content, read block by block."""
+    running = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            running.update(block)
+    return running.hexdigest()

@@ -1,0 +1,45 @@
+"""Generation and scoring as functions of units: plain data in, a JSON object out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sys2ft.errors import SettingsError
+from sys2ft.generators.types import Generator, Pair, Request, SamplingParams
+from sys2ft.runs import Advance
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The context of an executor that computes units of generation."""
+
+    generator: Generator
+    advance: Advance | None = None
+    """Called with the number of replies finished, where the units are computed in the caller's process."""
+
+
+def generate(context: Context, requests: Sequence[Mapping[str, Any]], sampling: Mapping[str, Any]) -> dict[str, Any]:
+    """A reply to each request (`Request.to_dict`), sampled by `sampling` (`SamplingParams.to_dict`)."""
+    begun = time.perf_counter()
+    made = context.generator.generate(
+        [Request.from_dict(row) for row in requests], SamplingParams.from_dict(sampling), advance=context.advance
+    )
+    rows = [{"text": reply.text, "finished": reply.finished} for reply in made.replies]
+    return {"rows": rows, **asdict(made.usage), "seconds": time.perf_counter() - begun}
+
+
+def loglik(context: Context, pairs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Summed log-likelihood (nats) and number of tokens of each pair's text (`Pair.to_dict`)."""
+    begun = time.perf_counter()
+    made = context.generator.loglik([Pair.from_dict(row) for row in pairs])
+    if made is None:
+        raise SettingsError(
+            f"the generator {context.generator.identity!r} computes no log-likelihoods",
+            expected="a generator whose `loglik` gives values",
+            do="use one that does, such as a model loaded by this package",
+        )
+    rows = [{"total": value.total, "tokens": value.tokens} for value in made.values]
+    return {"rows": rows, **asdict(made.usage), "seconds": time.perf_counter() - begun}

@@ -1,0 +1,205 @@
+"""What a run still has to do, counted before it is done: units, tokens, FLOP, and an estimate of time and memory."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from sys2ft.engine import DecodeRequest, Example, Sampling, decode, flops, prepare, score
+from sys2ft.evaluation import EvaluateSettings, Questions, Route, Subject, unit_needs
+from sys2ft.job.stages import adapter_jobs, identity_of, require_layers, require_protocols, require_questions, routes_of
+from sys2ft.models import LoadedModel, Message
+from sys2ft.news import News
+from sys2ft.replay import GenerateSettings, ReplayElement, plan as replay_plan, protocol
+from sys2ft.runs import NO_MEMO, Display, Memo, Needs, Run, Unit, item_seed, read_jsonl
+from sys2ft.training import FREE, JOINT, AdapterJob, TrainSettings, banks, training_needs
+
+Stage = Literal["generate", "train", "evaluate"]
+_MEASURED_TOKENS = 512
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Left:
+    """What is left of one part of a stage: its units, what they need, and how long that takes at the measured rate."""
+
+    stage: Stage
+    part: str
+    """A protocol, a bank of adapters, or a subject."""
+    units: int
+    done: int
+    needs: Needs
+    seconds: float
+    estimated: bool
+    """Whether tokens and FLOP are an estimate: what the model will say is not known yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Measured FLOP a second of a forward pass over many tokens, and of sampling."""
+
+    forward: float
+    sampling: float
+
+
+def plan(
+    news: Sequence[News],
+    *,
+    model: LoadedModel,
+    out: str | Path,
+    generate: GenerateSettings | None = None,
+    train: TrainSettings | None = None,
+    evaluate: EvaluateSettings | None = None,
+    seed: int = 0,
+    show: Display | None = None,
+) -> list[Left]:
+    """What `run` with these arguments would still have to do. Nothing is written.
+
+    Raises what `run` raises: NewsError, ModelError, and SettingsError where the folder was made with other settings.
+    """
+    generate, train, evaluate = generate or GenerateSettings(), train or TrainSettings(), evaluate or EvaluateSettings()
+    require_protocols(generate.protocols)
+    require_questions(news, evaluate)
+    require_layers(model, train)
+    planner = _Planner(news, model, out, generate, train, seed)
+    left: list[Left] = []
+    parts = itertools.chain(planner.generation(), planner.training(), planner.evaluation(evaluate))
+    with (show or Display()).task("plan", 2 * len(generate.protocols) + 2) as advance:
+        for part in parts:
+            left.append(part)
+            advance(1)
+    return left
+
+
+class _Planner:
+    def __init__(
+        self,
+        news: Sequence[News],
+        model: LoadedModel,
+        out: str | Path,
+        generate: GenerateSettings,
+        train: TrainSettings,
+        seed: int,
+    ) -> None:
+        self.news, self.model, self.generate, self.train, self.seed = news, model, generate, train, seed
+        self.folder = Path(out)
+        self.run: Run | None = None
+        if (self.folder / "run.json").is_file():
+            self.run = Run.open(self.folder, identity_of(model, news, seed))
+            self.run.check("generate", asdict(generate))
+            self.run.check("train", asdict(train), free=FREE)
+        self.memo: Memo = self.run or NO_MEMO
+        self.rates = measure_rates(model, news)
+
+    def generation(self) -> Iterator[Left]:
+        for name in self.generate.protocols:
+            finished = (self.folder / "replay" / f"{name}.yield.json").is_file()
+            units: list[Unit] = []
+            if not finished:
+                units = replay_plan(
+                    self.model, self.news, self.generate, protocols=[protocol(name)], seed=self.seed, memo=self.memo
+                )
+            needs = sum((unit.needs for unit in units), Needs())
+            yield Left(
+                stage="generate",
+                part=name,
+                units=len(units),
+                done=sum(1 for _ in (self.folder / "replay" / f"{name}.units").glob("*.json")),
+                needs=needs,
+                seconds=needs.flop / self.rates.sampling,
+                estimated=bool(units),
+            )
+
+    def training(self) -> Iterator[Left]:
+        jobs: list[AdapterJob] = []
+        known = True
+        for name in self.generate.protocols:
+            file = self.folder / "replay" / f"{name}.jsonl"
+            known = known and file.is_file()
+            rows = read_jsonl(file) if file.is_file() else [e.to_dict() for e in self._expected(name)]
+            jobs += adapter_jobs([ReplayElement.from_dict(row) for row in rows], self.train, self.seed, name)
+        for together in banks(self.model.model, jobs):
+            groups = list(dict.fromkeys(job.group for job in together))
+            finished = all((self.folder / "training" / f"{name}.json").is_file() for name in groups)
+            needs = Needs() if finished else training_needs(self.model, together)
+            yield Left(
+                stage="train",
+                part=", ".join(groups),
+                units=0 if finished else len(together),
+                done=len(together) if finished else 0,
+                needs=needs,
+                seconds=needs.flop / self.rates.forward,
+                estimated=not known,
+            )
+
+    def _expected(self, name: str) -> list[ReplayElement]:
+        """Elements that are likely to come: as many as wanted, each as long as the text of its news item."""
+        cue = {"role": "user", "content": "What is the news?"}
+        return [
+            ReplayElement(
+                id=f"{name}/{item.id}/{number:04d}",
+                news_id=item.id,
+                protocol=name,
+                prompt=(cue,),
+                completion=item.text,
+                status="kept",
+                reason=None,
+                seed=0,
+            )
+            for item in self.news
+            for number in range(self.generate.samples_per_news)
+        ]
+
+    def evaluation(self, settings: EvaluateSettings) -> Iterator[Left]:
+        if self.run is not None:
+            self.run.check("evaluate", asdict(settings))
+        probe = Questions(settings)
+        routes: dict[str, Route] = {}
+        for name in ("base", *self.generate.protocols):
+            if name != "base":
+                adapters = routes_of([*(item.id for item in self.news), JOINT], self.train, self.news)
+                slots = {adapter: slot for slot, adapter in enumerate(dict.fromkeys(adapters.values()))}
+                routes = {item: Route(slots[adapter], adapter) for item, adapter in adapters.items()}
+            left, done = self._left(probe.units(Subject(name=name, routes=routes), self.news, self.seed))
+            needs = [unit_needs(self.model, unit) for unit in left]
+            seconds = sum(
+                need.flop / (self.rates.sampling if "settings" in unit.inputs else self.rates.forward)
+                for unit, need in zip(left, needs, strict=True)
+            )
+            yield Left(
+                stage="evaluate",
+                part=name,
+                units=len(left),
+                done=done,
+                needs=sum(needs, Needs()),
+                seconds=seconds,
+                estimated=any("settings" in unit.inputs for unit in left),
+            )
+
+    def _left(self, units: Sequence[Unit]) -> tuple[list[Unit], int]:
+        left = [unit for unit in units if self.memo.get(unit.key) is None]
+        return left, len(units) - len(left)
+
+
+def measure_rates(model: LoadedModel, news: Sequence[News]) -> Rates:
+    """Time a pass over some hundred tokens of the news, and a few sampled ones."""
+    prepare(model.model)
+    ids = [token for item in news for token in model.chat.plain_ids(item.text)]
+    ids = (ids * (1 + _MEASURED_TOKENS // max(1, len(ids))))[:_MEASURED_TOKENS]
+    pieces = [ids[start : start + 64] for start in range(0, _MEASURED_TOKENS, 64)]
+    examples = [Example(piece, [False] + [True] * (len(piece) - 1)) for piece in pieces]
+    score(model.model, examples[:1])  # what the first pass allocates is not its work
+    begun = time.perf_counter()
+    scored = score(model.model, examples)
+    forward = flops.forward(model.model, scored.tokens_computed, scored.predictions) / (time.perf_counter() - begun)
+    prompt = model.chat.prompt_ids([Message("user", news[0].text)])
+    requests = [DecodeRequest(prompt_ids=prompt, seed=item_seed(0, n), group=0) for n in range(16)]
+    begun = time.perf_counter()
+    said = decode(
+        model.model, requests, Sampling(temperature=1.0), max_new_tokens=16, stop_ids=frozenset(), stop_when=None
+    )
+    sampling = flops.forward(model.model, said.tokens_computed, said.tokens_generated) / (time.perf_counter() - begun)
+    return Rates(forward, sampling)

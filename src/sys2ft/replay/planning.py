@@ -1,0 +1,108 @@
+"""What replay generation has left to do: its next units exactly, and an estimate of those that depend on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sys2ft.generators import EngineGenerator, Generator, Request, SamplingParams, as_generator
+from sys2ft.models import LoadedModel
+from sys2ft.news import News
+from sys2ft.replay.generation import protocols_for, require_likelihoods, without_instructions
+from sys2ft.replay.rounds import Rounds, Worker
+from sys2ft.replay.settings import GenerateSettings
+from sys2ft.replay.stages import Protocol
+from sys2ft.replay.units import Sample, UnitMaker
+from sys2ft.runs import NO_MEMO, Display, Memo, Needs, Unit
+
+_CHARACTERS_PER_TOKEN = 4  # for generators whose tokenizer is not known
+
+
+class _Missing(Exception):
+    """Ends a run at the first units whose results the memo does not hold."""
+
+    def __init__(self, units: Sequence[Unit]) -> None:
+        self.units = list(units)
+
+
+class _Listing:
+    """An executor that computes nothing: it lists the units that it is given."""
+
+    def map(self, units: Sequence[Unit]) -> Iterator[dict[str, Any]]:
+        if units:
+            raise _Missing(units)
+        return iter(())
+
+
+def plan(
+    model: LoadedModel | Generator,
+    news: Sequence[News],
+    settings: GenerateSettings,
+    *,
+    protocols: Sequence[Protocol] | None = None,
+    seed: int = 0,
+    memo: Memo = NO_MEMO,
+) -> list[Unit]:
+    """The units that `generate` with the same arguments would compute next, and what they need at most.
+
+    The later stages of the same round depend on what these units say. They are one unit each, whose key ends in
+    '(estimate)', which assumes that nothing is rejected. Further rounds, needed only where a round yields too little,
+    are not listed.
+    """
+    chosen = protocols_for(settings, protocols)
+    writer = as_generator(model, rows_at_once=settings.rows_at_once)
+    require_likelihoods(chosen, writer)
+    news = without_instructions(news, settings, Display())
+    units: list[Unit] = []
+    for one in chosen:
+        maker = UnitMaker(one, settings, seed)
+        try:
+            Rounds(maker, news, Worker(writer, memo, _Listing()), Display()).run()
+        except _Missing as found:
+            units += _left(maker, news, writer, found.units)
+    return units
+
+
+def _left(maker: UnitMaker, news: Sequence[News], writer: Generator, units: Sequence[Unit]) -> list[Unit]:
+    """The missing units with their needs, then the estimates of what follows them in the same round."""
+    number, work, _ = units[0].key.rpartition("/")[2].split("-")
+    stages = maker.protocol.stages
+    works = [name for stage in stages for name in (stage.name, *(["support"] if stage.supported else []))]
+    known = [replace(unit, needs=_unit_needs(unit, writer)) for unit in units]
+    count = sum(_samples(unit) for unit in units)
+    samples = [Sample(news[place % len(news)], place // len(news)) for place in range(count)]
+    estimates = []
+    for later in works[works.index(work) + 1 :]:
+        supported = next(stage for stage in stages if stage.name == later or (later == "support" and stage.supported))
+        requests, sampling = maker.requests(samples, supported), maker.sampling(supported)
+        unit = Unit(
+            key=f"{maker.key(int(number), later, 0)} (estimate)",
+            function="sys2ft.replay.units:support" if later == "support" else "sys2ft.generators.work:generate",
+            inputs={},
+            needs=_needs(requests, sampling, writer),
+        )
+        estimates.append(unit)
+    return known + estimates
+
+
+def _samples(unit: Unit) -> int:
+    return len(unit.inputs["requests"]) if "requests" in unit.inputs else len(unit.inputs["pairs"]) // 2
+
+
+def _unit_needs(unit: Unit, writer: Generator) -> Needs:
+    if "requests" in unit.inputs:
+        requests = [Request.from_dict(row) for row in unit.inputs["requests"]]
+        return _needs(requests, SamplingParams.from_dict(unit.inputs["sampling"]), writer)
+    texts = [row["text"] for row in unit.inputs["pairs"]]
+    rows = [{"messages": row["messages"], "seed": 0} for row in unit.inputs["pairs"]]
+    # Scoring a text costs what writing it does.
+    longest = max(1, max(map(len, texts), default=1) // _CHARACTERS_PER_TOKEN)
+    return _needs([Request.from_dict(row) for row in rows], SamplingParams(max_new_tokens=longest), writer)
+
+
+def _needs(requests: Sequence[Request], sampling: SamplingParams, writer: Generator) -> Needs:
+    if isinstance(writer, EngineGenerator):
+        return writer.needs(requests, sampling)
+    characters = sum(len(message.content) for request in requests for message in request.messages)
+    return Needs(tokens=characters // _CHARACTERS_PER_TOKEN + len(requests) * sampling.max_new_tokens)

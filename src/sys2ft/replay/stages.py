@@ -1,0 +1,143 @@
+"""The shape of a protocol: stages that are answered one after the other, and a rule that builds elements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sys2ft.errors import SettingsError, check_sampling
+from sys2ft.generators import Pair
+from sys2ft.models import Message
+from sys2ft.news import News
+from sys2ft.replay.filters import Filter
+from sys2ft.replay.prompts import Template
+
+Parser = Callable[[str], str | None]
+"""The usable part of a reply; None if it has none."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stage:
+    """One conversation with the model about a news item."""
+
+    name: str
+    """Part of the seeds, and the placeholder by which the templates of later stages refer to what this one said."""
+    template: Template
+    """The prompt. {news}, {instruction} and the names of earlier stages are filled in."""
+    parser: Parser
+    """What a reply is reduced to before it is filtered and used."""
+    filters: tuple[Filter, ...] = ()
+    """Each may reject what the parser returned; the first reason counts."""
+    stops: tuple[str, ...] = ("\n",)
+    """Texts that end a reply once it says something; (): the model ends it."""
+    max_new_tokens: int | None = None
+    """Token budget of a reply. None: that of the settings."""
+    temperature: float | None = None
+    """None: the settings' `temperature` for the first stage, their `answer_temperature` for later ones."""
+    thinking: bool = False
+    """Let a reasoning model think first. Its thought is cut from the reply before parsing."""
+    supported: bool = False
+    """Reject a reply that the news in context does not make likelier, by the generator's log-likelihood."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trail:
+    """What the stages said in one sample. Elements are built from it."""
+
+    news: News
+    index: int
+    """Number of the sample within its news item."""
+    said: Mapping[str, str]
+    """What each stage said, by stage name, in the order of the stages."""
+    cue: str = ""
+    """The protocol's cue for this sample, empty if it has none."""
+
+
+def last_said(trail: Trail) -> list[Pair]:
+    """The default rule: one element, which answers the stage before the last, or else the cue.
+
+    Its completion is what the last stage said. Without stages it is the text of the news item.
+    """
+    said = list(trail.said.values())
+    completion = said[-1] if said else trail.news.text
+    prompt = said[-2] if len(said) > 1 else trail.cue or completion
+    return [Pair(messages=(Message("user", prompt),), text=completion)]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Protocol:
+    """How news items become replay elements.
+
+    Each stage is a fresh conversation. The sample ends at the first stage whose reply is rejected. In training the news
+    item is never shown, so an element's prompt must not contain it.
+    """
+
+    name: str
+    version: int
+    """Recorded with every element. Raise it whenever a change alters what the protocol generates."""
+    stages: tuple[Stage, ...] = ()
+    """Without stages nothing is generated, and the text of the news item is the completion."""
+    cues: Sequence[str] = ()
+    """Prompts for elements that need one: sample i gets cue i, starting over after the last."""
+    elements: Callable[[Trail], Sequence[Pair]] | None = None
+    """Builds none, one or several elements from what the stages said. None: `last_said`."""
+
+    def __post_init__(self) -> None:
+        for problem, expected in (*_problems(self), *(p for stage in self.stages for p in _stage_problems(stage))):
+            raise SettingsError(
+                f"the protocol {self.name!r} {problem}", expected=expected, do="correct the protocol's definition"
+            )
+
+    def trail(self, news: News, index: int, said: Mapping[str, str]) -> Trail:
+        """The trail of a sample that has come as far as `said`."""
+        cue = self.cues[index % len(self.cues)] if self.cues else ""
+        return Trail(news=news, index=index, said=said, cue=cue)
+
+
+_Problem = tuple[str, str]
+
+
+def _problems(protocol: Protocol) -> list[_Problem]:
+    """What is wrong with a protocol as a whole: what was found, and what was expected."""
+    found: list[_Problem] = []
+    names = [stage.name for stage in protocol.stages]
+    if not protocol.name or set(protocol.name) & set("/\\") or protocol.name.startswith("."):
+        found.append(("has a name that cannot be a file name", "a word, such as 'paraphrase'"))
+    if len(set(names)) < len(names):
+        found.append((f"has the stages {', '.join(names)}", "a different name for each stage"))
+    if isinstance(protocol.cues, str):
+        found.append(("has a text as its cues", "a sequence of texts"))
+    if sum(stage.supported for stage in protocol.stages) > 1:
+        found.append(("has several supported stages", "at most one"))
+    if protocol.elements is None and bool(protocol.cues) == (len(names) > 1):
+        expected = "cues if there is at most one stage, else none: the stage before the last then gives the prompts"
+        found.append((f"has {len(names)} stages and {len(protocol.cues)} cues", expected))
+    known = {"news", "instruction"}
+    for stage in protocol.stages:
+        if unknown := stage.template.placeholders - known:
+            expected = f"only {', '.join(f'{{{name}}}' for name in sorted(known))}"
+            found.append((f"has {{{sorted(unknown)[0]}}} in the template of its stage {stage.name!r}", expected))
+        known.add(stage.name)
+    return found
+
+
+def _stage_problems(stage: Stage) -> list[_Problem]:
+    """What is wrong with a stage by itself: what was found, and what was expected."""
+    found: list[_Problem] = []
+    where = f"of its stage {stage.name!r}"
+    if not stage.name.isidentifier() or stage.name != stage.name.lower() or stage.name in _RESERVED:
+        found.append((f"has a stage called {stage.name!r}", f"a lower-case word other than {', '.join(_RESERVED)}"))
+    if isinstance(stage.stops, str) or not all(stage.stops):
+        found.append((f"has {stage.stops!r} as the stops {where}", "a tuple of non-empty texts"))
+    if stage.max_new_tokens is not None and stage.max_new_tokens < 1:
+        found.append((f"has max_new_tokens={stage.max_new_tokens} {where}", "at least 1"))
+    if stage.temperature is not None:
+        check_sampling(stage.temperature, 1.0, 0)
+    callables: list[Any] = [stage.parser, *stage.filters]
+    if not all(map(callable, callables)):
+        found.append((f"has a parser or filter {where} that is not a function", "functions"))
+    return found
+
+
+_RESERVED = ("news", "instruction", "support")

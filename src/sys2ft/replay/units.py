@@ -1,0 +1,136 @@
+"""Units of replay generation: what a stage asks for a batch of samples, as plain data, and the support check."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sys2ft.generators import Context, Pair, Request, SamplingParams
+from sys2ft.generators.work import loglik
+from sys2ft.news import News
+from sys2ft.replay.filters import Reason
+from sys2ft.replay.settings import GenerateSettings
+from sys2ft.replay.stages import Protocol, Stage
+from sys2ft.runs import Unit, item_seed
+
+NO_NEWS = "There is no news today."
+_BATCHES_PER_UNIT = 2  # a unit queues this many times `rows_at_once` samples; a killed run loses at most one unit
+
+
+@dataclass(slots=True)
+class Sample:
+    """One pass of a news item through a protocol's stages."""
+
+    news: News
+    index: int
+    said: dict[str, str] = field(default_factory=dict)
+    """What each stage said, up to the one that was rejected if there is one."""
+    reason: Reason | None = None
+    support: dict[str, float] | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether nothing has rejected it yet."""
+        return self.reason is None
+
+
+@dataclass(frozen=True, slots=True)
+class UnitMaker:
+    """Builds the units of one protocol."""
+
+    protocol: Protocol
+    settings: GenerateSettings
+    seed: int
+
+    def sample_seed(self, sample: Sample, stage: str) -> int:
+        """The seed of a sample's reply in a stage. It depends on nothing but the sample and the run's seed."""
+        return item_seed(self.seed, self.protocol.name, stage, sample.news.id, sample.index)
+
+    def sampling(self, stage: Stage) -> SamplingParams:
+        """How a stage's replies are sampled."""
+        settings = self.settings
+        first = stage is self.protocol.stages[0]
+        default = settings.temperature if first else settings.answer_temperature
+        return SamplingParams(
+            temperature=default if stage.temperature is None else stage.temperature,
+            top_p=settings.top_p,
+            top_k=settings.top_k,
+            max_new_tokens=stage.max_new_tokens or settings.max_new_tokens,
+            stops=stage.stops,
+        )
+
+    def requests(self, samples: Sequence[Sample], stage: Stage) -> list[Request]:
+        """What a stage asks for each sample, with the news item in context."""
+        return [
+            Request(
+                messages=tuple(stage.template.messages(sample.index, **sample.said, news=sample.news.text)),
+                seed=self.sample_seed(sample, stage.name),
+                group=sample.news.id,
+                thinking=stage.thinking,
+            )
+            for sample in samples
+        ]
+
+    def replies(self, samples: Sequence[Sample], stage: Stage, number: int) -> list[Unit]:
+        """The units that draw a stage's replies in round `number`."""
+        sampling = self.sampling(stage).to_dict()
+        return [
+            Unit(
+                key=self.key(number, stage.name, start),
+                function="sys2ft.generators.work:generate",
+                inputs={
+                    "requests": [request.to_dict() for request in self.requests(chunk, stage)],
+                    "sampling": sampling,
+                },
+            )
+            for start, chunk in self.chunks(samples)
+        ]
+
+    def support(self, samples: Sequence[Sample], stage: Stage, number: int) -> list[Unit]:
+        """The units that check in round `number` how much the news items support what a stage said."""
+        return [
+            Unit(
+                key=self.key(number, "support", start),
+                function="sys2ft.replay.units:support",
+                inputs={"pairs": [pair.to_dict() for pair in _pairs(chunk, stage)]},
+            )
+            for start, chunk in self.chunks(samples)
+        ]
+
+    def key(self, number: int, work: str, start: int) -> str:
+        """Where the result of a unit is kept."""
+        return f"replay/{self.protocol.name}.units/{number}-{work}-{start:05d}"
+
+    def chunks(self, samples: Sequence[Sample]) -> Iterator[tuple[int, Sequence[Sample]]]:
+        """Samples in units of similar size, each long enough a queue to keep `rows_at_once` rows busy."""
+        count = math.ceil(len(samples) / (_BATCHES_PER_UNIT * self.settings.rows_at_once))
+        size = math.ceil(len(samples) / max(1, count))
+        for start in range(0, len(samples), max(1, size)):
+            yield start, samples[start : start + size]
+
+
+def _pairs(samples: Sequence[Sample], stage: Stage) -> list[Pair]:
+    """What the stage said to each sample, first with the news items in context, then without them."""
+    return [
+        Pair(
+            messages=tuple(stage.template.messages(sample.index, **{**sample.said, "news": text})),
+            text=sample.said[stage.name],
+        )
+        for shown in (True, False)
+        for sample in samples
+        for text in [sample.news.text if shown else NO_NEWS]
+    ]
+
+
+def support(context: Context, pairs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Mean log-likelihood (nats per token) of each text with its news item in context and without it.
+
+    `pairs`: all texts with their news items, then the same texts without them.
+    """
+    result = loglik(context, pairs)
+    means = [round(row["total"] / row["tokens"], 5) for row in result["rows"]]
+    both = zip(means[: len(means) // 2], means[len(means) // 2 :], strict=True)
+    rows = [{"with_news": with_news, "without_news": without} for with_news, without in both]
+    return {**result, "rows": rows}

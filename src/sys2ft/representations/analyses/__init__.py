@@ -1,0 +1,1 @@
+"""From measurements to results.json: curves, transitions, power laws, and claims with verdicts."""

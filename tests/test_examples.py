@@ -1,0 +1,94 @@
+"""The examples of docs/extending.md run, each in seconds on a tiny model."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import runpy
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sys2ft.errors import NewsError
+from sys2ft.evaluation import graders
+from sys2ft.news import news_from_dict, schema
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+
+
+def run_example(name: str, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    """What the example prints."""
+    monkeypatch.setattr(sys, "argv", [name, "--model", str(model)])
+    runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+    return capsys.readouterr().out
+
+
+def test_the_protocol_builds_elements_of_listed_facts(
+    talking_model_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = run_example("protocol.py", talking_model_dir, monkeypatch, capsys)
+    assert "facts/ferry/0000" in said
+    assert " kept " in said
+
+
+def test_the_generator_writes_replay_data(
+    talking_model_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = run_example("generator.py", talking_model_dir, monkeypatch, capsys)
+    assert "paraphrase/ferry/0000" in said
+    assert len(said.splitlines()) >= 3
+
+
+def test_the_grader_judges_estimates(
+    talking_model_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = run_example("grader.py", talking_model_dir, monkeypatch, capsys)
+    assert "closed_book" in said and "in_context" in said
+    assert "'About 42 people.': Grade(correct=True" in said
+    assert "'Forty-five': Grade(correct=False" in said
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As if a package with the example's grader were installed."""
+
+    class Entry:
+        name = "roughly"
+
+        def load(self) -> Any:
+            return runpy.run_path(str(EXAMPLES / "grader.py"))["roughly"]
+
+    plain = importlib.metadata.entry_points
+
+    def entry_points(**how: Any) -> list[Any]:
+        return [*plain(**how), *([Entry()] if how.get("group") == "sys2ft.graders" else [])]
+
+    caches = (schema.grader_names, graders.grader)
+    monkeypatch.setattr(importlib.metadata, "entry_points", entry_points)
+    for cache in caches:
+        cache.cache_clear()
+    yield
+    for cache in caches:
+        cache.cache_clear()
+
+
+def row(grader: Any) -> dict[str, Any]:
+    question = {"question": "How many?", "answer": "40", "grader": grader}
+    return {"id": "a", "news": "There are 40.", "questions": [question]}
+
+
+def test_a_news_file_may_name_an_installed_grader(installed: None) -> None:
+    question = news_from_dict(row("roughly")).questions[0]
+    assert graders.grade("About 42.", question).correct is True
+    assert graders.grade("About 52.", question).correct is False
+    with pytest.raises(NewsError, match="exact, alias, number, roughly") as caught:
+        news_from_dict(row("rouhgly"))
+    assert "'roughly'" in str(caught.value)
+
+
+@pytest.mark.parametrize("grader", ["roughly", 3, None, ["exact"]])
+def test_another_grader_is_refused(grader: Any) -> None:
+    with pytest.raises(NewsError, match="exact, alias, number"):
+        news_from_dict(row(grader))
