@@ -161,7 +161,7 @@ def require_layers(model: LoadedModel, settings: TrainSettings) -> None:
 def _write_adapters(run: Run, name: str, training: Training) -> None:
     for adapter in training.adapters:
         if not adapter.diverged:
-            learner = learner_of(adapter.job.settings)
+            learner = adapter.job.chosen_learner
             target = run.path / "adapters" / name / adapter.name
             learner.save(training.bank, adapter.slot, target, base_name=run.record["model"]["name"])
 
