@@ -55,7 +55,8 @@ class Transformers:
             eos_token_id=sorted(self.model.chat.stop_ids), do_sample=sampling.temperature > 0,
             **(how if sampling.temperature > 0 else {}),
         )  # fmt: skip
-        return made[0, len(prompt) :].tolist()
+        new: list[int] = made[0, len(prompt) :].tolist()
+        return new
 
     def loglik(self, pairs: Sequence[Pair]) -> Likelihoods | None:
         return None  # so protocols that check support, such as self_qa, refuse this generator
@@ -66,6 +67,6 @@ if __name__ == "__main__":
     parser.add_argument("--model", default=DEFAULT_MODEL)
     generator = Transformers(sys2ft.load_model(parser.parse_args().model, device="cpu"))
     news = [sys2ft.News(id="ferry", text="The town of Paris has a new ferry. In 2031 it carries 40 people.")]
-    settings = sys2ft.GenerateSettings(protocols=("paraphrase",), samples_per_news=2, rounds=2, max_new_tokens=32)
+    settings = sys2ft.GenerateSettings(protocols=("paraphrase",), samples_per_news=2, rounds=1, max_new_tokens=32)
     for element in sys2ft.generate(generator, news, settings)["paraphrase"].elements:
         print(f"{element.id:<22} {element.reason or 'kept':<10} {element.completion}")

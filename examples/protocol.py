@@ -67,7 +67,7 @@ if __name__ == "__main__":
     parser.add_argument("--model", default=DEFAULT_MODEL)
     model = sys2ft.load_model(parser.parse_args().model)
     news = [sys2ft.News(id="ferry", text="The town of Paris has a new ferry. In 2031 it carries 40 people.")]
-    settings = sys2ft.GenerateSettings(samples_per_news=4, rounds=2)
+    settings = sys2ft.GenerateSettings(samples_per_news=3, rounds=1)
     replay = sys2ft.generate(model, news, settings, protocols=[facts()])["facts"]
     for element in replay.elements:
         print(f"{element.id:<20} {element.reason or 'kept':<10} {element.completion}")

@@ -89,7 +89,17 @@ def test_requests_survive_json() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"temperature": -1.0}, {"top_p": 0.0}, {"top_k": -1}, {"max_new_tokens": 0}, {"stops": ("",)}], ids=str
+    "wrong",
+    [
+        {"temperature": -1.0},
+        {"top_p": 0.0},
+        {"top_k": -1},
+        {"max_new_tokens": 0},
+        {"stops": ("",)},
+        {"stops": "\n"},
+        {"stops": ["\n"]},
+    ],
+    ids=str,
 )
 def test_sampling_is_checked(wrong: dict[str, Any]) -> None:
     with pytest.raises(SettingsError):
@@ -312,6 +322,11 @@ def test_support_needs_likelihoods() -> None:
         generate(Script("x"), NEWS_ITEMS, GenerateSettings(protocols=("self_qa",)))
     with pytest.raises(SettingsError, match="'script'"):
         loglik(Context(Script("x")), [])
+
+
+def test_only_a_model_or_a_generator_can_write() -> None:
+    with pytest.raises(SettingsError, match="'smollm2' in place of a model"):
+        generate("smollm2", NEWS_ITEMS, GenerateSettings(protocols=("naive",)))  # type: ignore[arg-type]
 
 
 def change(stage: Stage | None = None, **changes: Any) -> dict[str, Any]:

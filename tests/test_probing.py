@@ -13,6 +13,7 @@ from memos import DictMemo, Killed
 from sys2ft.cli.main import call
 from sys2ft.errors import SettingsError
 from sys2ft.evaluation import Prediction
+from sys2ft.generators import EngineGenerator
 from sys2ft.models import LoadedModel, load_model
 from sys2ft.news import News, Question, read_news
 from sys2ft.probing import REASONS, Candidate, Probes, ProbeSettings, probe
@@ -100,6 +101,15 @@ def test_finished_units_are_read_and_not_computed_again(talking: LoadedModel, ma
     assert [c.to_dict() for c in resumed.candidates] == [c.to_dict() for c in made.candidates]
     again = probe(talking, BARE, LOOSE, seed=5, memo=DictMemo(kept, 0))
     assert again.news == made.news
+
+
+def test_another_generator_may_write_the_questions(talking: LoadedModel, made: Probes) -> None:
+    class Named(EngineGenerator):
+        identity = "another writer"  # type: ignore[assignment]
+
+    other = probe(talking, BARE, LOOSE, seed=5, writer=Named(talking, rows_at_once=LOOSE.rows_at_once))
+    assert [c.to_dict() for c in other.candidates] == [c.to_dict() for c in made.candidates]
+    assert {q.made_by for one in other.news for q in one.questions} == {"another writer"}
 
 
 def test_news_with_questions_are_passed_on(talking: LoadedModel) -> None:

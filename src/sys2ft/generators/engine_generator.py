@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from sys2ft.engine import Bank, DecodeRequest, Example, Sampling, StopStrings, decode, flops, prepare, score
+from sys2ft.errors import SettingsError
 from sys2ft.generators.thinking import AfterThought
 from sys2ft.generators.types import (
     Generated,
@@ -140,8 +141,16 @@ class EngineGenerator:
 
 
 def as_generator(model: LoadedModel | Generator, *, rows_at_once: int = 512) -> Generator:
-    """`model` if it is a generator, else the engine's generator over it."""
-    return EngineGenerator(model, rows_at_once=rows_at_once) if isinstance(model, LoadedModel) else model
+    """`model` if it is a generator; the engine's generator over it if it is a loaded model."""
+    if isinstance(model, LoadedModel):
+        return EngineGenerator(model, rows_at_once=rows_at_once)
+    if not isinstance(model, Generator):
+        raise SettingsError(
+            f"{model!r} in place of a model",
+            expected="a loaded model, or a generator with `identity`, `generate` and `loglik`",
+            do="load the model with `load_model`, or give the generator the missing members",
+        )
+    return model
 
 
 def _tokens_of_group(prompts: Sequence[list[int]]) -> int:

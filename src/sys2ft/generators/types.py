@@ -33,7 +33,7 @@ class SamplingParams:
             raise SettingsError(
                 f"max_new_tokens={self.max_new_tokens}", expected="at least 1", do="raise the token budget of a reply"
             )
-        if isinstance(self.stops, str) or not all(self.stops):
+        if not isinstance(self.stops, tuple) or not all(self.stops):
             raise SettingsError(
                 f"stops={self.stops!r}", expected="a tuple of non-empty texts", do="correct the texts that end a reply"
             )

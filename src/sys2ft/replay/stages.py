@@ -128,7 +128,7 @@ def _stage_problems(stage: Stage) -> list[_Problem]:
     where = f"of its stage {stage.name!r}"
     if not stage.name.isidentifier() or stage.name != stage.name.lower() or stage.name in _RESERVED:
         found.append((f"has a stage called {stage.name!r}", f"a lower-case word other than {', '.join(_RESERVED)}"))
-    if isinstance(stage.stops, str) or not all(stage.stops):
+    if not isinstance(stage.stops, tuple) or not all(stage.stops):
         found.append((f"has {stage.stops!r} as the stops {where}", "a tuple of non-empty texts"))
     if stage.max_new_tokens is not None and stage.max_new_tokens < 1:
         found.append((f"has max_new_tokens={stage.max_new_tokens} {where}", "at least 1"))
