@@ -142,9 +142,9 @@ def choices(count: int) -> list[Choice]:
     missing = max(0, count - len(found))
     for index, facts in enumerate(_subjects(-(-missing // 5))):
         rng = random.Random(item_seed("benchmark choices", index))
-        told = rng.sample(facts[1:], 4)
-        text = " ".join(fact.says for fact in (facts[0], *told))
-        for fact in (facts[0], *told):
+        shown = rng.sample(facts[1:], 4)
+        text = " ".join(fact.says for fact in (facts[0], *shown))
+        for fact in (facts[0], *shown):
             options = [fact.short, *rng.sample(fact.others, CHOICES - 1)]
             rng.shuffle(options)
             found.append(Choice(news, text, rng.choice(fact.asks), tuple(options)))
@@ -162,10 +162,10 @@ def prefix_text(words: int = 700) -> str:
     """Concatenated news items: the text with which all prompts of `decode` begin."""
     texts = [one.text for one in bundled_news(NEW_NEWS)]
     texts += [" ".join(fact.says for fact in facts) for facts in _subjects(12)]
-    told: list[str] = []
-    while sum(len(text.split()) for text in told) < words:
-        told.append(f"News: {texts[len(told) % len(texts)]}")
-    return "\n\n".join(told)
+    shown: list[str] = []
+    while sum(len(text.split()) for text in shown) < words:
+        shown.append(f"News: {texts[len(shown) % len(texts)]}")
+    return "\n\n".join(shown)
 
 
 def own_texts(count: int) -> list[str]:

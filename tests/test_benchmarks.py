@@ -235,7 +235,7 @@ def test_the_high_water_mark_is_that_of_the_stretch() -> None:
 
 
 def pages(mebibytes: int) -> mmap.mmap:
-    """So much resident memory, which goes back to the kernel when closed, whatever the allocator does."""
+    """So much resident memory, which goes back to the kernel when closed, in spite of the allocator."""
     held = mmap.mmap(-1, mebibytes * 2**20)
     held.write(b"1" * len(held))
     return held

@@ -92,11 +92,7 @@ class TokenTree:
 
 @dataclass(frozen=True, slots=True)
 class StepCost:
-    """What a pass computed: tree nodes, head rows, tokens the examples hold when nothing is shared, and padding.
-
-    `padded` counts attention positions without a node, padding nodes, and nodes that the head is asked for once more
-    (`Pack`). Nothing else computes padding.
-    """
+    """What a step computed: tree nodes, predictions, tokens of the examples if none were shared, and `Pack.padded`."""
 
     tokens_computed: int = 0
     predictions: int = 0
