@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 
 
+@pytest.mark.slow
 def test_the_stages_work_as_getting_started_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model_dir: Path
 ) -> None:
@@ -76,6 +77,7 @@ def records(file: Path) -> Iterator[dict[str, Any]]:
     yield from map(json.loads, text.splitlines() if file.suffix == ".jsonl" else [text])
 
 
+@pytest.mark.slow
 def test_the_run_folder_page_names_every_file_and_field(folder: Path) -> None:
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         path = file.relative_to(folder).as_posix()

@@ -50,6 +50,29 @@ def test_the_grader_judges_estimates(
     assert "'Forty-five': Grade(correct=False" in said
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("objective.py", ["cross_entropy", "label_smoothing"]),
+        ("learner.py", ["losses", "the same weights"]),
+        ("jobs.py", ["4 adapters in one bank of 4 slots", "ferry asked of ferry", "ferry asked of tower"]),
+        pytest.param("executor.py", ["cloze-00000", "letter-00000", "4 predictions, the same"], marks=pytest.mark.slow),
+        ("probe.py", ["closed_book", "in_context", "A friend wants to know: How many"]),
+        ("cell.py", ["naive", "2 elements, 1 adapters", "in_context"]),
+    ],
+)
+def test_an_example_of_a_seam(
+    name: str,
+    expected: list[str],
+    talking_model_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said = run_example(name, talking_model_dir, monkeypatch, capsys)
+    for fragment in expected:
+        assert fragment in said
+
+
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """As if a package with the example's grader were installed."""

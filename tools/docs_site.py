@@ -52,8 +52,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Links to source files, which are not part of the site, become their names."""
-    return re.sub(r"\[([^]]+)\]\((?:\.\./)+(?!decisions|images)[\w/.]+\.(?:py|yaml|toml)(?:#\S*)?\)", r"`\1`", markdown)
+    """Adapt what GitHub renders otherwise: links to source files become names; pipes in code lose their backslash."""
+    source = r"\[([^]]+)\]\((?:\.\./)+(?!decisions|images)[\w/.]+\.(?:py|yaml|toml)(?:#\S*)?\)"
+    markdown = re.sub(source, r"`\1`", markdown)
+    return re.sub(r"`[^`\n]*`", lambda code: code[0].replace(r"\|", "|"), markdown)
 
 
 def from_root(name: str) -> str:

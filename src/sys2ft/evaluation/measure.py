@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sys2ft.engine import BASE, Bank, prepare
+from sys2ft.engine import BASE, Bank
 from sys2ft.errors import SettingsError
 from sys2ft.evaluation.probes import Probe, Questions, Route, Subject
 from sys2ft.evaluation.records import Prediction
@@ -35,7 +35,6 @@ def evaluate(
     bank the base answers all. `memo` keeps finished units (a run folder's does), so that an interrupted call resumes.
     Raises SettingsError for routes that leave out a news item or name a slot that is not in the bank.
     """
-    prepare(model.model)
     asked_of = Subject(name=subject, routes=_checked(routes or {}, news, bank))
     asks: Probe = probe or Questions(settings)
     units = asks.units(asked_of, news, seed)

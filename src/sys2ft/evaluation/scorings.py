@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sys2ft.engine import Bank, Example, LogLikelihood, score
+from sys2ft.engine import Bank, Example, LogLikelihood, prepare, score
 from sys2ft.evaluation import graders
 from sys2ft.evaluation.ask import messages, option_letters
 from sys2ft.evaluation.probes import Asked
@@ -28,6 +28,9 @@ class Answerer:
     model: LoadedModel
     bank: Bank | None = None
     generator: Generator | None = None
+
+    def __post_init__(self) -> None:
+        prepare(self.model.model)
 
     @property
     def writer(self) -> Generator:

@@ -4,6 +4,7 @@ from .audit import (
     audit_model as audit_model,
     audit_text as audit_text,
 )
+from .cell import Cell as Cell
 from .main_job import Result as Result, finish as finish, run as run
 from .plan import Left as Left, plan as plan
 from .stages import (

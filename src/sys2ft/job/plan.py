@@ -11,7 +11,8 @@ from typing import Literal
 
 from sys2ft.engine import DecodeRequest, Example, Sampling, decode, flops, prepare, score
 from sys2ft.evaluation import EvaluateSettings, Questions, Route, Subject, unit_needs
-from sys2ft.job.stages import adapter_jobs, identity_of, require_layers, require_protocols, require_questions, routes_of
+from sys2ft.job.cell import Cell
+from sys2ft.job.stages import identity_of, require_layers, require_protocols, require_questions
 from sys2ft.models import LoadedModel, Message
 from sys2ft.news import News
 from sys2ft.replay import GenerateSettings, ReplayElement, plan as replay_plan, protocol
@@ -86,9 +87,10 @@ class _Planner:
     ) -> None:
         self.news, self.model, self.generate, self.train, self.seed = news, model, generate, train, seed
         self.folder = Path(out)
+        self.identity = identity_of(model, news, seed)
         self.run: Run | None = None
         if (self.folder / "run.json").is_file():
-            self.run = Run.open(self.folder, identity_of(model, news, seed))
+            self.run = Run.open(self.folder, self.identity)
             self.run.check("generate", asdict(generate))
             self.run.check("train", asdict(train), free=FREE)
         self.memo: Memo = self.run or NO_MEMO
@@ -120,7 +122,7 @@ class _Planner:
             file = self.folder / "replay" / f"{name}.jsonl"
             known = known and file.is_file()
             rows = read_jsonl(file) if file.is_file() else [e.to_dict() for e in self._expected(name)]
-            jobs += adapter_jobs([ReplayElement.from_dict(row) for row in rows], self.train, self.seed, name)
+            jobs += self._cell(name).jobs([ReplayElement.from_dict(row) for row in rows])
         for together in banks(self.model.model, jobs):
             groups = list(dict.fromkeys(job.group for job in together))
             finished = all((self.folder / "training" / f"{name}.json").is_file() for name in groups)
@@ -135,16 +137,27 @@ class _Planner:
                 estimated=not known,
             )
 
+    def _cell(self, protocol_name: str) -> Cell:
+        identity = self.identity
+        return Cell(
+            model=identity["model"]["sha256"],
+            news=identity["news"],
+            protocol=protocol_name,
+            generate=self.generate,
+            train=self.train,
+            seed=self.seed,
+        )
+
     def _expected(self, name: str) -> list[ReplayElement]:
         """Elements that are likely to come: as many as wanted, each as long as the text of its news item."""
-        cue = {"role": "user", "content": "What is the news?"}
+        cues = protocol(name).cues or [f"Question {n}?" for n in range(self.generate.samples_per_news)]
         return [
             ReplayElement(
                 id=f"{name}/{item.id}/{number:04d}",
                 news_id=item.id,
                 protocol=name,
-                prompt=(cue,),
-                completion=item.text,
+                prompt=({"role": "user", "content": cues[number % len(cues)]},),
+                completion=f"{number}: {item.text}",  # texts that differ share no tokens
                 status="kept",
                 reason=None,
                 seed=0,
@@ -160,7 +173,7 @@ class _Planner:
         routes: dict[str, Route] = {}
         for name in ("base", *self.generate.protocols):
             if name != "base":
-                adapters = routes_of([*(item.id for item in self.news), JOINT], self.train, self.news)
+                adapters = self._cell(name).routes([*(item.id for item in self.news), JOINT], self.news)
                 slots = {adapter: slot for slot, adapter in enumerate(dict.fromkeys(adapters.values()))}
                 routes = {item: Route(slots[adapter], adapter) for item, adapter in adapters.items()}
             left, done = self._left(probe.units(Subject(name=name, routes=routes), self.news, self.seed))

@@ -15,6 +15,7 @@ from sys2ft.engine import Bank
 from sys2ft.errors import SettingsError
 from sys2ft.evaluation import EvaluateSettings, Prediction, Route, evaluate
 from sys2ft.evaluation.records import CHOICE_SCORINGS
+from sys2ft.job.cell import Cell
 from sys2ft.models import LoadedModel
 from sys2ft.news import News, news_from_dict, news_to_dict
 from sys2ft.probing import Probes, ProbeSettings, probe
@@ -22,15 +23,11 @@ from sys2ft.replay import GenerateSettings, Replay, ReplayElement, generate, pro
 from sys2ft.runs import Display, Run, digest, read_json, read_jsonl, write_json, write_jsonl
 from sys2ft.training import (
     FREE,
-    JOINT,
-    AdapterJob,
     Checkpoint,
     Training,
-    TrainItem,
     TrainSettings,
     banks,
     describe_end,
-    jobs_of,
     learner_of,
     objective_of,
     train,
@@ -117,22 +114,24 @@ def train_stage(run: Run, model: LoadedModel, settings: TrainSettings, show: Dis
     protocols = protocols_of(run)
     require_layers(model, settings)  # before the folder remembers settings that cannot be used
     run.stage("train", asdict(settings), free=FREE)
-    seed = run.record["seed"]
-    jobs = [job for name in protocols for job in adapter_jobs(_elements(run, name), settings, seed, name)]
+    cells = {name: cell_of(run, name, settings) for name in protocols}
+    jobs = [job for name, cell in cells.items() for job in cell.jobs(_elements(run, name))]
     for number, together in enumerate(banks(model.model, jobs)):
         trained = list(dict.fromkeys(job.group for job in together))
         if not all((run.path / "training" / f"{name}.json").is_file() for name in trained):
             checkpoint = run.path / "training" / f"bank-{number}.checkpoint"
             training = train(model, together, checkpoint=checkpoint, show=show)
-            for name in trained:
-                _write_adapters(run, name, training.select(name))
-            for name in trained:
-                _write_training(run, name, training.select(name), settings)
-            training.bank.close()
+            try:
+                for name in trained:
+                    _write_adapters(run, name, training.select(name))
+                for name in trained:
+                    _write_training(run, cells[name], training.select(name))
+            finally:
+                training.bank.close()
             Checkpoint.remove(checkpoint)
     for name in protocols:
         if not (run.path / "training" / f"{name}.json").is_file():
-            _write_training(run, name, None, settings)
+            _write_training(run, cells[name], None)
     records = {name: read_json(run.path / "training" / f"{name}.json") for name in protocols}
     return [f"{name}: {describe_end(*ended)}" for name in protocols for ended in records[name].get("ended", {}).items()]
 
@@ -141,17 +140,16 @@ def _elements(run: Run, protocol_name: str) -> list[ReplayElement]:
     return [ReplayElement.from_dict(row) for row in read_jsonl(run.path / "replay" / f"{protocol_name}.jsonl")]
 
 
-def adapter_jobs(
-    elements: Sequence[ReplayElement], settings: TrainSettings, seed: int, protocol_name: str
-) -> list[AdapterJob]:
-    """Adapters to train on the kept elements of one protocol: one for each news item, or one for all."""
-    joint = settings.adapters == JOINT
-    items = [
-        TrainItem(adapter=JOINT if joint else e.news_id, prompt=e.prompt, completion=e.completion)
-        for e in elements
-        if e.status == "kept"
-    ]
-    return jobs_of(items, settings, seed=seed, group=protocol_name)
+def cell_of(run: Run, protocol_name: str, train: TrainSettings) -> Cell:
+    """The cell of one of the run's protocols."""
+    return Cell(
+        model=run.record["identity"]["model"]["sha256"],
+        news=run.record["identity"]["news"],
+        protocol=protocol_name,
+        generate=GenerateSettings(**run.record["settings"]["generate"]),
+        train=train,
+        seed=run.record["seed"],
+    )
 
 
 def require_layers(model: LoadedModel, settings: TrainSettings) -> None:
@@ -163,12 +161,12 @@ def require_layers(model: LoadedModel, settings: TrainSettings) -> None:
 def _write_adapters(run: Run, name: str, training: Training) -> None:
     for adapter in training.adapters:
         if not adapter.diverged:
-            learner = learner_of(adapter.job.settings)
+            learner = adapter.job.chosen_learner
             target = run.path / "adapters" / name / adapter.name
             learner.save(training.bank, adapter.slot, target, base_name=run.record["model"]["name"])
 
 
-def _write_training(run: Run, name: str, training: Training | None, settings: TrainSettings) -> None:
+def _write_training(run: Run, cell: Cell, training: Training | None) -> None:
     """Write the loss curve and the record of one protocol's training (None: no element of it was kept)."""
     curve: list[dict[str, Any]] = []
     totals: dict[str, Any] = {
@@ -181,22 +179,16 @@ def _write_training(run: Run, name: str, training: Training | None, settings: Tr
         curve, totals = training.curve, training.totals
         names = [adapter.name for adapter in training.adapters if not adapter.diverged]
         elements = sum(len(job.items) for job in training.jobs)
+    name = cell.protocol
     write_jsonl(run.path / "training" / f"{name}.jsonl", curve)
     # This file comes last: it says that the protocol's adapters are complete.
     record = {
         "protocol": name,
         "elements": elements,
         "names": names,
-        "routes": routes_of(names, settings, news_of(run)),
+        "routes": cell.routes(names, news_of(run)),
     }
     write_json(run.path / "training" / f"{name}.json", {**record, **totals})
-
-
-def routes_of(names: Sequence[str], settings: TrainSettings, news: Sequence[News]) -> dict[str, str | None]:
-    """Which of the trained adapters `names` answers the questions of each news item; None: the base does."""
-    if settings.adapters == JOINT:
-        return {item.id: JOINT if names else None for item in news}
-    return {item.id: item.id if item.id in names else None for item in news}
 
 
 def require_questions(news: Sequence[News], settings: EvaluateSettings) -> None:
@@ -242,9 +234,8 @@ def load_bank(run: Run, model: LoadedModel, name: str) -> tuple[Bank | None, dic
     record = read_json(run.path / "training" / f"{name}.json")
     settings = TrainSettings(**run.record["settings"]["train"])
     adapters: list[str] = record["names"]
-    routes = record.get("routes") or routes_of(
-        adapters, settings, news_of(run)
-    )  # a folder made before routes were recorded
+    # A folder made before routes were recorded has none.
+    routes = record.get("routes") or cell_of(run, name, settings).routes(adapters, news_of(run))
     slots = {adapter: slot for slot, adapter in enumerate(adapters)}
     routed = {item: Route() if adapter is None else Route(slots[adapter], adapter) for item, adapter in routes.items()}
     if not adapters:

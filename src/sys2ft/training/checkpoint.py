@@ -104,4 +104,5 @@ def _identity(adapter: Adapter) -> list[Any]:
     """What decides an adapter's weights."""
     fixed = {name: value for name, value in asdict(adapter.job.settings).items() if name not in FREE}
     elements = [[[*e.ids], [*e.loss_mask]] for e in (*adapter.examples, *adapter.held)]
-    return [adapter.job.group, adapter.job.name, adapter.job.seed, fixed, elements]
+    job = adapter.job
+    return [job.group, job.name, job.seed, job.chosen_objective.name, job.chosen_learner.name, fixed, elements]

@@ -8,8 +8,9 @@ from typing import Any
 
 from torch import nn
 
+from sys2ft.engine import Learner, Objective
 from sys2ft.errors import SettingsError
-from sys2ft.training.choices import learner_of
+from sys2ft.training.choices import learner_of, objective_of
 from sys2ft.training.settings import TrainSettings
 
 # Jobs of one bank agree in these settings; all others belong to the job.
@@ -44,6 +45,25 @@ class AdapterJob:
     settings: TrainSettings
     seed: int = 0
     group: str = ""
+    objective: Objective | None = None
+    """None: the one that the settings name."""
+    learner: Learner | None = None
+    """None: the one that the settings name."""
+
+    @property
+    def chosen_objective(self) -> Objective:
+        """The objective to train with. Raises SettingsError if the settings name an unknown one."""
+        return self.objective or objective_of(self.settings)
+
+    @property
+    def chosen_learner(self) -> Learner:
+        """The learner to train with. Raises SettingsError if the settings name an unknown one."""
+        return self.learner or learner_of(self.settings)
+
+    @property
+    def shared(self) -> tuple[Any, ...]:
+        """What jobs of one bank agree in: the settings in `SHARED`, the objective and the learner."""
+        return (*(getattr(self.settings, name) for name in SHARED), self.objective, self.learner)
 
     @property
     def key(self) -> str:
@@ -51,13 +71,29 @@ class AdapterJob:
         return f"{self.group}/{self.name}" if self.group else self.name
 
 
-def jobs_of(items: Sequence[TrainItem], settings: TrainSettings, *, seed: int = 0, group: str = "") -> list[AdapterJob]:
+def jobs_of(
+    items: Sequence[TrainItem],
+    settings: TrainSettings,
+    *,
+    seed: int = 0,
+    group: str = "",
+    objective: Objective | None = None,
+    learner: Learner | None = None,
+) -> list[AdapterJob]:
     """A job for each adapter named among `items`, in order of first appearance."""
     by_name: dict[str, list[TrainItem]] = {}
     for item in items:
         by_name.setdefault(item.adapter, []).append(item)
     return [
-        AdapterJob(name=name, items=tuple(own), settings=settings, seed=seed, group=group)
+        AdapterJob(
+            name=name,
+            items=tuple(own),
+            settings=settings,
+            seed=seed,
+            group=group,
+            objective=objective,
+            learner=learner,
+        )
         for name, own in by_name.items()
     ]
 
@@ -69,12 +105,11 @@ def banks(model: nn.Module, jobs: Sequence[AdapterJob]) -> list[list[AdapterJob]
     """
     alike: dict[tuple[Any, ...], dict[str, list[AdapterJob]]] = {}
     for job in jobs:
-        shared = tuple(getattr(job.settings, name) for name in SHARED)
-        alike.setdefault(shared, {}).setdefault(job.group, []).append(job)
+        alike.setdefault(job.shared, {}).setdefault(job.group, []).append(job)
     divided: list[list[AdapterJob]] = []
     for groups in alike.values():
-        settings = next(iter(groups.values()))[0].settings
-        most = BANK_BYTES // (4 * learner_of(settings).size(model))
+        learner = next(iter(groups.values()))[0].chosen_learner
+        most = BANK_BYTES // (4 * learner.size(model))
         bank: list[AdapterJob] = []
         for own in groups.values():
             if bank and len(bank) + len(own) > most:
@@ -104,6 +139,8 @@ def check_jobs(jobs: Sequence[AdapterJob]) -> None:
     for job in jobs[1:]:
         own = asdict(job.settings)
         wrong = [f"{name}: {first[name]} and {own[name]}" for name in SHARED if own[name] != first[name]]
+        if not wrong and job.shared != jobs[0].shared:
+            wrong = ["objective or learner: two objects"]
         if wrong:
             raise SettingsError(
                 f"{jobs[0].key} and {job.key} cannot share a bank; {'; '.join(wrong)}",

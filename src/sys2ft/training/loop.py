@@ -26,11 +26,9 @@ from sys2ft.models import LoadedModel, Message
 from sys2ft.runs import Display, item_seed
 from sys2ft.training.adapter import Adapter
 from sys2ft.training.checkpoint import Checkpoint
-from sys2ft.training.choices import learner_of, objective_of
 from sys2ft.training.ending import describe_end
 from sys2ft.training.jobs import AdapterJob, check_jobs
 from sys2ft.training.result import Training
-from sys2ft.training.settings import TrainSettings
 
 
 def train(
@@ -51,7 +49,7 @@ def train(
     """
     check_jobs(jobs)
     prepare(model.model)
-    bank = _bank(model, len(jobs), jobs[0].settings)
+    bank = _bank(model, jobs)
     try:
         adapters = [Adapter.of(slot, job, rendered_examples(model, slot, job)) for slot, job in enumerate(jobs)]
         trainer = _Trainer(Training(bank, adapters), checkpoint, show or Display(), label)
@@ -62,16 +60,16 @@ def train(
         raise
 
 
-def _bank(model: LoadedModel, adapters: int, settings: TrainSettings) -> Bank:
+def _bank(model: LoadedModel, jobs: Sequence[AdapterJob]) -> Bank:
     try:
-        return learner_of(settings).bank(model.model, adapters)
+        return jobs[0].chosen_learner.bank(model.model, len(jobs))
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
         raise MemoryShortage(
-            f"memory does not hold the weights of {adapters} adapters of rank {settings.rank}",
-            expected="room for all of them at once: 4 bytes a weight",
-            do="lower --rank, name fewer --target-modules, or take fewer news at a time",
+            f"memory does not hold the weights of {len(jobs)} adapters of rank {jobs[0].settings.rank}",
+            expected="memory for all of them at once: 4 bytes per weight",
+            do="lower --rank, name fewer --target-modules, or use fewer news items at a time",
         ) from error
 
 
@@ -92,7 +90,7 @@ class _Trainer:
         self.training, self.show, self.label = training, show, label
         self.bank, self.adapters = training.bank, training.adapters
         self.settings = settings = self.adapters[0].job.settings  # of which only those in SHARED are used here
-        self.objective = objective_of(settings)
+        self.objective = self.adapters[0].job.chosen_objective
         self.tokens_at_once = settings.tokens_a_pass(self.bank.model)
         moments = off_device(self.bank.weights_KP, checkpoint) if settings.offload_moments else None
         self.optimiser = SlotAdamW(self.bank.weights_KP, weight_decay=settings.weight_decay, moments=moments)

@@ -11,7 +11,6 @@ from sys2ft.engine.trees.tree import slot_trees
 from sys2ft.models import LoadedModel
 from sys2ft.runs import Needs
 from sys2ft.training.adapter import Adapter
-from sys2ft.training.choices import learner_of
 from sys2ft.training.jobs import AdapterJob
 from sys2ft.training.loop import rendered_examples
 
@@ -32,7 +31,7 @@ def training_needs(model: LoadedModel, jobs: Sequence[AdapterJob]) -> Needs:
             tokens += sum(len(tree) for tree in trees)
             predictions += sum(len(tree.asked) for tree in trees)
             steps += 1
-    bank = learner_of(settings).bank(model.model, 1)
+    bank = jobs[0].chosen_learner.bank(model.model, 1)
     try:
         need = memory.need(
             bank,
