@@ -56,7 +56,7 @@ class BenchSettings:
             raise SettingsError(
                 ", ".join(wrong),
                 expected="counts of at least 1; shares above 0 and at most 1",
-                do="change the setting that is out of range",
+                fix="change the setting that is out of range",
             )
 
     def scaled(self, full: int, least: int = 1) -> int:

@@ -76,7 +76,7 @@ class Mistake:
 
 
 NEWS_MISTAKES = [
-    Mistake("nothing.jsonl", ("nothing.jsonl: found no such file", "expected: a news file", "to do:"), id="missing"),
+    Mistake("nothing.jsonl", ("nothing.jsonl: found no such file", "expected: a news file", "fix:"), id="missing"),
     Mistake("god.jsonl", ("god.jsonl: found no such file", "did you mean good.jsonl?"), id="misspelt"),
     Mistake("n.jsonl", ("n.jsonl: found no news items, the file is empty",), {"n.jsonl": ""}, id="empty"),
     Mistake("n.jsonl", ("n.jsonl: found no news items, the file is empty",), {"n.jsonl": "\n\n"}, id="blank"),
@@ -156,8 +156,8 @@ OTHER_MISTAKES = [
     Mistake("train nowhere", ("nowhere is not a run folder", "sys2ft run NEWS --out FOLDER"), id="train nowhere"),
     Mistake("evaluate .", (". is not a run folder", "expected: a folder made by"), id="evaluate nowhere"),
     Mistake("report nowhere", ("nowhere is not a run folder", "check the path"), id="report nowhere"),
-    Mistake("models info nothing", ("no model called 'nothing'", "to do:"), id="models info"),
-    Mistake("models pull nothing", ("no model called 'nothing'", "to do:"), id="models pull"),
+    Mistake("models info nothing", ("no model called 'nothing'", "fix:"), id="models info"),
+    Mistake("models pull nothing", ("no model called 'nothing'", "fix:"), id="models pull"),
 ]  # fmt: skip
 
 
@@ -171,7 +171,7 @@ def mistaken(mistake: Mistake, here: Path, model: Path, capsys: pytest.CaptureFi
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.startswith("sys2ft: ")
-    for fragment in (*mistake.fragments, "to do:"):
+    for fragment in (*mistake.fragments, "fix:"):
         assert fragment in said.err
     assert "Traceback" not in said.err
     after = {p: p.read_bytes() for p in here.rglob("*") if p.is_file()}
@@ -444,7 +444,7 @@ def test_a_full_disk_again_and_again(
             continue
         assert code == 1
         assert said.err.startswith("sys2ft: the disk is full")
-        assert "to do: free some space" in said.err
+        assert "fix: free some space" in said.err
         assert "Traceback" not in said.err
         assert said.err.count("\n") == 3
         parts = said.err.partition(f"{out}/")[2].split(" ")[0].split("/")

@@ -451,5 +451,5 @@ def test_a_window_over_all_layers(name: str) -> None:
     ids=["soft cap", "sinks", "chunks"],
 )
 def test_an_attention_that_cannot_be_routed_is_refused(name: str, changes: dict[str, int], why: str) -> None:
-    with pytest.raises(ModelError, match=rf"(?s){why}.*to do:"):
+    with pytest.raises(ModelError, match=rf"(?s){why}.*fix:"):
         prepare(odd_model(name, **changes))

@@ -414,7 +414,7 @@ def test_a_subject_answers_through_its_own_adapters(model: LoadedModel, news: li
     ids=str,
 )  # fmt: skip
 def test_settings_are_checked(wrong: dict[str, Any]) -> None:
-    with pytest.raises(SettingsError, match="to do:"):
+    with pytest.raises(SettingsError, match="fix:"):
         EvaluateSettings(**wrong)
 
 

@@ -198,7 +198,7 @@ def test_what_cannot_be_used_is_named(name: str, tmp_path: Path) -> None:
     assert said.startswith(str(path))
     for fragment in case.fragments:
         assert fragment in said
-    assert caught.value.expected and caught.value.do
+    assert caught.value.expected and caught.value.fix
     assert len(said) < 1500
     assert not list(out.parent.iterdir())
 

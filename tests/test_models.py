@@ -425,7 +425,7 @@ def test_folders_that_cannot_be_used(
     spoil(folder)
     with pytest.raises(ModelError, match=found) as caught:
         load_model(str(folder), device="cpu")
-    assert "expected:" in str(caught.value) and "to do:" in str(caught.value)
+    assert "expected:" in str(caught.value) and "fix:" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -442,7 +442,7 @@ def test_folders_that_cannot_be_used(
 def test_names_that_are_not_found(name: str, found: str, cache: Path) -> None:
     with pytest.raises(ModelError) as caught:
         resolve(name)
-    assert found in str(caught.value) and "to do:" in str(caught.value)
+    assert found in str(caught.value) and "fix:" in str(caught.value)
 
 
 def test_failed_lookup_lists_every_place(cache: Path) -> None:

@@ -28,7 +28,7 @@ _ARENAS = """
 import ctypes, os, sys
 from pathlib import Path
 from sys2ft.models import load_model
-from sys2ft.training import TrainItem, TrainSettings, train
+from sys2ft.training import TrainItem, TrainSettings, jobs_of, train
 
 def asked(n):
     return ({"role": "user", "content": f"What of {n}?"},)

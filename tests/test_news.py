@@ -54,7 +54,7 @@ def message_of(folder: Path, content: str | bytes, name: str = "news.jsonl") -> 
     with pytest.raises(NewsError) as caught:
         read_news(path)
     assert str(path) in str(caught.value)
-    assert caught.value.expected and caught.value.do
+    assert caught.value.expected and caught.value.fix
     return str(caught.value)
 
 

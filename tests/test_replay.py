@@ -478,7 +478,7 @@ def test_finished_units_are_not_computed_again(
     ids=str,
 )  # fmt: skip
 def test_settings_are_checked(wrong: dict[str, Any]) -> None:
-    with pytest.raises(SettingsError, match="to do:"):
+    with pytest.raises(SettingsError, match="fix:"):
         GenerateSettings(**wrong)
 
 

@@ -12,13 +12,13 @@ class Sys2ftError(Exception):
 
     exit_code = 1
 
-    def __init__(self, found: str, *, expected: str | None = None, do: str | None = None) -> None:
-        self.found, self.expected, self.do = found, expected, do
+    def __init__(self, found: str, *, expected: str | None = None, fix: str | None = None) -> None:
+        self.found, self.expected, self.fix = found, expected, fix
         lines = [found]
         if expected:
             lines.append(f"expected: {expected}")
-        if do:
-            lines.append(f"to do: {do}")
+        if fix:
+            lines.append(f"fix: {fix}")
         super().__init__("\n".join(lines))
 
 
@@ -63,5 +63,5 @@ def check_sampling(temperature: float, top_p: float, top_k: int) -> None:
         raise SettingsError(
             f"temperature={temperature}, top_p={top_p}, top_k={top_k}",
             expected="temperature at least 0, top_p above 0 and at most 1, top_k at least 0",
-            do="change the setting that is out of range",
+            fix="change the setting that is out of range",
         )

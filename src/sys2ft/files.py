@@ -60,18 +60,18 @@ def storage_errors(path: Path, place: Place = OUT) -> Iterator[None]:
             raise StorageError(
                 f"the disk is full: {path} could not be written ({why})",
                 expected="free space; no incomplete file is left, and everything that was finished is kept",
-                do=f"free some space and give the same command again, or {place.elsewhere}",
+                fix=f"free some space and give the same command again, or {place.elsewhere}",
             ) from error
         if code in _DENIED:
             raise place.denied(
                 f"{path} cannot be written ({why})",
                 expected="a folder that this user may write to",
-                do=f"{place.elsewhere}, or change its permissions",
+                fix=f"{place.elsewhere}, or change its permissions",
             ) from error
         raise StorageError(
             f"{path} cannot be written ({why})",
             expected="an existing folder on a file system that works",
-            do=f"check the file system, or {place.elsewhere}",
+            fix=f"check the file system, or {place.elsewhere}",
         ) from error
 
 

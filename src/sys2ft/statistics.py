@@ -215,14 +215,14 @@ def _sums(first: Outcomes, *others: Outcomes) -> tuple[Floats, Floats, int]:
     News items are sorted, so that intervals do not depend on the order of the predictions.
     """
     if not first:
-        raise UserError("there is no answer to average", expected="at least one question", do="evaluate first")
+        raise UserError("there is no answer to average", expected="at least one question", fix="evaluate first")
     for other in others:
         if differing := first.keys() ^ other.keys():
             news_id, question = min(differing)
             raise UserError(
                 f"{len(differing)} questions are on one side only, such as question {question} of news {news_id!r}",
                 expected="the same questions on both sides of a paired comparison",
-                do="finish the evaluation of both sides",
+                fix="finish the evaluation of both sides",
             )
     columns = (first, *others)
     place = {news_id: c for c, news_id in enumerate(sorted({news_id for news_id, _ in first}))}

@@ -49,7 +49,7 @@ def reopen(path: Path, show: Display) -> tuple[Run, LoadedModel]:
             f"the model {record['model']['name']} differs from the one that {path} was made with "
             f"(SHA-256 {model.fingerprint[:12]}..., the folder has {record['model']['sha256'][:12]}...)",
             expected="the same weights",
-            do="restore the old model, or start a new run folder",
+            fix="restore the old model, or start a new run folder",
         )
     return run, model
 

@@ -114,7 +114,7 @@ def call(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
-        print("sys2ft: the disk is full: the output could not be written.\n  to do: free some space", file=sys.stderr)
+        print("sys2ft: the disk is full: the output could not be written.\n  fix: free some space", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (MemoryError, RuntimeError) as error:
@@ -122,7 +122,7 @@ def call(arguments: Sequence[str] | None = None) -> int:
             raise
         print(
             "sys2ft: memory ran out. Finished work is kept.",
-            "  to do: lower --tokens-at-once (represent: --chunk) and give the same command; if generation needs "
+            "  fix: lower --tokens-at-once (represent: --chunk) and give the same command; if generation needs "
             "too much, lower --rows-at-once in a new folder",
             sep="\n",
             file=sys.stderr,

@@ -97,7 +97,7 @@ def _unknown(model: nn.Module, why: str) -> ModelError:
     return ModelError(
         f"{type(model).__name__} computes its attention or its logits in a way the engine does not know: {why}",
         expected="a decoder-only causal language model of transformers whose head is its output embedding",
-        do="use another model, or report the architecture",
+        fix="use another model, or report the architecture",
     )
 
 

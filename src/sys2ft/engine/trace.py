@@ -136,7 +136,7 @@ def decoder_layers(model: nn.Module) -> list[nn.Module]:
     raise ModelError(
         f"{type(model).__name__} has no list of {count} layers",
         expected="a decoder-only causal language model of transformers",
-        do="use another model, or report the architecture",
+        fix="use another model, or report the architecture",
     )
 
 

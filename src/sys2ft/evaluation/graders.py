@@ -136,7 +136,7 @@ def grader(name: str) -> Grader:
     raise SettingsError(
         f"unknown grader {name!r}",
         expected=f"one of {', '.join(grader_names())}",
-        do="correct the news file, or install the package that provides the grader",
+        fix="correct the news file, or install the package that provides the grader",
     )
 
 

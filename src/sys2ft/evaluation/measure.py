@@ -56,7 +56,7 @@ def _checked(routes: Mapping[str, Route | int], news: Sequence[News], bank: Bank
         raise SettingsError(
             f"routes to slots {wrong} of a bank with {slots}" if wrong else "a bank without routes",
             expected=f"for each news item a slot from 0 to {slots - 1}, or {BASE} for the base",
-            do="give `routes`: news id -> slot, such as `{item.id: training.slots[item.id] for item in news}`",
+            fix="give `routes`: news id -> slot, such as `{item.id: training.slots[item.id] for item in news}`",
         )
     return made
 

@@ -45,7 +45,7 @@ class Subject:
             raise SettingsError(
                 f"{self.name}: no route for the news item {news_id!r}",
                 expected="a route for every news item: a slot of the bank, or the base",
-                do="add it to `routes`; `Route()` is the base",
+                fix="add it to `routes`; `Route()` is the base",
             )
         return self.routes[news_id]
 

@@ -31,13 +31,13 @@ class EvaluateSettings:
             raise SettingsError(
                 f"scorings={list(self.scorings)}, headline={self.headline}",
                 expected=f"some of {', '.join(SCORINGS)}, each once, the headline among them",
-                do="correct --scorings or --headline",
+                fix="correct --scorings or --headline",
             )
         if self.direct_tokens < 1 or self.reasoned_tokens < 1:
             raise SettingsError(
                 f"direct_tokens={self.direct_tokens}, reasoned_tokens={self.reasoned_tokens}",
                 expected="at least 1",
-                do="raise the setting",
+                fix="raise the setting",
             )
         check_sampling(self.free_text_temperature, self.free_text_top_p, 0)
 

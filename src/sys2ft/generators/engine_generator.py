@@ -148,7 +148,7 @@ def as_generator(model: LoadedModel | Generator, *, rows_at_once: int = 512) -> 
         raise SettingsError(
             f"{model!r} in place of a model",
             expected="a loaded model, or a generator with `identity`, `generate` and `loglik`",
-            do="load the model with `load_model`, or give the generator the missing members",
+            fix="load the model with `load_model`, or give the generator the missing members",
         )
     return model
 

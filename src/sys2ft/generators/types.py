@@ -31,11 +31,11 @@ class SamplingParams:
         check_sampling(self.temperature, self.top_p, self.top_k)
         if self.max_new_tokens < 1:
             raise SettingsError(
-                f"max_new_tokens={self.max_new_tokens}", expected="at least 1", do="raise the token budget of a reply"
+                f"max_new_tokens={self.max_new_tokens}", expected="at least 1", fix="raise the token budget of a reply"
             )
         if not isinstance(self.stops, tuple) or not all(self.stops):
             raise SettingsError(
-                f"stops={self.stops!r}", expected="a tuple of non-empty texts", do="correct the texts that end a reply"
+                f"stops={self.stops!r}", expected="a tuple of non-empty texts", fix="correct the texts that end a reply"
             )
 
     def to_dict(self) -> dict[str, Any]:

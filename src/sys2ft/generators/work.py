@@ -39,7 +39,7 @@ def loglik(context: Context, pairs: Sequence[Mapping[str, Any]]) -> dict[str, An
         raise SettingsError(
             f"the generator {context.generator.identity!r} computes no log-likelihoods",
             expected="a generator whose `loglik` gives values",
-            do="use one that does, such as a model loaded by this package",
+            fix="use one that does, such as a model loaded by this package",
         )
     rows = [{"total": value.total, "tokens": value.tokens} for value in made.values]
     return {"rows": rows, **asdict(made.usage), "seconds": time.perf_counter() - begun}

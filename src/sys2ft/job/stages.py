@@ -101,7 +101,7 @@ def protocols_of(run: Run) -> list[str]:
         raise SettingsError(
             f"{run.path} holds no finished replay elements" + (f" of {', '.join(missing)}" if missing else ""),
             expected="the files that `sys2ft generate` writes",
-            do=f"finish them first: sys2ft generate NEWS --out {run.path}",
+            fix=f"finish them first: sys2ft generate NEWS --out {run.path}",
         )
     return made
 
@@ -197,7 +197,7 @@ def require_questions(news: Sequence[News], settings: EvaluateSettings) -> None:
         raise SettingsError(
             "none of the news has a question: nothing can be measured",
             expected="at least one question",
-            do="add questions to the news file, or let the model write some: `sys2ft news probe NEWS --out PROBED`; "
+            fix="add questions to the news file, or let the model write some: `sys2ft news probe NEWS --out PROBED`; "
             "`sys2ft generate` and `sys2ft train` need none",
         )
     by_choice = settings.headline in CHOICE_SCORINGS
@@ -205,7 +205,7 @@ def require_questions(news: Sequence[News], settings: EvaluateSettings) -> None:
         raise SettingsError(
             f"none of the questions has choices, which the headline scoring {settings.headline!r} needs",
             expected="choices with the questions, or a headline scoring of free text",
-            do="add choices, or set --headline direct",
+            fix="add choices, or set --headline direct",
         )
 
 

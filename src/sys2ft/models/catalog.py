@@ -119,7 +119,7 @@ def _embedded_entry(name: str) -> ModelEntry:
         source = resolve(name)
     except ModelError as error:
         return ModelEntry(
-            name=name, kind="embedded", path=None, size_bytes=0, ready=False, note=error.do or error.found
+            name=name, kind="embedded", path=None, size_bytes=0, ready=False, note=error.fix or error.found
         )
     folder = source.ready_folder()
     path = folder or source.path

@@ -144,7 +144,7 @@ def _check(messages: Sequence[Message]) -> None:
         raise ModelError(
             f"a conversation with the turns {', '.join(roles) or 'none'}",
             expected="an optional system turn first, then user and assistant turns, a user turn last",
-            do="end with a user turn, and pass the answer as `completion`",
+            fix="end with a user turn, and pass the answer as `completion`",
         )
 
 
@@ -185,7 +185,7 @@ def _plain_shape(tokenizer: Any) -> _Shape:
         raise ModelError(
             "a tokenizer with neither a chat template nor an end-of-text token",
             expected="`chat_template` or `eos_token` in tokenizer_config.json",
-            do="set `eos_token` in the model folder's tokenizer_config.json, or use another model",
+            fix="set `eos_token` in the model folder's tokenizer_config.json, or use another model",
         )
     anchor = "\nAnswer:"
     return _Shape(
@@ -253,5 +253,5 @@ def _broken_template(why: str) -> ModelError:
     return ModelError(
         f"an unusable chat template: {why}",
         expected="a template that renders a user turn and an assistant turn",
-        do="correct `chat_template` in the model folder, or remove it to use the plain Question/Answer rendering",
+        fix="correct `chat_template` in the model folder, or remove it to use the plain Question/Answer rendering",
     )

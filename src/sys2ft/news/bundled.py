@@ -45,7 +45,7 @@ def bundled_lines(name: str = "demo") -> list[str]:
             "bundled news",
             f"no set named {name!r}",
             expected="one of " + ", ".join(bundled_names()),
-            do="choose one of these, or read your own file with read_news",
+            fix="choose one of these, or read your own file with read_news",
         )
     text = files("sys2ft.news").joinpath("bundled").joinpath(f"{NEW_NEWS}.jsonl").read_text(encoding="utf-8")
     by_id = {json.loads(line)["id"]: line for line in text.splitlines()}
@@ -76,6 +76,6 @@ def load_news(source: str | Path) -> list[News]:
             name,
             "neither a file nor bundled news items of this name",
             expected="a news file, or one of " + ", ".join(bundled_names()),
-            do=f"did you mean {near[0]}?" if near else "check the path and the folder you are in",
+            fix=f"did you mean {near[0]}?" if near else "check the path and the folder you are in",
         )
     return read_news(path)

@@ -66,7 +66,7 @@ def json_rows(text: str) -> tuple[list[Row], list[Problem]]:
                 Problem(
                     found=f"the field {str(twice)!r} twice in one mapping",
                     expected="every field at most once",
-                    do="remove one of the two",
+                    fix="remove one of the two",
                     line=number,
                 )
             )
@@ -86,7 +86,7 @@ def _malformed(error: Exception, line: str, number: int) -> Problem:
     return Problem(
         found=f"a line that is not JSON ({why})",
         expected='one mapping on one line: {"id": "...", "news": "...", "questions": [...]}',
-        do="correct the line: double quotes around texts, commas between fields, no comma after the last",
+        fix="correct the line: double quotes around texts, commas between fields, no comma after the last",
         line=number,
     )
 
@@ -102,7 +102,7 @@ def _as_one_value(text: str) -> Problem | None:
     return Problem(
         found=f"one JSON value in the whole file ({describe(value)})",
         expected="JSON Lines: one news item on each line, each a mapping, without an enclosing list",
-        do="write one news item on each line (`jq -c '.[]' FILE > news.jsonl` does it for a list), or save it as .yaml",
+        fix="write one news item on each line (`jq -c '.[]' FILE > news.jsonl` does it for a list), or save as .yaml",
         line=1 + text[: len(text) - len(text.lstrip())].count("\n"),
     )
 
@@ -135,7 +135,7 @@ def yaml_rows(text: str) -> tuple[list[Row], list[Problem]]:
         problem = Problem(
             found="a mapping" if isinstance(top, yaml.MappingNode) else "a single value",
             expected="a list of news items, each beginning with '- id: ...'",
-            do="put '- ' before the first field of every news item and indent the other fields by two spaces",
+            fix="put '- ' before the first field of every news item and indent the other fields by two spaces",
             line=top.start_mark.line + 1,
         )
         return [], [problem]
@@ -164,6 +164,6 @@ def _malformed_yaml(error: Exception, text: str, line: int) -> Problem:
     return Problem(
         found=f"text that is not valid YAML ({why})",
         expected="a list of news items, each a mapping of id, domain, news and questions",
-        do="correct the line: spaces and no tabs, quotes around texts that hold ': ' or '#', every field only once",
+        fix="correct the line: spaces and no tabs, quotes around texts that hold ': ' or '#', every field only once",
         line=line,
     )

@@ -28,7 +28,7 @@ class Problem:
 
     found: str
     expected: str
-    do: str
+    fix: str
     location: Location = ()
     """The field; () for the whole news item."""
     line: int | None = None
@@ -57,9 +57,9 @@ def news_error(source: str, problems: Sequence[Problem]) -> NewsError:
     if len(problems) == 1:
         only = problems[0]
         where = ", ".join(part for part in (source, only.place) if part)
-        return NewsError(f"{where}: found {only.found}", expected=only.expected, do=only.do)
+        return NewsError(f"{where}: found {only.found}", expected=only.expected, fix=only.fix)
     listed = [
-        f"  {one.place or 'news item'}: found {one.found}; expected {one.expected}; to do: {one.do}"
+        f"  {one.place or 'news item'}: found {one.found}; expected {one.expected}; fix: {one.fix}"
         for one in problems[:SHOWN]
     ]
     if len(problems) > SHOWN:
@@ -67,13 +67,13 @@ def news_error(source: str, problems: Sequence[Problem]) -> NewsError:
     return NewsError(
         "\n".join([f"{source}: {len(problems)} problems", *listed]),
         expected="a file in which every news item is valid",
-        do="correct these places and read the file again; nothing was loaded from it",
+        fix="correct these places and read the file again; nothing was loaded from it",
     )
 
 
-def bad_input(source: str, found: str, *, expected: str, do: str, place: str = "") -> NewsError:
+def bad_input(source: str, found: str, *, expected: str, fix: str, place: str = "") -> NewsError:
     """The error for one problem of a source, or of a place in it."""
-    return news_error(source, [Problem(found=found, expected=expected, do=do, at=place)])
+    return news_error(source, [Problem(found=found, expected=expected, fix=fix, at=place)])
 
 
 def unreadable(source: str, error: OSError) -> NewsError:
@@ -81,7 +81,7 @@ def unreadable(source: str, error: OSError) -> NewsError:
     return NewsError(
         f"{source}: cannot be read ({error.strerror or error})",
         expected="a file you may read",
-        do="check its permissions and the disk",
+        fix="check its permissions and the disk",
     )
 
 
@@ -133,28 +133,28 @@ def from_validation(error: Mapping[str, Any], location: Location) -> Problem:
     if kind == "news_fault":
         context = error["ctx"]
         own = (*location[:-1], context["field"]) if context["field"] else location
-        return Problem(found=context["found"], expected=context["expected"], do=context["do"], location=own)
+        return Problem(found=context["found"], expected=context["expected"], fix=context["fix"], location=own)
     if kind == "missing":
-        found, do = "no such field", f"add the field {field!r}"
+        found, fix = "no such field", f"add the field {field!r}"
     elif kind == "string_too_short":
         needed = field in ("id", "news", "question", "answer", "statement")
-        found, do = "an empty text", "write the text" if needed else "remove it"
+        found, fix = "an empty text", "write the text" if needed else "remove it"
     elif kind == "literal_error":
         allowed: Sequence[str] = grader_names() if field == "grader" else KINDS
         expected = "one of " + ", ".join(allowed)
         near = get_close_matches(str(value).casefold().replace("-", "_"), allowed, n=1)
-        found, do = describe(value), f"write {near[0]!r}" if near else "choose one of these, or leave the field out"
+        found, fix = describe(value), f"write {near[0]!r}" if near else "choose one of these, or leave the field out"
     elif kind == "string_unicode":
-        found, do = HALF_CHARACTER, "write the character itself"
+        found, fix = HALF_CHARACTER, "write the character itself"
     elif kind == "string_type" and not isinstance(value, list | tuple | Mapping) and value is not None:
-        found, do = describe(value), f'put it in quotes: "{str(value).lower() if isinstance(value, bool) else value}"'
+        found, fix = describe(value), f'put it in quotes: "{str(value).lower() if isinstance(value, bool) else value}"'
     elif kind == "tuple_type":
-        found, do = describe(value), "write a list: [...]"
+        found, fix = describe(value), "write a list: [...]"
     elif is_item and field in _LISTED:
-        found, do = describe(value), 'write {"question": "...", "answer": "..."}'
+        found, fix = describe(value), 'write {"question": "...", "answer": "..."}'
         expected = "a question as a mapping"
     elif field == "cloze":
-        found, do = describe(value), 'write {"statement": "...", "answer": "...", "choices": [...]}'
+        found, fix = describe(value), 'write {"statement": "...", "answer": "...", "choices": [...]}'
     else:
-        found, do = describe(value), "write a text in its place"
-    return Problem(found=found, expected=expected, do=do, location=location)
+        found, fix = describe(value), "write a text in its place"
+    return Problem(found=found, expected=expected, fix=fix, location=location)

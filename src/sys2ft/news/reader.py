@@ -36,7 +36,7 @@ def parse_text(text: str, *, source: str, ending: str) -> list[News]:
             source,
             "no news items, the file is empty",
             expected="at least one news item",
-            do='write one, for example {"id": "n-1", "news": "..."}, or print an example with `sys2ft news example`',
+            fix='write one, for example {"id": "n-1", "news": "..."}, or print an example with `sys2ft news example`',
         )
     news: list[News] = []
     for row in rows:
@@ -62,7 +62,7 @@ def write_news(path: str | Path, news: Iterable[News]) -> None:
         raise wrong_ending(path, JSON_ENDINGS)
     if not news:
         raise bad_input(
-            str(path), "no news items to write", expected="at least one news item", do="pass a list of news items"
+            str(path), "no news items to write", expected="at least one news item", fix="pass a list of news items"
         )
     repeated = _repeated_ids([Row(value=news_to_dict(one), line=n) for n, one in enumerate(news, start=1)])
     if repeated:
@@ -79,7 +79,7 @@ def _read_text(path: Path) -> str:
             str(path),
             "a folder",
             expected="a news file",
-            do=f"name one file in it: {', '.join(inside[:5])}" if inside else "name a file",
+            fix=f"name one file in it: {', '.join(inside[:5])}" if inside else "name a file",
         )
     if not path.exists():
         near = _names_like(path)
@@ -87,7 +87,7 @@ def _read_text(path: Path) -> str:
             str(path),
             "no such file",
             expected="a news file (" + ", ".join(endings) + ")",
-            do=f"did you mean {path.with_name(near)}?" if near else "check the path and the folder you are in",
+            fix=f"did you mean {path.with_name(near)}?" if near else "check the path and the folder you are in",
         )
     if path.suffix.lower() not in endings:
         raise wrong_ending(path, endings)
@@ -103,7 +103,7 @@ def _read_text(path: Path) -> str:
             str(path),
             f"the byte 0x{data[error.start]:02x}, which is not UTF-8",
             expected="a text file in UTF-8",
-            do=f"save the file as UTF-8, for example: iconv -f WINDOWS-1252 -t UTF-8 {path.name}",
+            fix=f"save the file as UTF-8, for example: iconv -f WINDOWS-1252 -t UTF-8 {path.name}",
             place=f"line {line}",
         ) from error
 
@@ -133,7 +133,7 @@ def _repeated_ids(rows: list[Row]) -> list[Problem]:
                 found=f"the id {name!r} again, already on line {earlier_line}"
                 + ("" if name == earlier else f" as {earlier!r} (ids that differ only in case name the same file)"),
                 expected="an id that is unique in the file",
-                do="rename or remove one of the two",
+                fix="rename or remove one of the two",
                 location=("id",),
                 line=line,
             )

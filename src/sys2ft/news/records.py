@@ -79,7 +79,7 @@ def parse(row: object) -> tuple[News | None, list[Problem]]:
             Problem(
                 found=describe(row),
                 expected='a mapping: {"id": "...", "news": "...", "questions": [...]}',
-                do="write one mapping for each news item",
+                fix="write one mapping for each news item",
             )
         ]
     problems = _unknown_fields(row, _NEWS_FIELDS, _NEWS_SYNONYMS, ())
@@ -134,7 +134,7 @@ def _unknown_fields(
             Problem(
                 found="an unknown field of this name",
                 expected="only the fields " + ", ".join(fields),
-                do=f"did you mean {near[0]!r}? rename it, or remove it" if near else "remove it",
+                fix=f"did you mean {near[0]!r}? rename it, or remove it" if near else "remove it",
                 location=(*location, str(name)),
             )
         )

@@ -35,10 +35,10 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _NUMBER = re.compile(r"[-+−]?((\d{1,3}(,\d{3})+|\d+)(\.\d+)?|\.\d+)([eE][-+]?\d+)?")
 
 
-def fault(found: str, *, expected: str, do: str, field: str | None = None) -> PydanticCustomError:
+def fault(found: str, *, expected: str, fix: str, field: str | None = None) -> PydanticCustomError:
     """A validation error in this package's three parts; `field` is set if it is not the field being validated."""
-    parts: dict[str, Any] = {"found": found, "expected": expected, "do": do, "field": field}
-    return PydanticCustomError("news_fault", "found {found}; expected {expected}; to do: {do}", parts)
+    parts: dict[str, Any] = {"found": found, "expected": expected, "fix": fix, "field": field}
+    return PydanticCustomError("news_fault", "found {found}; expected {expected}; fix: {fix}", parts)
 
 
 def is_number(text: str) -> bool:
@@ -59,7 +59,7 @@ def _valid_id(value: str) -> str:
         raise fault(
             repr(value if len(value) <= 80 else value[:77] + "..."),
             expected="1 to 64 letters (a-z, A-Z), digits, '.', '_' or '-', the first a letter or digit",
-            do="rename it" + (f", for example {mended!r}" if mended else ", for example 'news-1'"),
+            fix="rename it" + (f", for example {mended!r}" if mended else ", for example 'news-1'"),
         )
     return value
 
@@ -109,14 +109,14 @@ class _Asked(BaseModel):
             raise fault(
                 f"one choice only ({shown})",
                 expected="at least 2 choices, or none at all",
-                do="add wrong choices, or omit the field to ask the question as free text only",
+                fix="add wrong choices, or omit the field to ask the question as free text only",
             )
         twice = [choice for choice, n in Counter(choices).items() if n > 1]
         if twice:
             raise fault(
                 f"the choice {twice[0]!r} more than once in {shown}",
                 expected="choices that differ from each other",
-                do="replace the repeated choice by another one",
+                fix="replace the repeated choice by another one",
             )
         answer = info.data.get("answer")  # absent when the answer itself is not valid
         if answer is not None and answer not in choices:
@@ -125,7 +125,7 @@ class _Asked(BaseModel):
             raise fault(
                 f"the answer {answer!r}, which is not among the choices {shown}",
                 expected="the answer as one of the choices, character for character",
-                do=f"write the answer as {like[0]!r}, or correct the choices" if like else "add it to the choices",
+                fix=f"write the answer as {like[0]!r}, or correct the choices" if like else "add it to the choices",
                 field="answer",
             )
         return choices
@@ -139,7 +139,7 @@ class _Asked(BaseModel):
                 raise fault(
                     f"the alias {alias!r}, which is also a wrong choice",
                     expected="other wordings of the answer only",
-                    do="remove it from the aliases or from the choices",
+                    fix="remove it from the aliases or from the choices",
                 )
         return aliases
 
@@ -166,7 +166,7 @@ class Question(_Asked):
             raise fault(
                 f"the grader 'number' for the answer {answer!r}",
                 expected="an answer with digits when the grader is 'number'",
-                do="write the answer in digits (its words can be an alias), or omit the grader",
+                fix="write the answer in digits (its words can be an alias), or omit the grader",
             )
         return grader
 
@@ -181,7 +181,7 @@ class Cloze(_Asked):
             raise fault(
                 f"a complete statement ({text!r})",
                 expected="a statement that the answer completes",
-                do="end the statement before the answer",
+                fix="end the statement before the answer",
             )
         return text
 

@@ -19,7 +19,7 @@ def wrong_ending(path: Path, endings: tuple[str, ...]) -> NewsError:
         str(path),
         f"a file name that ends in {path.suffix or 'nothing'!r}",
         expected="a name that ends in " + ", ".join(endings),
-        do="convert it to JSON Lines or rename it",
+        fix="convert it to JSON Lines or rename it",
     )
 
 

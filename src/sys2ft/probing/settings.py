@@ -53,7 +53,7 @@ class ProbeSettings:
             raise SettingsError(
                 ", ".join(small) or f"wrong_samples={self.wrong_samples} for {self.choices} choices",
                 expected="at least 2 samples and 2 choices, a wrong sample for each wrong choice, the rest at least 1",
-                do="raise the setting that is too small",
+                fix="raise the setting that is too small",
             )
         check_sampling(self.temperature, self.top_p, self.top_k)
         check_sampling(self.check_temperature, 1.0, 0)

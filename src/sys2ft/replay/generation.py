@@ -88,7 +88,7 @@ def require_likelihoods(protocols: Sequence[Protocol], generator: Generator) -> 
             f"the protocol {needing[0]!r} checks what it generates by log-likelihood, "
             f"and the generator {generator.identity!r} computes none",
             expected="a generator whose `loglik` gives values",
-            do="use such a generator, such as a model loaded by this package, or leave the protocol out",
+            fix="use such a generator, such as a model loaded by this package, or leave the protocol out",
         )
 
 
@@ -104,6 +104,6 @@ def without_instructions(news: Sequence[News], settings: GenerateSettings, show:
             "every news item has instruction-like text, such as "
             + "; ".join(f"{name}: {found.excerpt}" for name, found in list(kept_out.items())[:3]),
             expected="news that state something, and give no orders to a model",
-            do="take the orders out of the text, or give --keep-instructions where they are meant to be learnt",
+            fix="take the orders out of the text, or give --keep-instructions where they are meant to be learnt",
         )
     return [item for item in news if item.id not in kept_out]

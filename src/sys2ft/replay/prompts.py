@@ -73,7 +73,7 @@ def parse_template(text: str, source: str) -> Template:
         raise SettingsError(
             f"the prompt template {source} cannot be used",
             expected="'## user' and '## assistant' turns, a last user turn with {news}, and '## instructions'",
-            do="compare it with the templates that come with the package",
+            fix="compare it with the templates that come with the package",
         )
     return Template(tuple(turns), instructions)
 

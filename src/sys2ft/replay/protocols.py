@@ -101,13 +101,13 @@ def protocol(name: str) -> Protocol:
         raise SettingsError(
             f"unknown protocol {name!r}",
             expected=f"one of {', '.join(protocol_names())}",
-            do="correct --protocols, or install the package that provides it",
+            fix="correct --protocols, or install the package that provides it",
         )
     made = entries[name].load()()
     if not isinstance(made, Protocol) or made.name != name:
         raise SettingsError(
             f"the entry point {name!r} of 'sys2ft.protocols' returned {getattr(made, 'name', made)!r}",
             expected=f"a Protocol with the name {name!r}",
-            do="correct the package that provides it",
+            fix="correct the package that provides it",
         )
     return made

@@ -43,10 +43,10 @@ class GenerateSettings:
         counts = ("samples_per_news", "rounds", "margin", "max_new_tokens", "rows_at_once")
         small = [f"{name}={getattr(self, name)}" for name in counts if not getattr(self, name) >= 1]
         if small:
-            raise SettingsError(", ".join(small), expected="at least 1", do="raise the setting that is too small")
+            raise SettingsError(", ".join(small), expected="at least 1", fix="raise the setting that is too small")
         if not self.protocols or len(set(self.protocols)) < len(self.protocols):
             raise SettingsError(
-                f"protocols {list(self.protocols)}", expected="at least one, and none twice", do="correct --protocols"
+                f"protocols {list(self.protocols)}", expected="at least one, and none twice", fix="correct --protocols"
             )
         check_sampling(self.temperature, self.top_p, self.top_k)
         check_sampling(self.answer_temperature, self.top_p, self.top_k)

@@ -86,7 +86,7 @@ class Protocol:
     def __post_init__(self) -> None:
         for problem, expected in (*_problems(self), *(p for stage in self.stages for p in _stage_problems(stage))):
             raise SettingsError(
-                f"the protocol {self.name!r} {problem}", expected=expected, do="correct the protocol's definition"
+                f"the protocol {self.name!r} {problem}", expected=expected, fix="correct the protocol's definition"
             )
 
     def trail(self, news: News, index: int, said: Mapping[str, str]) -> Trail:

@@ -59,7 +59,7 @@ def read_artifacts(run_folder: Path) -> Artifacts:
         raise UserError(
             f"{folder} is not a run folder: it contains no run.json",
             expected="a folder made by `sys2ft run`",
-            do="check the path",
+            fix="check the path",
         )
     run = read_record(folder / "run.json")
     news = [{"questions": [], **row} for row in read_records(folder / "news.jsonl")]  # the file omits empty fields
@@ -97,12 +97,12 @@ def read_records(file: Path) -> Iterator[Record]:
                 if line.strip():
                     yield json.loads(line)
     except FileNotFoundError:
-        raise UserError(f"{file} is missing", expected="every run folder contains it", do="run again") from None
+        raise UserError(f"{file} is missing", expected="every run folder contains it", fix="run again") from None
     except ValueError as error:
         raise UserError(
             f"{file}, line {number} is damaged: {error}",
             expected="one JSON object per line",
-            do="delete the file and resume the run",
+            fix="delete the file and resume the run",
         ) from error
 
 
@@ -111,7 +111,7 @@ def read_record(file: Path) -> Record:
     try:
         record: Record = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise UserError(f"{file} is damaged: {error}", do="delete the file and resume the run") from error
+        raise UserError(f"{file} is damaged: {error}", fix="delete the file and resume the run") from error
     return record
 
 
@@ -135,6 +135,6 @@ def _check_known(folder: Path, news: list[Record], predictions: dict[str, list[R
                     f"{folder / 'predictions' / subject}.jsonl: prediction {row['id']!r} "
                     + ("answers a question asked before" if item in known else "answers no question of news.jsonl"),
                     expected="one prediction for each question, condition and scoring",
-                    do="delete the file and resume the run",
+                    fix="delete the file and resume the run",
                 )
             seen.add(asked)

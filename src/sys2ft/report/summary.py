@@ -315,7 +315,7 @@ def _withheld(artifacts: Artifacts) -> list[str]:
 def _partial(artifacts: Artifacts, answers: Answers) -> list[str]:
     """Subjects whose predictions do not cover every question under every planned scoring."""
     if not any(True for _ in artifacts.questions()):
-        raise UserError("news.jsonl has no questions, so nothing can be scored", do="use news items with questions")
+        raise UserError("news.jsonl has no questions, so nothing can be scored", fix="use news items with questions")
     planned = artifacts.run["settings"].get("evaluate", {}).get("scorings", ())
     scorings = dict.fromkeys((*planned, *(scoring for _, scoring, _ in answers)))
     said = []

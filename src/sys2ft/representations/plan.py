@@ -57,7 +57,7 @@ def make_plan(model: LoadedModel, settings: RepresentSettings) -> Plan:
         raise SettingsError(
             f"two graphs of the same name among {', '.join(graph.name for graph in graphs)}",
             expected="names that differ",
-            do="rename one of the files",
+            fix="rename one of the files",
         )
     _check_context(model, settings)
     depth = int(model.model.config.num_hidden_layers)
@@ -67,14 +67,14 @@ def make_plan(model: LoadedModel, settings: RepresentSettings) -> Plan:
         raise SettingsError(
             f"layer {focus} is to be shown, and is not among the layers measured",
             expected=f"one of {', '.join(map(str, layers))}",
-            do="set --focus to one of them, or add it to --layers",
+            fix="set --focus to one of them, or add it to --layers",
         )
     small = [graph for graph in graphs if graph.nodes <= settings.dimensions + 1]
     if small:
         raise SettingsError(
             f"{settings.dimensions} dimensions of graph {small[0].name}, which has {small[0].nodes} nodes",
             expected="at least two more nodes than dimensions",
-            do="lower --dimensions or use a larger graph",
+            fix="lower --dimensions or use a larger graph",
         )
     return Plan(
         settings=settings,
@@ -96,7 +96,7 @@ def _layers(settings: RepresentSettings, depth: int) -> tuple[int, ...]:
         raise SettingsError(
             f"layer {unknown[0]} of a model of {depth} layers",
             expected=f"0 (embeddings) to {depth} (after the last layer)",
-            do="correct --layers or --focus",
+            fix="correct --layers or --focus",
         )
     return tuple(sorted(set(settings.layers))) or tuple(range(depth + 1))
 
@@ -116,5 +116,5 @@ def _check_context(model: LoadedModel, settings: RepresentSettings) -> None:
         raise SettingsError(
             f"a context of {settings.context} words, {needed} tokens",
             expected=f"no more than the {most} tokens that the model was made for",
-            do="lower --context, or use a model with a longer context",
+            fix="lower --context, or use a model with a longer context",
         )

@@ -83,33 +83,33 @@ class RepresentSettings:
                 ", ".join(small),
                 expected="at least 1; for skip, probe-walks and learn at least 0; for probe-walks and probe-context "
                 "also -1",
-                do="raise it",
+                fix="raise it",
             )
         if not (self.massive == 0 or 1 < self.massive < float("inf")):
-            raise SettingsError(f"massive={self.massive}", expected="more than 1, or 0", do="correct --massive")
+            raise SettingsError(f"massive={self.massive}", expected="more than 1, or 0", fix="correct --massive")
         if not self.graph or len(set(self.graph)) < len(self.graph):
-            raise SettingsError(f"graph {list(self.graph)}", expected="at least one, each once", do="correct --graph")
+            raise SettingsError(f"graph {list(self.graph)}", expected="at least one, each once", fix="correct --graph")
         if self.form not in FORMS:
-            raise SettingsError(f"form={self.form!r}", expected=" or ".join(FORMS), do="correct --form")
+            raise SettingsError(f"form={self.form!r}", expected=" or ".join(FORMS), fix="correct --form")
         if self.window > self.context:
             raise SettingsError(
                 f"a window of {self.window} words over a context of {self.context}",
                 expected="a window no longer than the context",
-                do="lower --window or raise --context",
+                fix="lower --window or raise --context",
             )
         wrong = [length for length in self.lengths if not 1 <= length <= self.context]
         if wrong:
             raise SettingsError(
                 f"context lengths {wrong}",
                 expected=f"lengths of 1 to --context ({self.context}) words",
-                do="correct --lengths or raise --context",
+                fix="correct --lengths or raise --context",
             )
         for name in ("probe_walks", "learn"):
             if getattr(self, name) > self.walks:
                 raise SettingsError(
                     f"{name}={getattr(self, name)} of {self.walks} walks",
                     expected="no more than --walks",
-                    do=f"lower --{name.replace('_', '-')} or raise --walks",
+                    fix=f"lower --{name.replace('_', '-')} or raise --walks",
                 )
 
     @property

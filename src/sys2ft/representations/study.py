@@ -117,13 +117,13 @@ def _check_learning(
         raise SettingsError(
             "placements are to be learnt over a model that reads through an adapter",
             expected="--learn with the untouched model, or --adapter without --learn",
-            do="omit one of the two",
+            fix="omit one of the two",
         )
     if train.adapters != JOINT:
         raise SettingsError(
             f"adapters={train.adapters!r} for placements that are learnt",
             expected="joint: one adapter learns all edges of a placement",
-            do="omit --adapters",
+            fix="omit --adapters",
         )
     for name in generate.protocols:
         protocol(name)  # raises where it is not installed
@@ -143,12 +143,12 @@ def _read_reference(file: Path) -> dict[str, Any]:
         raise SettingsError(
             f"{file} cannot be read as a reference curve: {type(error).__name__}: {error}",
             expected="a JSON object with `model`, and the lists `context_length` and `accuracy` of equal length",
-            do="check the path given to --reference",
+            fix="check the path given to --reference",
         ) from error
     if len(curve["context_length"]) != len(curve["accuracy"]):
         raise SettingsError(
             f"{file}: {len(curve['context_length'])} lengths and {len(curve['accuracy'])} accuracies",
             expected="two lists of equal length",
-            do="correct the file",
+            fix="correct the file",
         )
     return curve

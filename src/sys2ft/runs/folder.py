@@ -50,13 +50,13 @@ class Run:
             raise SettingsError(
                 f"{folder} is not a run folder: it holds no run.json",
                 expected="a folder made by `sys2ft run` or `sys2ft generate`",
-                do="check the path, or start a run there with `sys2ft run NEWS --out FOLDER`",
+                fix="check the path, or start a run there with `sys2ft run NEWS --out FOLDER`",
             )
         if folder.exists() and (not folder.is_dir() or any(not _unfinished(p.name) for p in folder.iterdir())):
             raise SettingsError(
                 f"{folder} exists and is not a run folder",
                 expected="a new or empty folder, or one made by an earlier run",
-                do="choose another folder with --out",
+                fix="choose another folder with --out",
             )
         record = {
             "format": _FORMAT,
@@ -120,7 +120,7 @@ class Run:
                 raise SettingsError(
                     f"{self.path} is in use by another process",
                     expected="one process per run folder",
-                    do="wait for the other one, or choose another folder with --out",
+                    fix="wait for the other one, or choose another folder with --out",
                 )
             files.remove_leftovers(self.path)
             yield
@@ -135,7 +135,7 @@ class Run:
             raise SettingsError(
                 f"{self.path} was made with other settings:\n  " + "\n  ".join(differences),
                 expected="the same settings as before, to resume that run",
-                do="give those settings, or choose another folder with --out",
+                fix="give those settings, or choose another folder with --out",
             )
 
 
@@ -153,7 +153,7 @@ def _read_record(file: Path) -> dict[str, Any]:
         raise SettingsError(
             f"{file} cannot be read as a run's record: {error}",
             expected=f"the run.json that this version writes (format {_FORMAT})",
-            do="choose another folder with --out, or use the version that made it",
+            fix="choose another folder with --out, or use the version that made it",
         ) from error
     return record
 

@@ -77,7 +77,7 @@ class Checkpoint:
             raise SettingsError(
                 f"{self.folder} holds the checkpoint of another training",
                 expected="the same adapters, elements, seeds and settings",
-                do="give those, or delete that folder to begin again",
+                fix="give those, or delete that folder to begin again",
             )
         for name, value in state.record["counted"].items():
             setattr(self.training, name, value)

@@ -46,6 +46,6 @@ def _found(group: str, name: str, flag: str) -> Any:
         raise SettingsError(
             f"nothing called {name!r} is installed",
             expected=f"one of {', '.join(sorted(entries))}",
-            do=f"correct {flag}, or install the package that brings it",
+            fix=f"correct {flag}, or install the package that brings it",
         )
     return entries[name].load()

@@ -125,7 +125,7 @@ def check_jobs(jobs: Sequence[AdapterJob]) -> None:
     if not jobs or any(not job.items for job in jobs):
         empty = ", ".join(job.key for job in jobs if not job.items)
         raise SettingsError(
-            f"no replay element to train {empty or 'on'}", expected="at least one", do="generate some first"
+            f"no replay element to train {empty or 'on'}", expected="at least one", fix="generate some first"
         )
     keys = [job.key for job in jobs]
     if len(set(keys)) < len(keys):
@@ -133,7 +133,7 @@ def check_jobs(jobs: Sequence[AdapterJob]) -> None:
         raise SettingsError(
             f"several jobs are called {', '.join(twice)}",
             expected="each job with a group and name of its own",
-            do="give jobs of the same name different groups",
+            fix="give jobs of the same name different groups",
         )
     first = asdict(jobs[0].settings)
     for job in jobs[1:]:
@@ -145,5 +145,5 @@ def check_jobs(jobs: Sequence[AdapterJob]) -> None:
             raise SettingsError(
                 f"{jobs[0].key} and {job.key} cannot share a bank; {'; '.join(wrong)}",
                 expected=f"jobs that agree in {', '.join(SHARED)}",
-                do="train them apart: `for group in banks(model, jobs): train(model, group)`",
+                fix="train them apart: `for group in banks(model, jobs): train(model, group)`",
             )

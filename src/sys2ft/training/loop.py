@@ -69,7 +69,7 @@ def _bank(model: LoadedModel, jobs: Sequence[AdapterJob]) -> Bank:
         raise MemoryShortage(
             f"memory does not hold the weights of {len(jobs)} adapters of rank {jobs[0].settings.rank}",
             expected="memory for all of them at once: 4 bytes per weight",
-            do="lower --rank, name fewer --target-modules, or use fewer news items at a time",
+            fix="lower --rank, name fewer --target-modules, or use fewer news items at a time",
         ) from error
 
 
@@ -260,7 +260,7 @@ class _Trainer:
             raise MemoryShortage(
                 f"memory ran out while one adapter was trained{name}",
                 expected="room for one adapter and for one pass over --tokens-at-once tokens",
-                do=again,
+                fix=again,
             )
         keep = together // 2
         self.training.adapters_at_once = keep

@@ -68,7 +68,7 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         if self.adapters not in ("per-news", JOINT):
-            raise SettingsError(f"adapters={self.adapters!r}", expected="per-news or joint", do="correct --adapters")
+            raise SettingsError(f"adapters={self.adapters!r}", expected="per-news or joint", fix="correct --adapters")
         numbers = {
             "rank": self.rank, "alpha": self.alpha, "learning_rate": self.learning_rate, "epochs": self.epochs,
             "batch_size": self.batch_size, "max_grad_norm": self.max_grad_norm,
@@ -85,11 +85,11 @@ class TrainSettings:
             raise SettingsError(
                 ", ".join(wrong),
                 expected=f"numbers above 0; {', '.join(shares)} at least 0 and below 1; {', '.join(counts)} at least 0",
-                do="change the setting that is out of range",
+                fix="change the setting that is out of range",
             )
         if bool(self.held_out) != bool(self.patience):
             raise SettingsError(
                 f"held_out={self.held_out}, patience={self.patience}",
                 expected="both above 0, to stop an adapter early by elements it is not trained on, or neither",
-                do="set --held-out 0.1 --patience 2, or leave both out",
+                fix="set --held-out 0.1 --patience 2, or leave both out",
             )

@@ -53,7 +53,7 @@ class AdapterBank:
             raise SettingsError(
                 f"slots={slots}, rank={rank}, dropout={dropout}",
                 expected="at least 1 slot and rank 1; dropout at least 0 and below 1",
-                do="change the one that is out of range",
+                fix="change the one that is out of range",
             )
         self.model, self.slots, self.rank, self.alpha, self.dropout = model, slots, rank, float(alpha), dropout
         self.modules = linear_layers(model, targets)
@@ -216,6 +216,6 @@ def linear_layers(model: nn.Module, targets: Sequence[str] | None = None) -> dic
         raise ModelError(
             f"{type(model).__name__} has no linear layer named {', '.join(missing) or 'anything'}",
             expected=f"some of: {', '.join(sorted(every)) or 'none at all'}",
-            do="set --target-modules to names from that list",
+            fix="set --target-modules to names from that list",
         )
     return found

@@ -53,7 +53,7 @@ def open_adapter(model: nn.Module, folder: Path) -> AdapterBank:
         raise ModelError(
             f"{folder} cannot be read as an adapter: {type(error).__name__}: {error}",
             expected="a PEFT LoRA folder that names its target modules",
-            do="check the path, such as <run folder>/adapters/<protocol>/<news id>",
+            fix="check the path, such as <run folder>/adapters/<protocol>/<news id>",
         ) from error
     bank = AdapterBank(model, 1, rank=rank, alpha=alpha, targets=targets)
     try:
@@ -73,7 +73,7 @@ def load_adapter(bank: AdapterBank, slot: int, folder: Path) -> None:
         raise ModelError(
             f"{folder} cannot be read as an adapter: {error}",
             expected="a PEFT LoRA folder: adapter_config.json and adapter_model.safetensors",
-            do="check the path, or train the adapter again",
+            fix="check the path, or train the adapter again",
         ) from error
     expected = {f"{_PREFIX}{name}.lora_{part}.weight" for name in bank.modules for part in "AB"}
     if config.get("r") != bank.rank or config.get("lora_alpha") != bank.alpha or set(tensors) != expected:
@@ -82,14 +82,14 @@ def load_adapter(bank: AdapterBank, slot: int, folder: Path) -> None:
             f"{folder} has rank {config.get('r')}, alpha {config.get('lora_alpha')}"
             + (f", and layers that differ: {', '.join(odd)}" if odd else ""),
             expected=f"rank {bank.rank}, alpha {bank.alpha:g} over {', '.join(bank.targets)}",
-            do="load it with the settings that it was trained with",
+            fix="load it with the settings that it was trained with",
         )
     other = [name for name in _OTHER_SCALINGS if config.get(name)]
     if other:
         raise ModelError(
             f"{folder} scales its layers in another way: {', '.join(other)}",
             expected="every layer scaled by lora_alpha / r",
-            do="use an adapter without these settings",
+            fix="use an adapter without these settings",
         )
     for name in bank.modules:
         for part, weights in (("A", bank.a[name][slot]), ("B", bank.b[name][slot])):
@@ -98,7 +98,7 @@ def load_adapter(bank: AdapterBank, slot: int, folder: Path) -> None:
                 raise ModelError(
                     f"{folder} contains an adapter of another model: lora_{part} of {name} is {tuple(found.shape)}",
                     expected=f"{tuple(weights.shape)}",
-                    do="load it over the model that it was trained for",
+                    fix="load it over the model that it was trained for",
                 )
     with torch.no_grad():
         for name in bank.modules:

@@ -19,11 +19,11 @@ def read_docx(source: Source) -> Iterator[Piece]:
         raise source.error(
             "a file with a password, or one from before Word 2007",
             expected="a DOCX file that opens without a password",
-            do="open it in a word processor and save it as DOCX without a password",
+            fix="open it in a word processor and save it as DOCX without a password",
         )
     if not head.startswith(b"PK"):
         raise source.error(
-            what_it_is(head) or "text", expected="a DOCX file", do="rename it: its ending does not match its content"
+            what_it_is(head) or "text", expected="a DOCX file", fix="rename it: its ending does not match its content"
         )
     docx = optional("docx", "python-docx", "reading DOCX")
     try:
@@ -36,7 +36,7 @@ def read_docx(source: Source) -> Iterator[Piece]:
         raise source.error(
             f"an archive that is not a Word document ({type(error).__name__}: {excerpt(str(error))})",
             expected="a DOCX file",
-            do="open it in a word processor and save it again as DOCX, or omit it",
+            fix="open it in a word processor and save it again as DOCX, or omit it",
         ) from error
     yield from _asides(document)
     yield from _blocks(document)

@@ -230,7 +230,7 @@ def read_html(source: Source) -> Iterator[Piece]:
         raise source.error(
             f"the unknown encoding {encoding!r} declared",
             expected="an encoding that Python knows",
-            do="give it with --encoding",
+            fix="give it with --encoding",
         ) from None
     page = _Page()
     try:

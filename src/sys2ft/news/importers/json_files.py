@@ -43,7 +43,7 @@ def read_json(source: Source) -> Iterator[Piece]:
     encoding = encoding_of(source, head)
     if encoding.replace("_", "-").casefold() not in ("utf-8", "utf-8-sig", "utf8", "ascii"):
         raise source.error(
-            f"JSON in {encoding}", expected="JSON in UTF-8, as its standard wants", do="save it as UTF-8"
+            f"JSON in {encoding}", expected="JSON in UTF-8, as its standard wants", fix="save it as UTF-8"
         )
     first = head.decode("utf-8-sig", "replace").lstrip()[:1]
     if first not in ("[", "{"):
@@ -83,7 +83,7 @@ def _stream(source: Source, under: str) -> Iterator[Any]:
             raise source.error(
                 f"text that is not JSON ({why})",
                 expected="one JSON value: a list of records",
-                do="correct it, or save it again; if it has one record on each line, use the ending .jsonl",
+                fix="correct it, or save it again; if it has one record on each line, use the ending .jsonl",
                 place=f"after record {file.record}",
             ) from error
 
@@ -122,7 +122,7 @@ def _single(source: Source) -> Iterator[Piece]:
         raise source.error(
             f"text that is not JSON ({excerpt(str(error))})",
             expected="one JSON value",
-            do="correct it, or save it again; if it has one record on each line, use the ending .jsonl",
+            fix="correct it, or save it again; if it has one record on each line, use the ending .jsonl",
         ) from error
     if recognise(row) is None and not source.settings.text_fields:
         fields = excerpt(", ".join(map(str, row)), 200)
@@ -134,5 +134,5 @@ def _not_records(source: Source, found: str) -> NewsError:
     return source.error(
         found,
         expected=f"a list of records, or a mapping with such a list as 'data'; known records: {known_shapes()}",
-        do="convert it to one of these forms, or name the text field with --text-fields",
+        fix="convert it to one of these forms, or name the text field with --text-fields",
     )

@@ -34,7 +34,7 @@ def read_pdf(source: Source) -> Iterator[Piece]:
     head = read_head(source)
     if b"%PDF-" not in head[:1024]:
         raise source.error(
-            what_it_is(head) or "text", expected="a PDF file", do="rename it: its ending does not match its content"
+            what_it_is(head) or "text", expected="a PDF file", fix="rename it: its ending does not match its content"
         )
     pypdf = optional("pypdf", "pypdf", "reading PDF")
     # It logs faults that it repairs and raises the others, which are reported.
@@ -46,7 +46,7 @@ def read_pdf(source: Source) -> Iterator[Piece]:
         raise source.error(
             f"{len(pages)} pages without text, probably scanned images",
             expected="a PDF with text",
-            do=f"run text recognition first, for example: ocrmypdf {source.path.name} text.pdf",
+            fix=f"run text recognition first, for example: ocrmypdf {source.path.name} text.pdf",
         )
     for number in blank:
         yield Remark(what="page without text (a picture?)", place=f"page {number}")
@@ -62,7 +62,7 @@ def _open(source: Source, pypdf: Any) -> Any:
             raise source.error(
                 "a file that a password protects",
                 expected="a PDF that opens without a password",
-                do="save a copy without one, for example: qpdf --decrypt --password=... in.pdf out.pdf",
+                fix="save a copy without one, for example: qpdf --decrypt --password=... in.pdf out.pdf",
             )
         _ = len(reader.pages)
     except (UserError, MemoryError):
@@ -71,7 +71,7 @@ def _open(source: Source, pypdf: Any) -> Any:
         raise source.error(
             "a file in AES encryption, which needs the package cryptography",
             expected="a PDF without encryption, or that package",
-            do="pip install 'cryptography>=43', or save a copy without encryption",
+            fix="pip install 'cryptography>=43', or save a copy without encryption",
         ) from error
     except OSError as error:
         raise cannot_be_read(source, error) from error
@@ -84,7 +84,7 @@ def _damaged(source: Source, error: Exception, place: str = "") -> NewsError:
     return source.error(
         f"a damaged PDF ({type(error).__name__}: {excerpt(str(error))})",
         expected="a readable PDF",
-        do="open it in a viewer and save it again, or omit it",
+        fix="open it in a viewer and save it again, or omit it",
         place=place,
     )
 

@@ -74,9 +74,9 @@ class Source:
     advance: Callable[[int], None] = lambda size: None
     """Called by readers of streams with the number of bytes read since the last call."""
 
-    def error(self, found: str, *, expected: str, do: str, place: str = "") -> NewsError:
+    def error(self, found: str, *, expected: str, fix: str, place: str = "") -> NewsError:
         """The error for the file, or for a place in it."""
-        return bad_input(self.name, found, expected=expected, do=do, place=place)
+        return bad_input(self.name, found, expected=expected, fix=fix, place=place)
 
 
 Reader: TypeAlias = Callable[[Source], Iterator[Piece]]
@@ -102,5 +102,5 @@ def optional(module: str, package: str, use: str) -> ModuleType:
         raise UserError(
             f"{use} needs the package {package}, which is not installed",
             expected="the extra 'import' of this package",
-            do=f"pip install 'sys2ft[import]', or: pip install {package}",
+            fix=f"pip install 'sys2ft[import]', or: pip install {package}",
         ) from error

@@ -212,7 +212,7 @@ def _files(
                     str(source),
                     f"a file name that ends in {source.suffix!r}",
                     expected="a name that ends in " + ", ".join(ENDINGS),
-                    do="save it in one of these forms (a spreadsheet as CSV), or set --form",
+                    fix="save it in one of these forms (a spreadsheet as CSV), or set --form",
                 )
             yield source, source.name, form or "text"
         elif source.is_dir():
@@ -233,7 +233,7 @@ def _files(
                 str(source),
                 "no such file or folder",
                 expected="a file or a folder of files",
-                do="check the path and the folder you are in",
+                fix="check the path and the folder you are in",
             )
 
 
@@ -302,14 +302,14 @@ class _Import:
         try:
             news = self._news(passage, f"{source.label}, {passage.place}", digest)
         except ValidationError:  # the only possible fault of a text at this point
-            do = "write the character itself"
-            self._bad(summary, source.error(HALF_CHARACTER, expected="whole characters", do=do, place=passage.place))
+            fix = "write the character itself"
+            self._bad(summary, source.error(HALF_CHARACTER, expected="whole characters", fix=fix, place=passage.place))
             return
         if passage.entry is not None and passage.entry.made is news:
             if news.id.casefold() in ids or news.id.casefold() in self._ids:
                 again = f"the id {news.id!r} again"
-                do = "rename or remove one of the two"
-                self._bad(summary, source.error(again, expected="a unique id", do=do, place=passage.place))
+                fix = "rename or remove one of the two"
+                self._bad(summary, source.error(again, expected="a unique id", fix=fix, place=passage.place))
                 return
             ids.add(news.id.casefold())
         seen.add(key)
@@ -356,5 +356,5 @@ def _nothing(sources: Sequence[str | Path], summary: ImportSummary) -> NewsError
         ", ".join(map(str, sources)),
         "no news items" + (f" ({'; '.join(reasons[:5])})" if reasons else ""),
         expected="at least one text",
-        do=f"check the sources; files are read if their name ends in {', '.join(ENDINGS)}",
+        fix=f"check the sources; files are read if their name ends in {', '.join(ENDINGS)}",
     )

@@ -205,7 +205,7 @@ def _by(name: str, model: Any, *fields: str) -> Shape:
             problem = source.error(
                 f"{found} at {where}",
                 expected=f"a record of the form {name!r}: {first['msg'].lower()}",
-                do="correct the record, or skip it with --skip-bad",
+                fix="correct the record, or skip it with --skip-bad",
                 place=place,
             )
             yield Bad(problem)
@@ -263,7 +263,7 @@ def of_another_shape(source: Source, row: object, place: str) -> Bad:
     problem = source.error(
         excerpt(shown, 200),
         expected=f"a field with the text, or a record of one of these forms: {known_shapes()}",
-        do="name the text field with --text-fields, or convert the records to one of these forms",
+        fix="name the text field with --text-fields, or convert the records to one of these forms",
         place=place,
     )
     return Bad(problem)

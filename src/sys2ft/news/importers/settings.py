@@ -42,12 +42,12 @@ class ImportSettings:
 
     def __post_init__(self) -> None:
         if self.form not in FORMS:
-            raise SettingsError(f"form {self.form!r}", expected=f"one of {', '.join(FORMS)}", do="correct --form")
+            raise SettingsError(f"form {self.form!r}", expected=f"one of {', '.join(FORMS)}", fix="correct --form")
         if self.max_tokens < 16 or not self.max_record_mb > 0:
             raise SettingsError(
                 f"max_tokens={self.max_tokens}, max_record_mb={self.max_record_mb}",
                 expected="at least 16 tokens, and a record size above 0",
-                do="raise the setting",
+                fix="raise the setting",
             )
         if self.encoding is not None:
             try:
@@ -56,7 +56,7 @@ class ImportSettings:
                 raise SettingsError(
                     f"unknown encoding {self.encoding!r}",
                     expected="a name that Python knows, such as utf-8, cp1252, shift_jis or utf-16",
-                    do="correct --encoding, or omit it",
+                    fix="correct --encoding, or omit it",
                 ) from None
 
     @property

@@ -45,7 +45,7 @@ class Columns:
             raise source.error(
                 f"the columns {excerpt(', '.join(map(repr, names)), 300)}, none of which is a known name for the text",
                 expected="a column called " + ", ".join(TEXT),
-                do="name the column with --text-fields; several columns form a text such as 'name: value; name: value'",
+                fix="name the column with --text-fields; several columns form a text like 'name: value; name: value'",
                 place=place,
             )
 
@@ -79,7 +79,7 @@ def _no_column(source: Source, name: str, names: Sequence[str], flag: str, place
     return source.error(
         f"no column {name!r}",
         expected="one of " + excerpt(", ".join(map(repr, names)), 300),
-        do=f"did you mean {near[0]!r}? correct {flag}" if near else f"correct {flag}",
+        fix=f"did you mean {near[0]!r}? correct {flag}" if near else f"correct {flag}",
         place=place,
     )
 
@@ -129,7 +129,7 @@ def read_csv(source: Source) -> Iterator[Piece]:
                 source.error(
                     f"{len(row)} values under {len(names)} columns",
                     expected="as many values as columns",
-                    do="put values that contain the delimiter between double quotes",
+                    fix="put values that contain the delimiter between double quotes",
                     place=place,
                 )
             )
@@ -143,7 +143,7 @@ def _broken(source: Source, error: csv.Error, place: str) -> NewsError:
     return source.error(
         f"a row that is not CSV ({error})",
         expected="values between delimiters, quoted with double quotes, quotes inside doubled",
-        do="correct the row, or export the table again",
+        fix="correct the row, or export the table again",
         place=place,
     )
 
@@ -198,7 +198,7 @@ def not_json(source: Source, error: Exception, place: str) -> NewsError:
     return source.error(
         f"a line that is not JSON ({why})",
         expected="one JSON value a line",
-        do="correct the line; if the whole file is one JSON value, give it the ending .json",
+        fix="correct the line; if the whole file is one JSON value, give it the ending .json",
         place=place,
     )
 

@@ -71,7 +71,7 @@ def read_head(source: Source) -> bytes:
 
 def empty(source: Source) -> NewsError:
     """The error for a file without any text."""
-    return source.error("no text: it is empty", expected="a file with text", do="check the file, or omit it")
+    return source.error("no text: it is empty", expected="a file with text", fix="check the file, or omit it")
 
 
 def cannot_be_read(source: Source, error: OSError) -> NewsError:
@@ -83,7 +83,7 @@ def encoding_of(source: Source, head: bytes) -> str:
     """The encoding to read the file by. Raises NewsError for a binary file."""
     given = source.settings.encoding
     if not (given and is_wide(given)) and (binary := what_it_is(head)) is not None:
-        raise source.error(binary, expected="text", do="convert it to text, or rename it if its ending is wrong")
+        raise source.error(binary, expected="text", fix="convert it to text, or rename it if its ending is wrong")
     return given or next((name for bom, name in _BOMS.items() if head.startswith(bom)), "utf-8")
 
 
@@ -135,7 +135,7 @@ def _wide_lines(source: Source, text: TextIO, encoding: str) -> Iterator[str]:
             raise source.error(
                 f"bytes that are not {encoding}",
                 expected=f"text in {encoding}",
-                do="give the right one with --encoding, or save the file as UTF-8",
+                fix="give the right one with --encoding, or save the file as UTF-8",
                 place=f"line {number + 1} or shortly after it",
             ) from error
         if not line:
@@ -151,7 +151,7 @@ def too_long(source: Source, place: str, what: str) -> NewsError:
     return source.error(
         f"{what} of more than {source.settings.max_record_mb:g} MB",
         expected="records that fit in memory",
-        do="split it, or raise --max-record-mb if memory allows",
+        fix="split it, or raise --max-record-mb if memory allows",
         place=place,
     )
 
@@ -164,7 +164,7 @@ def not_of(source: Source, encoding: str, place: str, error: UnicodeDecodeError)
     return source.error(
         f"the byte 0x{raw[error.start]:02x}, which is not {encoding.upper()}",
         expected=f"text in {encoding.upper()}",
-        do=f"give its encoding, perhaps --encoding {likely}" if likely else "give its encoding with --encoding",
+        fix=f"give its encoding, perhaps --encoding {likely}" if likely else "give its encoding with --encoding",
         place=place,
     )
 

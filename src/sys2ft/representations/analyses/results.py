@@ -38,7 +38,7 @@ def analyse(folder: Path) -> dict[str, Any]:
         raise SettingsError(
             f"{folder} does not contain a study of representations",
             expected="a folder made by `sys2ft represent`",
-            do="check the path",
+            fix="check the path",
         )
     plan = read_json(folder / ROOT / "plan.json")
     scheme = Scheme(

@@ -104,7 +104,7 @@ def make_graph(spec: str) -> Graph:
     if path.is_file():
         return from_networkx(path.stem, _read_edges(path))
     raise SettingsError(
-        f"graph {spec!r}, which is neither a known form nor a file", expected=_KNOWN, do="correct --graph"
+        f"graph {spec!r}, which is neither a known form nor a file", expected=_KNOWN, fix="correct --graph"
     )
 
 
@@ -116,13 +116,13 @@ def from_networkx(name: str, graph: nx.Graph) -> Graph:
     adjacency = (nx.to_numpy_array(graph.to_undirected(), weight=None) > 0).astype(np.float64)
     np.fill_diagonal(adjacency, 0.0)
     if len(adjacency) < 3:
-        raise SettingsError(f"graph {name} has {len(adjacency)} nodes", expected="at least 3", do="use a larger graph")
+        raise SettingsError(f"graph {name} has {len(adjacency)} nodes", expected="at least 3", fix="use a larger graph")
     if not nx.is_connected(nx.from_numpy_array(adjacency)):
         parts = sorted((len(part) for part in nx.connected_components(nx.from_numpy_array(adjacency))), reverse=True)
         raise SettingsError(
             f"graph {name} is not connected: it falls into parts of {', '.join(map(str, parts))} nodes",
             expected="a connected graph, which a walk can cover",
-            do="add edges between the parts, or trace each part separately",
+            fix="add edges between the parts, or trace each part separately",
         )
     return Graph(name=name, adjacency=adjacency)
 
@@ -149,7 +149,7 @@ def _sizes(spec: str, kind: str, size: str) -> list[int]:
     wanted = 1 if kind == "ring" else 2
     parts = size.split("x")
     if len(parts) != wanted or not all(part.isdecimal() and 1 <= int(part) <= 1000 for part in parts):
-        raise SettingsError(f"graph {spec!r}", expected=f"whole numbers from 1, as in {_KNOWN}", do="correct --graph")
+        raise SettingsError(f"graph {spec!r}", expected=f"whole numbers from 1, as in {_KNOWN}", fix="correct --graph")
     return [int(part) for part in parts]
 
 
@@ -192,7 +192,7 @@ def _read_edges(path: Path) -> nx.Graph:
             raise SettingsError(
                 f"{path}, line {number}: {line.strip()!r}",
                 expected="two node names, separated by a space or a comma",
-                do="correct the line",
+                fix="correct the line",
             )
         if parts:
             graph.add_edge(*parts)

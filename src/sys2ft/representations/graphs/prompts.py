@@ -155,7 +155,7 @@ def _comma(tokenizer: Any) -> int:
         raise SettingsError(
             "a comma after a word is not one token of this model",
             expected="one token to separate pairs",
-            do="use --form walk",
+            fix="use --form walk",
         )
     return found[0]
 
@@ -168,7 +168,7 @@ def _check_text(prompt: Prompt, tokenizer: Any, opening: int, pairs: bool) -> No
         raise SettingsError(
             f"the words {', '.join(prompt.words[:4])} ... merge with each other in this model's tokens",
             expected="words that remain one token each next to any other",
-            do="choose other words with --words",
+            fix="choose other words with --words",
         )
 
 

@@ -38,7 +38,7 @@ def choose_words(tokenizer: Any, nodes: int, own: Sequence[str] = ()) -> dict[st
         raise SettingsError(
             f"{len(usable)} of {len(COMMON)} common words are one token of this model, the graph has {nodes} nodes",
             expected="a word for each node",
-            do="choose words with --words, or use a smaller graph",
+            fix="choose words with --words, or use a smaller graph",
         )
     return usable
 
@@ -53,14 +53,14 @@ def _checked(tokenizer: Any, nodes: int, own: Sequence[str]) -> dict[str, int]:
         raise SettingsError(
             f"{len(several)} words are not one token of this model: {shown}" + (" ..." if len(several) > 3 else ""),
             expected="words that the tokenizer keeps whole",
-            do="use other words, or omit --words to get common words that are one token",
+            fix="use other words, or omit --words to get common words that are one token",
         )
     tokens = {word: token for word, token in found.items() if token is not None}
     if len(set(tokens.values())) < len(own) or len(own) < nodes:
         raise SettingsError(
             f"{len(set(tokens.values()))} different words of {len(own)} given, the graph has {nodes} nodes",
             expected="a word for each node, each once",
-            do="name more words with --words, or use a smaller graph",
+            fix="name more words with --words, or use a smaller graph",
         )
     return tokens
 

@@ -30,7 +30,7 @@ def write_study_page(folder: Path) -> Path:
         raise UserError(
             f"{folder} does not contain the results of a study",
             expected="results.json",
-            do="run `sys2ft represent` again",
+            fix="run `sys2ft represent` again",
         )
     results = read_json(folder / "results.json")
     with np.load(folder / "results.npz") as found:
