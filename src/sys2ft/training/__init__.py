@@ -1,4 +1,4 @@
-"""Room `training`: replay elements to adapters."""
+"""Room `training`: trains adapters on replay elements."""
 
 import lazy_loader
 

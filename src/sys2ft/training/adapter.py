@@ -1,4 +1,4 @@
-"""One adapter in training: its steps so far, its best weights, its loss curve, how it ended and what it cost."""
+"""The state of one adapter during training: steps taken, best weights, loss curve, how it ended and its cost."""
 
 from __future__ import annotations
 
@@ -15,14 +15,18 @@ from sys2ft.runs import item_seed
 from sys2ft.training.jobs import AdapterJob
 from sys2ft.training.schedule import batches, rate, split
 
-# What a checkpoint keeps of an adapter beside its tensors; the rest follows from elements, settings and seed.
+# The fields that a checkpoint stores besides tensors; the rest can be derived from elements, settings and seed.
 _KEPT = ("step", "best_loss", "best_step", "ended", "due", "curve", "kept_epoch", "seconds")
 _COSTS = ("cost", "scored")
 
 
 @dataclass(slots=True, eq=False)
 class Adapter:
-    """Slot `slot` of the bank. `batches` are indices into `examples`; `held` are the examples it is not trained on."""
+    """One adapter, trained in slot `slot` of the bank.
+
+    `batches` are lists of indices into `examples`, one list per step; `seen[i]` is the number of examples seen after
+    step i. `held` are the held-out examples.
+    """
 
     slot: int
     job: AdapterJob
@@ -34,24 +38,24 @@ class Adapter:
     """Steps taken."""
     best_loss: float | None = None
     best_step: int = 0
-    """Steps taken when the held-out loss was lowest."""
+    """Number of steps after which the held-out loss was lowest."""
     best_P: Tensor | None = None
     ended: dict[str, Any] | None = None
     """Why it stopped before its last step: `how` (diverged, stopped), `step`, `epoch`, `why`."""
     due: bool = field(default=False)
-    """An epoch has ended whose held-out loss is not measured yet."""
+    """Whether an epoch has ended and its held-out loss has not been measured yet."""
     curve: list[dict[str, Any]] = field(default_factory=list)
-    """A row for each step (see `Training.curve`)."""
+    """One row per step (see `Training.curve`)."""
     kept_epoch: float | None = None
-    """Epoch of the best weights, once the adapter is done with them."""
+    """Epoch of the best weights; set when the adapter finishes with them."""
     cost: StepCost = field(default_factory=StepCost)
     scored: StepCost = field(default_factory=StepCost)
-    """What held-out losses cost."""
+    """Cost of measuring held-out losses."""
     seconds: float = 0.0
 
     @classmethod
     def of(cls, slot: int, job: AdapterJob, examples: Sequence[Example]) -> Adapter:
-        """The adapter of `job` before its first step; `examples` are the job's items, rendered."""
+        """The adapter of `job` before its first step; `examples` are the job's rendered items."""
         train, held = split(job.name, len(examples), job.settings.held_out, job.seed)
         order = batches(job.name, len(train), job.settings, job.seed)
         return cls(
@@ -82,7 +86,7 @@ class Adapter:
 
     @property
     def dropout_seed(self) -> int:
-        """Of the next step."""
+        """Dropout seed of the next step."""
         return item_seed(self.job.seed, "dropout", self.name, self.step)
 
     @property
@@ -91,7 +95,7 @@ class Adapter:
         return rate(self.step, len(self.batches), self.job.settings)
 
     def epoch(self, steps: int | None = None) -> float:
-        """Passes over the elements in so many steps; None: so far."""
+        """Passes over the elements after `steps` steps; None: after the steps taken so far."""
         steps = self.step if steps is None else steps
         return round(self.seen[steps - 1] / len(self.examples), 4) if steps else 0.0
 
@@ -99,7 +103,7 @@ class Adapter:
         return self.seen[steps - 1] // len(self.examples) if steps else 0
 
     def advance(self, loss: float, norm: float) -> None:
-        """Record a step that was taken: its mean loss (nats a token) and its gradient's norm."""
+        """Record one step: its mean loss (nats per token) and its gradient norm."""
         self.curve.append(
             {
                 "adapter": self.name,
@@ -120,7 +124,7 @@ class Adapter:
         self.due = False
 
     def judge(self, loss: float, weights_P: Tensor) -> None:
-        """Record a held-out loss: keep the weights if it is the lowest, stop after `patience` epochs without one."""
+        """Record a held-out loss. Keep the weights if it is the lowest; stop after `patience` epochs without one."""
         patience = self.job.settings.patience
         self.due = False
         assert self.best_P is not None
@@ -130,24 +134,24 @@ class Adapter:
             self.best_loss, self.best_step = loss, self.step
             self.best_P.copy_(weights_P)
         elif self.step < len(self.batches) and self._epochs(self.step) - self._epochs(self.best_step) >= patience:
-            back = f"back to epoch {self.epoch(self.best_step):g} with {self.best_loss:.4f}"
-            self.end("stopped", f"the held-out loss is {loss:.4f}; {back}")
+            restored = f"weights restored from epoch {self.epoch(self.best_step):g}, where it was {self.best_loss:.4f}"
+            self.end("stopped", f"the held-out loss is {loss:.4f}; {restored}")
         if math.isfinite(loss):
             self.curve[-1]["held_out_loss"] = loss
 
     def reset(self) -> None:
-        """Go back to the start. What was spent stays counted."""
+        """Return to the state before the first step. Costs and seconds spent so far stay counted."""
         self.curve = []
         self.step, self.best_loss, self.best_step = 0, None, 0
         self.best_P, self.ended, self.due = None, None, False
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps beside the tensors, as JSON."""
+        """The state that a checkpoint stores besides the tensors, as JSON data."""
         costs = {name: asdict(getattr(self, name)) for name in _COSTS}
         return {name: getattr(self, name) for name in _KEPT} | costs
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` returned."""
+        """Restore the state returned by `state_dict`."""
         for name in _KEPT:
             setattr(self, name, state[name])
         for name in _COSTS:

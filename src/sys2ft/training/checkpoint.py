@@ -1,7 +1,7 @@
-"""Checkpoints of a training: one that was interrupted resumes from its last checkpoint and ends with the same weights.
+"""Training checkpoints: an interrupted training resumes from its last checkpoint and ends with the same weights.
 
-Adapters that are done are written once, each to a file of its own. Those in training are written together with all
-counters, after a whole round. Those that wait follow from the seed.
+Each finished adapter is written once, to its own file. Adapters in training are written to one file with all
+counters, between rounds. Waiting adapters are not written: their initial weights are derived from the seed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Checkpoint:
     def __init__(self, folder: Path, training: Training, optimiser: SlotAdamW) -> None:
         self.folder, self.training, self.optimiser = folder, training, optimiser
         self._of = digest([training.bank.size, [_identity(adapter) for adapter in training.adapters]])
-        """What the checkpoint belongs to."""
+        """Digest of everything that decides the adapters' weights; a checkpoint with another digest is refused."""
 
     @staticmethod
     def remove(folder: Path) -> None:
@@ -40,7 +40,7 @@ class Checkpoint:
         return self.folder / f"done-{adapter.slot:05d}.safetensors"
 
     def save(self, active: list[Adapter]) -> None:
-        """Write the state between two rounds; `active` adapters train, those that are neither that nor done wait."""
+        """Write the state between two rounds. `active` are the adapters in training; the others are done or waiting."""
         training = self.training
         done = [adapter for adapter in training.adapters if adapter.done]
         weights_KP = training.bank.weights_KP
@@ -66,10 +66,13 @@ class Checkpoint:
         write_state(self.folder / "state.safetensors", tensors, record)
 
     def load(self) -> list[Adapter]:
-        """Load the state in the folder, if there is one, and return the adapters in training."""
+        """Load the state in the folder, if there is one, and return the adapters in training.
+
+        Raises SettingsError if the checkpoint belongs to another training.
+        """
         file = self.folder / "state.safetensors"
         if not file.is_file():
-            for stray in self.folder.glob("done-*"):  # of a training that was killed before it wrote its first state
+            for stray in self.folder.glob("done-*"):  # left by a training killed before its first state was written
                 stray.unlink()
             return []
         state = State(file)
@@ -77,7 +80,7 @@ class Checkpoint:
             raise SettingsError(
                 f"{self.folder} holds the checkpoint of another training",
                 expected="the same adapters, elements, seeds and settings",
-                fix="give those, or delete that folder to begin again",
+                fix="use those, or delete the folder to start again",
             )
         for name, value in state.record["counted"].items():
             setattr(self.training, name, value)
@@ -101,7 +104,7 @@ class Checkpoint:
 
 
 def _identity(adapter: Adapter) -> list[Any]:
-    """What decides an adapter's weights."""
+    """Everything that decides an adapter's weights."""
     fixed = {name: value for name, value in asdict(adapter.job.settings).items() if name not in FREE}
     elements = [[[*e.ids], [*e.loss_mask]] for e in (*adapter.examples, *adapter.held)]
     job = adapter.job

@@ -1,4 +1,4 @@
-"""The objective and the learner that settings name, found among entry points."""
+"""Looks up the objective and the learner named in the settings among the installed entry points."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def lora(settings: TrainSettings) -> Learner:
 
 
 def objective_of(settings: TrainSettings) -> Objective:
-    """The objective named by the settings. Raises SettingsError that lists the installed ones."""
+    """The objective named in the settings. Raises SettingsError if it is not installed."""
     made: Objective = _found(OBJECTIVES, settings.objective, "--objective")(settings)
     return made
 
 
 def learner_of(settings: TrainSettings) -> Learner:
-    """The learner named by the settings. Raises SettingsError that lists the installed ones."""
+    """The learner named in the settings. Raises SettingsError if it is not installed."""
     made: Learner = _found(LEARNERS, settings.learner, "--learner")(settings)
     return made
 
@@ -46,6 +46,6 @@ def _found(group: str, name: str, flag: str) -> Any:
         raise SettingsError(
             f"nothing called {name!r} is installed",
             expected=f"one of {', '.join(sorted(entries))}",
-            fix=f"correct {flag}, or install the package that brings it",
+            fix=f"correct {flag}, or install the package that provides it",
         )
     return entries[name].load()

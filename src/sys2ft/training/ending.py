@@ -1,4 +1,4 @@
-"""How an adapter ended before its last step, in words."""
+"""Describes in one line why an adapter stopped before its last step."""
 
 from __future__ import annotations
 

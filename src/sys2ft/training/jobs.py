@@ -1,4 +1,4 @@
-"""Adapter jobs: what one adapter is trained on and how; jobs that fit together share a bank."""
+"""Adapter jobs: the items and settings of one adapter, and the division of jobs into banks."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from sys2ft.errors import SettingsError
 from sys2ft.training.choices import learner_of, objective_of
 from sys2ft.training.settings import TrainSettings
 
-# Jobs of one bank agree in these settings; all others belong to the job.
+# All jobs of one bank must have the same values of these settings; the others may differ per job.
 SHARED = (
     "objective", "learner", "rank", "alpha", "target_modules", "dropout", "weight_decay", "max_grad_norm",
     "tokens_at_once", "max_adapters_at_once", "offload_moments", "checkpoint_seconds",
 )  # fmt: skip
 BANK_BYTES = 2 * 2**30
-"""Most weights of a bank that several groups share. Fixed, so that a resumed run trains the same adapters together."""
+"""Maximum size in bytes of a bank shared by several groups. Fixed, so that a resumed run divides jobs the same way."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainItem:
-    """One training example of an adapter: the conversation that asks, and the completion to learn."""
+    """One training example of an adapter: the prompt messages, and the completion to learn."""
 
     adapter: str
     prompt: Sequence[dict[str, str]]
@@ -35,9 +35,9 @@ class TrainItem:
 class AdapterJob:
     """One adapter to train.
 
-    `name` (a news item's id, say) and `seed` decide its initial weights, the order of its items and its dropout, so
-    that jobs of the same name and seed differ only in what they are trained on and how. `group` (a protocol, say)
-    tells such jobs apart.
+    `name` (such as a news item's id) and `seed` decide the initial weights, the order of the items and the dropout.
+    Jobs with the same name and seed therefore differ only in their items and settings; `group` (such as a protocol)
+    distinguishes them.
     """
 
     name: str
@@ -62,7 +62,7 @@ class AdapterJob:
 
     @property
     def shared(self) -> tuple[Any, ...]:
-        """What jobs of one bank agree in: the settings in `SHARED`, the objective and the learner."""
+        """Values that all jobs of one bank have in common: the settings in `SHARED`, the objective and the learner."""
         return (*(getattr(self.settings, name) for name in SHARED), self.objective, self.learner)
 
     @property
@@ -80,7 +80,7 @@ def jobs_of(
     objective: Objective | None = None,
     learner: Learner | None = None,
 ) -> list[AdapterJob]:
-    """A job for each adapter named among `items`, in order of first appearance."""
+    """One job per adapter named in `items`, in order of first appearance."""
     by_name: dict[str, list[TrainItem]] = {}
     for item in items:
         by_name.setdefault(item.adapter, []).append(item)
@@ -99,9 +99,10 @@ def jobs_of(
 
 
 def banks(model: nn.Module, jobs: Sequence[AdapterJob]) -> list[list[AdapterJob]]:
-    """The jobs divided among as few banks as may be; each part is an argument of `train`.
+    """Divide the jobs among as few banks as possible; each part can be passed to `train`.
 
-    Jobs of one bank agree in `SHARED`. Jobs of one group stay together; groups share a bank up to `BANK_BYTES`.
+    Jobs of one bank have the same `AdapterJob.shared`. Such jobs of one group are never split; several groups share a
+    bank up to `BANK_BYTES`.
     """
     alike: dict[tuple[Any, ...], dict[str, list[AdapterJob]]] = {}
     for job in jobs:
@@ -121,29 +122,29 @@ def banks(model: nn.Module, jobs: Sequence[AdapterJob]) -> list[list[AdapterJob]
 
 
 def check_jobs(jobs: Sequence[AdapterJob]) -> None:
-    """Raise SettingsError for jobs that one bank cannot train."""
+    """Raise SettingsError for jobs that cannot be trained in one bank."""
     if not jobs or any(not job.items for job in jobs):
         empty = ", ".join(job.key for job in jobs if not job.items)
         raise SettingsError(
-            f"no replay element to train {empty or 'on'}", expected="at least one", fix="generate some first"
+            f"no replay element to train {empty or 'on'}", expected="at least one", fix="generate replay elements first"
         )
     keys = [job.key for job in jobs]
     if len(set(keys)) < len(keys):
         twice = sorted({key for key in keys if keys.count(key) > 1})
         raise SettingsError(
-            f"several jobs are called {', '.join(twice)}",
-            expected="each job with a group and name of its own",
-            fix="give jobs of the same name different groups",
+            f"several jobs have the key {', '.join(twice)}",
+            expected="a different group and name for each job",
+            fix="give jobs with the same name different groups",
         )
     first = asdict(jobs[0].settings)
     for job in jobs[1:]:
         own = asdict(job.settings)
         wrong = [f"{name}: {first[name]} and {own[name]}" for name in SHARED if own[name] != first[name]]
         if not wrong and job.shared != jobs[0].shared:
-            wrong = ["objective or learner: two objects"]
+            wrong = ["objective or learner: different objects"]
         if wrong:
             raise SettingsError(
                 f"{jobs[0].key} and {job.key} cannot share a bank; {'; '.join(wrong)}",
-                expected=f"jobs that agree in {', '.join(SHARED)}",
-                fix="train them apart: `for group in banks(model, jobs): train(model, group)`",
+                expected=f"jobs with the same {', '.join(SHARED)}",
+                fix="train them separately: `for group in banks(model, jobs): train(model, group)`",
             )

@@ -1,8 +1,8 @@
-"""The training loop: many adapters over one frozen base, each trained as it would be alone.
+"""The training loop: trains many adapters concurrently over one frozen base, each exactly as if it were trained alone.
 
-Every adapter is a slot of one bank, and as many as memory holds train together. A round takes the next batch of each,
-and updates each by its own mean loss and its own schedule. An adapter that is done makes room for the next. The loss
-is on the completion and its end-of-turn token only; the news item is never shown.
+Every adapter is a slot of one bank, and as many train concurrently as fit in memory. A round runs the next batch of
+each adapter and updates it by its own mean loss and its own schedule. When an adapter finishes, the next waiting one
+starts. The loss covers only the completion and its end-of-turn token; the news item itself is never in the input.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ def train(
     show: Display | None = None,
     label: str = "train",
 ) -> Training:
-    """Train one adapter for each job, all in one bank: slot i is that of `jobs[i]`.
+    """Train one adapter per job, all in one bank; slot i belongs to `jobs[i]`.
 
-    Jobs of any group, seed, learning rate, batch size and number of epochs train together; what they must agree in is
-    `SHARED`, and `banks` splits jobs that do not. With `checkpoint` (a folder) an interrupted call resumes from its
-    last checkpoint and ends with the same weights. An adapter whose loss is not finite is stopped, named in `ended`,
-    and leaves the others untouched. Raises SettingsError for jobs that do not fit together or have no items, and
-    MemoryShortage where memory does not hold one adapter.
+    Jobs may differ in group, seed, learning rate, batch size and number of epochs. They must have the same values of
+    the settings in `SHARED`; `banks` splits jobs that do not. With `checkpoint` (a folder), an interrupted call
+    resumes from its last checkpoint and ends with the same weights. An adapter whose loss is not finite stops and is
+    listed in `ended`; the others are unaffected. The caller closes the returned `bank`. Raises SettingsError for jobs
+    that cannot share a bank or have no items, and MemoryShortage if memory does not hold a single adapter.
     """
     check_jobs(jobs)
     prepare(model.model)
@@ -67,14 +67,14 @@ def _bank(model: LoadedModel, jobs: Sequence[AdapterJob]) -> Bank:
         if not out_of_memory(error):
             raise
         raise MemoryShortage(
-            f"memory does not hold the weights of {len(jobs)} adapters of rank {jobs[0].settings.rank}",
-            expected="memory for all of them at once: 4 bytes per weight",
-            fix="lower --rank, name fewer --target-modules, or use fewer news items at a time",
+            f"not enough memory for the weights of {len(jobs)} adapters of rank {jobs[0].settings.rank}",
+            expected="enough memory for all of them: 4 bytes per weight",
+            fix="lower --rank, name fewer --target-modules, or split the news items over several runs",
         ) from error
 
 
 def rendered_examples(model: LoadedModel, slot: int, job: AdapterJob) -> list[Example]:
-    """The job's items, rendered."""
+    """The job's items rendered by the model's chat template, as examples of slot `slot`."""
     examples = []
     for item in job.items:
         messages = [Message(turn["role"], turn["content"]) for turn in item.prompt]  # type: ignore[arg-type]
@@ -84,12 +84,12 @@ def rendered_examples(model: LoadedModel, slot: int, job: AdapterJob) -> list[Ex
 
 
 class _Trainer:
-    """Adapters that wait, those that train, and the state they share."""
+    """Waiting adapters, adapters in training, and the state they share."""
 
     def __init__(self, training: Training, checkpoint: Path | None, show: Display, label: str) -> None:
         self.training, self.show, self.label = training, show, label
         self.bank, self.adapters = training.bank, training.adapters
-        self.settings = settings = self.adapters[0].job.settings  # of which only those in SHARED are used here
+        self.settings = settings = self.adapters[0].job.settings  # only settings in SHARED are read from it
         self.objective = self.adapters[0].job.chosen_objective
         self.tokens_at_once = settings.tokens_a_pass(self.bank.model)
         moments = off_device(self.bank.weights_KP, checkpoint) if settings.offload_moments else None
@@ -109,7 +109,7 @@ class _Trainer:
         elif not self.training.adapters_at_once:
             self.training.adapters_at_once = self._limit()
             if self.checkpoint and self.training.adapters_at_once < len(self.adapters):
-                self.checkpoint.save([])  # whatever memory is free when it is resumed: the same batches
+                self.checkpoint.save([])  # fixes the number: a resumed run uses the same batches
         saved, wait = time.perf_counter(), self.settings.checkpoint_seconds
         with self.show.task(self.label, sum(len(a.batches) for a in self.adapters)) as advance:
             shown = 0
@@ -118,18 +118,18 @@ class _Trainer:
                 advance(done - shown)
                 shown = done
                 self._round()
-                going_on = bool(self.active or self.waiting)
-                if self.checkpoint and going_on and time.perf_counter() - saved > wait:
+                unfinished = bool(self.active or self.waiting)
+                if self.checkpoint and unfinished and time.perf_counter() - saved > wait:
                     begun = time.perf_counter()
                     self.checkpoint.save(self.active)
                     saved = time.perf_counter()
-                    # Many adapters are gigabytes: writing them shall take a twentieth of the time at most.
+                    # Many adapters amount to gigabytes: spend at most a twentieth of the time writing them.
                     wait = max(self.settings.checkpoint_seconds, 20 * (saved - begun))
             advance(sum(len(a.batches) for a in self.adapters) - shown)
         return self.training
 
     def _limit(self) -> int:
-        """How many adapters to train at once."""
+        """How many adapters to train concurrently, from the estimated and the free memory."""
         if len(self.adapters) == 1:
             return 1
         nodes = [len(tree) for adapter in self.adapters for tree in slot_trees(adapter.batch, sys.maxsize)]
@@ -142,11 +142,13 @@ class _Trainer:
         )
         fit = need.fits(memory.free_memory(self.bank.weights_KP.device), len(self.adapters))
         if fit < len(self.adapters):
-            self.show.note(f"{self.label}: {fit} of {len(self.adapters)} adapters at once, by the memory that is free")
+            self.show.note(
+                f"{self.label}: training {fit} of {len(self.adapters)} adapters at once (limited by free memory)"
+            )
         return fit
 
     def _round(self) -> None:
-        """One step of every adapter that trains; fewer of them where memory runs out."""
+        """Run one step of every active adapter; if memory runs out, reduce the number of active adapters."""
         short = False
         before, begun = self._computed(), time.perf_counter()
         try:
@@ -157,7 +159,7 @@ class _Trainer:
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
-            short = True  # dealt with below, where the error no longer holds what was computed
+            short = True  # handled below, after the error has released the tensors it references
         self._count_seconds(time.perf_counter() - begun, before)
         together = len(self.active)
         for adapter in self.active:
@@ -171,7 +173,7 @@ class _Trainer:
         return [a.cost.tokens_computed + a.scored.tokens_computed for a in self.adapters]
 
     def _count_seconds(self, seconds: float, before: Sequence[int]) -> None:
-        """Divide the time of a round among the adapters, by the tokens computed for each."""
+        """Divide the time of a round among the adapters in proportion to the tokens computed for each."""
         shares = [now - then for now, then in zip(self._computed(), before, strict=True)]
         for adapter, share in zip(self.adapters, shares, strict=True):
             adapter.seconds += seconds * share / max(1, sum(shares))
@@ -213,7 +215,7 @@ class _Trainer:
                 adapter.advance(loss, norm)
 
     def _measure(self) -> None:
-        """Held-out losses of the adapters that have ended an epoch."""
+        """Measure the held-out losses of adapters that have just finished an epoch."""
         due = [adapter for adapter in self.active if adapter.due]
         if not due:
             return
@@ -239,19 +241,19 @@ class _Trainer:
         self.show.note(f"{self.label}: {describe_end(adapter.job.key, adapter.ended)}")
 
     def _finish(self, adapter: Adapter) -> None:
-        """Leave the adapter with its best weights and free what it needed to train."""
+        """Restore the adapter's best weights and free its training state."""
         if adapter.best_loss is not None and adapter.best_P is not None and not adapter.diverged:
             self.bank.weights_KP[adapter.slot].copy_(adapter.best_P)
             adapter.kept_epoch = adapter.epoch(adapter.best_step)
         adapter.best_P = None
         self.optimiser.forget(adapter.slot)
 
-    def _halve(self, together: int) -> None:
-        """Continue with half of the adapters that were trained together; those that are done stay so."""
+    def _halve(self, active: int) -> None:
+        """Continue with half as many adapters; finished ones are kept. Raises MemoryShortage if there was only one."""
         gc.collect()
         if self.bank.weights_KP.is_cuda:
             torch.cuda.empty_cache()
-        if together == 1:
+        if active == 1:
             again = "lower --tokens-at-once or --rank, or give --offload-moments"
             if self.checkpoint:
                 self.checkpoint.save(self.active)
@@ -259,7 +261,7 @@ class _Trainer:
             name = "".join(f" ({adapter.job.key})" for adapter in self.active)
             raise MemoryShortage(
                 f"memory ran out while one adapter was trained{name}",
-                expected="room for one adapter and for one pass over --tokens-at-once tokens",
+                expected="enough memory for one adapter and one pass over --tokens-at-once tokens",
                 fix=again,
             )
         keep = together // 2
@@ -269,7 +271,7 @@ class _Trainer:
         self._put_back(keep)
 
     def _put_back(self, keep: int) -> None:
-        """Let all but the first `keep` adapters wait, from their start again."""
+        """Reset all but the first `keep` active adapters and return them to the queue."""
         put_back = self.active[keep:]
         self.active = self.active[:keep]
         for adapter in put_back:

@@ -1,4 +1,4 @@
-"""What a training will need: tokens and FLOP from its batches, memory from a short pass."""
+"""Predicts what a training will need: tokens and FLOP from its batches, memory from a short pass."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from sys2ft.training.loop import rendered_examples
 
 
 def training_needs(model: LoadedModel, jobs: Sequence[AdapterJob]) -> Needs:
-    """What `train(model, jobs)` needs, without training: exact tokens and FLOP of all steps, estimated memory.
+    """Tokens, FLOP and memory that `train(model, jobs)` will need; tokens and FLOP are exact, memory is an estimate.
 
-    Held-out losses are left out: they are a small part.
+    Held-out losses are not counted, since they are a small part.
     """
     prepare(model.model)
     settings = jobs[0].settings
@@ -40,13 +40,13 @@ def training_needs(model: LoadedModel, jobs: Sequence[AdapterJob]) -> Needs:
             best=any(job.settings.held_out for job in jobs),
             offload=settings.offload_moments,
         )
-        together = min(len(jobs), settings.max_adapters_at_once or len(jobs))
-        together = need.fits(memory.free_memory(bank.weights_KP.device), together)
+        active = min(len(jobs), settings.max_adapters_at_once or len(jobs))
+        active = need.fits(memory.free_memory(bank.weights_KP.device), active)
         size = bank.size
     finally:
         bank.close()
     return Needs(
         tokens=tokens,
         flop=training_flop(model.model, tokens, predictions),
-        memory=need.total(together) + 4 * size * len(jobs),
+        memory=need.total(active) + 4 * size * len(jobs),
     )

@@ -1,4 +1,4 @@
-"""The result of a training: its bank, and of each job the loss curve, how it ended, and what it cost."""
+"""The result of a training: its bank, and for each job the loss curve, how it ended and its cost."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from sys2ft.training.jobs import AdapterJob
 
 @dataclass(slots=True)
 class Training:
-    """Trained adapters, in order of the jobs: each is a slot of `bank`.
+    """Trained adapters in the order of the jobs; each is a slot of `bank`.
 
-    A name below is a job's name; where jobs of several groups trained together, read one group's by `select`.
+    Results are listed by job name. If jobs of several groups shared the bank, call `select` first to get one group.
     """
 
     bank: Bank
     adapters: list[Adapter] = field(repr=False)
     adapters_at_once: int = 0
     halved: int = 0
-    """How often memory ran out, and the number of adapters at once was halved."""
+    """How often memory ran out and the number of concurrent adapters was halved."""
 
     @property
     def jobs(self) -> list[AdapterJob]:
@@ -33,24 +33,24 @@ class Training:
 
     @property
     def slots(self) -> dict[str, int]:
-        """The slot of each job, by its key: what `sys2ft.evaluate` takes routes to."""
+        """Job key -> slot, for the `routes` of `sys2ft.evaluate`."""
         return {adapter.job.key: adapter.slot for adapter in self.adapters}
 
     @property
     def curve(self) -> list[dict[str, Any]]:
-        """A row for each step of each adapter: `adapter`, `step`, `epoch`, `loss` (nats a token), `lr`, `grad_norm`,
-        `tokens`, and after an epoch `held_out_loss` where elements are held out."""
+        """One row per step of each adapter: `adapter`, `step`, `epoch`, `loss` (nats per token), `lr`, `grad_norm` and
+        `tokens`; also `held_out_loss` at the end of an epoch if elements are held out."""
         rows = [(row["step"], place, row) for place, a in enumerate(self.adapters) for row in a.curve]
         return [row for _, _, row in sorted(rows, key=lambda entry: entry[:2])]
 
     @property
     def ended(self) -> dict[str, dict[str, Any]]:
-        """Adapters that did not take all their steps: `how` (diverged, stopped), `step`, `epoch`, `why`."""
+        """Adapters that stopped before their last step: `how` (diverged, stopped), `step`, `epoch`, `why`."""
         return {a.name: a.ended for a in self.adapters if a.ended is not None}
 
     @property
     def kept_epochs(self) -> dict[str, float]:
-        """After which epoch the weights of an adapter with held-out elements were best."""
+        """Adapter -> epoch of its best weights, for adapters with held-out elements."""
         return {a.name: a.kept_epoch for a in self.adapters if a.kept_epoch is not None}
 
     @property
@@ -63,24 +63,24 @@ class Training:
 
     @property
     def scored(self) -> StepCost:
-        """What held-out losses cost."""
+        """Cost of measuring held-out losses."""
         return sum((a.scored for a in self.adapters), StepCost())
 
     @property
     def seconds(self) -> float:
-        """Time of the steps; a step that several adapters share is divided among them by the tokens computed."""
+        """Training time; that of a shared step is divided among its adapters in proportion to the tokens computed."""
         return sum(a.seconds for a in self.adapters)
 
     def select(self, group: str) -> Training:
-        """The part of this training that the jobs of one group are; it has the same bank."""
+        """The adapters of one group, as a training over the same bank."""
         own = [adapter for adapter in self.adapters if adapter.job.group == group]
         return Training(self.bank, own, self.adapters_at_once, self.halved)
 
     @property
     def totals(self) -> dict[str, Any]:
-        """What the training cost. FLOP are those of the tokens computed (see `engine.flops`).
+        """Counts and costs of the training, as JSON data. FLOP are those of the tokens computed (see `engine.flops`).
 
-        `padding` is the share of padding (`StepCost`) in the tokens computed and it.
+        `padding` is the number of padding nodes divided by all nodes computed, padding included.
         """
         cost, scored = self.cost, self.scored
         flop = flop_counts.training(self.bank.model, cost.tokens_computed, cost.predictions)

@@ -1,4 +1,4 @@
-"""What an adapter meets when: elements held out, order and batches, learning rate. All by its name and the seed."""
+"""An adapter's schedule: held-out split, batches and learning rate, derived from its name and the seed."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from sys2ft.training.settings import TrainSettings
 
 
 def split(name: str, count: int, share: float, seed: int) -> tuple[list[int], list[int]]:
-    """Which of an adapter's `count` elements it is trained on, and which are held out: at least one of each.
+    """Indices of the elements to train on and of those held out, at least one of each.
 
-    A single element is trained on.
+    `share` is the held-out share of the `count` elements. A single element is trained on.
     """
     if not share or count < 2:
         return list(range(count)), []
@@ -21,7 +21,7 @@ def split(name: str, count: int, share: float, seed: int) -> tuple[list[int], li
 
 
 def batches(name: str, count: int, settings: TrainSettings, seed: int) -> list[list[int]]:
-    """The batches of one adapter over all epochs, each epoch in an order of its own."""
+    """The batches of one adapter over all epochs, each epoch in a different order."""
     order: list[int] = []
     total = max(1, round(count * settings.epochs))
     epoch = 0
@@ -34,7 +34,7 @@ def batches(name: str, count: int, settings: TrainSettings, seed: int) -> list[l
 
 
 def rate(step: int, steps: int, settings: TrainSettings) -> float:
-    """Learning rate of a step (from 0): linear rise over the warm-up, then linear fall to 0 after the last step."""
+    """Learning rate of a step (from 0): linear warm-up, then linear decay that reaches 0 after the last step."""
     if step >= steps:
         return 0.0
     rise = max(1, round(settings.warmup * steps))

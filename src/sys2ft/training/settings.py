@@ -1,4 +1,4 @@
-"""Settings of training."""
+"""Training settings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 JOINT = "joint"
 
-# Change no result beyond rounding: a training that was begun may go on with others.
+# These change no result beyond rounding, so a training may resume with other values.
 FREE = ("tokens_at_once", "max_adapters_at_once", "offload_moments", "checkpoint_seconds")
 
 
@@ -21,48 +21,49 @@ class TrainSettings:
     """How adapters are trained."""
 
     adapters: str = "per-news"
-    """'per-news': one adapter for each news. 'joint': one for all of them."""
+    """'per-news': one adapter per news item. 'joint': one adapter for all news items."""
     objective: str = "cross_entropy"
-    """Loss of the completions; other packages can add some."""
+    """Loss on the completions; other packages can provide more."""
     learner: str = "lora"
-    """What of an adapter is trained; other packages can add some."""
+    """Parametrisation of an adapter; other packages can provide more."""
     rank: int = 16
     """LoRA rank."""
     alpha: float = 32.0
     """LoRA alpha; the update is scaled by alpha / rank."""
     target_modules: tuple[str, ...] = ()
-    """Linear layers that get adapters, by their last name; none named: all but the head."""
+    """Linear layers that get adapters, by the last part of their name; empty: all except the head."""
     learning_rate: float = 5e-4
     """Peak learning rate."""
     epochs: float = 3.0
     """Passes over an adapter's elements."""
     batch_size: int = 8
-    """Elements an adapter takes in one step."""
+    """Elements per step of an adapter."""
     warmup: float = 0.1
     """Share of the steps over which the learning rate rises; it then falls linearly to 0."""
     max_grad_norm: float = 1.0
-    """Each adapter's gradient is clipped to this norm."""
+    """Maximum norm of each adapter's gradient; larger ones are clipped."""
     weight_decay: float = 0.0
     """AdamW's weight decay."""
     dropout: float = 0.0
-    """LoRA dropout: share of the inputs of A that a step leaves out."""
+    """LoRA dropout: share of the inputs of A that are dropped in each step."""
     held_out: float = 0.0
-    """Share of each adapter's elements that it is not trained on; their loss is measured after every epoch."""
+    """Share of each adapter's elements held out of training; their loss is measured after every epoch."""
     patience: int = 0
-    """Epochs without a lower held-out loss after which an adapter stops; it goes back to its best weights."""
+    """Epochs without a lower held-out loss after which an adapter stops and its best weights are restored."""
     tokens_at_once: int = 0
-    """Tokens in forward and backward passes at the same time; bounds memory, changes no result beyond rounding. 0:
-    1,024, and 2,048 where the model is in half precision, which take as much."""
+    """Maximum number of tokens in concurrent forward and backward passes. Limits memory; changes no result beyond
+    rounding. 0: 1,024, or 2,048 for a model in half precision, which needs the same memory."""
     max_adapters_at_once: int = 0
-    """Adapters that train together; 0: as many as memory is estimated to hold. Changes no result beyond rounding."""
+    """Maximum number of adapters that train concurrently; 0: as many as are estimated to fit in memory. Changes no
+    result beyond rounding."""
     offload_moments: bool = False
-    """Between updates keep AdamW's moments, two thirds of what an adapter in training takes, off the device: in the
-    host's memory, and for a training on the CPU in a file. Takes some time, changes no result."""
+    """Keep AdamW's moments, two thirds of the memory of an adapter in training, off the device between updates: in host
+    memory, or in a file when training on the CPU. Slower; changes no result."""
     checkpoint_seconds: float = 60.0
-    """Training can be resumed from checkpoints made this often, or more seldom where writing one takes long."""
+    """Seconds between checkpoints, from which training can resume; longer if writing one is slow."""
 
     def tokens_a_pass(self, model: nn.Module) -> int:
-        """`tokens_at_once`, or its default for `model`."""
+        """`tokens_at_once`, or the default for `model` if it is 0."""
         half = next(model.parameters()).element_size() < 4
         return self.tokens_at_once or (2048 if half else 1024)
 
@@ -90,6 +91,6 @@ class TrainSettings:
         if bool(self.held_out) != bool(self.patience):
             raise SettingsError(
                 f"held_out={self.held_out}, patience={self.patience}",
-                expected="both above 0, to stop an adapter early by elements it is not trained on, or neither",
+                expected="both above 0 (to stop early by the loss of held-out elements) or both 0",
                 fix="set --held-out 0.1 --patience 2, or leave both out",
             )
