@@ -149,7 +149,7 @@ OTHER_MISTAKES = [
     ),
     Mistake(
         "run silent.jsonl --model MODEL --out run",
-        ("none of the news has a question", "add questions"),
+        ("none of the news items has a question", "add questions"),
         {"silent.jsonl": line(questions=None)},
         id="no question at all",
     ),
@@ -247,13 +247,16 @@ def test_other_settings_in_the_folder(whole: Path, capsys: pytest.CaptureFixture
     run = ["run", str(news), "--model", model, "--out", str(whole), *FLAGS]
     before = contents(whole)
     for change, shown in (
-        (["--epochs", "3"], "epochs: the folder has 2.0, asked was 3.0"),
-        (["--seed", "9"], "seed: the folder has 0, asked was 9"),
-        (["--protocols", "naive"], 'protocols: the folder has ["naive", "paraphrase", "self_qa"], asked was ["naive"]'),
+        (["--epochs", "3"], "epochs: the folder has 2.0, requested: 3.0"),
+        (["--seed", "9"], "seed: the folder has 0, requested: 9"),
+        (
+            ["--protocols", "naive"],
+            'protocols: the folder has ["naive", "paraphrase", "self_qa"], requested: ["naive"]',
+        ),
     ):
         assert call([*run, *change]) == 2
         said = capsys.readouterr().err
-        assert "was made with other settings" in said
+        assert "with other settings" in said
         assert shown in said
         assert "choose another folder with --out" in said
     assert contents(whole) == before
@@ -289,7 +292,7 @@ def test_a_stage_notices_that_the_model_changed(
     config = json.loads((model / "config.json").read_text())
     (model / "config.json").write_text(json.dumps({**config, "rms_norm_eps": 1e-3}))
     assert call(["train", "run"]) == 2
-    assert "differs from the one that run was made with" in capsys.readouterr().err
+    assert "differs from that of run" in capsys.readouterr().err
     shutil.rmtree(model)
     assert call(["train", "run"]) == 2
     assert "no model called" in capsys.readouterr().err

@@ -160,13 +160,13 @@ def test_the_seed_decides(finished: Any, news_file: Path, model: sys2ft.LoadedMo
 @pytest.mark.parametrize(
     ("change", "shown"),
     [
-        ({"seed": 4}, "seed: the folder has 3, asked was 4"),
-        ({"generate": sys2ft.GenerateSettings()}, "samples_per_news: the folder has 4, asked was 64"),
+        ({"seed": 4}, "seed: the folder has 3, requested: 4"),
+        ({"generate": sys2ft.GenerateSettings()}, "samples_per_news: the folder has 4, requested: 64"),
         (
             {"train": sys2ft.TrainSettings(epochs=2, batch_size=2, rank=8, alpha=8)},
-            "rank: the folder has 4, asked was 8",
+            "rank: the folder has 4, requested: 8",
         ),
-        ({"evaluate": sys2ft.EvaluateSettings()}, "direct_tokens: the folder has 8, asked was 24"),
+        ({"evaluate": sys2ft.EvaluateSettings()}, "direct_tokens: the folder has 8, requested: 24"),
         ({"news": sys2ft.bundled_news()[:1]}, "news: the folder has"),
     ],
     ids=["seed", "generate", "train", "evaluate", "news"],
@@ -258,7 +258,7 @@ def test_news_without_questions_take_part(tmp_path: Path, model: sys2ft.LoadedMo
 
 
 def test_news_without_any_question_are_told_before_the_work(tmp_path: Path, model: sys2ft.LoadedModel) -> None:
-    with pytest.raises(SettingsError, match="none of the news has a question"):
+    with pytest.raises(SettingsError, match="none of the news items has a question"):
         sys2ft.run([sys2ft.News(id="n", text="Rome.")], model=model, out=tmp_path / "run", **SETTINGS)
     assert not (tmp_path / "run" / "replay").exists()
 

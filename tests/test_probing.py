@@ -278,7 +278,7 @@ def test_the_command_and_the_run_behind_it(
     model = ["--model", str(talking_model_dir), "--dtype", "float32", "--device", "cpu"]
     assert call(["run", str(news), *model]) == 2
     said = capsys.readouterr().err
-    assert "none of the news has a question" in said and "sys2ft news probe NEWS --out PROBED" in said
+    assert "none of the news items has a question" in said and "sys2ft news probe NEWS --out PROBED" in said
     loose = (
         "--candidates 16 --choices 2 --samples 2 --check-temperature 0 --chance-margin 1 --max-new-tokens 24 --seed 5"
     )

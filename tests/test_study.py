@@ -162,7 +162,7 @@ def test_an_interrupted_study_gives_the_same_results(model: sys2ft.LoadedModel, 
         assert (again.folder / file.relative_to(whole.folder)).read_bytes() == file.read_bytes(), file.name
     other = sys2ft.represent(settings(), model=model, out=tmp_path / "other" / "run", seed=6)
     assert other.results["graphs"][0]["ends"] != whole.results["graphs"][0]["ends"]
-    with pytest.raises(SettingsError, match=r"walks: the folder has 3, asked was 4"):
+    with pytest.raises(SettingsError, match=r"walks: the folder has 3, requested: 4"):
         sys2ft.represent(settings(walks=4), model=model, out=tmp_path / "cut" / "run", seed=5)
 
 

@@ -1,4 +1,4 @@
-"""Shared by several commands: model options, reopening a run folder, printing a result."""
+"""Code shared by several commands: model options, reopening a run folder, printing a result."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class ModelOptions:
     """How a model is loaded, and whether progress is shown."""
 
     dtype: str = "auto"
-    """auto, float32, bfloat16 or float16. auto: the type that the hardware computes natively."""
+    """auto, float32, bfloat16 or float16; auto: the type with native hardware support."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     quiet: bool = False
-    """Show no progress."""
+    """Hide progress."""
 
     def load(self, model: str, show: Display) -> LoadedModel:
         """Load `model` with these options."""
@@ -36,7 +36,7 @@ class ModelOptions:
 
 
 def reopen(path: Path, show: Display) -> tuple[Run, LoadedModel]:
-    """An existing run folder and the model it was made with. Raises SettingsError if that model has changed."""
+    """Open an existing run folder and load its model. Raises SettingsError if the model has changed."""
     from sys2ft.errors import SettingsError
     from sys2ft.models import load_model
     from sys2ft.runs import Run
@@ -46,7 +46,7 @@ def reopen(path: Path, show: Display) -> tuple[Run, LoadedModel]:
     model = load_model(record["model"]["name"], dtype=record["dtype"], device=record["device"], progress=show.note)
     if model.fingerprint != record["model"]["sha256"]:
         raise SettingsError(
-            f"the model {record['model']['name']} differs from the one that {path} was made with "
+            f"the model {record['model']['name']} differs from that of {path} "
             f"(SHA-256 {model.fingerprint[:12]}..., the folder has {record['model']['sha256'][:12]}...)",
             expected="the same weights",
             fix="restore the old model, or start a new run folder",
@@ -55,16 +55,16 @@ def reopen(path: Path, show: Display) -> tuple[Run, LoadedModel]:
 
 
 def console() -> Console:
-    """Standard output; tables have their designed width if it is not a terminal."""
+    """A console on standard output; its width is `COLUMNS` if that is not a terminal."""
     return Console() if sys.stdout.isatty() else Console(width=COLUMNS)
 
 
 def print_result(result: Result) -> None:
-    """The table, the report's path and the adapters' paths, on standard output."""
+    """Print the table and the paths of the report and the adapters on standard output."""
     from sys2ft.report import terminal_table
 
     console().print(terminal_table(result.summary))
     print(f"report    {result.report}")
     if result.adapters:
-        more = f" and {len(result.adapters) - 1} more beside it" if len(result.adapters) > 1 else ""
+        more = f" and {len(result.adapters) - 1} more in that folder" if len(result.adapters) > 1 else ""
         print(f"adapter   {result.adapters[0]}{more} (PEFT format)")

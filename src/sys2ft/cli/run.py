@@ -1,4 +1,4 @@
-"""`sys2ft run` and `sys2ft demo`."""
+"""`sys2ft run` and `sys2ft demo`: the main job from news items to the report."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run(ModelOptions):
-    """The main job: from news to adapters that know them, with a table and a report that prove it."""
+    """Run the main job: train adapters on news items, measure what they learnt, and write a table and a report."""
 
     news: Positional[Path]
-    """File of news, JSON Lines or YAML; or `new-news` or `demo`, which come with the package."""
+    """News file (JSON Lines or YAML), or a bundled set: `new-news` or `demo`."""
     model: str = DEFAULT_MODEL
-    """Embedded name, local folder, GGUF file or hub id."""
+    """Name of an embedded model, local folder, GGUF file or hub id."""
     out: Path | None = None
-    """Run folder; default: sys2ft-runs/<name of the news file>. An interrupted run in it is resumed."""
+    """Run folder; default: sys2ft-runs/<name of the news file>. An interrupted run in it resumes."""
     seed: int = 0
-    """Seed of everything that is random."""
+    """Random seed."""
     dry_run: bool = False
-    """Print what is left to do (units, tokens, FLOP, an estimate of time and memory), and do nothing."""
+    """Print the remaining work (units, tokens, FLOP, estimated time and memory) and exit."""
     generate: GenerateSettings = GenerateSettings()
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
@@ -54,16 +54,16 @@ class Run(ModelOptions):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Demo(ModelOptions):
-    """The main job on ten bundled news with the embedded model, offline, in minutes on a laptop's CPU."""
+    """Run the main job on ten bundled news items with the embedded model: offline, in minutes on a laptop's CPU."""
 
     model: str = DEFAULT_MODEL
-    """Embedded name, local folder, GGUF file or hub id."""
+    """Name of an embedded model, local folder, GGUF file or hub id."""
     out: Path = Path("sys2ft-runs/demo")
-    """Run folder. An interrupted run in it is resumed."""
+    """Run folder. An interrupted run in it resumes."""
     seed: int = 0
-    """Seed of everything that is random."""
+    """Random seed."""
     dry_run: bool = False
-    """Print what is left to do (units, tokens, FLOP, an estimate of time and memory), and do nothing."""
+    """Print the remaining work (units, tokens, FLOP, estimated time and memory) and exit."""
     generate: GenerateSettings = DEMO_GENERATE
     train: TrainSettings = DEMO_TRAIN
     evaluate: EvaluateSettings = DEMO_EVALUATE
@@ -75,7 +75,7 @@ class Demo(ModelOptions):
 def _job(options: Run | Demo, news: list[News], out: Path) -> None:
     from sys2ft.job import plan, require_protocols, run
 
-    require_protocols(options.generate.protocols)  # before a model is loaded, or downloaded
+    require_protocols(options.generate.protocols)  # before loading or downloading a model
     how: dict[str, Any] = {
         "out": out,
         "seed": options.seed,
@@ -97,7 +97,7 @@ def _job(options: Run | Demo, news: list[News], out: Path) -> None:
 
 
 def _plan_table(left: Sequence[Left]) -> Table:
-    """What is left, a row for each part of a stage, and the sum."""
+    """The remaining work: one row per part of a stage, and the total."""
     table = Table(box=box.SIMPLE_HEAD, title="Left to do", title_justify="left")
     for name in ("stage", "part"):
         table.add_column(name)
@@ -122,8 +122,8 @@ def _plan_table(left: Sequence[Left]) -> Table:
         f"{total.flop / 1e12:.3g}", _time(sum(row.seconds for row in left)), f"{total.memory / 2**30:.2f} GiB",
     )  # fmt: skip
     table.caption = (
-        "Units: batches of generation and evaluation, adapters of training. Further rounds of generation are not"
-        " counted. Time by a rate that was just measured; memory besides the model."
+        "Units are batches (generate, evaluate) or adapters (train). Later rounds of generation are not counted."
+        " Times assume the rate measured just now; memory excludes the model."
     )
     table.caption_justify = "left"
     return table

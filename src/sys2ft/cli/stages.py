@@ -1,4 +1,4 @@
-"""`sys2ft generate`, `train`, `evaluate` and `report`: the main job's stages, each on a run folder."""
+"""`sys2ft generate`, `train`, `evaluate` and `report`: the stages of the main job on a run folder."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from sys2ft.training import TrainSettings
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Generate(ModelOptions):
-    """Let the model make replay elements from news, and count what became of every sample."""
+    """Generate replay elements from news items with the model, and print how many samples were kept or rejected."""
 
     news: Positional[Path]
-    """File of news, JSON Lines or YAML."""
+    """News file (JSON Lines or YAML)."""
     model: str = DEFAULT_MODEL
-    """Embedded name, local folder, GGUF file or hub id."""
+    """Name of an embedded model, local folder, GGUF file or hub id."""
     out: Path | None = None
     """Run folder; default: sys2ft-runs/<name of the news file>."""
     seed: int = 0
-    """Seed of everything that is random."""
+    """Random seed."""
     generate: GenerateSettings = GenerateSettings()
 
     def run(self) -> None:
@@ -57,7 +57,7 @@ class _OnFolder:
     folder: Positional[Path]
     """Run folder."""
     quiet: bool = False
-    """Show no progress."""
+    """Hide progress."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,7 +80,7 @@ class Train(_OnFolder):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evaluate(_OnFolder):
-    """Measure what the base and the trained adapters of a run folder know, and print the table."""
+    """Evaluate the base model and the trained adapters of a run folder, and print the table."""
 
     evaluate: EvaluateSettings = EvaluateSettings()
 
@@ -97,7 +97,7 @@ class Evaluate(_OnFolder):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report(_OnFolder):
-    """Write the scores and the report of a run folder again, and print the table."""
+    """Rewrite the scores and the report of a run folder, and print the table."""
 
     def run(self) -> None:
         from sys2ft.job import finish

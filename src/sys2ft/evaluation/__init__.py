@@ -1,4 +1,4 @@
-"""Room `evaluation`: questions to predictions, and predictions to scores."""
+"""Room `evaluation`: asks questions and grades the answers."""
 
 import lazy_loader
 

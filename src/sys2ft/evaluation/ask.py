@@ -1,4 +1,4 @@
-"""How a question is put to the model, under each condition and scoring."""
+"""Builds the prompt for a question under each condition and scoring."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ STEP_BY_STEP = "Think step by step. Then write the final answer on a last line t
 
 
 def asked(news: News, question: Question, condition: Condition, scoring: Scoring, options: Sequence[str] = ()) -> str:
-    """The user's words: the question, in context behind the news, with what the scoring adds to it.
+    """The user message: the question with the scoring's instructions, preceded by the news text if in context.
 
-    `cloze` and `cloze_raw` ask the question alone, `letter` lists `options`, `direct` and `reasoned` say how to answer.
+    `cloze` and `cloze_raw` ask the question alone, `letter` lists `options`, and `direct` and `reasoned` add how to
+    answer.
     """
     text = question.text
     if scoring == "letter":
@@ -34,7 +35,7 @@ def asked(news: News, question: Question, condition: Condition, scoring: Scoring
 
 
 def option_letters(count: int) -> list[str]:
-    """Names of options: A to Z, then AA, AB, ..."""
+    """Labels of `count` options: A to Z, then AA, AB, ..."""
     single = string.ascii_uppercase
     double = (first + second for first in single for second in single)
     return list(itertools.islice(itertools.chain(single, double), count))
@@ -46,7 +47,7 @@ def messages(text: str) -> list[Message]:
 
 
 def option_order(news: News, index: int, seed: int) -> list[str]:
-    """A question's choices in seeded order: the same for every subject and condition, so that these are paired."""
+    """A question's choices in seeded order: the same for all subjects and conditions, so comparisons are paired."""
     choices = list(news.questions[index].choices)
     random.Random(item_seed(seed, "options", news.id, index)).shuffle(choices)
     return choices

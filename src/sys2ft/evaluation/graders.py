@@ -1,8 +1,8 @@
-"""Graders: whether a free text gives the expected answer, and why.
+"""Graders decide whether a free-text answer is correct, and why.
 
-`exact` compares normalised text. `alias` also accepts the answer's other wordings, and an answer within a longer text
-as whole words, unless the text contains another of the choices too. `number` compares the last number said, in digits
-or in words; an alias alone is correct too. Other packages add graders as entry points of the group 'sys2ft.graders'.
+`exact` compares normalised text. `alias` also accepts the aliases, and an answer that occurs as whole words in a longer
+text, unless the text also contains another choice. `number` compares the last number in the text, in digits or in
+words; an alias alone is correct too. Other packages provide graders as entry points in the group 'sys2ft.graders'.
 """
 
 from __future__ import annotations
@@ -44,27 +44,27 @@ _ANSWER = re.compile(r"(?:final answer|answer)\s*(?:is|:)\s*:?\s*(.*)", re.IGNOR
 
 @dataclass(frozen=True, slots=True)
 class Grade:
-    """A verdict and its reason; `correct` None: could not be judged."""
+    """A verdict and its reason; `correct` is None if the answer could not be graded."""
 
     correct: bool | None
     why: str
 
 
 def normalise(text: str) -> str:
-    """Lower case, Unicode compatibility form, without articles, outer punctuation and extra space."""
+    """The text in lower case and Unicode compatibility form, without articles, outer punctuation and extra space."""
     words = unicodedata.normalize("NFKC", text).casefold().replace("−", "-").replace("*", " * ").split()
     stripped = [word.strip(".,;:!?\"'`“”‘’()") or word for word in words]
     return " ".join(word for word in stripped if word and word not in _ARTICLES)
 
 
 def numbers(text: str) -> list[float]:
-    """The numbers in a text, in order: digits (with thousands' commas), and numbers below a million in words."""
+    """The numbers in a text, in order: in digits (with thousands separators), or below a million in words."""
     spelled = _NUMBER_IN_WORDS.sub(lambda m: str(_value(m.group())), unicodedata.normalize("NFKC", text))
     return [float(found.replace(",", "").replace("−", "-")) for found in _NUMBER.findall(spelled)]
 
 
 def _value(words: str) -> int:
-    """The number that `_NUMBER_IN_WORDS` found in words."""
+    """The value of a number in words matched by `_NUMBER_IN_WORDS`."""
     thousands = below = 0
     for word in re.findall("[a-z]+", words.casefold()):
         if word == "thousand":
@@ -72,18 +72,18 @@ def _value(words: str) -> int:
         elif word == "hundred":
             below = 100 * (below or 1)
         else:
-            below += _WORTH.get(word, 0)  # 'and' and 'a' count nothing
+            below += _WORTH.get(word, 0)  # 'and' and 'a' have no value
     return thousands + below
 
 
 def exact(said: str, question: Question) -> Grade:
-    """Equal to the answer after normalisation."""
+    """Correct if equal to the answer after normalisation."""
     same = normalise(said) == normalise(question.answer)
     return Grade(same, "equals the answer" if same else "differs from the answer")
 
 
 def alias(said: str, question: Question) -> Grade:
-    """Equal to, or containing as whole words, the answer or one of its aliases, and no other choice."""
+    """Correct if the text equals the answer or an alias, or contains one as whole words and no other choice."""
     text = normalise(said)
     if not text:
         return Grade(False, "nothing was said")
@@ -104,7 +104,7 @@ def alias(said: str, question: Question) -> Grade:
 
 
 def number(said: str, question: Question) -> Grade:
-    """The last number said equals the answer's, or an alias was said and nothing else."""
+    """Correct if the last number in the text equals the answer's, or the text is an alias."""
     expected = numbers(question.answer)
     if not expected:
         return Grade(None, f"the expected answer {question.answer!r} holds no number: cannot be judged")
@@ -119,14 +119,17 @@ def number(said: str, question: Question) -> Grade:
 
 
 Grader = Callable[[str, Question], Grade]
-"""Grades what was said as an answer to a question."""
+"""(answer text, question) -> grade."""
 
 GRADERS: dict[str, Grader] = {"exact": exact, "alias": alias, "number": number}
 
 
 @lru_cache(maxsize=64)
 def grader(name: str) -> Grader:
-    """The grader `name`: a bundled one, or another package's entry point in the group 'sys2ft.graders'."""
+    """The grader called `name`: a bundled one, or an entry point in the group 'sys2ft.graders'.
+
+    Raises SettingsError if there is none.
+    """
     if name in GRADERS:
         return GRADERS[name]
     for entry in metadata.entry_points(group="sys2ft.graders"):
@@ -141,12 +144,12 @@ def grader(name: str) -> Grader:
 
 
 def grade(said: str, question: Question) -> Grade:
-    """Grade `said` by the question's own grader."""
+    """Grade the answer `said` with the question's grader."""
     return grader(question.grader)(said, question)
 
 
 def final_answer(text: str) -> tuple[str, bool]:
-    """The final answer at the end of a reasoning, and whether it was marked as such (else the last line is taken)."""
+    """The final answer of a step-by-step text, and whether it was marked as such; if not, it is the last line."""
     marked = [found.group(1).strip() for found in _ANSWER.finditer(text)]
     if marked and marked[-1]:
         return marked[-1].strip("*` "), True
@@ -159,7 +162,7 @@ def _contains(text: str, phrase: str) -> bool:
 
 
 def _without(text: str, phrases: dict[str, str]) -> str:
-    # A wrong choice that is part of the answer ('5' in '[5, 9]') is not named by naming the answer.
+    # An answer may contain a wrong choice ('[5, 9]' contains '5'): naming the answer does not name that choice.
     for phrase in sorted(phrases, key=len, reverse=True):
         if phrase:
             text = re.sub(rf"(?<![\w-]){re.escape(phrase)}(?![\w-])", " ", text)

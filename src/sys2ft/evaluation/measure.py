@@ -1,4 +1,4 @@
-"""Evaluation: what a subject knows, closed book and in context. Probes say what is asked."""
+"""Measures what a subject knows, closed book and in context, with the questions of a probe."""
 
 from __future__ import annotations
 
@@ -29,11 +29,12 @@ def evaluate(
     executor: Executor | None = None,
     show: Display | None = None,
 ) -> list[Prediction]:
-    """Predictions of one subject for every question, condition and scoring (or for what another `probe` asks).
+    """Predictions of one subject for every question, condition and scoring, or for the questions of another `probe`.
 
-    `routes` says for each news item which slot of `bank` answers its questions (`BASE`: the base model); without a
-    bank the base answers all. `memo` keeps finished units (a run folder's does), so that an interrupted call resumes.
-    Raises SettingsError for routes that leave out a news item or name a slot that is not in the bank.
+    `routes` maps each news item's id to the slot of `bank` that answers its questions (`BASE`: the base model);
+    without a bank the base model answers all. `memo` stores finished units (a `Run` stores them in its folder), so
+    that an interrupted call resumes. Raises SettingsError if the routes omit a news item or name a slot that the bank
+    does not have.
     """
     asked_of = Subject(name=subject, routes=_checked(routes or {}, news, bank))
     asks: Probe = probe or Questions(settings)
@@ -48,14 +49,14 @@ def evaluate(
 
 
 def _checked(routes: Mapping[str, Route | int], news: Sequence[News], bank: Bank | None) -> dict[str, Route]:
-    """The routes, a bare slot with its number as the adapter's name."""
+    """The routes checked against the bank; a bare slot becomes a route named after its number."""
     made = {item: route if isinstance(route, Route) else _numbered(route) for item, route in routes.items()}
     slots = bank.slots if bank is not None else 0
     wrong = {item: route.slot for item, route in made.items() if not BASE <= route.slot < slots}
     if wrong or (bank is not None and not made):
         raise SettingsError(
             f"routes to slots {wrong} of a bank with {slots}" if wrong else "a bank without routes",
-            expected=f"for each news item a slot from 0 to {slots - 1}, or {BASE} for the base",
+            expected=f"a slot from 0 to {slots - 1} for each news item, or {BASE} for the base model",
             fix="give `routes`: news id -> slot, such as `{item.id: training.slots[item.id] for item in news}`",
         )
     return made

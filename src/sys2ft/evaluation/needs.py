@@ -1,4 +1,4 @@
-"""What an evaluation unit will need: tokens and FLOP from its prompts, and the most that may be generated."""
+"""Predicts what an evaluation unit will need: tokens, FLOP and memory, from its prompts and its token budget."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _PASS = 4096  # tokens, as in `engine.score`
 
 
 def unit_needs(model: LoadedModel, unit: Unit) -> Needs:
-    """What a unit of `Questions` needs."""
+    """Tokens, FLOP and peak memory of a unit of `Questions`; for generated text, those of the full token budget."""
     batch = [Asked.from_dict(row) for row in unit.inputs["asked"]]
     settings = unit.inputs.get("settings")
-    # Of generated text the prompt is counted here: it is read up to the first token that is said.
+    # For generated text this counts the prompt, up to the prediction of the first new token.
     said = _choices(model, batch) if settings is None else [[[0]]] * len(batch)
     examples = [_example(model, item, ids) for item, texts in zip(batch, said, strict=True) for ids in texts]
     trees = slot_trees(examples, _PASS)
     tokens, predictions = sum(map(len, trees)), sum(len(tree.asked) for tree in trees)
     if settings is not None:
-        room = settings["reasoned_tokens" if batch and batch[0].scoring == "reasoned" else "direct_tokens"]
-        tokens, predictions = tokens + room * len(batch), room * len(batch)
+        budget = settings["reasoned_tokens" if batch and batch[0].scoring == "reasoned" else "direct_tokens"]
+        tokens, predictions = tokens + budget * len(batch), budget * len(batch)
     return Needs(
         tokens=tokens,
         flop=forward_flop(model.model, tokens, predictions),
@@ -46,7 +46,7 @@ def _example(model: LoadedModel, item: Asked, ids: Sequence[int]) -> Example:
 
 
 def _states(model: LoadedModel, tokens: int) -> int:
-    """Bytes of keys and values of so many tokens, and of a few hidden states beside them."""
+    """Bytes of the keys and values of `tokens` tokens, and of a few hidden states per token."""
     config: Any = model.model.config
     heads: int = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     size: int = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads

@@ -1,8 +1,8 @@
-"""Probes: what a subject is asked. The first asks the questions of the news items by five scorings.
+"""Probes define what a subject is asked; `Questions` asks the news items' questions with five scorings.
 
-Multiple choice is scored by the log-likelihood of the answer's text (`cloze_raw`: summed; `cloze`: mean over tokens)
-and of an option's letter (`letter`). Free text is generated directly (`direct`) and with step-by-step reasoning whose
-final answer is extracted (`reasoned`), then graded.
+Multiple choice is scored by the log-likelihood of each choice's text (`cloze_raw`: sum, `cloze`: mean over tokens) or
+of its letter (`letter`). Free text is generated directly (`direct`) or with step-by-step reasoning, from which the
+final answer is extracted (`reasoned`), and then graded.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from sys2ft.evaluation.settings import EvaluateSettings
 from sys2ft.news import News, Question
 from sys2ft.runs import Unit
 
-_NEWS_PER_UNIT = 16  # news items evaluated together; fixed, so that a resumed run computes the same batches
+_NEWS_PER_UNIT = 16  # fixed, so that a resumed run computes the same batches
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Who answers the questions of a news item: a slot of the bank, or the base; `adapter` is its name in records."""
+    """Which slot answers the questions of a news item (default: the base model); `adapter` is its name in records."""
 
     slot: int = BASE
     adapter: str | None = None
@@ -32,26 +32,26 @@ class Route:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Subject:
-    """Who is asked: a name for records and unit keys, and the route of each news item (empty: the base for all)."""
+    """The model under test: its name in records and unit keys, and a route per news item (empty: the base for all)."""
 
     name: str = "base"
     routes: Mapping[str, Route] = field(default_factory=dict)
 
     def route(self, news_id: str) -> Route:
-        """The route of a news item. Raises SettingsError where routes are given, but none for it."""
+        """The route of a news item. Raises SettingsError if there are routes, but none for this item."""
         if not self.routes:
             return Route()
         if news_id not in self.routes:
             raise SettingsError(
                 f"{self.name}: no route for the news item {news_id!r}",
-                expected="a route for every news item: a slot of the bank, or the base",
-                fix="add it to `routes`; `Route()` is the base",
+                expected="a route for every news item: a slot of the bank, or the base model",
+                fix="add it to `routes`; `Route()` is the base model",
             )
         return self.routes[news_id]
 
 
 class Probe(Protocol):
-    """A way to measure what a subject knows: questions as units of work, and their results as predictions.
+    """A way to measure what a subject knows: creates units of work, and turns their results into predictions.
 
     The units' function is called with an `Answerer` as its context.
     """
@@ -60,7 +60,7 @@ class Probe(Protocol):
     def name(self) -> str: ...
 
     def units(self, subject: Subject, news: Sequence[News], seed: int) -> Sequence[Unit]:
-        """What is asked, under every condition. Keys begin with `predictions/<subject>.units/`."""
+        """Units that ask `subject` under every condition; their keys begin with `predictions/<subject>.units/`."""
         ...
 
     def read(self, result: Mapping[str, Any]) -> list[Prediction]:
@@ -70,7 +70,7 @@ class Probe(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Asked:
-    """One question put to one adapter under one condition by one scoring. Plain data, so that a unit can hold it."""
+    """One question for one adapter, under one condition and scoring: plain data, so that a unit can contain it."""
 
     news_id: str
     domain: str
@@ -79,7 +79,7 @@ class Asked:
     condition: Condition
     scoring: Scoring
     text: str
-    """What the user says."""
+    """The user message."""
     options: tuple[str, ...]
     slot: int
     adapter: str | None
@@ -96,9 +96,9 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """The questions of the news items, closed book and in context, by the scorings of the settings.
+    """The questions of the news items, closed book and in context, with the scorings of the settings.
 
-    A question without choices gets no prediction by choice scorings.
+    Questions without choices are skipped by scorings that need choices.
     """
 
     settings: EvaluateSettings
@@ -108,7 +108,7 @@ class Questions:
         return [unit for scoring in self._families() for unit in self._units_of(scoring, subject, news, seed)]
 
     def _families(self) -> Iterator[Scoring]:
-        """One scoring of each family that is wanted; those of a family are computed together."""
+        """One requested scoring of each family; the scorings of a family are computed together."""
         families: tuple[tuple[Scoring, ...], ...] = (("cloze", "cloze_raw"), ("letter",), ("direct",), ("reasoned",))
         for family in families:
             wanted = [scoring for scoring in family if scoring in self.settings.scorings]

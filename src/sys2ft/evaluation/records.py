@@ -1,4 +1,4 @@
-"""Conditions, scorings and predictions."""
+"""Defines conditions, scorings and the prediction record."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ CONDITIONS: tuple[Condition, ...] = get_args(Condition)
 Scoring = Literal["cloze", "cloze_raw", "letter", "direct", "reasoned"]
 SCORINGS: tuple[Scoring, ...] = get_args(Scoring)
 CHOICE_SCORINGS: frozenset[str] = frozenset({"cloze", "cloze_raw", "letter"})
-"""Scorings that pick one of the choices; only these have a chance level. Free text has none."""
+"""Scorings that pick one of the choices. Only these have a chance level."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:
-    """What was asked, what was said, what was expected, and how it was graded.
+    """One graded answer: the prompt (`asked`), the answer (`said`), the expected answer and the grade.
 
-    `correct` is None where the grader could not judge; `why` says so. `detail` holds each choice's log-likelihood, or
-    the option order, or the whole text behind a final answer.
+    `correct` is None if the answer could not be graded; `why` gives the reason. `detail` contains each choice's
+    log-likelihood in nats, the order of the options, or the whole text that a final answer was extracted from.
     """
 
     id: str
@@ -41,10 +41,10 @@ class Prediction:
     detail: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """As one line of the run folder's predictions file."""
+        """The prediction as a line of the run folder's predictions file."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> Prediction:
-        """From one line of the run folder's predictions file."""
+        """A prediction from a line of the run folder's predictions file."""
         return cls(**row)

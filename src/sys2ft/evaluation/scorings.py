@@ -1,6 +1,6 @@
-"""The five scorings: units that ask a batch of questions and grade the answers.
+"""The five scorings: functions of units that ask a batch of questions and grade the answers.
 
-Each function takes an `Answerer` and plain data, and returns predictions as rows (see `sys2ft.runs.Unit`).
+Each takes an `Answerer` and plain data, and returns predictions as rows (see `sys2ft.runs.Unit`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Answerer:
-    """Who answers: a model, and the bank whose slots the routes name; free text is written by `writer`."""
+    """The context of evaluation units: a model, and the bank whose slots the routes name."""
 
     model: LoadedModel
     bank: Bank | None = None
@@ -34,14 +34,14 @@ class Answerer:
 
     @property
     def writer(self) -> Generator:
-        """The generator given, else the engine's over the model and the bank."""
+        """Generates free text: `generator` if given, else the engine with the model and the bank."""
         if self.generator is not None:
             return self.generator
         return EngineGenerator(self.model, self.bank, skip_special_tokens=True, chat_stops=True)
 
 
 def cloze(who: Answerer, subject: str, asked: Rows) -> dict[str, Any]:
-    """Log-likelihood of each choice's text as the assistant's words: predictions for `cloze` and `cloze_raw`."""
+    """Predictions for `cloze` and `cloze_raw`, by the log-likelihood of each choice's text as the assistant's reply."""
     batch = [Asked.from_dict(row) for row in asked]
     rows = []
     for item, scored in zip(batch, _score(who, batch, [list(item.options) for item in batch]), strict=True):
@@ -58,7 +58,7 @@ def cloze(who: Answerer, subject: str, asked: Rows) -> dict[str, Any]:
 
 
 def letter(who: Answerer, subject: str, asked: Rows) -> dict[str, Any]:
-    """Log-likelihood of each option's letter, the options listed in seeded order."""
+    """Predictions by the log-likelihood of each option's letter; the options are listed in seeded order."""
     batch = [Asked.from_dict(row) for row in asked]
     rows = []
     letters = [option_letters(len(item.options)) for item in batch]
@@ -95,7 +95,7 @@ def _choice(
 
 
 def free_text(who: Answerer, subject: str, asked: Rows, settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    """Generated answers, graded by the question's grader; of a reasoning, its final answer."""
+    """Predictions from generated answers (for `reasoned`, their final answer), graded with the question's grader."""
     batch = [Asked.from_dict(row) for row in asked]
     if not batch:
         return {"rows": []}
@@ -127,7 +127,7 @@ def _graded(subject: str, item: Asked, text: str, finished: bool, tokens: int) -
     verdict = graders.grade(said, item.question)
     notes = [verdict.why]
     if not marked and not finished:
-        # The last line of a text that was cut is no answer, even where it happens to be right.
+        # The last line of a truncated text is not an answer, even if it happens to be right.
         verdict, notes = graders.Grade(False, ""), ["no final answer was reached"]
     elif not marked:
         notes.append("no final answer was marked: the last line was taken")

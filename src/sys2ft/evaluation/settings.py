@@ -1,4 +1,4 @@
-"""Settings of evaluation."""
+"""Evaluation settings."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ class EvaluateSettings:
     """How knowledge is measured."""
 
     scorings: tuple[Scoring, ...] = SCORINGS
-    """Ways of asking and grading."""
+    """Scorings to compute: ways of asking and grading."""
     headline: Scoring = "cloze"
-    """The scoring that the first table shows and that the best protocol is chosen by."""
+    """Scoring of the main table, which also decides the best protocol."""
     free_text_temperature: float = 0.0
     """Sampling temperature of free text; 0: greedy."""
     free_text_top_p: float = 1.0
-    """Nucleus of the sampling of free text."""
+    """Top-p (nucleus) of free-text sampling."""
     direct_tokens: int = 24
-    """Room for a direct answer."""
+    """Maximum number of tokens of a direct answer."""
     reasoned_tokens: int = 128
-    """Room for step-by-step reasoning and its final answer."""
+    """Maximum number of tokens of step-by-step reasoning, including the final answer."""
 
     def __post_init__(self) -> None:
         unknown = [scoring for scoring in (*self.scorings, self.headline) if scoring not in SCORINGS]
         if unknown or self.headline not in self.scorings or len(set(self.scorings)) < len(self.scorings):
             raise SettingsError(
                 f"scorings={list(self.scorings)}, headline={self.headline}",
-                expected=f"some of {', '.join(SCORINGS)}, each once, the headline among them",
+                expected=f"some of {', '.join(SCORINGS)}, each at most once, including the headline",
                 fix="correct --scorings or --headline",
             )
         if self.direct_tokens < 1 or self.reasoned_tokens < 1:
@@ -43,4 +43,4 @@ class EvaluateSettings:
 
 
 BY_CHOICE = EvaluateSettings(scorings=("cloze", "cloze_raw", "letter"))
-"""The scorings that pick a choice: they have a chance level, and nothing is generated."""
+"""Only the scorings that pick a choice: they have a chance level and generate no text."""

@@ -1,6 +1,6 @@
-"""Statements to complete: which of a cloze's choices a model finds likeliest as its end, outside any conversation.
+"""Statement completion: which of a cloze's choices a model finds most likely, as plain text without a chat template.
 
-The same knowledge in another form than the questions have, so that learning the form of a question does not help.
+This tests the same knowledge in a different form from the questions, so learning the form of a question does not help.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _NEWS_A_UNIT = 16  # fixed, so that a resumed run computes the same batches
 def complete(
     model: LoadedModel, news: Sequence[News], *, memo: Memo = NO_MEMO, show: Display | None = None
 ) -> list[Prediction]:
-    """The base model's ends of each news's cloze (those with choices), closed book and with the news before it.
+    """The base model's predictions for each cloze that has choices, closed book and in context.
 
-    A choice counts by the mean log-likelihood of its tokens after the statement, as in the scoring `cloze`.
+    A choice is scored by the mean log-likelihood of its tokens after the statement, as in the scoring `cloze`.
     """
     prepare(model.model)
     open_ended = [one for one in news if one.cloze and one.cloze.choices]
@@ -38,7 +38,7 @@ def complete(
 
 
 def _completed(model: LoadedModel, news: Sequence[News]) -> dict[str, Any]:
-    """A unit of work: predictions, both conditions."""
+    """The result of one unit: predictions under both conditions."""
     asked = [(one, one.cloze, condition) for condition in CONDITIONS for one in news if one.cloze]
     examples = [
         _example(model, before_end(one, cloze, condition), choice)
@@ -79,12 +79,12 @@ def _prediction(one: News, cloze: Cloze, condition: Condition, scored: Sequence[
 
 
 def before_end(one: News, cloze: Cloze, condition: Condition) -> str:
-    """The text that the end follows: the statement, in context behind the news."""
+    """The text that precedes the choice: the statement, preceded by the news text if in context."""
     return f"{one.text}\n\n{cloze.text}" if condition == "in_context" else cloze.text
 
 
 def _example(model: LoadedModel, text: str, end: str) -> Example:
-    """The text with its end, supervised from the first token that the end changes."""
+    """The text followed by `end`, supervised from the first token that differs from the text alone."""
     prompt, whole = model.chat.plain_ids(text), model.chat.plain_ids(f"{text} {end}")
     same = next((i for i, (a, b) in enumerate(zip(prompt, whole, strict=False)) if a != b), len(prompt))
     same = max(1, same)  # the first token of a text has no probability

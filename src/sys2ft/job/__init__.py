@@ -1,4 +1,4 @@
-"""Room `job`: the main job on a run folder, stage by stage and as a whole."""
+"""Room `job`: runs the main job on a run folder, as a whole or stage by stage."""
 
 import lazy_loader
 

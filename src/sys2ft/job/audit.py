@@ -1,8 +1,8 @@
-"""Is a set of news fit to measure with? By its texts alone, and by models that have not been trained on it.
+"""Audits whether a set of news items is fit for measurement, by its texts alone and by models not trained on it.
 
-A good set can only be answered with the news: rules that look at the choices and models that have not seen the news
-stay at chance, models that have the news in context do not. Blocks are all questions, those of a domain, those of a
-kind; the blocks beside the first are judged together, at a level divided by their number (Bonferroni).
+The questions of a good set can be answered only with the news: rules that look only at the choices, and models that
+have not seen the news, stay at chance; models with the news in context do not. Blocks are all questions, the questions
+of each domain and those of each kind. Intervals of all blocks except the first are Bonferroni-corrected.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ LEVEL = 0.95
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Baseline:
-    """How often a rule that looks at the choices alone is right, by block."""
+    """Accuracy of a rule that looks only at the choices, by block."""
 
     rule: str
     questions: int
-    """How many the rule applies to: one that goes by numbers says nothing of other choices."""
+    """Number of questions that the rule applies to: a rule about numbers does not apply to other choices."""
     right: Mapping[str, float]
     noise: Mapping[str, tuple[float, float]]
-    """By block, the accuracies between which guessing stays."""
+    """By block, the lower and upper bound of the accuracy of guessing."""
 
     @property
     def outside(self) -> list[str]:
-        """The blocks in which the rule is not within noise of chance."""
+        """The blocks in which the rule's accuracy is outside these bounds."""
         return [
             block for block, value in self.right.items() if not self.noise[block][0] <= value <= self.noise[block][1]
         ]
@@ -53,51 +53,51 @@ class Baseline:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TextAudit:
-    """What the texts alone give away."""
+    """Findings from the texts alone."""
 
     baselines: tuple[Baseline, ...]
     found: tuple[Found, ...]
-    """What repeats, and answers that stand in another news."""
+    """Repetitions, and answers that occur in another news item."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measured:
-    """What a model gets right in one block."""
+    """A model's accuracy in one block."""
 
     block: str
     chance: float | None
-    """None where answers are written freely."""
+    """None for free text."""
     closed_book: Score
     in_context: Score
     gain: Score
-    """In context less closed book, paired."""
+    """In context minus closed book, paired."""
 
     @property
     def off_chance(self) -> bool:
-        """Whether the closed-book interval leaves out the chance level; False where there is no interval."""
+        """Whether the closed-book interval excludes the chance level; False if there is no interval."""
         low, high = self.closed_book.low, self.closed_book.high
         return None not in (self.chance, low, high) and not low <= self.chance <= high  # type: ignore[operator]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelAudit:
-    """What a model that has not been trained on the news gets right."""
+    """Accuracies of a model that has not been trained on the news items."""
 
     model: str
     scorings: Mapping[str, tuple[Measured, ...]]
-    """By scoring, the blocks."""
+    """The blocks of each scoring."""
     probes: tuple[Measured, ...]
-    """Questions that have a second wording, as they were and rephrased; statements to complete."""
+    """Questions that have a second wording, in the original and in the second wording; statements to complete."""
     neighbours: Measured | None
-    """Questions beside the news: above chance where the model knows the field, with the news in context as well."""
+    """Questions about the field, not about the news item: above chance if the model knows the field."""
 
     def to_dict(self) -> dict[str, Any]:
-        """As it stands in `audit.json`."""
+        """The audit as stored in `audit.json`."""
         return asdict(self)
 
 
 def blocks(news: Sequence[News], items: Collection[Item]) -> dict[str, list[Item]]:
-    """The items by block: 'all', then each domain, then each kind; a block that is all of them is left out."""
+    """The items of each block: 'all', each domain, each kind. A domain or kind that covers all items is omitted."""
     by_id = {one.id: one for one in news}
     parts: dict[str, list[Item]] = {"all": list(items)}
     for id, i in items:
@@ -108,13 +108,15 @@ def blocks(news: Sequence[News], items: Collection[Item]) -> dict[str, list[Item
 
 
 def level_of(block: str, count: int) -> float:
-    """The level at which one of `count` blocks is judged."""
+    """The confidence level of a block's interval, given the number of blocks."""
     return LEVEL if block == "all" else 1 - (1 - LEVEL) / max(1, count - 1)
 
 
 def audit_text(news: Sequence[News]) -> TextAudit:
-    """Baselines that go by the choices alone, and what repeats or betrays an answer. Raises SettingsError where no
-    question has choices."""
+    """Baselines that look only at the choices, and texts that repeat or reveal an answer.
+
+    Raises SettingsError if no question has choices.
+    """
     require_questions(news, BY_CHOICE)
     seen = surface(news)
     return TextAudit(
@@ -146,9 +148,10 @@ def audit_model(
     command: str = "",
     show: Display | None = None,
 ) -> ModelAudit:
-    """Ask the model everything, closed book and in context; predictions and `audit.json` go to a folder in `out`.
+    """Ask the model every question, closed book and in context; write predictions and `audit.json` below `out`.
 
-    The folder has the model's name. One that holds an unfinished audit with the same settings is gone on with.
+    The folder is named after the model. An unfinished audit with the same settings in that folder resumes. Raises
+    SettingsError if nothing can be measured or the folder has other settings.
     """
     require_questions(news, settings)
     run = open_run(Path(out) / _folder_name(model.source.name), model, news, seed=seed, command=command)
@@ -169,7 +172,7 @@ def audit_model(
 
 
 def rephrased(news: Sequence[News]) -> list[News]:
-    """The news with those questions only that have a second wording, in that wording."""
+    """The news items with only the questions that have a second wording, in that wording."""
     return [
         one.model_copy(
             update={
@@ -181,7 +184,7 @@ def rephrased(news: Sequence[News]) -> list[News]:
 
 
 def neighbours(news: Sequence[News]) -> list[News]:
-    """The news with their neighbours in place of their questions."""
+    """The news items with their neighbour questions instead of their own."""
     return [one.model_copy(update={"questions": one.neighbours}) for one in news]
 
 
@@ -220,7 +223,7 @@ def _item(prediction: Prediction) -> Item:
 
 
 def _as_question(one: News) -> News:
-    """The news with its cloze as its only question, for the chance level."""
+    """The news item with its cloze as its only question, to compute the chance level."""
     asked = [Question(text=c.text, answer=c.answer, choices=c.choices) for c in [one.cloze] if c]
     return one.model_copy(update={"questions": tuple(asked)})
 
@@ -233,7 +236,7 @@ def _block(
     news: Sequence[News],
     level: float,
 ) -> Measured | None:
-    """One block of the predictions by one scoring (`items` None: all of them); None where there are none."""
+    """One block of the predictions under one scoring (`items` None: all of them); None if it is empty."""
     own = [p for p in predictions if p.scoring == scoring and (items is None or _item(p) in items)]
     if not own:
         return None

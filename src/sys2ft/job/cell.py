@@ -1,4 +1,4 @@
-"""A cell: one choice of everything that decides a set of adapters. A run folder holds one cell for each protocol."""
+"""A cell: everything that decides one set of adapters. A run folder contains one cell per protocol."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from sys2ft.training import JOINT, AdapterJob, TrainItem, TrainSettings, jobs_of
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cell:
-    """Model, news items, protocol, settings and seed, which decide adapters and so predictions.
+    """Model, news items, protocol, settings and seed: together they decide the adapters and their predictions.
 
-    Objective, learner and schedule (epochs, batch size, learning rate) are among the training settings.
+    The training settings include the objective, the learner and the schedule (epochs, batch size, learning rate).
     """
 
     model: str
@@ -33,7 +33,7 @@ class Cell:
         return digest(asdict(self))
 
     def jobs(self, elements: Sequence[ReplayElement]) -> list[AdapterJob]:
-        """Adapters to train on the kept ones of the protocol's elements: one for each news item, or one for all."""
+        """The adapters to train on the kept elements of the protocol: one per news item, or one for all."""
         joint = self.train.adapters == JOINT
         items = [
             TrainItem(adapter=JOINT if joint else e.news_id, prompt=e.prompt, completion=e.completion)
@@ -43,7 +43,7 @@ class Cell:
         return jobs_of(items, self.train, seed=self.seed, group=self.protocol)
 
     def routes(self, trained: Sequence[str], news: Sequence[News]) -> dict[str, str | None]:
-        """Which of the adapters `trained` answers the questions of each news item; None: the base does."""
+        """News id -> the name among `trained` of the adapter that answers its questions; None: the base model."""
         if self.train.adapters == JOINT:
             return {item.id: JOINT if JOINT in trained else None for item in news}
         return {item.id: item.id if item.id in trained else None for item in news}

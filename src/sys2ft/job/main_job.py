@@ -1,4 +1,4 @@
-"""The main job: news in, knowledge in the weights, proof out."""
+"""The main job: generates replay elements from news items, trains adapters on them, evaluates and reports."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class Result:
 
     @property
     def adapters(self) -> list[Path]:
-        """PEFT folders of the best protocol's adapters; empty where no protocol could be judged."""
+        """PEFT folders of the best protocol's adapters; empty if no protocol has a score."""
         if self.summary.best is None:
             return []
         return sorted(path for path in (self.folder / "adapters" / self.summary.best).iterdir() if path.is_dir())
 
     def table(self) -> str:
-        """The table in Markdown."""
+        """The main table in Markdown."""
         return markdown_table(self.summary)
 
 
@@ -58,15 +58,15 @@ def run(
 ) -> Result:
     """Generate replay elements, train, evaluate and report, in the run folder `out`.
 
-    `news` is a file, the name of bundled news, or a list of News. A folder that holds an unfinished run with the same
-    settings is gone on with.
-    Raises NewsError, ModelError, SettingsError for what the caller can mend, StorageError when writing fails.
+    `news` is a file, the name of a bundled set, or a list of News. An unfinished run with the same settings in that
+    folder resumes. Raises NewsError, ModelError or SettingsError for errors that the caller can fix, and StorageError
+    if writing fails.
     """
     items = load_news(news) if isinstance(news, str | Path) else list(news)
     generate = generate or GenerateSettings()
     require_protocols(generate.protocols)
     evaluate = evaluate or EvaluateSettings()
-    require_questions(items, evaluate)  # here, not after hours of work
+    require_questions(items, evaluate)  # checked now rather than after hours of work
     show = show or Display()
     loaded = load_model(model, progress=show.note) if isinstance(model, str) else model
     require_layers(loaded, train or TrainSettings())
@@ -79,7 +79,7 @@ def run(
 
 
 def finish(folder: Run) -> Result:
-    """Write scores.json and report.html of a run folder."""
+    """Write scores.json and report.html in a run folder."""
     write_scores(folder.path)
     report = write_report(folder.path)
     return Result(folder.path, summarise(folder.path), report)

@@ -1,4 +1,4 @@
-"""What a run still has to do, counted before it is done: units, tokens, FLOP, and an estimate of time and memory."""
+"""Counts the remaining work of a run without doing it: units, tokens, FLOP, and estimates of time and memory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MEASURED_TOKENS = 512
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Left:
-    """What is left of one part of a stage: its units, what they need, and how long that takes at the measured rate."""
+    """Remaining work of one part of a stage: its units, what they need, and the time at the measured rate."""
 
     stage: Stage
     part: str
@@ -35,12 +35,12 @@ class Left:
     needs: Needs
     seconds: float
     estimated: bool
-    """Whether tokens and FLOP are an estimate: what the model will say is not known yet."""
+    """Whether tokens and FLOP are estimates, because the model's output is not known yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Measured FLOP a second of a forward pass over many tokens, and of sampling."""
+    """Measured FLOP per second of a forward pass over many tokens, and of sampling."""
 
     forward: float
     sampling: float
@@ -57,9 +57,9 @@ def plan(
     seed: int = 0,
     show: Display | None = None,
 ) -> list[Left]:
-    """What `run` with these arguments would still have to do. Nothing is written.
+    """The work that `run` with these arguments would still have to do. Writes nothing.
 
-    Raises what `run` raises: NewsError, ModelError, and SettingsError where the folder was made with other settings.
+    Raises the errors of `run`: NewsError, ModelError, and SettingsError if the folder has other settings.
     """
     generate, train, evaluate = generate or GenerateSettings(), train or TrainSettings(), evaluate or EvaluateSettings()
     require_protocols(generate.protocols)
@@ -149,7 +149,7 @@ class _Planner:
         )
 
     def _expected(self, name: str) -> list[ReplayElement]:
-        """Elements that are likely to come: as many as wanted, each as long as the text of its news item."""
+        """Placeholders for elements not generated yet: the requested number, each as long as its news item's text."""
         cues = protocol(name).cues or [f"Question {n}?" for n in range(self.generate.samples_per_news)]
         return [
             ReplayElement(
@@ -157,7 +157,7 @@ class _Planner:
                 news_id=item.id,
                 protocol=name,
                 prompt=({"role": "user", "content": cues[number % len(cues)]},),
-                completion=f"{number}: {item.text}",  # texts that differ share no tokens
+                completion=f"{number}: {item.text}",  # distinct texts, so that they share no prefix
                 status="kept",
                 reason=None,
                 seed=0,
@@ -198,13 +198,13 @@ class _Planner:
 
 
 def measure_rates(model: LoadedModel, news: Sequence[News]) -> Rates:
-    """Time a pass over some hundred tokens of the news, and a few sampled ones."""
+    """Time a forward pass over some hundred tokens of the news, and the sampling of a few."""
     prepare(model.model)
     ids = [token for item in news for token in model.chat.plain_ids(item.text)]
     ids = (ids * (1 + _MEASURED_TOKENS // max(1, len(ids))))[:_MEASURED_TOKENS]
     pieces = [ids[start : start + 64] for start in range(0, _MEASURED_TOKENS, 64)]
     examples = [Example(piece, [False] + [True] * (len(piece) - 1)) for piece in pieces]
-    score(model.model, examples[:1])  # what the first pass allocates is not its work
+    score(model.model, examples[:1])  # warm-up: the first pass also allocates buffers
     begun = time.perf_counter()
     scored = score(model.model, examples)
     forward = flops.forward(model.model, scored.tokens_computed, scored.predictions) / (time.perf_counter() - begun)

@@ -1,4 +1,4 @@
-"""Run folders, units of work, provenance and progress; the functions of `files` are offered here too."""
+"""Run folders, units of work, provenance and progress; re-exports the functions of `files`."""
 
 from sys2ft.files import (
     atomic_folder,

@@ -1,8 +1,8 @@
 """The run folder: settings and provenance in run.json, finished units of work as files, and a lock.
 
-Work is split into units whose content depends on the settings alone, not on when or how often the process was started.
-Each unit's result is written whole under its key. A resumed run computes only the units that are missing, in the same
-batches, and so ends with the same elements, adapters and predictions (only the seconds differ).
+Work is split into units whose content depends only on the settings, not on when or how often the process was started.
+Each unit's result is written atomically under its key. A resumed run computes only the missing units, in the same
+batches, and therefore ends with the same elements, adapters and predictions (only the seconds differ).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _FORMAT = 1
 
 
 class Run:
-    """A run folder. Make one with `Run.open`."""
+    """A run folder, created or opened by `Run.open`."""
 
     def __init__(self, path: Path, record: dict[str, Any]) -> None:
         self.path = path
@@ -33,11 +33,11 @@ class Run:
     def open(
         cls, path: str | Path, identity: Mapping[str, Any] | None = None, about: Mapping[str, Any] | None = None
     ) -> Run:
-        """Open the run folder at `path`, or start one there when `identity` is given.
+        """Open the run folder at `path`, or create it if `identity` is given.
 
-        `identity` says what decides the results (model, news, seed, dtype): a folder made with something else is
-        refused with the difference shown. `about` is only recorded. Raises SettingsError for a folder that is not a
-        run's, cannot be read or written, or differs.
+        `identity` holds everything that decides the results (model, news, seed, dtype). `about` is only recorded.
+        Raises SettingsError if the folder is not a run folder, cannot be read, or has another identity; the message
+        lists the differences.
         """
         folder = Path(path)
         file = folder / "run.json"
@@ -48,14 +48,14 @@ class Run:
             return run
         if identity is None:
             raise SettingsError(
-                f"{folder} is not a run folder: it holds no run.json",
-                expected="a folder made by `sys2ft run` or `sys2ft generate`",
+                f"{folder} is not a run folder: it contains no run.json",
+                expected="a folder created by `sys2ft run` or `sys2ft generate`",
                 fix="check the path, or start a run there with `sys2ft run NEWS --out FOLDER`",
             )
         if folder.exists() and (not folder.is_dir() or any(not _unfinished(p.name) for p in folder.iterdir())):
             raise SettingsError(
                 f"{folder} exists and is not a run folder",
-                expected="a new or empty folder, or one made by an earlier run",
+                expected="a new or empty folder, or the folder of an earlier run",
                 fix="choose another folder with --out",
             )
         record = {
@@ -74,9 +74,10 @@ class Run:
         return run
 
     def stage(self, name: str, settings: Mapping[str, Any], free: Collection[str] = ()) -> None:
-        """Enter a stage with `settings`; refused when the folder holds that stage with other settings.
+        """Record that the stage `name` runs with `settings`.
 
-        Those named in `free` change no result beyond rounding, and may differ from time to time.
+        Settings named in `free` change no result beyond rounding, so they may differ from those recorded. Raises
+        SettingsError if the folder has the stage with other settings.
         """
         if self.check(name, settings, free):
             return
@@ -84,7 +85,7 @@ class Run:
         self._save()
 
     def check(self, name: str, settings: Mapping[str, Any], free: Collection[str] = ()) -> bool:
-        """Whether the folder holds the stage `name`. Raises SettingsError where it does with other settings."""
+        """Whether the folder has the stage `name`. Raises SettingsError if it has it with other settings."""
         known: dict[str, Any] = self.record["settings"]
         if name not in known:
             return False
@@ -93,25 +94,28 @@ class Run:
         return True
 
     def get(self, key: str) -> dict[str, Any] | None:
-        """The result of the finished unit `key`, or None (see `sys2ft.runs.units.Memo`)."""
+        """The result of the unit `key`, or None if it is not finished (see `sys2ft.runs.units.Memo`)."""
         file = self.path / f"{key}.json"
         return files.read_json(file) if file.is_file() else None
 
     def put(self, key: str, result: dict[str, Any]) -> dict[str, Any]:
-        """Write the result of unit `key` whole, and return it as it will be read."""
+        """Write the result of the unit `key` atomically, and return it as `get` will read it."""
         file = self.path / f"{key}.json"
         files.write_json(file, result)
-        # Read back even when just computed: a resumed run reads it, and both must continue from the same values.
+        # Read back because a resumed run reads it too: both must continue from the same values.
         unit: dict[str, Any] = files.read_json(file)
         return unit
 
     def memoise(self, key: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """The result of unit `key`: read if it is finished, else computed and written."""
+        """The result of the unit `key`: read if finished, else computed and written."""
         return memoise(self, key, compute)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the folder against a second process; leftovers of a killed one are removed."""
+        """Lock the folder against other processes and remove temporary files of a killed one.
+
+        Raises SettingsError if another process has the lock.
+        """
         file = self.path / ".lock"
         with contextlib.ExitStack() as stack:
             with files.storage_errors(file):
@@ -120,7 +124,7 @@ class Run:
                 raise SettingsError(
                     f"{self.path} is in use by another process",
                     expected="one process per run folder",
-                    fix="wait for the other one, or choose another folder with --out",
+                    fix="wait for the other process, or choose another folder with --out",
                 )
             files.remove_leftovers(self.path)
             yield
@@ -133,14 +137,14 @@ class Run:
         differences = list(_differences(held, json.loads(json.dumps(asked))))
         if differences:
             raise SettingsError(
-                f"{self.path} was made with other settings:\n  " + "\n  ".join(differences),
-                expected="the same settings as before, to resume that run",
-                fix="give those settings, or choose another folder with --out",
+                f"{self.path} was created with other settings:\n  " + "\n  ".join(differences),
+                expected="the same settings, to resume that run",
+                fix="use those settings, or choose another folder with --out",
             )
 
 
 def _unfinished(name: str) -> bool:
-    """Whether a file is one that a run killed before its first write was finished leaves behind."""
+    """Whether `name` is a file left by a run that was killed before its first write finished."""
     return name == ".lock" or (name.startswith(".run.json.") and name.endswith(".tmp"))
 
 
@@ -152,8 +156,8 @@ def _read_record(file: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise SettingsError(
             f"{file} cannot be read as a run's record: {error}",
-            expected=f"the run.json that this version writes (format {_FORMAT})",
-            fix="choose another folder with --out, or use the version that made it",
+            expected=f"a run.json in this version's format ({_FORMAT})",
+            fix="choose another folder with --out, or use the version that created it",
         ) from error
     return record
 
@@ -163,4 +167,4 @@ def _differences(held: Any, asked: Any, at: str = "") -> Iterator[str]:
         for key in sorted(held.keys() | asked.keys()):
             yield from _differences(held.get(key), asked.get(key), f"{at}.{key}" if at else key)
     elif held != asked:
-        yield f"{at}: the folder has {json.dumps(held)}, asked was {json.dumps(asked)}"
+        yield f"{at}: the folder has {json.dumps(held)}, requested: {json.dumps(asked)}"

@@ -1,4 +1,4 @@
-"""Progress display of a run: bars on a terminal, nothing elsewhere."""
+"""Progress display of a run: bars if standard error is a terminal, else nothing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Display:
 
     @contextmanager
     def task(self, name: str, total: int, *, passing: bool = False) -> Iterator[Advance]:
-        """A task of `total` units; yields the function that advances it. `passing`: removed when it is done."""
+        """A task of `total` units; yields the function that advances it. With `passing` it disappears at the end."""
         yield lambda units=1: None
 
     def note(self, text: str) -> None:
@@ -38,7 +38,7 @@ class Display:
 
 
 class TerminalDisplay(Display):
-    """Bars on a terminal, on standard error: standard output is for results."""
+    """Progress bars on standard error, since standard output is for results."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress

@@ -1,4 +1,4 @@
-"""Provenance of a result: versions, hardware, git revision, and seeds derived per item."""
+"""Records the provenance of results (versions, hardware, git revision) and derives the seed of each item."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PACKAGES = ("sys2ft", "torch", "transformers", "peft", "tokenizers", "safetenso
 
 
 def item_seed(*parts: str | int) -> int:
-    """A 63-bit seed that depends only on the item (its ids, its index, the run's seed), never on batch or order."""
+    """A 63-bit seed that depends only on the item (ids, index, the run's seed), never on batch or order."""
     return int(digest(list(parts))[:16], 16) >> 1
 
 
@@ -59,7 +59,7 @@ def hardware() -> dict[str, Any]:
 
 
 def git_revision() -> str | None:
-    """The revision of the checkout this package runs from, with '+' if it is modified; None outside one."""
+    """The git revision of the checkout that contains this package, with '+' if modified; None outside a checkout."""
     here = Path(__file__).resolve().parent
     try:
         top = subprocess.run(

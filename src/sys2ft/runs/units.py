@@ -1,4 +1,4 @@
-"""Units of work: named, listable, with plain inputs; executors that compute them; memos that keep their results."""
+"""Units of work with plain inputs, executors that compute them, and memos that store their results."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Needs:
-    """What a unit needs: tokens read or sampled, floating-point operations, and peak memory (bytes) besides the model.
+    """Resources a unit needs: tokens read or sampled, FLOP, and peak memory besides the model (bytes).
 
-    Exact where the inputs decide it, an estimate where a model decides how much it says.
+    Exact if the inputs determine them; an estimate if they depend on how much the model generates.
     """
 
     tokens: int = 0
@@ -27,16 +27,16 @@ class Needs:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unit:
-    """A piece of work that can be counted before it is done, and done anywhere.
+    """A piece of work that can be counted in advance and computed in any process.
 
     `function` ('package.module:name') is called as `function(context, **inputs)` and returns a JSON object. `inputs`
-    are plain data (what JSON holds), so that they can be sent to another process; `context` holds what cannot be sent,
-    such as the loaded model, and belongs to the executor. The result must depend on the inputs and on what the context
-    was loaded from, and on nothing else.
+    are JSON data, so that they can be sent to another process. `context` belongs to the executor and holds what cannot
+    be sent, such as the loaded model. The result must depend only on the inputs and on what the context was loaded
+    from.
     """
 
     key: str
-    """Path of the result below the run folder, without '.json'."""
+    """Path of the result relative to the run folder, without '.json'."""
     function: str
     inputs: Mapping[str, Any]
     needs: Needs = field(default_factory=Needs)
@@ -49,16 +49,16 @@ class Unit:
 
 
 class Executor(Protocol):
-    """Computes units: in this process (`LocalExecutor`), or wherever an implementation sends them."""
+    """Computes units, in this process (`LocalExecutor`) or elsewhere."""
 
     def map(self, units: Sequence[Unit]) -> Iterator[dict[str, Any]]:
-        """Results in the order of `units`, each as soon as it and those before it are computed."""
+        """Yield the results in the order of `units`, each as soon as it and all earlier ones are computed."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class LocalExecutor:
-    """Computes one unit after the other in this process, each when its result is asked for."""
+    """Computes units sequentially in this process, each when its result is requested."""
 
     context: Any
 
@@ -68,14 +68,14 @@ class LocalExecutor:
 
 
 class Memo(Protocol):
-    """Keeps results of finished units under their keys. A `Run` is one; `NO_MEMO` keeps nothing."""
+    """Stores the results of finished units by key. A `Run` is a memo; `NO_MEMO` stores nothing."""
 
     def get(self, key: str) -> dict[str, Any] | None:
-        """The result kept under `key`, or None."""
+        """The result stored under `key`, or None."""
         ...
 
     def put(self, key: str, result: dict[str, Any]) -> dict[str, Any]:
-        """Keep `result` whole, and return it as a later `get` will."""
+        """Store `result` atomically, and return it as a later `get` will."""
         ...
 
 
@@ -92,7 +92,7 @@ NO_MEMO: Memo = _NoMemo()
 
 @dataclass(frozen=True, slots=True)
 class Below:
-    """The memo `memo`, with `folder` put before every key."""
+    """The memo `memo` with every key prefixed by `folder/`."""
 
     memo: Memo
     folder: str
@@ -105,15 +105,15 @@ class Below:
 
 
 def memoise(memo: Memo, key: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """The result kept under `key`, computed first if there is none."""
+    """The result stored under `key`; computed and stored first if there is none."""
     kept = memo.get(key)
     return memo.put(key, compute()) if kept is None else kept
 
 
 def compute_units(units: Sequence[Unit], executor: Executor, memo: Memo) -> Iterator[tuple[dict[str, Any], bool]]:
-    """The result of each unit, in order, and whether it was computed now rather than read from `memo`.
+    """Yield the result of each unit, in order, and whether it was computed now rather than read from `memo`.
 
-    Only this function writes results, so an executor's workers need no access to the run folder.
+    Results are written here, so an executor's workers need no access to the run folder.
     """
     missing = [unit for unit in units if memo.get(unit.key) is None]
     computed = executor.map(missing)

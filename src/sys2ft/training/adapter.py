@@ -134,8 +134,8 @@ class Adapter:
             self.best_loss, self.best_step = loss, self.step
             self.best_P.copy_(weights_P)
         elif self.step < len(self.batches) and self._epochs(self.step) - self._epochs(self.best_step) >= patience:
-            restored = f"weights restored from epoch {self.epoch(self.best_step):g}, where it was {self.best_loss:.4f}"
-            self.end("stopped", f"the held-out loss is {loss:.4f}; {restored}")
+            back = f"back to epoch {self.epoch(self.best_step):g} with {self.best_loss:.4f}"
+            self.end("stopped", f"the held-out loss is {loss:.4f}; {back}")
         if math.isfinite(loss):
             self.curve[-1]["held_out_loss"] = loss
 

@@ -161,13 +161,13 @@ class _Trainer:
                 raise
             short = True  # handled below, after the error has released the tensors it references
         self._count_seconds(time.perf_counter() - begun, before)
-        together = len(self.active)
+        active = len(self.active)
         for adapter in self.active:
             if adapter.done:
                 self._finish(adapter)
         self.active = [adapter for adapter in self.active if not adapter.done]
         if short:
-            self._halve(together)
+            self._halve(active)
 
     def _computed(self) -> list[int]:
         return [a.cost.tokens_computed + a.scored.tokens_computed for a in self.adapters]
@@ -264,7 +264,7 @@ class _Trainer:
                 expected="enough memory for one adapter and one pass over --tokens-at-once tokens",
                 fix=again,
             )
-        keep = together // 2
+        keep = active // 2
         self.training.adapters_at_once = keep
         self.training.halved += 1
         self.show.note(f"{self.label}: memory ran out; continuing with {keep} adapters at once")

@@ -1,4 +1,4 @@
-"""The interfaces of a bank of trained weights, and of a learner, which makes banks and stores their slots."""
+"""Interfaces of a bank of trained weights, and of a learner, which creates banks and saves and loads their slots."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 class Bank(Protocol):
-    """K slots of trained weights over one frozen model, each slot one row of one tensor.
+    """K slots of trained weights over one frozen model; `weights_KP` has one row of P = `size` weights per slot.
 
-    Optimiser, checkpoint and memory estimate treat a slot as a vector of `size` float32 numbers.
+    The optimiser, the checkpoint and the memory estimate treat a slot as a vector of `size` float32 numbers.
     """
 
     model: nn.Module
@@ -27,7 +27,7 @@ class Bank(Protocol):
     dropout: float
 
     def initialise(self, slot: int, seed: int) -> None:
-        """Give a slot the weights that training starts from; they depend on `seed` alone."""
+        """Set a slot to its initial weights, which depend only on `seed`."""
         ...
 
     def parts(
@@ -37,23 +37,24 @@ class Bank(Protocol):
         gradient: Gradient | None = None,
         dropout: Dropout | None = None,
     ) -> contextlib.AbstractContextManager[None]:
-        """The scope of a pass: within the block the model's batch is split into runs of (slot, nodes), -1 for the base.
+        """The context of a pass. Within it, the model's batch consists of consecutive spans of (slot, number of nodes).
 
-        With `gradient`, a backward pass adds the gradient of each slot's weights to its row there.
+        Slot -1 is the base model. With `gradient`, a backward pass adds the gradient of each slot's weights to the
+        slot's row of it. With `dropout`, that dropout is applied.
         """
         ...
 
     def ready(self) -> contextlib.AbstractContextManager[None]:
-        """Within the block several threads may be in `parts` at once."""
+        """A context in which several threads may use `parts` concurrently."""
         ...
 
     def close(self) -> None:
-        """Release the model."""
+        """Remove the bank from the model and release both."""
         ...
 
 
 class Learner(Protocol):
-    """Makes banks over a model, and reads and writes their slots."""
+    """Creates banks over a model, and saves and loads their slots."""
 
     @property
     def name(self) -> str:
@@ -61,17 +62,17 @@ class Learner(Protocol):
         ...
 
     def size(self, model: nn.Module) -> int:
-        """Weights of a slot. Raises ModelError where the model has no place for them."""
+        """Number of weights per slot. Raises ModelError if the model lacks the target layers."""
         ...
 
     def bank(self, model: nn.Module, slots: int) -> Bank:
-        """A bank of `slots` slots, all zero."""
+        """A bank of `slots` slots with all weights zero."""
         ...
 
     def save(self, bank: Bank, slot: int, folder: Path, *, base_name: str) -> None:
-        """Write one slot to a folder, completely or not at all."""
+        """Write one slot to a folder, atomically."""
         ...
 
     def load(self, bank: Bank, slot: int, folder: Path) -> None:
-        """Read a folder into one slot. Raises ModelError where it does not fit the bank."""
+        """Read one slot from a folder. Raises ModelError if it does not fit the bank."""
         ...

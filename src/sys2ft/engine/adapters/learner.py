@@ -1,4 +1,4 @@
-"""LoRA as a learner: low-rank terms beside the linear layers, stored in PEFT's format."""
+"""LoRA as a learner: low-rank updates of linear layers, saved in PEFT's format."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from sys2ft.engine.adapters.peft_format import load_adapter, save_adapter
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoRA:
-    """Low-rank terms beside the linear layers (arXiv 2106.09685), in PEFT's format on disk."""
+    """Low-rank updates of linear layers (arXiv 2106.09685), saved in PEFT's format."""
 
     rank: int
     alpha: float
     targets: tuple[str, ...] = ()
-    """Last names of the layers; none named: all but the head."""
+    """Last parts of the layers' names; empty: all linear layers except the head."""
     dropout: float = 0.0
 
     @property

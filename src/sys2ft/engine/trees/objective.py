@@ -1,4 +1,4 @@
-"""Objectives: the loss of a slot's pass, from its logits. Cross-entropy on the completion is the first."""
+"""Objectives compute the training loss and its gradient from logits; `CrossEntropy` is the default."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from sys2ft.engine.trees.tree import Example
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """What some rows of logits are to predict: n targets, several of which may belong to one row.
+    """The n target tokens of a block of logits; several targets may belong to one row.
 
-    Target i is token `token_n[i]`, predicted by row `row_n[i]`, in place `place_n[i]` of the example numbered
-    `example_n[i]` (in the list that `backward` was given). `weight_n` is its share of its slot's mean: 1 over the
-    number of supervised tokens of the slot's step.
+    All tensors have shape (n,). Target i is the token `token_n[i]`, predicted by row `row_n[i]` of the logits, at
+    position `place_n[i]` of example `example_n[i]` (an index into the examples passed to `backward`). `weight_n[i]` is
+    its weight in its slot's mean loss: 1 / number of supervised tokens of that slot in this step.
     """
 
     row_n: Tensor
@@ -29,10 +29,10 @@ class Targets:
 
 
 class Objective(Protocol):
-    """The loss of a pass, as a sum over targets, and its gradient in the logits.
+    """The loss of a pass as a sum over targets, and its gradient with respect to the logits.
 
-    The loop calls `prepare` before the passes of every step and `gradient` for a block of rows at a time, since the
-    logits of a whole pass are never held together. Calls may come from several threads.
+    The training loop calls `prepare` before the passes of every step, and `gradient` for one block of rows after
+    another, since the logits of a whole pass are never in memory at once. Calls may come from several threads.
     """
 
     @property
@@ -41,13 +41,13 @@ class Objective(Protocol):
         ...
 
     def prepare(self, model: nn.Module, examples: Sequence[Example]) -> None:
-        """Compute what the loss needs besides the logits (a teacher's, say). No adapter is active."""
+        """Compute what the loss needs besides the logits, such as a teacher's logits. No adapter is active."""
         ...
 
     def gradient(self, logits_uV: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
-        """Each target's weighted loss (n,), in nats, and the gradient (u, V) of their sum in the logits.
+        """The weighted loss of each target (n,), in nats, and the gradient of their sum w.r.t. the logits (u, V).
 
-        The logits are float32 and belong to the callee, which may overwrite them.
+        `logits_uV` is float32 and may be overwritten.
         """
         ...
 
@@ -58,7 +58,7 @@ class CrossEntropy:
     name = "cross_entropy"
 
     def prepare(self, model: nn.Module, examples: Sequence[Example]) -> None:
-        """Nothing is needed."""
+        """Does nothing."""
 
     def gradient(self, logits_uV: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
         log_uV = logits_uV.log_softmax(-1)
@@ -71,15 +71,15 @@ class CrossEntropy:
 
 
 class Differentiated:
-    """Base class of objectives that give the loss alone: autograd computes its gradient in the logits."""
+    """Base class of objectives that define only the loss: autograd computes its gradient w.r.t. the logits."""
 
     name = "differentiated"
 
     def prepare(self, model: nn.Module, examples: Sequence[Example]) -> None:
-        """Nothing is needed, unless a subclass says so."""
+        """Does nothing; a subclass may override it."""
 
     def losses(self, logits_uV: Tensor, targets: Targets) -> Tensor:
-        """Each target's loss (n,), unweighted, in nats; differentiable in the logits."""
+        """The unweighted loss of each target (n,), in nats, differentiable w.r.t. the logits (u, V)."""
         raise NotImplementedError
 
     def gradient(self, logits_uV: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
