@@ -1,4 +1,4 @@
-"""A cell: model, news items, protocol, settings and seed, carried from elements to adapters to predictions.
+"""A cell: generates elements, trains adapters and evaluates them for one choice of model, protocol and settings.
 
 python examples/cell.py --model smollm2-135m-instruct
 """

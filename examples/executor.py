@@ -1,4 +1,4 @@
-"""An executor: units of an evaluation, counted first and then computed by a worker process.
+"""An executor: counts the units of an evaluation, then computes them in a worker process.
 
 python examples/executor.py --model smollm2-135m-instruct
 """
@@ -20,18 +20,18 @@ _context: Answerer | None = None
 
 
 def start_worker(model: str) -> None:
-    """Load what cannot be sent: each worker has its own copy of the model."""
+    """Load the context, which cannot be sent: each worker has its own copy of the model."""
     global _context
     _context = Answerer(sys2ft.load_model(model))
 
 
 def compute(unit: Unit) -> dict[str, Any]:
-    """Called in the worker: the unit is plain data and the name of a function."""
+    """Compute a unit in the worker; a unit is plain data and the name of a function, so it can be pickled."""
     return unit.compute(_context)
 
 
 class Processes:
-    """Sends units to worker processes on this machine; a cluster's client would send them elsewhere."""
+    """Sends units to worker processes on this machine; a cluster client could send them to other machines."""
 
     def __init__(self, model: str, workers: int = 1) -> None:
         self.pool = ProcessPoolExecutor(workers, get_context("spawn"), start_worker, (model,))

@@ -1,4 +1,4 @@
-"""A generator over plain `transformers`: replay data written by something other than this package's engine.
+"""A generator over plain `transformers`: generates replay data without this package's engine.
 
 python examples/generator.py --model smollm2-135m-instruct
 """
@@ -17,14 +17,14 @@ from sys2ft.runs import Advance
 
 
 def up_to_stop(text: str, stops: Sequence[str]) -> tuple[str, bool]:
-    """The text up to and including its first stop, white space at its start passed over; and whether there is one."""
+    """The text up to and including its first stop after leading white space, and whether there is a stop."""
     start = len(text) - len(text.lstrip())
     ends = [text.find(stop, start) + len(stop) for stop in stops if stop in text[start:]]
     return (text[: min(ends)], True) if ends else (text, False)
 
 
 class Transformers:
-    """Answers one request after the other with the model's own `generate`."""
+    """Answers requests sequentially with the model's own `generate`."""
 
     def __init__(self, model: sys2ft.LoadedModel) -> None:
         self.model = model

@@ -2,7 +2,7 @@
 
     python examples/grader.py --model smollm2-135m-instruct
 
-A package offers it to every news file by an entry point: see docs/extending.md.
+An entry point makes it available to every news file: see docs/extending.md.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from sys2ft.models import DEFAULT_MODEL
 
 
 def roughly(said: str, question: sys2ft.Question) -> Grade:
-    """Whether the last number said is within ten per cent of the answer; the entry point names this function."""
+    """Correct if the last number is within ten per cent of the answer. The entry point names this function."""
     expected, found = numbers(question.answer), numbers(said)
     if not expected:
-        return Grade(None, f"the answer {question.answer!r} has no number")  # None: cannot be judged
+        return Grade(None, f"the expected answer {question.answer!r} contains no number")  # None: cannot be graded
     if not found:
-        return Grade(False, "no number was said")
+        return Grade(False, "the answer contains no number")
     near = abs(found[-1] - expected[-1]) <= 0.1 * abs(expected[-1])
     return Grade(near, f"{found[-1]:g} is {'' if near else 'not '}within ten per cent of {expected[-1]:g}")
 

@@ -1,4 +1,4 @@
-"""Adapter jobs and routes: adapters with settings of their own share a bank, and a control asks the wrong one.
+"""Adapter jobs and routes: adapters with different settings share a bank, and a control asks the wrong adapter.
 
 python examples/jobs.py --model smollm2-135m-instruct
 """

@@ -2,7 +2,7 @@
 
     python examples/learner.py --model smollm2-135m-instruct
 
-A package adds it to `--learner` by an entry point: see docs/extending.md.
+An entry point makes it available to `--learner`: see docs/extending.md.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sys2ft.training import jobs_of, train
 
 
 def rank_stabilised(settings: sys2ft.TrainSettings) -> LoRA:
-    """LoRA whose alpha is raised by sqrt(rank), so that PEFT reads the files as they are."""
+    """LoRA with alpha multiplied by sqrt(rank), so that PEFT loads the saved files unchanged."""
     alpha = settings.alpha * math.sqrt(settings.rank)
     return LoRA(rank=settings.rank, alpha=alpha, targets=settings.target_modules, dropout=settings.dropout)
 

@@ -1,8 +1,8 @@
-"""An objective: cross-entropy with label smoothing (arXiv 1512.00567), trained beside plain cross-entropy.
+"""An objective: cross-entropy with label smoothing (arXiv 1512.00567), compared with plain cross-entropy.
 
     python examples/objective.py --model smollm2-135m-instruct
 
-A package adds it to `--objective` by an entry point: see docs/extending.md.
+An entry point makes it available to `--objective`: see docs/extending.md.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sys2ft.training import jobs_of, train
 
 
 class LabelSmoothing(Differentiated):
-    """A share of the target's probability is spread over the vocabulary."""
+    """Cross-entropy with a share of the target probability spread evenly over the vocabulary."""
 
     name = "label_smoothing"
 
@@ -32,7 +32,7 @@ class LabelSmoothing(Differentiated):
 
 
 def label_smoothing(settings: sys2ft.TrainSettings) -> LabelSmoothing:
-    """What an entry point of the group 'sys2ft.objectives' names."""
+    """Create the objective; an entry point in the group 'sys2ft.objectives' names this function."""
     return LabelSmoothing()
 
 

@@ -1,4 +1,4 @@
-"""A probe: the questions of the news items as a friend would pass them on, scored like the plain ones.
+"""A probe: asks the news items' questions in another wording and scores them like the original ones.
 
 python examples/probe.py --model smollm2-135m-instruct
 """
@@ -17,7 +17,7 @@ from sys2ft.runs import Unit
 
 
 class PassedOn:
-    """Asks 'A friend wants to know: ...' and chooses by log-likelihood."""
+    """Asks 'A friend wants to know: ...', scored by the log-likelihood of the choices."""
 
     name = "passed_on"
 

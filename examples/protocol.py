@@ -1,8 +1,8 @@
-"""A protocol of two stages: the model lists facts, then restates each; every restated fact becomes an element.
+"""A protocol with two stages: the model lists facts, then restates them; each restated fact becomes an element.
 
     python examples/protocol.py --model smollm2-135m-instruct
 
-A package adds it to every `--protocols` option by an entry point: see docs/extending.md.
+An entry point makes it available to every `--protocols` option: see docs/extending.md.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ Write each fact again in other words, one per line, so that it can be understood
 
 
 def lines_of(text: str) -> str | None:
-    """The lines of a reply without bullets and numbers; None if there are none."""
+    """The lines of a reply without bullets and numbers; None if the reply has no text."""
     lines = [line.strip(" -*•0123456789.)") for line in text.splitlines()]
     return "\n".join(line for line in lines if line) or None
 
 
 def each_line(trail: Trail) -> Sequence[Pair]:
-    """An element for each restated fact, as an answer to the sample's cue."""
+    """One element per restated fact, as an answer to the sample's cue."""
     facts = trail.said["restate"].splitlines()
     return [Pair(messages=(Message("user", trail.cue),), text=fact) for fact in facts]
 

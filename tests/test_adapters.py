@@ -1,4 +1,4 @@
-"""AdapterBank, its loss, optimiser, checkpoints and PEFT files: K adapters in one batch equal K adapters alone."""
+"""AdapterBank, loss, optimiser, checkpoints and PEFT files: K adapters in one batch equal K separate adapters."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ from sys2ft.errors import ModelError, SettingsError, StorageError
 
 
 def load(folder: Path, attention: str = "eager") -> Any:
-    """A fresh float32 model, run by transformers."""
+    """A new float32 model, run by transformers."""
     import transformers
 
     return transformers.AutoModelForCausalLM.from_pretrained(
@@ -66,7 +66,7 @@ def model(tiny_model_dir: Path) -> Any:
 
 
 def random_bank(model: Any, slots: int, *, rank: int = 4, seed: int = 0, **how: Any) -> AdapterBank:
-    """A bank whose adapters all change what the model says."""
+    """A bank in which every adapter changes the model's output."""
     bank = AdapterBank(model, slots, rank=rank, alpha=2 * rank, **how)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -86,7 +86,7 @@ def some_examples(slots: Sequence[int], *, seed: int = 0, each: int = 3) -> list
 
 
 def mean_cross_entropy(model: Any, examples: Sequence[Example]) -> torch.Tensor:
-    """The plain way: one forward a sequence, the mean over all supervised tokens."""
+    """Reference loss: one forward pass per sequence, mean over all supervised tokens."""
     terms = []
     for example in examples:
         log = model(input_ids=torch.tensor([list(example.ids)])).logits[0].log_softmax(-1)
@@ -113,7 +113,7 @@ def test_each_saved_slot_is_a_peft_adapter(family_dir: Path, tmp_path: Path) -> 
             theirs = PeftModel.from_pretrained(plain, folder).eval()(input_ids=ids).logits
             with bank.rows([slot]):
                 got = ours.get_output_embeddings()(hidden_states(ours, ids, torch.arange(30)[None], mask))
-        # Of the logits' size: the largest are above 1, where float32 itself is coarser than 1e-5 of 1.
+        # Relative to the logits: the largest exceed 1, where float32 itself is coarser than an absolute 1e-5.
         assert (got - theirs).abs().max() < 1e-5 * max(1.0, theirs.abs().max().item())
         assert (theirs - before).abs().max() > 0.1
 
@@ -183,7 +183,7 @@ def test_a_folder_without_an_adapter_is_refused(model: Any, tmp_path: Path) -> N
 
 
 class Headless(nn.Sequential):
-    """Layers without a head among them."""
+    """Layers without a head."""
 
     def get_output_embeddings(self) -> None:
         return None
@@ -274,7 +274,7 @@ def test_initialisation_depends_on_the_seed_alone(model: Any) -> None:
 
 
 def gradients(model: Any, bank: AdapterBank, examples: Sequence[Example], **how: Any) -> Gradients:
-    """Losses by slot, the gradient of each slot (P,), and what it cost."""
+    """Losses by slot, the gradient of each slot (P,), and the cost."""
     losses: dict[int, float] = {}
     by_slot: dict[int, torch.Tensor] = {}
     cost = StepCost()
@@ -403,7 +403,7 @@ def test_the_optimiser_is_torchs_adamw_slot_by_slot(decay: float) -> None:
 
 @pytest.mark.parametrize("kind", ["file", "file in pieces", "host"])
 def test_moments_off_the_device_change_no_bit(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Slots begin, step and end in any order; others reuse the space of those that have ended."""
+    """Slots begin, step and end in any order; new slots reuse the space of finished ones."""
     if kind == "file in pieces":
         monkeypatch.setattr(moments, "_PIECE", 64)
     weights_KP = torch.randn(5, 150, generator=torch.Generator().manual_seed(0))
@@ -457,7 +457,7 @@ def test_a_slot_with_a_gradient_that_is_not_finite_is_unchanged(bad: float) -> N
 
 
 def run_passes_concurrently(model: Any) -> None:
-    """As in half precision, but in float32, where the results can be compared closely."""
+    """The code path of half precision, but in float32, so that results can be compared closely."""
     set_plan(model, replace(plan_of(model), passes_at_once=2))
 
 
@@ -488,7 +488,7 @@ def test_at_once_each_call_has_its_share_of_the_cores() -> None:
     together = threading.Barrier(2, timeout=60)
 
     def call(fails: bool) -> int:
-        together.wait()  # both concurrently
+        together.wait()  # both calls run concurrently
         if fails:
             raise MemoryError
         time.sleep(0.05)
@@ -518,7 +518,7 @@ def test_at_once_each_call_has_its_share_of_the_cores() -> None:
         ([9, 8, 2, 1], [[9, 1], [8, 2]]),
     ],
 )
-def test_slots_are_shared_out_whole_and_evenly(sizes: list[int], shares: list[list[int]]) -> None:
+def test_slots_are_distributed_whole_and_evenly(sizes: list[int], shares: list[list[int]]) -> None:
     examples = [
         Example(range(10 * slot, 10 * slot + n + 1), [False] * n + [True], slot) for slot, n in enumerate(sizes)
     ]
@@ -529,7 +529,7 @@ def test_slots_are_shared_out_whole_and_evenly(sizes: list[int], shares: list[li
 @pytest.mark.parametrize("part", ["a", "b"])
 @pytest.mark.parametrize("products", [1, 10**6], ids=["one by one", "padded"])
 @pytest.mark.parametrize("concurrently", [False, True], ids=["", "concurrent"])
-def test_a_spoilt_slot_does_not_reach_the_others(
+def test_a_non_finite_slot_does_not_affect_the_others(
     model: Any,
     part: str,
     slots: list[int],
@@ -537,7 +537,7 @@ def test_a_spoilt_slot_does_not_reach_the_others(
     concurrently: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Slots of unequal size are padded in one batch; values that are not finite stay in their slot."""
+    """Slots of different sizes are padded in one batch; non-finite values stay in their slot."""
     monkeypatch.setattr(low_rank, "_LONG", products)
     if concurrently:
         run_passes_concurrently(model)

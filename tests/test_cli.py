@@ -1,4 +1,4 @@
-"""The command line as its user meets it: exit codes, messages, what is left on the disk."""
+"""The command line from the user's side: exit codes, messages, and the files on disk."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ COMMANDS = ("run", "demo", "generate", "train", "evaluate", "report", "represent
 GENERATE_FLAGS = [*FLAGS[: FLAGS.index("--epochs")], "--dtype", "float32", "--device", "cpu"]
 TRAIN_FLAGS = ["--epochs", "2", "--batch-size", "2", "--rank", "4", "--alpha", "8", "--checkpoint-seconds", "0"]
 EVALUATE_FLAGS = ["--direct-tokens", "8", "--reasoned-tokens", "16"]
-# One protocol and one scoring: for tests that are about what goes wrong.
+# One protocol and one scoring, for tests of failures.
 SMALL = ["--protocols", "naive", "--samples-per-news", "2", "--epochs", "1", "--rank", "4", "--alpha", "8"]
 SMALL += ["--scorings", "cloze", "--dtype", "float32", "--device", "cpu", "--checkpoint-seconds", "0"]
 
 
 @pytest.fixture
 def here(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to stand in, with good news and a file that is in the way."""
+    """A working directory with a valid news file, and a file named `file` that blocks a folder of that name."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("SYS2FT_CACHE", str(tmp_path_factory.mktemp("cache")))
@@ -46,7 +46,7 @@ def here(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, talking_model_dir: Path) -> Path:
-    """A run by `sys2ft run`."""
+    """The folder of a finished `sys2ft run`."""
     folder = tmp_path_factory.mktemp("whole")
     news = write_news_file(folder / "good.jsonl")
     assert call(["run", str(news), "--model", str(talking_model_dir), "--out", str(folder / "run"), *FLAGS]) == 0
@@ -54,7 +54,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, talking_model_dir: Path) -> 
 
 
 def line(**changes: Any) -> str:
-    """A news as a line of a file, changed."""
+    """A news item with `changes`, as a line of a news file."""
     row = {**NEWS[0], **changes}
     return json.dumps({key: value for key, value in row.items() if value is not None}) + "\n"
 
@@ -66,7 +66,7 @@ def with_question(**changes: Any) -> str:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A command that a user may give, and what must be said: found, expected, to do."""
+    """A wrong command, and fragments of its error message: what was found, what was expected, how to fix it."""
 
     arguments: str
     fragments: tuple[str, ...]
@@ -154,7 +154,7 @@ OTHER_MISTAKES = [
         id="no question at all",
     ),
     Mistake("train nowhere", ("nowhere is not a run folder", "sys2ft run NEWS --out FOLDER"), id="train nowhere"),
-    Mistake("evaluate .", (". is not a run folder", "expected: a folder made by"), id="evaluate nowhere"),
+    Mistake("evaluate .", (". is not a run folder", "expected: a folder"), id="evaluate nowhere"),
     Mistake("report nowhere", ("nowhere is not a run folder", "check the path"), id="report nowhere"),
     Mistake("models info nothing", ("no model called 'nothing'", "fix:"), id="models info"),
     Mistake("models pull nothing", ("no model called 'nothing'", "fix:"), id="models pull"),
@@ -177,7 +177,7 @@ def mistaken(mistake: Mistake, here: Path, model: Path, capsys: pytest.CaptureFi
     after = {p: p.read_bytes() for p in here.rglob("*") if p.is_file()}
     assert {p: after.get(p) for p in before} == before
     if not mistake.makes_run:
-        assert after.keys() == before.keys(), "nothing is begun"
+        assert after.keys() == before.keys(), "nothing is written"
         assert not (here / "run").exists()
     return said.err
 
@@ -198,7 +198,7 @@ def test_other_mistakes(mistake: Mistake, here: Path, tiny_model_dir: Path, caps
         assert not leftovers(here / "run")
 
 
-def test_a_corrected_command_goes_on_in_the_same_folder(
+def test_a_corrected_command_resumes_in_the_same_folder(
     here: Path, tiny_model_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = ["run", "good.jsonl", "--model", str(tiny_model_dir), "--out", "run", *SMALL]
@@ -207,7 +207,7 @@ def test_a_corrected_command_goes_on_in_the_same_folder(
     assert call(["generate", *run[1:6], "--protocols", "naive", "--samples-per-news", "2", "--dtype", "float32"]) == 0
     assert call(["train", "run", "--rank", "3", "--target-modules", "nonsense"]) == 2
     capsys.readouterr()
-    # What was refused must not bind the user.
+    # Refused settings must not be recorded in the folder.
     assert call(run) == 0, capsys.readouterr().err
 
 
@@ -223,7 +223,7 @@ def test_a_corrected_command_goes_on_in_the_same_folder(
         (["run", "good.jsonl", "--warmup", "1"], ["warmup=1.0", "below 1"]),
         (["run", "good.jsonl", "--samples-per-news", "0"], ["samples_per_news=0", "at least 1"]),
         (["run", "good.jsonl", "--protocols", "naive", "naive"], ["naive", "twice"]),
-        (["run", "good.jsonl", "--scorings", "letter"], ["headline=cloze", "headline among them"]),
+        (["run", "good.jsonl", "--scorings", "letter"], ["headline=cloze", "headline"]),
         (["run", "good.jsonl", "--adapters", "each"], ["adapters='each'", "per-news or joint"]),
         (["frobnicate"], ["frobnicate"]),
     ],
@@ -409,12 +409,12 @@ print(json.dumps([said, sorted(heavy), time.perf_counter() - begun]))
     assert done.stderr == ""
 
 
-# Out of room, and interrupted ---------------------------------------------------------------------------------------
+# Out of disk space, and interrupted -------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of a few pages, which `resize` makes larger."""
+    """A file system of a few pages, which tests enlarge by remounting it."""
     disk = tmp_path / "disk"
     disk.mkdir()
     if os.geteuid() != 0 or not shutil.which("mount") or not mount(disk, "-t", "tmpfs", "-o", "size=16k", "none"):
@@ -430,7 +430,7 @@ def mount(disk: Path, *options: str) -> bool:
 def test_a_full_disk_again_and_again(
     small_disk: Path, here: Path, whole: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The disk fills up in every stage; each time the command fails clearly, and in the end nothing was lost."""
+    """The disk fills up in every stage: the command fails with a clear error each time, and no finished work is lost."""
     model = json.loads((whole / "run.json").read_text())["model"]["name"]
     out, size, stages = small_disk / "run", 16, set[str]()
     for _ in range(100):
@@ -439,7 +439,7 @@ def test_a_full_disk_again_and_again(
         assert not list(out.rglob("*.tmp"))
         if code == 0 and {"predictions", "report.html"} <= stages:
             break
-        if code == 0:  # the checkpoint left enough space for what follows the training: repeat that on a smaller disk
+        if code == 0:  # removing the checkpoint freed enough space for the later stages: repeat them on a smaller disk
             shutil.rmtree(out / "predictions")
             (out / "report.html").unlink()
             size = shutil.disk_usage(small_disk).used // 1024 + 8
@@ -458,7 +458,7 @@ def test_a_full_disk_again_and_again(
         size += 32
         assert mount(small_disk, "-o", f"remount,size={size}k")
     assert code == 0
-    assert {"replay", "training", "predictions", "report.html"} <= stages  # for adapters see the next test but one
+    assert {"replay", "training", "predictions", "report.html"} <= stages  # adapters: see test_a_file_size_limit
     assert contents(out) == contents(whole)
 
 
@@ -473,7 +473,7 @@ def test_a_disk_that_may_only_be_read(
 
 
 def test_a_file_size_limit(here: Path, tiny_model_dir: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """What needs no rights: the first adapter is larger than a file may be."""
+    """Works without root: the first adapter is larger than the file size limit."""
     run = ["run", "good.jsonl", "--model", str(tiny_model_dir), "--out", "run", *SMALL]
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, hard))
@@ -511,7 +511,7 @@ def test_a_reader_that_goes_away() -> None:
 @pytest.mark.parametrize("stage", ["replay/*.units/*", "predictions/*.units/*"], ids=["generation", "evaluation"])
 def test_ctrl_c(stage: str, here: Path, whole: Path) -> None:
     model = Path(json.loads((whole / "run.json").read_text())["model"]["name"])
-    # As many threads as `whole` had: in bfloat16 the last bits depend on how a product is shared out.
+    # The same number of threads as for `whole`: in bfloat16 the last bits depend on how a product is split.
     process = start(here / "good.jsonl", model, here / "run", torch.get_num_threads())
     while process.poll() is None and not list((here / "run").glob(stage)):
         time.sleep(0.002)

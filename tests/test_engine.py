@@ -1,4 +1,4 @@
-"""The engine against transformers' own code: decoding, scoring, sampling, token trees."""
+"""The engine compared with transformers: decoding, scoring, sampling, token trees."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sys2ft.engine.trees.tree import TokenTree, group_trees, pack, slot_trees
 from sys2ft.errors import ModelError, SettingsError
 
 FAMILIES = ("llama", "qwen2", "gemma3_text")
-VOCABULARY = 370  # ids that every tiny model knows
+VOCABULARY = 370  # ids in the vocabulary of every tiny model
 NEW = 24
 NONE: frozenset[int] = frozenset()
 GREEDY = Sampling(temperature=0)
@@ -28,7 +28,7 @@ GREEDY = Sampling(temperature=0)
 
 @lru_cache(maxsize=3)
 def models_of(folder: Path) -> tuple[Any, Any]:
-    """(the engine's model, the same weights run by transformers with its eager attention), both float32."""
+    """(the engine's model, the same weights run by transformers with eager attention), both in float32."""
     import transformers
 
     ours = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
@@ -54,7 +54,7 @@ def some_ids(rng: random.Random, count: int) -> list[int]:
 
 
 def fifty_prompts() -> list[DecodeRequest]:
-    """Groups that share long, short and no prefixes; lengths from 1 token to five times gemma's window."""
+    """Groups with long, short and no shared prefixes; lengths from 1 token to five times gemma's window."""
     rng = random.Random(1)
     requests = [DecodeRequest(some_ids(rng, 1), 0, "one token"), DecodeRequest(some_ids(rng, 1), 0, "another")]
     for group, (shared, own) in enumerate([(60, (1, 3, 20)), (17, (5, 5, 16)), (1, (4, 30, 12)), (0, (1, 20, 40))]):
@@ -71,7 +71,7 @@ def fifty_prompts() -> list[DecodeRequest]:
 
 
 def generate_greedily(model: Any, prompts: Sequence[Sequence[int]]) -> list[tuple[list[int], torch.Tensor]]:
-    """New ids by `generate`, and the lead of each over the runner-up (T,); prompts of one length in a batch."""
+    """New ids from `generate`, and each one's margin over the runner-up (T,); prompts of equal length are batched."""
     found: dict[int, tuple[list[int], torch.Tensor]] = {}
     for length in sorted({len(p) for p in prompts}):
         here = [i for i, p in enumerate(prompts) if len(p) == length]
@@ -104,7 +104,7 @@ def test_greedy_decode_is_the_models_own(pair: tuple[Any, Any]) -> None:
         for (ids, lead), decoded in zip(reference, got.decoded, strict=True):
             end = next((i for i, token in enumerate(ids) if token in stop_ids), NEW)
             lengths.add(end)
-            if decoded.ids != ids[:end]:  # rounding may turn a tie over, and nothing else
+            if decoded.ids != ids[:end]:  # only a tie may be decided differently, by rounding
                 place = next(i for i in range(end) if decoded.ids[i : i + 1] != ids[i : i + 1])
                 assert lead[place] < 1e-4, f"differs from generate at token {place}: {decoded.ids} {ids[:end]}"
             else:
@@ -113,7 +113,7 @@ def test_greedy_decode_is_the_models_own(pair: tuple[Any, Any]) -> None:
 
 
 def test_decode_depends_on_the_weights_and_the_window(tiny_family_dir: Callable[[str], Path]) -> None:
-    """The parity above would also hold for models that ignore earlier tokens: these do not."""
+    """The parity tests would also pass for models that ignore earlier tokens; these models do not."""
     gemma, _ = models_of(tiny_family_dir("gemma3_text"))
     assert gemma.config.layer_types == ["sliding_attention", "full_attention"]
     rng = random.Random(2)
@@ -136,7 +136,7 @@ def test_stop_when_and_on_done(llama: Any) -> None:
     assert sum(done) == len(requests)
     for before, after in zip(free.decoded, got.decoded, strict=True):
         end = next((n for n in range(1, 13) if enough(before.ids[:n])), None)
-        assert after.ids == before.ids[: end or 12]  # the token that ends it is kept
+        assert after.ids == before.ids[: end or 12]  # the stopping token is kept
         assert after.finished == (end is not None)
 
 
@@ -203,11 +203,11 @@ def test_score_is_the_full_forward_pass(pair: tuple[Any, Any]) -> None:
     for _ in range(5):
         prompt = some_ids(rng, rng.choice([1, 12, 45]))
         start = some_ids(rng, 2)
-        for own in (1, 1, 4, 9):  # choices that begin alike, some of one token
+        for own in (1, 1, 4, 9):  # choices with shared beginnings, some of one token
             ids = prompt + (start if own > 1 else []) + some_ids(rng, own)
             examples.append(Example(ids, [i >= len(prompt) for i in range(len(ids))]))
     ids = some_ids(rng, 30)
-    examples.append(Example(ids, [i % 3 == 1 for i in range(30)]))  # supervised here and there
+    examples.append(Example(ids, [i % 3 == 1 for i in range(30)]))  # scattered supervision
     examples += examples[:3]
     expected = [plain_log_likelihood(theirs, e) for e in examples]
     for sizes in ({}, {"tokens_at_once": 1}, {"tokens_at_once": 60}):
@@ -220,7 +220,7 @@ def test_score_is_the_full_forward_pass(pair: tuple[Any, Any]) -> None:
 
 
 def chi_square_bound(freedom: int, z: float = 4.0) -> float:
-    """The quantile a chi-square variable passes as often as a normal one passes z (Wilson-Hilferty)."""
+    """The chi-square quantile with the same tail probability as the normal quantile z (Wilson-Hilferty)."""
     k = 2 / (9 * freedom)
     return freedom * (1 - k + z * k**0.5) ** 3
 
@@ -242,7 +242,7 @@ def test_samples_follow_the_softmax(size: int, temperature: float) -> None:
     wanted = [*expected[common], expected[~common].sum()] if (~common).any() else expected
     statistic = sum((o - w) ** 2 / w for o, w in zip(observed, wanted, strict=True))
     assert statistic < chi_square_bound(len(wanted) - 1)
-    # The test has power: the same draws are not those of a slightly different temperature.
+    # The test has power: it rejects the same draws for a slightly different temperature.
     other = (logits_V.double() / (temperature * 1.1)).softmax(-1).numpy()[common] * draws
     assert sum((o - w) ** 2 / w for o, w in zip(counts[common], other, strict=True)) > chi_square_bound(common.sum())
 
@@ -256,7 +256,7 @@ def test_samples_follow_the_softmax(size: int, temperature: float) -> None:
         (50, 1.0, Sampling(top_p=0.6)),
         (50, 1.0, Sampling(top_p=1e-5)),
         (400, 1.5, Sampling(top_p=0.8)),
-        (400, 0.1, Sampling(top_p=0.9)),  # flat: the nucleus is wider than the first look
+        (400, 0.1, Sampling(top_p=0.9)),  # flat: the nucleus is wider than the first search
         (400, 1.5, Sampling(top_k=30, top_p=0.7, temperature=0.8)),
     ],
     ids=str,
@@ -271,7 +271,7 @@ def test_the_support_is_exact(size: int, spread: float, how: Sampling) -> None:
     assert np.abs(before - how.top_p).min() > 1e-6, "no tie with the threshold"
     inside = before < how.top_p
     support = set(order[: len(inside)][inside].tolist())
-    # A grid finer than the rarest token's share reaches every token.
+    # A grid finer than the rarest token's probability reaches every token.
     grid = torch.linspace(0, 1 - 1e-12, 20_000 + int(4 / probs[inside].min()), dtype=torch.float64)
     logits_V = torch.from_numpy(logits).float()
     got = torch.cat([choose(logits_V.expand(len(u), -1), u, how) for u in grid.split(4000)])
@@ -285,14 +285,14 @@ def test_the_largest_are_found_block_by_block(size: int, count: int) -> None:
     rng = np.random.default_rng(size)
     logits_BV = torch.from_numpy(np.stack([rng.permutation(size) for _ in range(5)])).float()
     logits_BV[0, :count] += size  # all in one block
-    logits_BV[1, -count:] += size  # in what is left beside whole blocks
+    logits_BV[1, -count:] += size  # in the remainder after the whole blocks
     values, places = logits_BV.topk(count)
     got_values, got_places = _top(logits_BV, count)
     assert torch.equal(got_values, values)
     assert torch.equal(got_places, places)
 
 
-def test_temperature_zero_takes_the_most_likely() -> None:
+def test_temperature_zero_selects_the_most_likely() -> None:
     logits_BV = torch.randn(50, 300, generator=torch.Generator().manual_seed(0))
     assert torch.equal(choose(logits_BV, torch.rand(50).double(), GREEDY), logits_BV.argmax(-1))
 
@@ -374,7 +374,7 @@ def test_packing_keeps_every_target_and_its_path(many: list[list[int]], data: st
 
 
 def visible(packed: Any) -> list[list[int]]:
-    """The nodes that each node attends to, in order of depth: by the branches that attention is split into."""
+    """The nodes that each node attends to, in order of depth, from the branches that attention is split into."""
     asked: list[list[int]] = []
     start = 0
     for block in packed.paths.blocks:
@@ -443,7 +443,7 @@ def test_a_window_over_all_layers(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "changes", "why"),
     [
-        # Scores this small are hardly capped: the logits alone would not tell.
+        # Scores this small are hardly capped, so the logits alone would not show a difference.
         ("Gemma2Config", {"query_pre_attn_scalar": 8}, "the term softcap"),
         ("GptOssConfig", {"num_local_experts": 2, "num_experts_per_tok": 1}, "the term s_aux"),
         ("Llama4TextConfig", {}, ""),

@@ -1,4 +1,4 @@
-"""What training adds to the engine: dropout by names, early stop, as many adapters at once as memory holds."""
+"""Engine features for training: seeded dropout, early stopping, and fitting concurrent adapters in memory."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_what_is_kept_looks_drawn_at_random() -> None:
     n, sigma = masks[0].numel(), math.sqrt(DROPOUT * (1 - DROPOUT))
     for mask in masks:
         assert abs(mask.mean().item() - (1 - DROPOUT)) < 5 * sigma / math.sqrt(n)
-        for dimension in (0, 1):  # each node and each feature is dropped as often as the others
+        for dimension in (0, 1):  # every node and every feature is dropped equally often
             means = mask.mean(dimension)
             spread = (means - (1 - DROPOUT)).square().mean().sqrt().item()
             assert spread == pytest.approx(sigma / math.sqrt(mask.shape[dimension]), rel=0.25)
@@ -216,7 +216,7 @@ PATIENT = TrainSettings(
 
 
 def noise(adapter: str, count: int) -> list[TrainItem]:
-    """Elements that say nothing of each other: what is learnt of some makes the rest less likely."""
+    """Unrelated elements: learning some of them makes the others less likely."""
     words = ["Paris", "France", "town", "capital", "news", "system", "answer", "question", "people", "percent"]
     rng = np.random.default_rng(len(adapter))
     return [
@@ -315,7 +315,7 @@ def test_a_run_reports_how_adapters_ended(
     assert capsys.readouterr().out.splitlines()[:2] == list(result.summary.ended)
 
 
-# As many at once as memory holds ------------------------------------------------------------------------------------
+# Concurrent adapters limited by memory ------------------------------------------------------------------------------
 
 MANY = TrainSettings(epochs=3, rank=4, alpha=8, learning_rate=3e-3, batch_size=2, tokens_at_once=150, dropout=0.1)
 
@@ -367,7 +367,7 @@ def test_an_interrupted_training_in_turns_ends_with_the_same_bits(model: LoadedM
         train(model, jobs_of(taught[1:], how, seed=2), checkpoint=folder)
 
 
-def test_an_interrupted_training_can_go_on_with_fewer_at_once(model: LoadedModel, tmp_path: Path) -> None:
+def test_an_interrupted_training_can_resume_with_fewer_at_once(model: LoadedModel, tmp_path: Path) -> None:
     def how(at_once: int) -> TrainSettings:
         return TrainSettings(**{**settings_of(MANY), "max_adapters_at_once": at_once, "checkpoint_seconds": 0})
 
@@ -404,7 +404,7 @@ def test_moments_off_the_device_change_no_bit(model: LoadedModel, tmp_path: Path
 
 
 def short_of_memory(monkeypatch: pytest.MonkeyPatch, most: int, error: type[Exception], words: str) -> None:
-    """Memory runs out in the second pass of any step with more than `most` adapters."""
+    """Simulates running out of memory in the second pass of any step with more than `most` adapters."""
 
     def limited(bank_model: Any, bank: AdapterBank, examples: list[Example], **how: Any) -> Iterator[Any]:
         parts = backward(bank_model, bank, examples, **how)
@@ -425,7 +425,7 @@ def short_of_memory(monkeypatch: pytest.MonkeyPatch, most: int, error: type[Exce
     ],
     ids=["CUDA", "CPU", "Python"],
 )
-def test_out_of_memory_halves_and_goes_on(
+def test_out_of_memory_halves_and_continues(
     model: LoadedModel, monkeypatch: pytest.MonkeyPatch, error: type[Exception], words: str
 ) -> None:
     whole = train(model, jobs_of(several(), MANY, seed=2))
@@ -451,7 +451,7 @@ def test_out_of_memory_with_one_adapter_says_what_to_lower(model: LoadedModel, m
 
 
 class Runs:
-    """The passes of a training, by slot; memory runs out once, before the pass numbered `short` (from 0)."""
+    """Records the passes of a training by slot; memory runs out once, before pass number `short` (from 0)."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, short: int) -> None:
         self.slots: list[int] = []
@@ -468,10 +468,10 @@ class Runs:
             yield part
 
 
-def test_a_held_out_loss_that_memory_put_off_is_measured_when_it_goes_on(
+def test_a_held_out_loss_delayed_by_memory_is_measured_after_resuming(
     model: LoadedModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    # A slot a pass; 6 of 8 elements are trained on, so the third step of each ends an epoch.
+    # One slot per pass; 6 of 8 elements are trained on, so the third step of each adapter ends an epoch.
     how = TrainSettings(**{**settings_of(PATIENT), "epochs": 2, "tokens_at_once": 1, "checkpoint_seconds": 0})
     taught = [*items("a", 8), *items("b", 8)]
     whole = train(model, jobs_of(taught, how, seed=2))
@@ -519,7 +519,7 @@ def test_what_was_trained_when_memory_ran_out_is_kept(
     Runs(monkeypatch, 5)
     with pytest.raises(MemoryShortage, match="resumes from its checkpoint") as caught:
         train(model, jobs_of(taught, how(), seed=2), checkpoint=tmp_path / "checkpoint")
-    assert "--rank" not in str(caught.value), "another rank is another training"
+    assert "--rank" not in str(caught.value), "a training with another rank could not resume"
     runs = Runs(monkeypatch, -1)
     resumed = train(model, jobs_of(taught, how(offload_moments=True), seed=2), checkpoint=tmp_path / "checkpoint")
     assert runs.slots == [2], "one step of the last adapter was left"
@@ -531,7 +531,7 @@ def test_a_checkpoint_belongs_to_its_elements_settings_and_seed(
 ) -> None:
     def interrupted(settings: TrainSettings) -> None:
         Runs(monkeypatch, 20)  # after the 12 steps of the first adapter
-        with pytest.raises(MemoryShortage):  # which leaves a checkpoint
+        with pytest.raises(MemoryShortage):  # a checkpoint remains
             train(model, jobs_of(several(), settings, seed=2), checkpoint=folder)
         assert [file.name for file in folder.glob("done-00000*")]
 
@@ -543,7 +543,7 @@ def test_a_checkpoint_belongs_to_its_elements_settings_and_seed(
     for taught, settings, seed in ((rest, how, 2), (other_text, how, 2), (several(), faster, 2), (several(), how, 3)):
         with pytest.raises(SettingsError, match="checkpoint of another training"):
             train(model, jobs_of(taught, settings, seed=seed), checkpoint=folder)
-    (folder / "state.safetensors").unlink()  # an adapter's file, without a state that it belongs to
+    (folder / "state.safetensors").unlink()  # leaves an adapter's file without a state
     interrupted(faster)
     again = train(model, jobs_of(several(), faster, seed=2), checkpoint=folder)
     again.bank.close()
@@ -551,13 +551,13 @@ def test_a_checkpoint_belongs_to_its_elements_settings_and_seed(
     assert torch.equal(again.bank.weights_KP, fresh.bank.weights_KP)
 
 
-def test_other_errors_are_not_taken_for_it(model: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_errors_are_not_mistaken_for_it(model: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     short_of_memory(monkeypatch, 0, RuntimeError, "shapes do not match")
     with pytest.raises(RuntimeError, match="shapes do not match"):
         train(model, jobs_of(several(), MANY, seed=2))
 
 
-# What a process of its own must show: a limit on its memory, and its peak.
+# Run in a separate process, to limit its memory and measure its peak.
 _PROGRAM = """
 import json, resource, sys
 from dataclasses import replace
@@ -582,11 +582,11 @@ def taught(adapters, each):
     return [TrainItem(adapter=f"n{k}", prompt=({"role": "user", "content": f"What of {k} and {n}?"},),
             completion=f"The answer {n} of {k}.") for k in range(adapters) for n in range(each)]
 how = dict(epochs=2, batch_size=4, max_adapters_at_once=16)
-# What every training takes once: libraries, buffers of the products, threads.
+# Warm-up: one-off allocations for libraries, buffers and threads.
 train(model, jobs_of(taught(2, 4), TrainSettings(**how, rank=2))).bank.close()
 show = Notes()
 if mode == "limit":
-    # Room for all weights and for the moments of half of the adapters.
+    # Enough memory for all weights and for the moments of half of the adapters.
     slot = 4 * weights_a_slot(linear_layers(model.model).values(), 256)
     resource.setrlimit(resource.RLIMIT_AS, (status("VmSize") + (16 + 2 * 8 + 4) * slot + 2**26,) * 2)
     result = train(model, jobs_of(taught(16, 4), TrainSettings(**how, rank=256, tokens_at_once=256)), show=show)
@@ -608,7 +608,7 @@ else:
 
 @pytest.fixture(scope="module")
 def wide_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model large enough for its adapters to be seen in a process's memory."""
+    """A model whose adapters are large enough to be visible in the memory of a process."""
     from conftest import build_model, build_tokenizer
 
     folder = tmp_path_factory.mktemp("wide")
@@ -648,7 +648,7 @@ def test_the_estimate_is_near_the_peak(wide_model_dir: Path, mode: str) -> None:
     assert found["measured"] > 50 * 2**20
     assert 0.8 < found["estimate"] / found["measured"] < 1.6, found
     if mode != "activations":
-        # Moments come to twice the weights; gradients are those of two adapters of eight.
+        # Moments are twice as large as the weights; gradients exist for two of eight adapters.
         assert (found["measured"] < 2.5 * found["weights"]) == (mode == "offloaded"), found
 
 
@@ -669,8 +669,8 @@ def test_the_estimate_decides_how_many_train(model: LoadedModel, monkeypatch: py
     assert train(model, jobs_of(several(), MANY)).totals["adapters_at_once"] == 1
 
 
-def test_a_training_that_is_let_go_leaves_nothing(model: LoadedModel) -> None:
-    """Neither the passes nor the estimate hold the bank's weights, its gradient or an activation."""
+def test_a_released_training_leaves_nothing(model: LoadedModel) -> None:
+    """Neither the passes nor the estimate keep the bank's weights, gradients or activations alive."""
     training = train(model, jobs_of(several(), MANY))
     assert len(training.names) > 1, "one adapter would need no estimate"
     held = weakref.ref(training.bank.weights_KP)
@@ -681,7 +681,7 @@ def test_a_training_that_is_let_go_leaves_nothing(model: LoadedModel) -> None:
 
 
 def test_free_memory_knows_the_limits_around_it(tmp_path: Path) -> None:
-    """Control groups of both versions; the innermost limit is not always the narrowest."""
+    """Control groups of both versions; the innermost limit is not always the lowest."""
 
     def write(path: str, **files: object) -> None:
         folder = tmp_path / path
@@ -709,7 +709,7 @@ def test_free_memory_knows_the_limits_around_it(tmp_path: Path) -> None:
 
 
 def test_padding_is_under_five_percent_on_short_pairs(model: LoadedModel) -> None:
-    """Sixteen adapters with batches of eight question-answer pairs, in the words of the bundled news."""
+    """Sixteen adapters with batches of eight question-answer pairs from the bundled news items."""
     news = sys2ft.bundled_news()
     examples = []
     for slot in range(16):
@@ -739,7 +739,7 @@ def test_a_bfloat16_model_trains_float32_adapters(tiny_model_dir: Path, tmp_path
     for name in "ab":
         losses = [row["loss"] for row in rows(training, name)]
         assert losses[-1] < losses[0] - 1
-    # Weights that bfloat16 does not hold: the update is not rounded to the model's numbers.
+    # Weights that bfloat16 cannot represent: updates are not rounded to the model's precision.
     own = weights(training, "a")
     assert (own != own.bfloat16().float()).float().mean() > 0.9
     save_adapter(training.bank, 0, tmp_path / "adapter", base_name="base")

@@ -1,4 +1,4 @@
-"""Evaluation: how questions are put, how answers are graded, and that likelihoods are the model's own."""
+"""Evaluation: prompts, grading, and likelihoods compared with a plain forward pass of the model."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def predictions(model: LoadedModel, news: list[News]) -> list[Prediction]:
         ("fifteen", [15]),
         ("Twenty one", [21]),
         ("forty-two", [42]),
-        ("Forty\u2011two eggs", [42]),  # the hyphen that does not break
+        ("Forty\u2011two eggs", [42]),  # non-breaking hyphen
         ("ninety", [90]),
         ("seventy, eighty", [70, 80]),
         ("four hundred sixty-four", [464]),
@@ -88,7 +88,7 @@ def predictions(model: LoadedModel, news: list[News]) -> list[Prediction]:
         ("twenty million", [20]),
         ("hundreds of thousands", []),
         ("zero", [0]),
-        ("often the tone is one", [1]),  # no number words inside words
+        ("often the tone is one", [1]),  # number words inside other words do not count
         ("２５", [25]),  # full width
         ("x2", []),
         ("none", []),
@@ -161,7 +161,7 @@ LIST = Question(text="Which?", answer="[5, 9]", choices=("5", "[5, 9]", "9"), gr
         (number, "Forty-two.", EGGS, True),
         (number, "That is forty two eggs.", EGGS, True),
         (number, "the 3 bronds", EGGS, True),
-        (number, "That is 3 bronds.", EGGS, False),  # an alias counts alone; in a longer text it is the number
+        (number, "That is 3 bronds.", EGGS, False),  # an alias counts only alone; in a longer text the number decides
         (number, "forty-three", EGGS, False),
         (number, "two", EGGS, False),
         (number, "forty-two, or forty", EGGS, False),
@@ -208,11 +208,11 @@ def test_the_final_answer_of_a_reasoning(text: str, said: str, marked: bool) -> 
     assert final_answer(text) == (said, marked)
 
 
-# How a question is put --------------------------------------------------------------------------------------------
+# Prompts ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("scoring", SCORINGS)
-def test_the_news_stands_in_context_and_nowhere_else(news: list[News], scoring: Any) -> None:
+def test_the_news_appears_only_in_context(news: list[News], scoring: Any) -> None:
     for item in news:
         for question in item.questions:
             closed = asked(item, question, "closed_book", scoring, question.choices)
@@ -270,7 +270,7 @@ def test_every_question_condition_and_scoring_once(predictions: list[Prediction]
 
 
 def log_likelihood(model: LoadedModel, text: str, continuation: str) -> tuple[float, int]:
-    """Nats and tokens of a continuation after a question, by one plain forward pass."""
+    """Log-likelihood (nats) and token count of a continuation after a question, from one plain forward pass."""
     prompt = model.chat.prompt_ids([Message("user", text)])
     ids = model.chat.continuation_ids(continuation)
     with torch.inference_mode():
@@ -302,7 +302,7 @@ def test_choices_are_made_by_the_models_own_likelihood(
     assert both["cloze"] != both["cloze_raw"], "length matters for some question"
 
 
-def test_options_stand_in_one_order_under_all_conditions(predictions: list[Prediction]) -> None:
+def test_options_have_the_same_order_under_all_conditions(predictions: list[Prediction]) -> None:
     orders: dict[tuple[str, int], set[tuple[str, ...]]] = {}
     for p in predictions:
         if p.scoring == "letter":
@@ -331,7 +331,7 @@ def test_a_prediction_does_not_depend_on_the_other_news(
 
 
 class Scripted:
-    """A generator that says `text` whatever it is asked."""
+    """A generator that answers every request with `text`."""
 
     identity = "scripted"
 
@@ -382,7 +382,7 @@ def test_a_subject_answers_through_its_own_adapters(model: LoadedModel, news: li
         generator = torch.Generator().manual_seed(0)
         for parameter in bank.parameters():
             parameter.data.copy_(torch.randn(parameter.shape, generator=generator) * 0.2)
-        names = [news[2].id, news[0].id]  # the second news left nothing to train on
+        names = [news[2].id, news[0].id]  # the second news item has no adapter
         routes = {item.id: Route() for item in news} | {name: Route(slot, name) for slot, name in enumerate(names)}
         got = evaluate(model, news, settings, subject="naive", bank=bank, routes=routes)
         for p in got:
@@ -394,7 +394,7 @@ def test_a_subject_answers_through_its_own_adapters(model: LoadedModel, news: li
         to_all = {item.id: Route(0, "joint") for item in news}
         joint = evaluate(model, news, settings, subject="joint", bank=bank, routes=to_all)
         assert {p.adapter for p in joint} == {"joint"}
-        # Slot 0 is that of the third news in `got`.
+        # Slot 0 belongs to the third news item in `got`.
         third = {p.id.partition("/")[2]: p.detail for p in got if p.news_id == news[2].id and p.scoring == "cloze"}
         found = {p.id.partition("/")[2]: p.detail for p in joint if p.id.partition("/")[2] in third}
         assert third.keys() == found.keys()
@@ -426,7 +426,7 @@ def test_more_options_than_letters(model: LoadedModel) -> None:
     assert all(f". {n}\n" in asked_text for n in range(30))
 
 
-def test_routes_decide_who_answers_whatever_the_names(model: LoadedModel, news: list[News]) -> None:
+def test_routes_decide_who_answers_regardless_of_names(model: LoadedModel, news: list[News]) -> None:
     """A news item called 'joint' is a news item like any other."""
     first, second = news[0].model_copy(update={"id": "joint"}), news[1]
     settings = replace(SETTINGS, scorings=("cloze",))

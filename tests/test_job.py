@@ -1,4 +1,4 @@
-"""The main job on a run folder: what it leaves there, going on after a kill, and what it refuses."""
+"""The main job on a run folder: the files it writes, resuming after a kill, and the errors it raises."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ GENERATE = sys2ft.GenerateSettings(protocols=PROTOCOLS, samples_per_news=4, max_
 TRAIN = sys2ft.TrainSettings(epochs=2, batch_size=2, rank=4, alpha=8)
 EVALUATE = sys2ft.EvaluateSettings(direct_tokens=8, reasoned_tokens=16)
 SETTINGS: dict[str, Any] = {"generate": GENERATE, "train": TRAIN, "evaluate": EVALUATE}
-# The same in the words of the command line; a checkpoint after every step.
+# The same settings as command-line flags, with a checkpoint after every step.
 FLAGS = f"""--protocols {" ".join(PROTOCOLS)} --samples-per-news 4 --max-new-tokens 24 --rounds 2 --rows-at-once 8
     --epochs 2 --batch-size 2 --rank 4 --alpha 8 --direct-tokens 8 --reasoned-tokens 16
     --dtype float32 --device cpu --checkpoint-seconds 0""".split()
@@ -51,13 +51,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory, news_file: Path, model: s
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """The files that a run is judged by: elements, loss curves, adapters, predictions."""
+    """The files that must be identical between runs: elements, loss curves, adapters, predictions."""
     patterns = ("replay/*.jsonl", "training/*.jsonl", "adapters/*/*/*", "predictions/*.jsonl", "news.jsonl")
     return {str(f.relative_to(folder)): f.read_bytes() for p in patterns for f in folder.glob(p)}
 
 
 def counted(folder: Path) -> dict[str, Any]:
-    """What a run counted, without the seconds that it took."""
+    """The counts and scores of a run, without seconds."""
     files = [f for p in ("replay/*.json", "training/*.json", "scores.json") for f in folder.glob(p)]
     return {str(f.relative_to(folder)): without_seconds(read_json(f)) for f in files}
 
@@ -98,7 +98,7 @@ def test_a_run_leaves_everything(finished: Any, news_file: Path) -> None:
     for file in (folder / "predictions").glob("*.jsonl"):
         rows = [sys2ft.Prediction.from_dict(row) for row in read_jsonl(file)]
         assert len({row.id for row in rows}) == len(rows)
-        # Three choice scorings and two free ones, under two conditions; one question has no choices.
+        # Three choice scorings and two free-text ones, under two conditions; one question has no choices.
         assert len(rows) == 2 * (3 * (questions - 1) + 2 * questions)
     assert len(read_jsonl(folder / "replay" / "naive.jsonl")) == 4 * len(NEWS)
     assert "<html" in finished.report.read_text(encoding="utf-8")
@@ -120,7 +120,7 @@ def test_the_table_has_a_row_for_the_base_and_each_protocol(finished: Any) -> No
 
 
 def test_adapters_change_the_answers(finished: Any) -> None:
-    """Otherwise equal bytes after a kill would prove little."""
+    """Otherwise the comparison of bytes after a kill would prove little."""
     cloze = {
         name: {r["id"].split("/", 1)[1]: r["detail"] for r in rows if r["scoring"] == "cloze"}
         for name in ("base", "naive")
@@ -243,7 +243,7 @@ with Run.open({str(run.path)!r}).lock():
         assert not (run.path / "replay").exists()
         other.kill()
     with run.lock():
-        pass  # a killed process holds nothing
+        pass  # a killed process no longer holds the lock
 
 
 def test_news_without_questions_take_part(tmp_path: Path, model: sys2ft.LoadedModel) -> None:
@@ -257,7 +257,7 @@ def test_news_without_questions_take_part(tmp_path: Path, model: sys2ft.LoadedMo
     assert "naive" in result.table()
 
 
-def test_news_without_any_question_are_told_before_the_work(tmp_path: Path, model: sys2ft.LoadedModel) -> None:
+def test_news_without_any_question_are_refused_before_the_work(tmp_path: Path, model: sys2ft.LoadedModel) -> None:
     with pytest.raises(SettingsError, match="none of the news items has a question"):
         sys2ft.run([sys2ft.News(id="n", text="Rome.")], model=model, out=tmp_path / "run", **SETTINGS)
     assert not (tmp_path / "run" / "replay").exists()
@@ -293,7 +293,7 @@ def test_an_adapter_that_diverges_is_not_saved(
     assert sorted(p.name for p in (run.path / "adapters" / "naive").iterdir()) == ["news", "town"]
 
 
-# Killed and gone on with ------------------------------------------------------------------------------------------
+# Killed and resumed -------------------------------------------------------------------------------------------------
 
 
 def start(news_file: Path, model_dir: Path, out: Path, threads: int = 1) -> subprocess.Popen[bytes]:
@@ -310,7 +310,7 @@ def start(news_file: Path, model_dir: Path, out: Path, threads: int = 1) -> subp
         *FLAGS,
     ]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"}
-    # A shell's background jobs ignore SIGINT, and so would everything they start: the child is to heed it.
+    # A shell's background jobs ignore SIGINT and pass that on to child processes: restore the default handler.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
@@ -318,7 +318,7 @@ def start(news_file: Path, model_dir: Path, out: Path, threads: int = 1) -> subp
         signal.signal(signal.SIGINT, before)
 
 
-# A file that a stage writes again and again, and how many writes to wait for at most before the kill.
+# Stage -> (files that it writes repeatedly, maximum number of writes before the kill).
 STAGES = {
     "generation": ("replay/*.units/*.json", 3),
     "training": ("training/*.checkpoint/*.safetensors", 5),
@@ -327,7 +327,7 @@ STAGES = {
 
 
 def kill_in(stage: str, process: subprocess.Popen[bytes], folder: Path, rng: random.Random) -> bool:
-    """Send SIGKILL a moment after some writes of `stage`; whether the process was still running."""
+    """Send SIGKILL shortly after some writes of `stage`; return whether the process was still running."""
     pattern, most = STAGES[stage]
     seen = {(f, f.stat().st_mtime_ns) for f in folder.glob(pattern)}
     after, moment, writes = rng.randint(1, most), rng.uniform(0, 0.02), 0

@@ -1,4 +1,4 @@
-"""Training: schedule, order, memory for what it was shown, and independence of the company it is in."""
+"""Training: schedule, order, memorisation, and independence of the other adapters in the bank."""
 
 from __future__ import annotations
 
@@ -80,14 +80,14 @@ def test_an_adapter_memorises_what_it_was_shown(model: LoadedModel, together: bo
         assert said(model, asked, training.bank, 0 if together else n) == answer
         losses = curve(training, JOINT if together else f"n{n}")
         assert losses[0] > 5
-        assert losses[-1] < 2  # the frozen head of 32 dimensions cannot be surer
+        assert losses[-1] < 2  # the frozen head has 32 dimensions and cannot reach a lower loss
     if not together:
         assert said(model, PAIRS[0][0], training.bank, 1) != PAIRS[0][1], "another's adapter does not know it"
     assert training.diverged == []
 
 
-def test_the_loss_lies_on_the_completion_only(model: LoadedModel) -> None:
-    """The first loss is that of the completion and its end-of-turn token under the base (B starts at 0)."""
+def test_the_loss_covers_only_the_completion(model: LoadedModel) -> None:
+    """B starts at 0, so the first loss is the base model's loss on the completion and its end-of-turn token."""
     asked, answer = PAIRS[0]
     training = train(model, jobs_of([item("n", asked, answer)], TrainSettings(epochs=1, rank=4)))
     rendered = model.chat.render([Message("user", asked)], answer)
@@ -142,7 +142,7 @@ def test_a_diverging_adapter_is_named_and_leaves_the_others_alone(
         assert all(math.isfinite(x) for x in curve(training, name))
 
 
-def test_a_learning_rate_out_of_all_reason_is_reported_not_raised(model: LoadedModel) -> None:
+def test_an_absurd_learning_rate_is_reported_not_raised(model: LoadedModel) -> None:
     training = train(model, jobs_of(items("n", 4), TrainSettings(epochs=30, rank=4, learning_rate=1e20, batch_size=2)))
     assert training.diverged == ["n"]
     assert all(math.isfinite(row["loss"]) for row in training.curve)

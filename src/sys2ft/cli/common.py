@@ -26,7 +26,7 @@ class ModelOptions:
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     quiet: bool = False
-    """Hide progress."""
+    """Show no progress."""
 
     def load(self, model: str, show: Display) -> LoadedModel:
         """Load `model` with these options."""

@@ -57,7 +57,7 @@ class _OnFolder:
     folder: Positional[Path]
     """Run folder."""
     quiet: bool = False
-    """Hide progress."""
+    """Show no progress."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,7 +1,7 @@
-"""Room `pages`: what the pages of all systems share: the HTML shell, its style sheet and scripts, and the charts.
+"""Room `pages`: the HTML shell, style sheet, scripts and charts that all pages share.
 
-A page is one self-contained HTML file. `render` fills a system's own template, which extends `shell.html.j2`; the
-content security policy lets only the page's own script run and blocks every network request.
+A page is one self-contained HTML file. `render` fills a room's own template, which extends `shell.html.j2`. The
+content security policy allows only the page's own script and blocks every network request.
 """
 
 import lazy_loader

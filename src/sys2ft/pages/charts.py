@@ -1,4 +1,4 @@
-"""Charts as SVG to be placed inline in a page, drawn by Vega-Lite.
+"""Draws charts with Vega-Lite as SVG that is placed inline in a page.
 
 A chart is a Vega-Lite specification, a plain dictionary: layers built by the functions here. `draw` gives all of them
 one style and renders them offline. Colours are CSS variables with the light palette as fallback, so charts follow the
@@ -28,10 +28,10 @@ MARKERS = ("square", "circle", "triangle-up", "diamond", "triangle-down", "cross
 INK, RULE, PAGE, ON_SERIES = "currentColor", "var(--rule, #d5d8dc)", "var(--page, #fff)", "var(--on-series, #fff)"
 SOLID, DASHED, DOTTED = (1, 0), (6, 3), (2, 2)
 LINE = "M-1.7,0L1.7,0"
-"""The marker of a series that is a line without markers: a path, which Vega-Lite takes in place of a shape's name."""
+"""Legend symbol of a series drawn as a line without markers: a path, which Vega-Lite accepts as a shape."""
 
 WIDTH = 480  # narrow, so that the text stays legible on a phone
-_VEGA_LITE = "6.4"  # the version of the language; the renderer carries several
+_VEGA_LITE = "6.4"  # Vega-Lite version; the renderer bundles several
 _FONT = 12
 
 
@@ -47,7 +47,7 @@ class Series:
 
     @property
     def fill(self) -> str:
-        """Colour inside the marker: a hollow one hides the interval behind it with the page's own background."""
+        """Fill of the marker; a hollow one has the page's background colour, which hides the interval behind it."""
         return PAGE if self.hollow else self.colour
 
 
@@ -62,7 +62,7 @@ def marker_of(k: int) -> str:
 
 
 class Legend:
-    """Channels that give each mark the look of its row's `series`. Vega-Lite merges them into one legend."""
+    """Channels that style each mark by its row's `series`. Vega-Lite merges them into one legend."""
 
     def __init__(self, series: Sequence[Series]) -> None:
         names = [one.name for one in series]
@@ -87,7 +87,7 @@ class Legend:
 def estimates(
     rows: Sequence[Row], value: Literal["x", "y"], axis: Channel, place: Mapping[str, Channel], legend: Legend
 ) -> list[Spec]:
-    """Markers at `estimate` with a line from `low` to `high`, on the axis `value`; `place` has the other channels."""
+    """Markers at `estimate` with a line from `low` to `high` along the axis `value`; `place` has the other channels."""
     whole = [row for row in rows if row["low"] is not None and row["high"] is not None]
     ends = {value: {**axis, "field": "low", "type": "quantitative"}, f"{value}2": {"field": "high"}}
     spot = {value: {**axis, "field": "estimate", "type": "quantitative"}, "description": {"field": "text"}}
@@ -130,7 +130,7 @@ def curves(rows: Sequence[Row], x: Channel, y: Channel, series: Sequence[Series]
 
 
 def log_axis(values: Iterable[float], title: str, form: str = "~g", margin: float = 1.0) -> Spec:
-    """A logarithmic axis over `values` and a factor `margin` beyond, with ticks at 1, 2 and 5 times powers of ten."""
+    """A logarithmic axis from min / `margin` to max * `margin`, with ticks at 1, 2 and 5 times powers of ten."""
     known = list(values)
     margin = max(margin, 1.1) if min(known) == max(known) else margin
     low, high = min(known) / margin, max(known) * margin
@@ -161,7 +161,7 @@ def heat_map(rows: Sequence[Row], x: Channel, y: Channel, colour: Channel, title
     """Cells at (`x`, `y`) coloured by `value`; `x` and `y` need a scale's domain, `y` from the bottom upwards."""
     values = [row["value"] for row in rows]
     low, high = min(values, default=0.0), max(values, default=1.0)
-    # Swatches and no gradient bar: a gradient is an element with an id, which other charts of a page would share.
+    # Swatches rather than a gradient bar: a gradient needs an element id, which would clash with other charts.
     keys = {"orient": "right", "type": "symbol", "symbolType": "square", "symbolSize": 160, "title": None}
     shades = [low + (high - low) * k / 4 for k in reversed(range(5))]
     columns, lines = len(x["scale"]["domain"]), len(y["scale"]["domain"])
@@ -175,7 +175,7 @@ def heat_map(rows: Sequence[Row], x: Channel, y: Channel, colour: Channel, title
     return {
         **_layer(rows, {"type": "rect"}, encoding),
         "title": {"text": title, "anchor": "start", "fontWeight": "normal", "fontSize": _FONT, "color": INK},
-        # Whole pixels a cell: their borders stay sharp, and the coordinates short.
+        # A whole number of pixels per cell keeps borders sharp and coordinates short.
         "width": columns * max(1, (WIDTH - 110) // columns),
         "height": lines * max(1, height // lines),
     }
@@ -186,7 +186,7 @@ def _layer(rows: Iterable[Row], mark: Spec, encoding: Mapping[str, Any]) -> Spec
 
 
 def draw(spec: Mapping[str, Any], described: str) -> str:
-    """The chart as an SVG element, in a group that carries its description."""
+    """The chart as an SVG element, in a group labelled with its description."""
     import vl_convert
 
     fits = {} if "vconcat" in spec else {"autosize": {"type": "fit-x", "contains": "padding"}, "width": WIDTH}
@@ -201,7 +201,7 @@ def draw(spec: Mapping[str, Any], described: str) -> str:
     return f'<div role="group" aria-label="{escape(described)}">{svg}</div>'
 
 
-# The fonts of the renderer are narrower than those of some browsers: the padding keeps labels inside.
+# The renderer's fonts are narrower than those of some browsers; the padding keeps labels inside.
 _PADDING = {"left": 20, "right": 10, "top": 2, "bottom": 2}
 _TEXT = {"labelColor": INK, "titleColor": INK, "labelFontSize": _FONT, "titleFontSize": _FONT}
 _CONFIG: Spec = {

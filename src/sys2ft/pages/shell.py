@@ -20,9 +20,10 @@ Filters = Mapping[str, Callable[..., Any]]
 def render(
     folder: Path, name: str, values: Mapping[str, Any], *, filters: Filters | None = None, tests: Filters | None = None
 ) -> str:
-    """The page made from `name`.html.j2, `name`.css and `name`.js.j2 in `folder`, on top of the shared shell.
+    """Render the page `name`.html.j2 with `name`.css and `name`.js.j2 from `folder`, within the shared shell.
 
-    `filters` and `tests` are added to those of Jinja. A name that the template uses and `values` lacks is an error.
+    `filters` and `tests` extend those of Jinja. Raises jinja2.UndefinedError if the template uses a name that `values`
+    does not have.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -45,7 +46,7 @@ def render(
 
 
 def trusted(text: str) -> Any:
-    """Marks text that the package itself made, or has already escaped, to be inserted without escaping."""
+    """Mark text that the package generated or has already escaped, so that it is inserted without escaping."""
     from markupsafe import Markup
 
     return Markup(text)

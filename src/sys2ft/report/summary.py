@@ -1,7 +1,7 @@
 """Computes all numbers of a run from its folder: scores with intervals, differences, costs.
 
-A block is one scoring on one slice of the questions (all, one domain, one kind); its rows are the subjects. The tables,
-the figures and the page take their numbers from here, and `write_scores` writes all of them to scores.json.
+A block is one scoring on one slice of the questions (all, one domain, one kind); its rows are the subjects. Tables,
+figures and page use these numbers, and `write_scores` writes them to scores.json.
 """
 
 from __future__ import annotations
@@ -83,11 +83,11 @@ class Cost:
     flop_generate: float | None
     flop_train: float | None
     seconds: float | None
-    """Generation and training together."""
+    """Time of generation plus training."""
 
     @property
     def flop(self) -> float | None:
-        """Generation and training together."""
+        """FLOP of generation plus training."""
         if self.flop_generate is None or self.flop_train is None:
             return None
         return self.flop_generate + self.flop_train
@@ -108,13 +108,13 @@ class Summary:
     blocks: tuple[Block, ...]
     costs: tuple[Cost, ...]
     best: str | None
-    """Protocol with the highest closed-book accuracy under the headline scoring, among those that have answered every
-    question; the first one on a tie."""
+    """Protocol with the highest closed-book accuracy under the headline scoring, among those with an answer to every
+    question; the first on a tie."""
     missing: tuple[str, ...]
     ended: tuple[str, ...]
     """Adapters that stopped before their last step, and why."""
     remarks: tuple[str, ...] = ()
-    """What a reader must know about the questions and the news before reading the numbers."""
+    """Caveats about the questions and the news items that affect how the numbers are read."""
 
     def block(self, scoring: str | None = None, by: Slice = "all", name: str = "all") -> Block:
         """One block; by default all questions under the headline scoring."""
@@ -132,7 +132,7 @@ def summarise(run_folder: Path) -> Summary:
 
 
 def summarise_artifacts(artifacts: Artifacts) -> Summary:
-    """`summarise` for artifacts already read."""
+    """`summarise` for artifacts that have already been read."""
     evaluate = artifacts.run["settings"].get("evaluate", {})
     answers = _answers(artifacts)
     answered = {scoring for _, scoring, _ in answers}

@@ -63,23 +63,23 @@ def counted(n: int, noun: str) -> str:
 
 
 def tera(flop: float | None) -> str:
-    """FLOP in TFLOP, with three significant digits."""
+    """FLOP in TFLOP, with three significant digits below 100."""
     return ABSENT if flop is None else f"{flop / 1e12:,.0f}" if flop >= 1e14 else f"{flop / 1e12:.3g}"
 
 
 def seconds(value: float | None) -> str:
-    """Seconds, without decimals from ten on."""
+    """Seconds, with one decimal below ten."""
     return ABSENT if value is None else f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
 
 
 def cost_cells(cost: Cost) -> tuple[str, ...]:
-    """Kept, tokens trained, TFLOP to generate, TFLOP to train, seconds."""
+    """Cells of a cost row: kept, tokens trained, TFLOP to generate, TFLOP to train, seconds."""
     flops = (tera(cost.flop_generate), tera(cost.flop_train))
     return (count(cost.kept), count(cost.tokens_trained), *flops, seconds(cost.seconds))
 
 
 def score_cells(row: Row) -> tuple[str, ...]:
-    """Closed book, in context, gap to ICL, share of the gap."""
+    """Cells of a score row: closed book, in context, gap to ICL, share of the gap."""
     gap = number(row.gap_to_icl, signed=True)
     return number(row.closed_book), number(row.in_context), gap, number(row.share)
 
@@ -94,7 +94,7 @@ def caption(summary: Summary, block: Block) -> str:
 
 
 def notes(block: Block) -> list[str]:
-    """Notes on a block's numbers: answers not gradable, shares not defined, intervals not given."""
+    """Notes on a block's numbers: ungradable answers, undefined shares, missing intervals."""
     said = []
     for row in block.rows:
         parts = (("closed book", row.closed_book), ("in context", row.in_context))

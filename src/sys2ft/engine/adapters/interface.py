@@ -49,7 +49,7 @@ class Bank(Protocol):
         ...
 
     def close(self) -> None:
-        """Remove the bank from the model and release both."""
+        """Release the model; the bank cannot be used afterwards."""
         ...
 
 
