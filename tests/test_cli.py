@@ -430,7 +430,7 @@ def mount(disk: Path, *options: str) -> bool:
 def test_a_full_disk_again_and_again(
     small_disk: Path, here: Path, whole: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The disk fills up in every stage: the command fails with a clear error each time, and no finished work is lost."""
+    """The disk fills up in every stage: the command fails with a clear error, and no finished work is lost."""
     model = json.loads((whole / "run.json").read_text())["model"]["name"]
     out, size, stages = small_disk / "run", 16, set[str]()
     for _ in range(100):

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def facts(run: dict[str, Any], inputs: Sequence[tuple[str, Any]]) -> list[tuple[str, str]]:
-    """Provenance of a run as (name, value) pairs, omitting missing values; `inputs` are its inputs besides the model."""
+    """Provenance of a run as (name, value) pairs without missing values; `inputs` are its inputs besides the model."""
     model = run.get("model", {})
     parameters = model.get("parameters")
     flat = {part: ", ".join(f"{k} {v}" for k, v in run.get(part, {}).items()) for part in ("hardware", "versions")}
