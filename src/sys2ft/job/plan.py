@@ -123,15 +123,15 @@ class _Planner:
             known = known and file.is_file()
             rows = read_jsonl(file) if file.is_file() else [e.to_dict() for e in self._expected(name)]
             jobs += self._cell(name).jobs([ReplayElement.from_dict(row) for row in rows])
-        for together in banks(self.model.model, jobs):
-            groups = list(dict.fromkeys(job.group for job in together))
+        for bank_jobs in banks(self.model.model, jobs):
+            groups = list(dict.fromkeys(job.group for job in bank_jobs))
             finished = all((self.folder / "training" / f"{name}.json").is_file() for name in groups)
-            needs = Needs() if finished else training_needs(self.model, together)
+            needs = Needs() if finished else training_needs(self.model, bank_jobs)
             yield Left(
                 stage="train",
                 part=", ".join(groups),
-                units=0 if finished else len(together),
-                done=len(together) if finished else 0,
+                units=0 if finished else len(bank_jobs),
+                done=len(bank_jobs) if finished else 0,
                 needs=needs,
                 seconds=needs.flop / self.rates.forward,
                 estimated=not known,

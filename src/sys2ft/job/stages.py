@@ -119,11 +119,11 @@ def train_stage(run: Run, model: LoadedModel, settings: TrainSettings, show: Dis
     run.stage("train", asdict(settings), free=FREE)
     cells = {name: cell_of(run, name, settings) for name in protocols}
     jobs = [job for name, cell in cells.items() for job in cell.jobs(_elements(run, name))]
-    for number, together in enumerate(banks(model.model, jobs)):
-        trained = list(dict.fromkeys(job.group for job in together))
+    for number, bank_jobs in enumerate(banks(model.model, jobs)):
+        trained = list(dict.fromkeys(job.group for job in bank_jobs))
         if not all((run.path / "training" / f"{name}.json").is_file() for name in trained):
             checkpoint = run.path / "training" / f"bank-{number}.checkpoint"
-            training = train(model, together, checkpoint=checkpoint, show=show)
+            training = train(model, bank_jobs, checkpoint=checkpoint, show=show)
             try:
                 for name in trained:
                     _write_adapters(run, name, training.select(name))

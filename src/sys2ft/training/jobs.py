@@ -133,7 +133,7 @@ def check_jobs(jobs: Sequence[AdapterJob]) -> None:
         twice = sorted({key for key in keys if keys.count(key) > 1})
         raise SettingsError(
             f"several jobs have the key {', '.join(twice)}",
-            expected="a different group and name for each job",
+            expected="a different combination of group and name for each job",
             fix="give jobs with the same name different groups",
         )
     first = asdict(jobs[0].settings)

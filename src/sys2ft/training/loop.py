@@ -2,7 +2,7 @@
 
 Every adapter is a slot of one bank, and as many train concurrently as fit in memory. A round runs the next batch of
 each adapter and updates it by its own mean loss and its own schedule. When an adapter finishes, the next waiting one
-starts. The loss covers only the completion and its end-of-turn token; the news item itself is never in the input.
+starts. The loss covers only the completion and its end-of-turn token; the news item is never in the prompt.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ def train(
     the settings in `SHARED`; `banks` splits jobs that do not. With `checkpoint` (a folder), an interrupted call
     resumes from its last checkpoint and ends with the same weights. An adapter whose loss is not finite stops and is
     listed in `ended`; the others are unaffected. The caller closes the returned `bank`. Raises SettingsError for jobs
-    that cannot share a bank or have no items, and MemoryShortage if memory does not hold a single adapter.
+    that cannot share a bank or have no items, and MemoryShortage if memory does not hold the bank
+    or the training of a single adapter.
     """
     check_jobs(jobs)
     prepare(model.model)

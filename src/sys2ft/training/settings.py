@@ -25,7 +25,7 @@ class TrainSettings:
     objective: str = "cross_entropy"
     """Loss on the completions; other packages can provide more."""
     learner: str = "lora"
-    """Parametrisation of an adapter; other packages can provide more."""
+    """Kind of adapter to train; other packages can provide more."""
     rank: int = 16
     """LoRA rank."""
     alpha: float = 32.0
