@@ -66,5 +66,5 @@ def print_result(result: Result) -> None:
     console().print(terminal_table(result.summary))
     print(f"report    {result.report}")
     if result.adapters:
-        more = f" and {len(result.adapters) - 1} more in that folder" if len(result.adapters) > 1 else ""
+        more = f" and {len(result.adapters) - 1} more next to it" if len(result.adapters) > 1 else ""
         print(f"adapter   {result.adapters[0]}{more} (PEFT format)")

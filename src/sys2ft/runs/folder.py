@@ -36,8 +36,8 @@ class Run:
         """Open the run folder at `path`, or create it if `identity` is given.
 
         `identity` holds everything that decides the results (model, news, seed, dtype). `about` is only recorded.
-        Raises SettingsError if the folder is not a run folder, cannot be read, or has another identity; the message
-        lists the differences.
+        Raises SettingsError if the folder is not a run folder, cannot be read or written, or has another identity (the
+        message lists the differences), and StorageError if the disk is full.
         """
         folder = Path(path)
         file = folder / "run.json"
