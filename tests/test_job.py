@@ -347,6 +347,7 @@ def kill_in(stage: str, process: subprocess.Popen[bytes], folder: Path, rng: ran
     return process.returncode == -signal.SIGKILL
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120 + 30 * KILLS)
 def test_a_killed_run_ends_with_the_same_bytes(
     tmp_path: Path, news_file: Path, talking_model_dir: Path, record_property: Callable[[str, object], None]

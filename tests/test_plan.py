@@ -72,6 +72,7 @@ def left(parts: Sequence[Left], stage: str) -> list[Left]:
     return [part for part in parts if part.stage == stage]
 
 
+@pytest.mark.slow
 def test_the_plan_follows_the_run(model: LoadedModel, news: list[News], tmp_path: Path) -> None:
     how: dict[str, Any] = {"model": model, "out": tmp_path / "run", "seed": 3, **SETTINGS}
     before = plan(news, **how)

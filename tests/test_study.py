@@ -130,6 +130,7 @@ def test_the_edges_are_learnt_in_weights(done: Path) -> None:
     assert weights["closed_book"]["learnt closed_book"]["n"] == 14
 
 
+@pytest.mark.slow
 def test_repeating_a_study_measures_nothing_again(done: Path, tracing_model_dir: Callable[[str], Path]) -> None:
     before = {f: f.stat().st_mtime_ns for f in (done / "represent").rglob("*.npz")}
     held = read_json(done / "results.json"), (done / "report.html").read_bytes()
