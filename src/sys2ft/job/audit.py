@@ -57,7 +57,7 @@ class TextAudit:
 
     baselines: tuple[Baseline, ...]
     found: tuple[Found, ...]
-    """What repeats, and answers that stand in another news."""
+    """What repeats, and answers that appear in another news item."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,7 +92,7 @@ class ModelAudit:
     """Questions beside the news: above chance where the model knows the field, with the news in context as well."""
 
     def to_dict(self) -> dict[str, Any]:
-        """As it stands in `audit.json`."""
+        """The record in `audit.json`."""
         return asdict(self)
 
 
@@ -148,7 +148,7 @@ def audit_model(
 ) -> ModelAudit:
     """Ask the model everything, closed book and in context; predictions and `audit.json` go to a folder in `out`.
 
-    The folder has the model's name. One that holds an unfinished audit with the same settings is gone on with.
+    The folder has the model's name. One that holds an unfinished audit with the same settings is resumed.
     """
     require_questions(news, settings)
     run = open_run(Path(out) / _folder_name(model.source.name), model, news, seed=seed, command=command)

@@ -59,8 +59,8 @@ def run(
     """Generate replay elements, train, evaluate and report, in the run folder `out`.
 
     `news` is a file, the name of bundled news, or a list of News. A folder that holds an unfinished run with the same
-    settings is gone on with.
-    Raises NewsError, ModelError, SettingsError for what the caller can mend, StorageError when writing fails.
+    settings is resumed.
+    Raises NewsError, ModelError, SettingsError for what the caller can fix, StorageError when writing fails.
     """
     items = load_news(news) if isinstance(news, str | Path) else list(news)
     generate = generate or GenerateSettings()

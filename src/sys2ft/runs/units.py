@@ -49,7 +49,7 @@ class Unit:
 
 
 class Executor(Protocol):
-    """Computes units: in this process (`LocalExecutor`), or wherever an implementation sends them."""
+    """Computes units: in this process (`LocalExecutor`), or where an implementation sends them."""
 
     def map(self, units: Sequence[Unit]) -> Iterator[dict[str, Any]]:
         """Results in the order of `units`, each as soon as it and those before it are computed."""

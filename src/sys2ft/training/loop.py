@@ -109,7 +109,9 @@ class _Trainer:
         elif not self.training.adapters_at_once:
             self.training.adapters_at_once = self._limit()
             if self.checkpoint and self.training.adapters_at_once < len(self.adapters):
-                self.checkpoint.save([])  # whatever memory is free when it is resumed: the same batches
+                self.checkpoint.save(
+                    []
+                )  # so that a resumed training has the same batches, however much memory is free then
         saved, wait = time.perf_counter(), self.settings.checkpoint_seconds
         with self.show.task(self.label, sum(len(a.batches) for a in self.adapters)) as advance:
             shown = 0

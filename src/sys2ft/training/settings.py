@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 JOINT = "joint"
 
-# Change no result beyond rounding: a training that was begun may go on with others.
+# Change no result beyond rounding: a training that was begun may resume with others.
 FREE = ("tokens_at_once", "max_adapters_at_once", "offload_moments", "checkpoint_seconds")
 
 
@@ -21,7 +21,7 @@ class TrainSettings:
     """How adapters are trained."""
 
     adapters: str = "per-news"
-    """'per-news': one adapter for each news. 'joint': one for all of them."""
+    """'per-news': one adapter for each news item. 'joint': one for all of them."""
     objective: str = "cross_entropy"
     """Loss of the completions; other packages can add some."""
     learner: str = "lora"
