@@ -21,7 +21,7 @@ _NEWS_A_UNIT = 16  # fixed, so that a resumed run computes the same batches
 def complete(
     model: LoadedModel, news: Sequence[News], *, memo: Memo = NO_MEMO, show: Display | None = None
 ) -> list[Prediction]:
-    """The base model's choices for the cloze of each news item that has one with choices, closed book and in context.
+    """The base model's endings of all clozes that have choices, closed book and in context.
 
     A choice counts by the mean log-likelihood of its tokens after the statement, as in the scoring `cloze`.
     """
