@@ -243,6 +243,7 @@ def test_mistakes_in_the_settings(
     assert not (here / "sys2ft-runs").exists()
 
 
+@pytest.mark.slow
 def test_other_settings_in_the_folder(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
     news, model = whole.parent / "good.jsonl", json.loads((whole / "run.json").read_text())["model"]["name"]
     run = ["run", str(news), "--model", model, "--out", str(whole), *FLAGS]

@@ -183,6 +183,7 @@ def test_dropout_is_off_outside_training(model: LoadedModel) -> None:
     assert totals[0] == totals[1]
 
 
+@pytest.mark.slow
 def test_an_adapter_in_company_is_the_one_trained_alone_with_dropout(model: LoadedModel) -> None:
     how = TrainSettings(
         epochs=10, rank=4, alpha=8, learning_rate=3e-3, batch_size=2, tokens_at_once=150, dropout=DROPOUT
@@ -291,6 +292,7 @@ def test_both_or_neither(how: dict[str, Any]) -> None:
         TrainSettings(**how)
 
 
+@pytest.mark.slow
 def test_a_run_reports_how_adapters_ended(
     model: LoadedModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -418,6 +420,7 @@ def short_of_memory(monkeypatch: pytest.MonkeyPatch, most: int, error: type[Exce
     monkeypatch.setattr(loop, "backward", limited)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("error", "words"),
     [

@@ -146,6 +146,7 @@ def test_the_same_run_again_computes_nothing(finished: Any, news_file: Path, mod
     assert again.table() == finished.table()
 
 
+@pytest.mark.slow
 def test_the_seed_decides(finished: Any, news_file: Path, model: sys2ft.LoadedModel, tmp_path: Path) -> None:
     run = open_run(tmp_path / "same", model, sys2ft.read_news(news_file), seed=3)
     generate_stage(run, model, GENERATE, Display())

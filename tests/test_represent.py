@@ -355,6 +355,7 @@ def test_present_structure_is_found(tmp_path: Path) -> None:
     assert results["missing"] == []
 
 
+@pytest.mark.slow
 def test_absent_structure_is_not_found(tmp_path: Path) -> None:
     pretend_study(tmp_path, ["grid:3x3", "days"], strength=0.0)
     results = analyse(tmp_path)

@@ -22,6 +22,8 @@ from sys2ft.runs import read_json
 from test_job import without_seconds
 
 # Small but complete: two graphs, six walks, probes, two placements learnt in weights.
+pytestmark = pytest.mark.slow
+
 FLAGS = [
     "--graph",
     "grid:2x3",
@@ -130,7 +132,6 @@ def test_the_edges_are_learnt_in_weights(done: Path) -> None:
     assert weights["closed_book"]["learnt closed_book"]["n"] == 14
 
 
-@pytest.mark.slow
 def test_repeating_a_study_measures_nothing_again(done: Path, tracing_model_dir: Callable[[str], Path]) -> None:
     before = {f: f.stat().st_mtime_ns for f in (done / "represent").rglob("*.npz")}
     held = read_json(done / "results.json"), (done / "report.html").read_bytes()
