@@ -194,6 +194,7 @@ def test_rephrased_and_neighbours_take_the_place_of_the_questions(some: list[New
         assert beside.questions == one.neighbours and beside.text == one.text
 
 
+@pytest.mark.slow
 def test_audit_of_a_model(model: LoadedModel, some: list[News], tmp_path: Path) -> None:
     result = audit_model(some, model, out=tmp_path, seed=3)
     assert list(result.scorings) == list(BY_CHOICE.scorings)

@@ -28,6 +28,8 @@ from sys2ft.errors import SettingsError
 from sys2ft.models import load_model
 from sys2ft.runs import Display
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -198,6 +198,7 @@ def test_other_mistakes(mistake: Mistake, here: Path, tiny_model_dir: Path, caps
         assert not leftovers(here / "run")
 
 
+@pytest.mark.slow
 def test_a_corrected_command_resumes_in_the_same_folder(
     here: Path, tiny_model_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -242,6 +243,7 @@ def test_mistakes_in_the_settings(
     assert not (here / "sys2ft-runs").exists()
 
 
+@pytest.mark.slow
 def test_other_settings_in_the_folder(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
     news, model = whole.parent / "good.jsonl", json.loads((whole / "run.json").read_text())["model"]["name"]
     run = ["run", str(news), "--model", model, "--out", str(whole), *FLAGS]
@@ -262,6 +264,7 @@ def test_other_settings_in_the_folder(whole: Path, capsys: pytest.CaptureFixture
     assert contents(whole) == before
 
 
+@pytest.mark.slow
 def test_stages_one_by_one_give_what_run_gives(
     here: Path, whole: Path, talking_model_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -377,6 +380,7 @@ def test_completion_of_commands_and_flags(shell: str, capsys: pytest.CaptureFixt
         assert word in script
 
 
+@pytest.mark.slow
 def test_help_is_there_and_quick() -> None:
     program = f"""
 import contextlib, io, json, sys, time
@@ -427,6 +431,7 @@ def mount(disk: Path, *options: str) -> bool:
     return subprocess.run(["mount", *options, str(disk)], capture_output=True).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_full_disk_again_and_again(
     small_disk: Path, here: Path, whole: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -472,6 +477,7 @@ def test_a_disk_that_may_only_be_read(
     assert "choose another folder with --out" in said
 
 
+@pytest.mark.slow
 def test_a_file_size_limit(here: Path, tiny_model_dir: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Works without root: the first adapter is larger than the file size limit."""
     run = ["run", "good.jsonl", "--model", str(tiny_model_dir), "--out", "run", *SMALL]
@@ -508,6 +514,7 @@ def test_a_reader_that_goes_away() -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["replay/*.units/*", "predictions/*.units/*"], ids=["generation", "evaluation"])
 def test_ctrl_c(stage: str, here: Path, whole: Path) -> None:
     model = Path(json.loads((whole / "run.json").read_text())["model"]["name"])

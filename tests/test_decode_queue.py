@@ -34,6 +34,7 @@ class Counting:
         self._hook.remove()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_prefixes_read_by_themselves_change_nothing(
     family: str, tiny_family_dir: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch

@@ -15,7 +15,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 ELSEWHERE = re.compile(r"^(?:[a-z]+:|//)")
 
 # Places whose prose is held to the word list.
-PLAIN = ["README.md", "CONTRIBUTING.md", "docs"]
+PLAIN = ["README.md", "CONTRIBUTING.md", "docs", "src"]
 
 
 def name(path: Path) -> str:

@@ -15,6 +15,8 @@ from sys2ft.models import load_model
 from talking import write_news_file
 from tools import commands
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 

@@ -10,7 +10,7 @@ import sys2ft
 from sys2ft.models import DEFAULT_MODEL
 from sys2ft.runs import read_jsonl
 
-pytestmark = [pytest.mark.embedded, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.embedded, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def test_the_embedded_model_learns_a_news(tmp_path: Path) -> None:

@@ -296,6 +296,7 @@ def plain(model: nn.Module) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_a_closed_bank_leaves_the_model_as_it_was(model: Any, family_dir: Path) -> None:
     ids = torch.tensor([[5, 80, 200, 3, 90, 41]])
     with torch.inference_mode():

@@ -46,10 +46,12 @@ def compiled(model: Path, dtype: str = "bfloat16", capacity: str = "") -> tuple[
     return first, second
 
 
+@pytest.mark.slow
 def test_products_not_used_for_long_are_given_up(tiny_model_dir: Path) -> None:
     assert compiled(tiny_model_dir) == (1, 2), "the first came again in time, the second was the oldest of too many"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "capacity"), [("float32", ""), ("bfloat16", "512")])
 def test_nothing_is_changed_without_need(tiny_model_dir: Path, dtype: str, capacity: str) -> None:
     """In float32 products are not oneDNN's, and the environment goes first."""

@@ -183,6 +183,7 @@ def test_dropout_is_off_outside_training(model: LoadedModel) -> None:
     assert totals[0] == totals[1]
 
 
+@pytest.mark.slow
 def test_an_adapter_in_company_is_the_one_trained_alone_with_dropout(model: LoadedModel) -> None:
     how = TrainSettings(
         epochs=10, rank=4, alpha=8, learning_rate=3e-3, batch_size=2, tokens_at_once=150, dropout=DROPOUT
@@ -291,6 +292,7 @@ def test_both_or_neither(how: dict[str, Any]) -> None:
         TrainSettings(**how)
 
 
+@pytest.mark.slow
 def test_a_run_reports_how_adapters_ended(
     model: LoadedModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -342,6 +344,7 @@ def test_results_do_not_depend_on_how_many_train_at_once(model: LoadedModel, at_
         assert parted.totals[what] == whole.totals[what]
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_in_turns_ends_with_the_same_bits(model: LoadedModel, tmp_path: Path) -> None:
     how = TrainSettings(**{**settings_of(PATIENT), "max_adapters_at_once": 2, "checkpoint_seconds": 0, "dropout": 0.1})
     taught = [*noise("noise", 8), *several()]
@@ -381,6 +384,7 @@ def test_an_interrupted_training_can_resume_with_fewer_at_once(model: LoadedMode
     assert [(r["adapter"], r["step"]) for r in resumed.curve] == [(r["adapter"], r["step"]) for r in whole.curve]
 
 
+@pytest.mark.slow
 def test_moments_off_the_device_change_no_bit(model: LoadedModel, tmp_path: Path) -> None:
     def how(offload: bool) -> TrainSettings:
         changed = {"max_adapters_at_once": 2, "checkpoint_seconds": 0, "offload_moments": offload}
@@ -416,6 +420,7 @@ def short_of_memory(monkeypatch: pytest.MonkeyPatch, most: int, error: type[Exce
     monkeypatch.setattr(loop, "backward", limited)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("error", "words"),
     [
@@ -468,6 +473,7 @@ class Runs:
             yield part
 
 
+@pytest.mark.slow
 def test_a_held_out_loss_delayed_by_memory_is_measured_after_resuming(
     model: LoadedModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -526,6 +532,7 @@ def test_what_was_trained_when_memory_ran_out_is_kept(
     assert farthest(resumed.bank.weights_KP, whole.bank.weights_KP) < 1e-5
 
 
+@pytest.mark.slow
 def test_a_checkpoint_belongs_to_its_elements_settings_and_seed(
     model: LoadedModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -631,6 +638,7 @@ def in_a_process(folder: Path, mode: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is limited and measured as Linux does")
 def test_a_process_that_may_not_have_the_memory_halves(wide_model_dir: Path) -> None:
     found = in_a_process(wide_model_dir, "limit")
@@ -641,6 +649,7 @@ def test_a_process_that_may_not_have_the_memory_halves(wide_model_dir: Path) -> 
     assert found["totals"]["diverged"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is limited and measured as Linux does")
 @pytest.mark.parametrize("mode", ["adapters", "offloaded", "activations"])
 def test_the_estimate_is_near_the_peak(wide_model_dir: Path, mode: str) -> None:

@@ -383,6 +383,7 @@ SETTINGS = GenerateSettings(
 )
 
 
+@pytest.mark.slow
 def test_any_executor_gives_the_same_elements(model: LoadedModel) -> None:
     ours = generate(model, NEWS_ITEMS, SETTINGS)
     posted = Posted(LocalExecutor(Context(EngineGenerator(model, rows_at_once=4))))

@@ -174,6 +174,7 @@ def test_alignment_matches_the_graph_and_preserves_shape() -> None:
     assert np.linalg.norm(fitted) == pytest.approx(np.linalg.norm(reference))
 
 
+@pytest.mark.slow
 def test_mixing_with_neighbours_alone_shows_the_grid() -> None:
     """The null model of one round of neighbour mixing: expected distances match random vectors, and show the grid."""
     graph = make_graph("grid:4x4")

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 # In a process of its own: its peak memory is that of the import and of nothing before it. A small import comes first,
 # so that what is measured is the growth with the file and not the libraries.
 MEASURE = """

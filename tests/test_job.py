@@ -146,6 +146,7 @@ def test_the_same_run_again_computes_nothing(finished: Any, news_file: Path, mod
     assert again.table() == finished.table()
 
 
+@pytest.mark.slow
 def test_the_seed_decides(finished: Any, news_file: Path, model: sys2ft.LoadedModel, tmp_path: Path) -> None:
     run = open_run(tmp_path / "same", model, sys2ft.read_news(news_file), seed=3)
     generate_stage(run, model, GENERATE, Display())
@@ -347,6 +348,7 @@ def kill_in(stage: str, process: subprocess.Popen[bytes], folder: Path, rng: ran
     return process.returncode == -signal.SIGKILL
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120 + 30 * KILLS)
 def test_a_killed_run_ends_with_the_same_bytes(
     tmp_path: Path, news_file: Path, talking_model_dir: Path, record_property: Callable[[str, object], None]

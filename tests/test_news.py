@@ -322,6 +322,7 @@ news_lists = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(news=news_lists)
 def test_write_then_read_gives_the_same(tmp_path_factory: pytest.TempPathFactory, news: list[News]) -> None:

@@ -268,6 +268,7 @@ def test_settings_are_checked() -> None:
 # The command
 
 
+@pytest.mark.slow
 def test_the_command_and_the_run_behind_it(
     tmp_path: Path, talking_model_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

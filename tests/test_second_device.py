@@ -35,6 +35,8 @@ from sys2ft.training import TrainItem, TrainSettings, jobs_of, train
 from talking import write_news_file
 from test_one_pass import LENGTHS, WINDOW, a_prompt
 
+pytestmark = pytest.mark.slow
+
 PRETENDED = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device, which keeps its own rules")
 TEXTS = [[5 + (7 * i + n * n) % 90 for n in range(6 + i % 4)] for i in range(12)]
 EXAMPLES = [

@@ -22,6 +22,8 @@ from sys2ft.runs import read_json
 from test_job import without_seconds
 
 # Small but complete: two graphs, six walks, probes, two placements learnt in weights.
+pytestmark = pytest.mark.slow
+
 FLAGS = [
     "--graph",
     "grid:2x3",

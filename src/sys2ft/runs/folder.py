@@ -81,7 +81,7 @@ class Run:
         """
         if self.check(name, settings, free):
             return
-        self.record["settings"][name] = dict(settings)
+        self.record["settings"][name] = json.loads(json.dumps(settings))  # as a later process reads it
         self._save()
 
     def check(self, name: str, settings: Mapping[str, Any], free: Collection[str] = ()) -> bool:

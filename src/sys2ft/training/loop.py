@@ -110,7 +110,8 @@ class _Trainer:
         elif not self.training.adapters_at_once:
             self.training.adapters_at_once = self._limit()
             if self.checkpoint and self.training.adapters_at_once < len(self.adapters):
-                self.checkpoint.save([])  # fixes the number: a resumed run uses the same batches
+                # A resumed training has the same batches, however much memory is free then.
+                self.checkpoint.save([])
         saved, wait = time.perf_counter(), self.settings.checkpoint_seconds
         with self.show.task(self.label, sum(len(a.batches) for a in self.adapters)) as advance:
             shown = 0
