@@ -12,11 +12,9 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import metadata
 
-from sys2ft.errors import SettingsError
 from sys2ft.news import Question
-from sys2ft.news.schema import grader_names
+from sys2ft.plugins import GRADERS as GRADER_GROUP, broken_plugin, load_plugin
 
 _ARTICLES = frozenset({"a", "an", "the"})
 _NUMBER = re.compile(r"(?<![\w.])[-−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?")
@@ -132,20 +130,23 @@ def grader(name: str) -> Grader:
     """
     if name in GRADERS:
         return GRADERS[name]
-    for entry in metadata.entry_points(group="sys2ft.graders"):
-        if entry.name == name:
-            loaded: Grader = entry.load()
-            return loaded
-    raise SettingsError(
-        f"unknown grader {name!r}",
-        expected=f"one of {', '.join(grader_names())}",
-        fix="correct the news file, or install the package that provides the grader",
-    )
+    loaded: Grader = load_plugin(GRADER_GROUP, name, flag="the news file")
+    return loaded
 
 
 def grade(said: str, question: Question) -> Grade:
-    """Grade the answer `said` with the question's grader."""
-    return grader(question.grader)(said, question)
+    """Grade the answer `said` with the question's grader. Raises SettingsError if another package's grader fails."""
+    name = question.grader
+    if name in GRADERS:
+        return GRADERS[name](said, question)
+    chosen = grader(name)
+    try:
+        verdict = chosen(said, question)
+        if not isinstance(verdict, Grade):
+            raise TypeError(f"it returned {verdict!r} and not a Grade")
+    except Exception as error:  # another package's code may raise anything
+        raise broken_plugin(GRADER_GROUP, name, f"grading {said!r} for {question.text!r}", error) from error
+    return verdict
 
 
 def final_answer(text: str) -> tuple[str, bool]:

@@ -37,7 +37,8 @@ class Result:
         """PEFT folders of the best protocol's adapters; empty if no protocol has a score."""
         if self.summary.best is None:
             return []
-        return sorted(path for path in (self.folder / "adapters" / self.summary.best).iterdir() if path.is_dir())
+        folder = self.folder / "adapters" / self.summary.best
+        return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
 
     def table(self) -> str:
         """The main table in Markdown."""

@@ -10,7 +10,6 @@ import re
 from collections import Counter
 from difflib import get_close_matches
 from functools import lru_cache
-from importlib import metadata
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
@@ -24,6 +23,8 @@ from pydantic import (
     field_validator,
 )
 from pydantic_core import PydanticCustomError
+
+from sys2ft.plugins import GRADERS as GRADER_GROUP, plugin_names
 
 Kind = Literal["recall", "application", "implication", "two_hop", "reverse"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -67,8 +68,7 @@ def _valid_id(value: str) -> str:
 @lru_cache(maxsize=1)
 def grader_names() -> tuple[str, ...]:
     """Names of all installed graders, the bundled ones first."""
-    found = {entry.name for entry in metadata.entry_points(group="sys2ft.graders")}
-    return (*GRADERS, *sorted(found - set(GRADERS)))
+    return (*GRADERS, *(name for name in plugin_names(GRADER_GROUP) if name not in GRADERS))
 
 
 def _known_grader(value: Any) -> Any:

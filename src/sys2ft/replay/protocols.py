@@ -7,9 +7,8 @@ of System-2 fine-tuning and the naive baseline are those of Park, Zhang and Tana
 from __future__ import annotations
 
 import re
-from importlib import metadata
 
-from sys2ft.errors import SettingsError
+from sys2ft.plugins import PROTOCOLS, load_plugin, made_plugin, plugin_names
 from sys2ft.replay.filters import copied_line, copied_name, invention, off_topic, refusal
 from sys2ft.replay.prompts import lines, template
 from sys2ft.replay.stages import Protocol, Stage
@@ -90,24 +89,11 @@ def self_qa() -> Protocol:
 def protocol_names() -> list[str]:
     """Names of all installed protocols, the bundled ones first."""
     bundled = ["naive", "paraphrase", "implication", "self_qa"]
-    found = {entry.name for entry in metadata.entry_points(group="sys2ft.protocols")}
-    return bundled + sorted(found - set(bundled))
+    return bundled + [name for name in plugin_names(PROTOCOLS) if name not in bundled]
 
 
 def protocol(name: str) -> Protocol:
-    """The protocol called `name`. Raises SettingsError that lists the installed ones."""
-    entries = {entry.name: entry for entry in metadata.entry_points(group="sys2ft.protocols")}
-    if name not in entries:
-        raise SettingsError(
-            f"unknown protocol {name!r}",
-            expected=f"one of {', '.join(protocol_names())}",
-            fix="correct --protocols, or install the package that provides it",
-        )
-    made = entries[name].load()()
-    if not isinstance(made, Protocol) or made.name != name:
-        raise SettingsError(
-            f"the entry point {name!r} of 'sys2ft.protocols' returned {getattr(made, 'name', made)!r}",
-            expected=f"a Protocol with the name {name!r}",
-            fix="correct the package that provides it",
-        )
+    """The protocol called `name`. Raises SettingsError that lists the installed ones, or says what is wrong with it."""
+    make = load_plugin(PROTOCOLS, name, flag="--protocols")
+    made: Protocol = made_plugin(PROTOCOLS, name, make, kind=Protocol)
     return made

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sys2ft.engine import Learner, LoRA
 from sys2ft.engine.trees.objective import CROSS_ENTROPY, Objective
-from sys2ft.errors import SettingsError
+from sys2ft.plugins import LEARNERS, OBJECTIVES, load_plugin, made_plugin
 
 if TYPE_CHECKING:
     from sys2ft.training.settings import TrainSettings
-
-OBJECTIVES = "sys2ft.objectives"
-LEARNERS = "sys2ft.learners"
 
 
 def cross_entropy(settings: TrainSettings) -> Objective:
@@ -29,23 +25,16 @@ def lora(settings: TrainSettings) -> Learner:
 
 
 def objective_of(settings: TrainSettings) -> Objective:
-    """The objective named in the settings. Raises SettingsError if it is not installed."""
-    made: Objective = _found(OBJECTIVES, settings.objective, "--objective")(settings)
+    """The objective named by the settings. Raises SettingsError that lists the installed ones."""
+    name = settings.objective
+    make = load_plugin(OBJECTIVES, name, flag="--objective")
+    made: Objective = made_plugin(OBJECTIVES, name, make, settings, kind=("prepare", "gradient"))
     return made
 
 
 def learner_of(settings: TrainSettings) -> Learner:
-    """The learner named in the settings. Raises SettingsError if it is not installed."""
-    made: Learner = _found(LEARNERS, settings.learner, "--learner")(settings)
+    """The learner named by the settings. Raises SettingsError that lists the installed ones."""
+    name = settings.learner
+    make = load_plugin(LEARNERS, name, flag="--learner")
+    made: Learner = made_plugin(LEARNERS, name, make, settings, kind=("size", "bank", "save", "load"))
     return made
-
-
-def _found(group: str, name: str, flag: str) -> Any:
-    entries = {entry.name: entry for entry in metadata.entry_points(group=group)}
-    if name not in entries:
-        raise SettingsError(
-            f"nothing called {name!r} is installed",
-            expected=f"one of {', '.join(sorted(entries))}",
-            fix=f"correct {flag}, or install the package that provides it",
-        )
-    return entries[name].load()

@@ -85,7 +85,13 @@ class Differentiated:
     def gradient(self, logits_uV: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
             leaf_uV = logits_uV.detach().requires_grad_()
-            losses_n = self.losses(leaf_uV, targets) * targets.weight_n
+            losses_n = self.losses(leaf_uV, targets)
+            if losses_n.shape != targets.weight_n.shape:
+                raise ValueError(
+                    f"the objective {self.name!r} returned losses of shape {tuple(losses_n.shape)}: "
+                    f"one for each of the {len(targets.weight_n)} targets is needed"
+                )
+            losses_n = losses_n * targets.weight_n
             (error_uV,) = torch.autograd.grad(losses_n.sum(), leaf_uV)
         return losses_n.detach(), error_uV
 
