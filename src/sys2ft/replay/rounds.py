@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from sys2ft.errors import SettingsError
 from sys2ft.generators import Context, Generator, Pair, Usage, without_thought
 from sys2ft.news import News
 from sys2ft.replay import filters
@@ -38,7 +39,13 @@ class Worker:
             advance(units)
 
         executor = self.executor or LocalExecutor(Context(self.generator, count))
-        for result, _ in compute_units(units, executor, self.memo):
+        for unit, (result, _) in zip(units, compute_units(units, executor, self.memo), strict=True):
+            if result.keys() < {"rows", "seconds", *asdict(self.usage)}:
+                raise SettingsError(
+                    f"the unit {unit.key} was written by an earlier version: it has {', '.join(sorted(result))}",
+                    expected="a run folder of this version; one of an earlier version can be reported, not resumed",
+                    fix="finish it with the version that made it, or choose another folder with --out",
+                )
             self.usage += Usage(**{name: result[name] for name in asdict(self.usage)})
             self.seconds += result["seconds"]
             advance(len(result["rows"]) - counted)
