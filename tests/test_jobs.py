@@ -80,7 +80,7 @@ def test_jobs_that_do_not_fit_together_are_refused(model: LoadedModel, changes: 
 
 
 def test_jobs_need_names_of_their_own_and_items(model: LoadedModel) -> None:
-    with pytest.raises(SettingsError, match="called x/a"):
+    with pytest.raises(SettingsError, match="key x/a"):
         train(model, [job("a", 2, "x"), job("a", 3, "x")])
     with pytest.raises(SettingsError, match="no replay element"):
         train(model, [job("a", 2), job("b", 0)])

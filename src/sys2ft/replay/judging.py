@@ -72,7 +72,7 @@ def _called(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
         raise SettingsError(
             f"{what} failed: {type(error).__name__}: {error}",
             expected="a function that works on every reply of a model",
-            fix="correct the protocol's definition, and raise its version",
+            fix="correct the protocol's definition",
         ) from error
 
 
@@ -80,5 +80,5 @@ def _wrong(what: str, returned: Any, expected: str) -> SettingsError:
     return SettingsError(
         f"{what} returned {returned!r}",
         expected=expected,
-        fix="correct the protocol's definition, and raise its version",
+        fix="correct the protocol's definition",
     )
