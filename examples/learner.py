@@ -18,10 +18,18 @@ from sys2ft.models import DEFAULT_MODEL
 from sys2ft.training import jobs_of, train
 
 
-def rank_stabilised(settings: sys2ft.TrainSettings) -> LoRA:
+class RankStabilised(LoRA):
     """LoRA with alpha multiplied by sqrt(rank), so that PEFT loads the saved files unchanged."""
+
+    @property
+    def name(self) -> str:
+        return "rank_stabilised"
+
+
+def rank_stabilised(settings: sys2ft.TrainSettings) -> RankStabilised:
+    """Create the learner; an entry point in the group 'sys2ft.learners' names this function."""
     alpha = settings.alpha * math.sqrt(settings.rank)
-    return LoRA(rank=settings.rank, alpha=alpha, targets=settings.target_modules, dropout=settings.dropout)
+    return RankStabilised(rank=settings.rank, alpha=alpha, targets=settings.target_modules, dropout=settings.dropout)
 
 
 if __name__ == "__main__":

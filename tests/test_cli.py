@@ -514,6 +514,15 @@ def test_a_reader_that_goes_away() -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("words", ["generate --help", "--version"])
+def test_help_into_a_closed_pipe(words: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([sys.executable, "-m", "sys2ft", *words.split()], stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", ["replay/*.units/*", "predictions/*.units/*"], ids=["generation", "evaluation"])
 def test_ctrl_c(stage: str, here: Path, whole: Path) -> None:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import importlib.metadata
+import inspect
+import re
 import runpy
 import sys
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sys2ft import plugins
 from sys2ft.errors import NewsError
 from sys2ft.evaluation import graders
-from sys2ft.news import news_from_dict, schema
+from sys2ft.models import load_model
+from sys2ft.news import News, news_from_dict, schema
+from sys2ft.replay import protocol
+from sys2ft.training import TrainSettings, learner_of, objective_of
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
@@ -95,6 +102,72 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     for cache in caches:
         cache.cache_clear()
+
+
+# The package that docs/extending.md describes -----------------------------------------------------------------------
+
+PAGE = (EXAMPLES.parent / "docs" / "extending.md").read_text(encoding="utf-8")
+SNIPPETS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+ENTRIES = re.findall(r'entry-points."(.+)"\]\n +(\w+) = "(.+)"', PAGE)
+
+
+@pytest.fixture
+def my_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The examples as modules of a package called `my_package`."""
+    monkeypatch.setitem(sys.modules, "my_package", types.ModuleType("my_package"))
+    for name in ("protocol", "generator", "grader", "objective", "learner"):
+        module = types.ModuleType(f"my_package.{name}")
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        exec((EXAMPLES / f"{name}.py").read_text(encoding="utf-8"), module.__dict__)
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry[0])
+def test_the_entry_points_of_the_page_load(
+    entry: tuple[str, str, str], my_package: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group, name, value = entry
+    plain = importlib.metadata.entry_points
+    mine = importlib.metadata.EntryPoint(name, value, group)
+    monkeypatch.setattr(
+        importlib.metadata, "entry_points", lambda **how: [*plain(**how), *([mine] if how["group"] == group else [])]
+    )
+    if group == plugins.GRADERS:
+        assert callable(plugins.load_plugin(group, name))
+    else:
+        find = {
+            plugins.PROTOCOLS: protocol,
+            plugins.OBJECTIVES: lambda name: objective_of(TrainSettings(objective=name)),
+            plugins.LEARNERS: lambda name: learner_of(TrainSettings(learner=name)),
+        }
+        assert find[group](name).name == name
+
+
+@pytest.mark.parametrize("number", range(len(SNIPPETS)))
+def test_the_snippets_of_the_page_run(number: int, my_package: None, talking_model_dir: Path, tmp_path: Path) -> None:
+    names: dict[str, Any] = {}
+    exec(SNIPPETS[number].replace("smollm2-135m-instruct", str(talking_model_dir)), names)
+    for name, test in list(names.items()):
+        if name.startswith("test_"):
+            test(*([tmp_path] if "tmp_path" in inspect.signature(test).parameters else []))
+    if "train_on" in names:
+        script: dict[str, Any] = {}
+        exec(next(text for text in SNIPPETS if "class Script" in text), script)
+        said = (f"The ferry takes {word} people." for word in ("forty", "about 40", "some 40", "40") * 40)
+        model = load_model(str(talking_model_dir), dtype="float32", device="cpu")
+        news = [News(id="ferry", text="The ferry carries 40 people.")]
+        training = names["train_on"](script["Script"](*said), model, news)
+        training.bank.close()
+        assert list(training.slots) == ["paraphrase/ferry"]
+
+
+def test_the_page_has_entry_points_and_snippets() -> None:
+    assert {group for group, _, _ in ENTRIES} == {
+        plugins.PROTOCOLS, plugins.GRADERS, plugins.OBJECTIVES, plugins.LEARNERS,
+    }  # fmt: skip
+    assert len(SNIPPETS) >= 7
+
+
+# Graders in a news file -------------------------------------------------------------------------------------------
 
 
 def row(grader: Any) -> dict[str, Any]:

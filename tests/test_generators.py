@@ -362,6 +362,92 @@ def test_a_protocol_is_checked_when_it_is_defined(wrong: dict[str, Any], named: 
     assert named in str(caught.value)
 
 
+def halves() -> Protocol:
+    return Protocol(**change(GOOD))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        (change(stages=(lambda: GOOD,)), "as its stages"),
+        (change(stages=("ask",)), "('ask',) as its stages"),
+        (change(stages=GOOD), "as its stages"),
+        (change(replace(GOOD, template="## user")), "'## user' as the template of its stage 'ask'"),
+        (change(replace(GOOD, filters=refusal)), "as the filters of its stage 'ask'"),
+        (change(replace(GOOD, name=3)), "a stage called 3"),
+        (change(GOOD, elements="split"), "'split' as its elements"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_fields_of_a_protocol_have_their_types(wrong: dict[str, Any], named: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Protocol(**wrong)
+    assert "the protocol 'p'" in str(caught.value)
+    assert named in str(caught.value)
+
+
+@pytest.mark.parametrize("given", [[halves], ["paraphrase"], "paraphrase", halves()], ids=type)
+def test_protocols_are_given_as_objects(given: Any) -> None:
+    for work in (generate, plan):
+        with pytest.raises(SettingsError, match=r"(?s)protocols=.*call the function.*GenerateSettings"):
+            work(Script("x"), NEWS_ITEMS, SETTINGS, protocols=given)
+
+
+def fails(*arguments: Any) -> Any:
+    raise KeyError("gone")
+
+
+def by_rule(returned: Any) -> dict[str, Any]:
+    return change(GOOD, elements=lambda trail: returned)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        (change(replace(GOOD, parser=fails)), "the parser failed: KeyError: 'gone'"),
+        (change(replace(GOOD, parser=str.split)), "the parser returned ['one', 'two']"),
+        (change(replace(GOOD, filters=(fails,))), "the filter 'fails' failed: KeyError: 'gone'"),
+        (change(replace(GOOD, filters=(lambda said: True,))), "the filter '<lambda>' returned True"),
+        (change(replace(GOOD, filters=(lambda said: "",))), "the filter '<lambda>' returned ''"),
+        (change(GOOD, elements=fails), "`elements` failed: KeyError: 'gone'"),
+        (change(GOOD, elements=lambda trail: (fails() for _ in "a")), "`elements` failed: KeyError: 'gone'"),
+        (by_rule(None), "`elements` returned None"),
+        (by_rule("text"), "`elements` returned 'text'"),
+        (by_rule(["text"]), "`elements` returned 'text'"),
+        (by_rule([Pair(messages=(), text="x")]), "`elements` returned Pair("),
+        (by_rule([Pair(messages=(Message("user", "u"),), text=None)]), "`elements` returned Pair("),  # type: ignore[arg-type]
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_goes_wrong_in_a_protocol_is_named(wrong: dict[str, Any], named: str) -> None:
+    settings = GenerateSettings(samples_per_news=1, rounds=1, margin=1)
+    with pytest.raises(SettingsError) as caught:
+        generate(Script("one two"), NEWS_ITEMS[:1], settings, protocols=[Protocol(**wrong)])
+    assert f"the protocol 'p', stage 'ask', sample p/{NEWS_ITEMS[0].id}/0000: {named}" in str(caught.value)
+
+
+def test_an_empty_text_from_a_parser_is_unparsed() -> None:
+    stage = replace(GOOD, parser=lambda text: text.removeprefix("none").strip())
+    settings = GenerateSettings(samples_per_news=2, rounds=1, margin=1)
+    made = generate(Script("none", "some"), NEWS_ITEMS[:1], settings, protocols=[Protocol(**change(stage))])["p"]
+    assert [(e.completion, e.reason) for e in made.elements] == [("none", "unparsed"), ("some", None)]
+
+
+def test_a_generator_gives_one_result_for_each_input() -> None:
+    class Short(Script):
+        def generate(self, requests: Sequence[Request], sampling: SamplingParams, *, advance: Any = None) -> Generated:
+            made = super().generate(requests, sampling)
+            return replace(made, replies=made.replies[1:])
+
+        def loglik(self, pairs: Sequence[Pair]) -> Likelihoods:
+            return Likelihoods([], Usage())
+
+    with pytest.raises(SettingsError, match="'script' returned 1 replies to 2 requests"):
+        generate(Short("x"), NEWS_ITEMS[:1], replace(SETTINGS, samples_per_news=2, margin=1), protocols=[halves()])
+    with pytest.raises(SettingsError, match="'script' returned 0 likelihoods to 1 pairs"):
+        loglik(Context(Short("x")), [Pair(messages=(), text="x").to_dict()])
+
+
 # Executors and plans ----------------------------------------------------------------------------------------------
 
 

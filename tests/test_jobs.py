@@ -80,7 +80,7 @@ def test_jobs_that_do_not_fit_together_are_refused(model: LoadedModel, changes: 
 
 
 def test_jobs_need_names_of_their_own_and_items(model: LoadedModel) -> None:
-    with pytest.raises(SettingsError, match="called x/a"):
+    with pytest.raises(SettingsError, match="key x/a"):
         train(model, [job("a", 2, "x"), job("a", 3, "x")])
     with pytest.raises(SettingsError, match="no replay element"):
         train(model, [job("a", 2), job("b", 0)])
@@ -168,8 +168,21 @@ def test_a_checkpoint_belongs_to_its_objective(model: LoadedModel, tmp_path: Pat
 
 @pytest.mark.parametrize("field", ["objective", "learner"])
 def test_an_unknown_name_is_refused(model: LoadedModel, field: str) -> None:
-    with pytest.raises(SettingsError, match=r"nothing called 'unheard' is installed(?s:.)*(cross_entropy|lora)"):
+    with pytest.raises(SettingsError, match=rf"unknown {field} 'unheard'(?s:.)*(cross_entropy|lora)"):
         train(model, [job("a", 2, **{field: "unheard"})])
+
+
+@pytest.mark.parametrize("field", ["objective", "learner"])
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [(Likelihood, "Likelihood, a class"), (LoRA, "LoRA, a class"), ("lora", "'lora'"), (object(), "<object")],
+    ids=["an objective's class", "a learner's class", "a name", "any object"],
+)
+def test_a_job_takes_objects_only(field: str, given: Any, said: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        jobs_of(items("a", 1), BASIC, **{field: given})
+    assert f"{field}={said}" in str(caught.value)
+    assert {"objective": "prepare, gradient", "learner": "size, bank, save, load"}[field] in str(caught.value)
 
 
 def test_lora_is_the_learner_of_the_settings(model: LoadedModel, tmp_path: Path) -> None:

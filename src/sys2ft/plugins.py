@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
@@ -19,8 +20,8 @@ def plugin_names(group: str) -> list[str]:
     return sorted({entry.name for entry in metadata.entry_points(group=group)})
 
 
-def load_plugin(group: str, name: str, *, flag: str = "") -> Any:
-    """The object of the entry point `name`.
+def load_plugin(group: str, name: str, *, flag: str = "", known: Sequence[str] = ()) -> Any:
+    """The object of the entry point `name`. `known`: the names to list in place of those of the entry points.
 
     Raises SettingsError that lists the installed names, or says what went wrong in the package that provides it.
     """
@@ -29,7 +30,7 @@ def load_plugin(group: str, name: str, *, flag: str = "") -> Any:
     if name not in entries:
         raise SettingsError(
             f"unknown {kind} {name!r}",
-            expected=f"one of {', '.join(plugin_names(group))}",
+            expected=f"one of {', '.join(known or plugin_names(group))}",
             fix=f"correct {flag or 'the name'}, or install the package that provides it",
         )
     try:
@@ -48,7 +49,7 @@ def made_plugin(group: str, name: str, make: Any, *arguments: Any, kind: type | 
         made = make(*arguments)
     except Exception as error:
         raise broken_plugin(group, name, "its function cannot be called", error) from error
-    fits = isinstance(made, kind) if isinstance(kind, type) else all(callable(getattr(made, m, None)) for m in kind)
+    fits = isinstance(made, kind) if isinstance(kind, type) else has_methods(made, kind)
     if not fits or getattr(made, "name", None) != name:
         wanted = f"a {kind.__name__}" if isinstance(kind, type) else f"an object with {', '.join(kind)}"
         raise SettingsError(
@@ -57,6 +58,11 @@ def made_plugin(group: str, name: str, make: Any, *arguments: Any, kind: type | 
             fix="correct the package that provides it",
         )
     return made
+
+
+def has_methods(made: Any, methods: tuple[str, ...]) -> bool:
+    """Whether `made` is an object, and not a class, with these methods."""
+    return not isinstance(made, type) and all(callable(getattr(made, method, None)) for method in methods)
 
 
 def broken_plugin(group: str, name: str, what: str, error: Exception) -> SettingsError:

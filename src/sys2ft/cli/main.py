@@ -87,18 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def call(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code. A parsing error exits by itself, with 2."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if words == ["--version"]:
-        print(_version())
-        return 0
-    command: Any = tyro.cli(
-        Command,
-        prog="sys2ft",
-        description=_DESCRIPTION,
-        args=words,
-        config=(OmitArgPrefixes, OmitSubcommandPrefixes),
-    )
     try:
-        command.run()
+        _run(words)
         sys.stdout.flush()  # reports a full disk (`> file`) here, not at Python's exit
     except Sys2ftError as error:
         first, *rest = str(error).splitlines()
@@ -129,6 +119,23 @@ def call(arguments: Sequence[str] | None = None) -> int:
         )
         return 1
     return 0
+
+
+def _run(words: Sequence[str]) -> None:
+    if words == ["--version"]:
+        print(_version())
+        return
+    try:
+        command: Any = tyro.cli(
+            Command,
+            prog="sys2ft",
+            description=_DESCRIPTION,
+            args=words,
+            config=(OmitArgPrefixes, OmitSubcommandPrefixes),
+        )
+    finally:
+        sys.stdout.flush()  # the help text, before the SystemExit that follows it
+    command.run()
 
 
 def _version() -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from sys2ft.news import Question
+from sys2ft.news.schema import grader_names
 from sys2ft.plugins import GRADERS as GRADER_GROUP, broken_plugin, load_plugin
 
 _ARTICLES = frozenset({"a", "an", "the"})
@@ -130,7 +131,7 @@ def grader(name: str) -> Grader:
     """
     if name in GRADERS:
         return GRADERS[name]
-    loaded: Grader = load_plugin(GRADER_GROUP, name, flag="the news file")
+    loaded: Grader = load_plugin(GRADER_GROUP, name, flag="the news file", known=grader_names())
     return loaded
 
 

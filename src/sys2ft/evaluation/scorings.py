@@ -15,6 +15,7 @@ from sys2ft.evaluation.ask import messages, option_letters
 from sys2ft.evaluation.probes import Asked
 from sys2ft.evaluation.records import Prediction, Scoring
 from sys2ft.generators import EngineGenerator, Generator, Request, SamplingParams
+from sys2ft.generators.work import replies
 from sys2ft.models import LoadedModel
 from sys2ft.runs import item_seed
 
@@ -113,10 +114,10 @@ def free_text(who: Answerer, subject: str, asked: Rows, settings: Mapping[str, A
         top_p=settings["free_text_top_p"],
         max_new_tokens=settings["reasoned_tokens" if batch[0].scoring == "reasoned" else "direct_tokens"],
     )
-    replies = who.writer.generate(requests, sampling).replies
+    said = replies(who.writer, requests, sampling).replies
     rows = [
         _graded(subject, item, reply.text.strip(), reply.finished, reply.tokens)
-        for item, reply in zip(batch, replies, strict=True)
+        for item, reply in zip(batch, said, strict=True)
     ]
     return {"rows": rows}
 

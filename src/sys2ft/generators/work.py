@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from sys2ft.errors import SettingsError
-from sys2ft.generators.types import Generator, Pair, Request, SamplingParams
+from sys2ft.generators.types import Generated, Generator, Pair, Request, SamplingParams
 from sys2ft.runs import Advance
 
 
@@ -24,9 +24,8 @@ class Context:
 def generate(context: Context, requests: Sequence[Mapping[str, Any]], sampling: Mapping[str, Any]) -> dict[str, Any]:
     """A reply to each request (`Request.to_dict`), sampled by `sampling` (`SamplingParams.to_dict`)."""
     begun = time.perf_counter()
-    made = context.generator.generate(
-        [Request.from_dict(row) for row in requests], SamplingParams.from_dict(sampling), advance=context.advance
-    )
+    asked, how = [Request.from_dict(row) for row in requests], SamplingParams.from_dict(sampling)
+    made = replies(context.generator, asked, how, advance=context.advance)
     rows = [{"text": reply.text, "finished": reply.finished} for reply in made.replies]
     return {"rows": rows, **asdict(made.usage), "seconds": time.perf_counter() - begun}
 
@@ -41,5 +40,29 @@ def loglik(context: Context, pairs: Sequence[Mapping[str, Any]]) -> dict[str, An
             expected="a generator whose `loglik` gives values",
             fix="use one that does, such as a model loaded by this package",
         )
+    _require_one_each("likelihoods", len(made.values), "pairs", len(pairs), context.generator)
     rows = [{"total": value.total, "tokens": value.tokens} for value in made.values]
     return {"rows": rows, **asdict(made.usage), "seconds": time.perf_counter() - begun}
+
+
+def replies(
+    generator: Generator,
+    requests: Sequence[Request],
+    sampling: SamplingParams,
+    *,
+    advance: Advance | None = None,
+) -> Generated:
+    """What `generator` replies. Raises SettingsError unless it is one reply to each request."""
+    made = generator.generate(requests, sampling, advance=advance)
+    _require_one_each("replies", len(made.replies), "requests", len(requests), generator)
+    return made
+
+
+def _require_one_each(what: str, found: int, asked: str, wanted: int, generator: Generator) -> None:
+    """Raise SettingsError unless there is one result for each input."""
+    if found != wanted:
+        raise SettingsError(
+            f"the generator {generator.identity!r} returned {found} {what} to {wanted} {asked}",
+            expected=f"one for each of the {asked}, in their order",
+            fix="correct the generator",
+        )

@@ -76,8 +76,20 @@ def generate(
 
 
 def protocols_for(settings: GenerateSettings, protocols: Sequence[Protocol] | None) -> list[Protocol]:
-    """The given protocols, or those that the settings name. Raises SettingsError for an unknown name."""
-    return [protocol(name) for name in settings.protocols] if protocols is None else list(protocols)
+    """The given protocols, or those that the settings name. Raises SettingsError for an unknown name.
+
+    Also raises SettingsError if `protocols` contains anything but protocols.
+    """
+    if protocols is None:
+        return [protocol(name) for name in settings.protocols]
+    if isinstance(protocols, Protocol | str) or not all(isinstance(one, Protocol) for one in protocols):
+        raise SettingsError(
+            f"protocols={protocols!r}",
+            expected="a list of Protocol objects",
+            fix="call the function that returns the protocol, as in protocols=[facts()]; "
+            "to choose by name, leave this out and set protocols in GenerateSettings",
+        )
+    return list(protocols)
 
 
 def require_likelihoods(protocols: Sequence[Protocol], generator: Generator) -> None:

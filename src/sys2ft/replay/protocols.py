@@ -94,6 +94,6 @@ def protocol_names() -> list[str]:
 
 def protocol(name: str) -> Protocol:
     """The protocol called `name`. Raises SettingsError that lists the installed ones, or says what is wrong with it."""
-    make = load_plugin(PROTOCOLS, name, flag="--protocols")
+    make = load_plugin(PROTOCOLS, name, flag="--protocols", known=protocol_names())
     made: Protocol = made_plugin(PROTOCOLS, name, make, kind=Protocol)
     return made

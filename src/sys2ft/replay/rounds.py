@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sys2ft.errors import SettingsError
-from sys2ft.generators import Context, Generator, Pair, Usage, without_thought
+from sys2ft.generators import Context, Generator, Pair, Usage
 from sys2ft.news import News
 from sys2ft.replay import filters
 from sys2ft.replay.elements import ReplayElement
 from sys2ft.replay.filters import Reason
+from sys2ft.replay.judging import build, judge
 from sys2ft.replay.stages import Stage, last_said
 from sys2ft.replay.units import Sample, UnitMaker
 from sys2ft.runs import Advance, Display, Executor, LocalExecutor, Memo, Unit, compute_units
@@ -102,7 +103,7 @@ class Rounds:
             with self.show.task(f"  round {number + 1}: {stage.name}", len(alive), passing=True) as advance:
                 rows = [row for part in self.worker.rows(units, advance) for row in part]
             for sample, row in zip(alive, rows, strict=True):
-                said, sample.reason = judge(sample, stage, row["text"], row["finished"])
+                said, sample.reason = judge(self.protocol, sample, stage, row["text"], row["finished"])
                 sample.said[stage.name] = said
             if stage.supported:
                 self._judge_support([sample for sample in alive if sample.alive], stage, number)
@@ -121,10 +122,10 @@ class Rounds:
     def _add(self, sample: Sample) -> int:
         """Turn a sample into elements; how many of them are kept."""
         news_id, protocol = sample.news.id, self.protocol
-        trail = protocol.trail(sample.news, sample.index, sample.said)
-        built = list(protocol.elements(trail)) if protocol.elements and sample.alive else last_said(trail)
+        built = build(protocol, sample) if sample.alive else []
         if not built:
-            built, sample.reason = last_said(trail), "empty"
+            sample.reason = sample.reason or "empty"
+            built = last_said(protocol.trail(sample.news, sample.index, sample.said))
         kept = 0
         for place, pair in enumerate(built):
             reason = sample.reason or self._reason(news_id, pair)
@@ -150,9 +151,9 @@ class Rounds:
 
     def _element(self, sample: Sample, pair: Pair, place: int, reason: Reason | None) -> ReplayElement:
         stages = self.protocol.stages
-        number = f"{sample.index:04d}" + (f"-{place}" if place else "")
+        name = self.protocol.sample_id(sample.news, sample.index)
         return ReplayElement(
-            id=f"{self.protocol.name}/{sample.news.id}/{number}",
+            id=f"{name}-{place}" if place else name,
             news_id=sample.news.id,
             protocol=self.protocol.name,
             prompt=tuple(asdict(message) for message in pair.messages),
@@ -184,21 +185,3 @@ class Rounds:
             if stage.supported:
                 found["support"] = sample.support
         return found
-
-
-def judge(sample: Sample, stage: Stage, text: str, finished: bool) -> tuple[str, Reason | None]:
-    """What a stage said, parsed if possible, and the reason against it if there is one."""
-    if not finished:
-        return text.strip(), "truncated"
-    if stage.thinking:
-        text = without_thought(text)
-    if not text.strip():
-        return "", "empty"
-    parsed = stage.parser(text)
-    if parsed is None:
-        return text.strip(), "unparsed"
-    said = filters.Said(
-        text=parsed, news=sample.news, template=stage.template, index=sample.index, earlier=dict(sample.said)
-    )
-    reasons = (found for one in stage.filters if (found := one(said)) is not None)
-    return parsed, next(reasons, None)

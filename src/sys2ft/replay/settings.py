@@ -12,7 +12,7 @@ class GenerateSettings:
     """How replay elements are generated."""
 
     protocols: tuple[str, ...] = ("naive", "paraphrase", "implication", "self_qa")
-    """Protocols to generate by."""
+    """Protocols to generate by; an unknown name lists the installed ones."""
     samples_per_news: int = 64
     """Number of elements to keep for each news item and protocol."""
     temperature: float = 1.0

@@ -14,7 +14,7 @@ from sys2ft.replay.filters import Filter
 from sys2ft.replay.prompts import Template
 
 Parser = Callable[[str], str | None]
-"""The usable part of a reply; None if it has none."""
+"""The usable part of a reply; None or an empty text if it has none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,10 +84,15 @@ class Protocol:
     """Builds none, one or several elements from what the stages said. None: `last_said`."""
 
     def __post_init__(self) -> None:
-        for problem, expected in (*_problems(self), *(p for stage in self.stages for p in _stage_problems(stage))):
-            raise SettingsError(
-                f"the protocol {self.name!r} {problem}", expected=expected, fix="correct the protocol's definition"
-            )
+        for check in (_shape_problems, _problems, _stages_problems):  # the others rely on the first
+            for problem, expected in check(self):
+                raise SettingsError(
+                    f"the protocol {self.name!r} {problem}", expected=expected, fix="correct the protocol's definition"
+                )
+
+    def sample_id(self, news: News, index: int) -> str:
+        """The id of a sample, which its first element has too."""
+        return f"{self.name}/{news.id}/{index:04d}"
 
     def trail(self, news: News, index: int, said: Mapping[str, str]) -> Trail:
         """The trail of a sample that has come as far as `said`."""
@@ -96,6 +101,32 @@ class Protocol:
 
 
 _Problem = tuple[str, str]
+
+
+def _shape_problems(protocol: Protocol) -> list[_Problem]:
+    """Fields of a protocol whose type is wrong: what was found, and what was expected."""
+    found: list[_Problem] = []
+    stages: Any = protocol.stages
+    if not isinstance(stages, tuple | list) or not all(isinstance(stage, Stage) for stage in stages):
+        return [(f"has {stages!r} as its stages", "a tuple of Stage objects")]
+    for stage in stages:
+        where = f"of its stage {stage.name!r}"
+        if not isinstance(stage.name, str):
+            found.append((f"has a stage called {stage.name!r}", "a lower-case word"))
+        if not isinstance(stage.template, Template):
+            found.append(
+                (f"has {stage.template!r} as the template {where}", "a Template, from parse_template or template")
+            )
+        if not isinstance(stage.filters, tuple | list):
+            found.append((f"has {stage.filters!r} as the filters {where}", "a tuple of functions"))
+    if protocol.elements is not None and not callable(protocol.elements):
+        found.append((f"has {protocol.elements!r} as its elements", "a function Trail -> Sequence[Pair], or None"))
+    return found
+
+
+def _stages_problems(protocol: Protocol) -> list[_Problem]:
+    """What is wrong with each stage by itself."""
+    return [problem for stage in protocol.stages for problem in _stage_problems(stage)]
 
 
 def _problems(protocol: Protocol) -> list[_Problem]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sys2ft.engine import Learner, LoRA
 from sys2ft.engine.trees.objective import CROSS_ENTROPY, Objective
-from sys2ft.plugins import LEARNERS, OBJECTIVES, load_plugin, made_plugin
+from sys2ft.errors import SettingsError
+from sys2ft.plugins import LEARNERS, OBJECTIVES, has_methods, load_plugin, made_plugin
 
 if TYPE_CHECKING:
     from sys2ft.training.settings import TrainSettings
+
+
+_METHODS = {"objective": ("prepare", "gradient"), "learner": ("size", "bank", "save", "load")}
 
 
 def cross_entropy(settings: TrainSettings) -> Objective:
@@ -28,7 +32,7 @@ def objective_of(settings: TrainSettings) -> Objective:
     """The objective named by the settings. Raises SettingsError that lists the installed ones."""
     name = settings.objective
     make = load_plugin(OBJECTIVES, name, flag="--objective")
-    made: Objective = made_plugin(OBJECTIVES, name, make, settings, kind=("prepare", "gradient"))
+    made: Objective = made_plugin(OBJECTIVES, name, make, settings, kind=_METHODS["objective"])
     return made
 
 
@@ -36,5 +40,19 @@ def learner_of(settings: TrainSettings) -> Learner:
     """The learner named by the settings. Raises SettingsError that lists the installed ones."""
     name = settings.learner
     make = load_plugin(LEARNERS, name, flag="--learner")
-    made: Learner = made_plugin(LEARNERS, name, make, settings, kind=("size", "bank", "save", "load"))
+    made: Learner = made_plugin(LEARNERS, name, make, settings, kind=_METHODS["learner"])
     return made
+
+
+def require_object(kind: str, given: Any) -> None:
+    """Raise SettingsError unless `given` is None or an object that can serve as an 'objective' or 'learner'."""
+    if given is None or has_methods(given, _METHODS[kind]):
+        return
+    is_class = isinstance(given, type)
+    raise SettingsError(
+        f"{kind}={given.__name__}, a class" if is_class else f"{kind}={given!r}",
+        expected=f"an object with the methods {', '.join(_METHODS[kind])}",
+        fix=f"create the object: {kind}={given.__name__}()"
+        if is_class
+        else f"to choose by name, set {kind} in TrainSettings",
+    )

@@ -10,7 +10,7 @@ from torch import nn
 
 from sys2ft.engine import Learner, Objective
 from sys2ft.errors import SettingsError
-from sys2ft.training.choices import learner_of, objective_of
+from sys2ft.training.choices import learner_of, objective_of, require_object
 from sys2ft.training.settings import TrainSettings
 
 # All jobs of one bank must have the same values of these settings; the others may differ per job.
@@ -49,6 +49,10 @@ class AdapterJob:
     """None: the one that the settings name."""
     learner: Learner | None = None
     """None: the one that the settings name."""
+
+    def __post_init__(self) -> None:
+        require_object("objective", self.objective)
+        require_object("learner", self.learner)
 
     @property
     def chosen_objective(self) -> Objective:

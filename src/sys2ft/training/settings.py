@@ -23,9 +23,9 @@ class TrainSettings:
     adapters: str = "per-news"
     """'per-news': one adapter per news item. 'joint': one adapter for all news items."""
     objective: str = "cross_entropy"
-    """Loss on the completions; other packages can provide more."""
+    """Loss on the completions. Other packages can provide more; an unknown name lists the installed ones."""
     learner: str = "lora"
-    """Kind of adapter to train; other packages can provide more."""
+    """Kind of adapter to train. Other packages can provide more; an unknown name lists the installed ones."""
     rank: int = 16
     """LoRA rank."""
     alpha: float = 32.0
