@@ -12,11 +12,12 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from rich.console import Console
 
+from known_run import DOMAINS, PROTOCOLS, SCORINGS, build_run, known_news
 from sys2ft.errors import UserError
+from sys2ft.news import news_from_dict, news_to_dict
 from sys2ft.report import (
     headline,
     markdown_table,
@@ -26,176 +27,12 @@ from sys2ft.report import (
     write_report,
     write_scores,
 )
+from sys2ft.runs import read_jsonl, write_jsonl
 from sys2ft.statistics import Score, Undefined
 
-PROTOCOLS = ("naive", "paraphrase", "self_qa")
-SCORINGS = ("cloze", "direct")
-DOMAINS = ("mathematics", "coding", "events")
-HOSTILE = "<script>alert('x')</script> [red]& \"quoted\" `|` {{ 7*7 }} </details>"
-# Accuracy closed book and in context. naive learns nothing; self_qa learns much, at the cost of in-context accuracy.
-RATES = {"base": (0.2, 0.7), "naive": (0.3, 0.65), "paraphrase": (0.4, 0.7), "implication": (0.5, 0.68)}
-RATES["self_qa"] = (0.62, 0.5)
 
-
-def build_run(
-    folder: Path,
-    *,
-    protocols: tuple[str, ...] = PROTOCOLS,
-    scorings: tuple[str, ...] = SCORINGS,
-    n_news: int = 12,
-    n_questions: int = 4,
-    rates: dict[str, tuple[float, float]] = RATES,
-    ungraded: float = 0.05,
-    seed: int = 3,
-) -> Path:
-    """A finished run with seeded answers; the first news item and the first answers are hostile."""
-    rng = np.random.default_rng(seed)
-    news = [_news(n, n_questions) for n in range(n_news)]
-    _json(folder / "run.json", _record(protocols, scorings))
-    _jsonl(folder / "news.jsonl", news)
-    for protocol in protocols:
-        _stages(folder, protocol, news, rng)
-    for subject in ("base", *protocols):
-        rows = [
-            _prediction(subject, n, q, condition, scoring, rates[subject][condition == "in_context"], ungraded, rng)
-            for scoring in scorings
-            for n in news
-            for q in range(n_questions)
-            for condition in ("closed_book", "in_context")
-        ]
-        _jsonl(folder / "predictions" / f"{subject}.jsonl", rows)
-    return folder
-
-
-def _news(n: int, n_questions: int) -> dict[str, Any]:
-    text = f"Researchers of the institute number {n} have defined addiplication as (x + y) * y, a new operation."
-    questions = [
-        {
-            "question": f"What is the addiplication of {q + 2} and {n + 3}? {HOSTILE if n == q == 0 else ''}",
-            "answer": str((q + n + 5) * (n + 3)),
-            "choices": [str((q + n + 5) * (n + 3)), "28", "12", "seven"][: 4 if q % 2 else 3],
-            "aliases": ["forty"] if q == 0 else [],
-            "kind": "application" if q % 2 else "recall",
-            "grader": "exact",
-        }
-        for q in range(n_questions)
-    ]
-    text = f"{text} {HOSTILE}" if n == 0 else text
-    return {"id": f"m-{n:02}", "domain": DOMAINS[n % len(DOMAINS)], "news": text, "questions": questions}
-
-
-def _record(protocols: tuple[str, ...], scorings: tuple[str, ...]) -> dict[str, Any]:
-    return {
-        "format": 1,
-        "name": "first light",
-        "created": "2026-01-02T03:04:05+00:00",
-        "model": {
-            "name": "example/Tiny-Instruct",
-            "sha256": "ab" * 32,
-            "parameters": 494_032_768,
-            "architecture": "Q2",
-        },
-        "dtype": "bfloat16",
-        "device": "cpu",
-        "hardware": {"processor": "a processor", "cores": 2, "memory_gib": 15.5},
-        "versions": {"python": "3.12.1", "torch": "2.13.0"},
-        "git": None,
-        "seed": 7,
-        "settings": {
-            "generate": {"protocols": list(protocols), "samples_per_news": 64},
-            "train": {"rank": 16, "adapters": "per-news"},
-            "evaluate": {"headline": scorings[0], "scorings": list(scorings)},
-        },
-    }
-
-
-def _stages(folder: Path, protocol: str, news: list[dict[str, Any]], rng: np.random.Generator) -> None:
-    rejected: dict[str, int] = {}
-    elements = []
-    for n in news:
-        for i in range(24):
-            reason = None if rng.random() < 0.7 else str(rng.choice(["repeat", "off_topic", "unparsed", "truncated"]))
-            if reason:
-                rejected[reason] = rejected.get(reason, 0) + 1
-            elements.append(
-                {
-                    "id": f"{protocol}-{n['id']}-{i}",
-                    "news_id": n["id"],
-                    "protocol": protocol,
-                    "prompt": [{"role": "user", "content": f"Tell me something about addiplication, part {i}."}],
-                    "completion": f"{HOSTILE} element {i}" if i == 0 else f"By the definition, element {i} is {i * 7}.",
-                    "status": "rejected" if reason else "kept",
-                    "reason": reason,
-                    "seed": i,
-                    "provenance": {},
-                }
-            )
-    kept = len(elements) - sum(rejected.values())
-    k = PROTOCOLS.index(protocol) + 1 if protocol in PROTOCOLS else 2
-    flop = 0.0 if protocol == "naive" else k * 3.1e13
-    record: dict[str, Any] = {"protocol": protocol, "asked": len(elements), "parsed": kept + 3, "rejected": rejected}
-    record |= {"kept": kept, "wanted": 24 * len(news), "shortfall": {news[0]["id"]: 3}, "tokens_generated": 5_000 * k}
-    _json(folder / "replay" / f"{protocol}.yield.json", record | {"flop": flop, "seconds": 12.5 * k})
-    _jsonl(folder / "replay" / f"{protocol}.jsonl", elements)
-    curve = [
-        {"adapter": n["id"], "step": s, "epoch": s / 10, "loss": 2.5 * 0.93**s * (1 + 0.3 * rng.random()) + 0.05,
-         "lr": 1e-3, "grad_norm": 1.0, "tokens": 300}
-        for n in news
-        for s in range(1, 41)
-    ]  # fmt: skip
-    _jsonl(folder / "training" / f"{protocol}.jsonl", curve)
-    trained = {"protocol": protocol, "adapters": len(news), "elements": kept, "tokens_trained": 123_456 * k}
-    trained |= {"tokens_computed": 150_000 * k, "flop": 4.2e13 * k, "seconds": 77.0 * k, "diverged": []}
-    _json(folder / "training" / f"{protocol}.json", trained)
-
-
-def _prediction(
-    subject: str,
-    news: dict[str, Any],
-    index: int,
-    condition: str,
-    scoring: str,
-    rate: float,
-    ungraded: float,
-    rng: np.random.Generator,
-) -> dict[str, Any]:
-    question = news["questions"][index]
-    ease = {"mathematics": -0.1, "coding": 0.0, "events": 0.1}[news["domain"]]
-    correct: bool | None = bool(rng.random() < rate + ease)
-    said = question["answer"] if correct else question["choices"][-1]
-    if scoring == "direct":
-        said = f"The answer is {said}, I think (said by {subject}, {condition})."
-        correct = None if rng.random() < ungraded else correct
-    if index == 1 and news["id"] == "m-00":
-        said = f"{said} {HOSTILE}"
-    context = f"{news['news']}\n\n" if condition == "in_context" else ""
-    return {
-        "id": f"{subject}-{news['id']}-{index}-{condition}-{scoring}",
-        "subject": subject,
-        "adapter": None if subject == "base" else news["id"],
-        "news_id": news["id"],
-        "domain": news["domain"],
-        "question": index,
-        "kind": question["kind"],
-        "condition": condition,
-        "scoring": scoring,
-        "asked": f"{context}{question['question']}",
-        "said": said,
-        "expected": question["answer"],
-        "correct": correct,
-        "grader": "choice" if scoring == "cloze" else "exact",
-        "why": "the judge gave no verdict" if correct is None else f"compared with {question['answer']}",
-        "detail": {"choices": {c: -1.5 - i for i, c in enumerate(question["choices"])}} if scoring == "cloze" else {},
-    }
-
-
-def _json(path: Path, value: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value), encoding="utf-8")
-
-
-def _jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _spoil(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Overwrite a file with rows that no finished run contains."""
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
@@ -327,10 +164,8 @@ def test_tables_show_the_numbers_within_100_columns_and_without_colour_codes(run
 
 def test_names_are_not_read_as_markup(tmp_path: Path) -> None:
     run = build_run(tmp_path, n_news=4, n_questions=2, scorings=("cloze",))
-    news = [json.loads(line) for line in (run / "news.jsonl").read_text().splitlines()]
-    for n in news:
-        n["domain"] = "[red]$a_b$|<i>数学"
-    _jsonl(run / "news.jsonl", news)
+    news = [news_from_dict({**row, "domain": "[red]$a_b$|<i>数学"}) for row in read_jsonl(run / "news.jsonl")]
+    write_jsonl(run / "news.jsonl", map(news_to_dict, news))
     assert "[red]$a_b$|<i>" in _plain(summarise(run))
     assert "[red]$a_b$\\|\\<i\\>" in markdown_table(summarise(run))
     page = write_report(run).read_text()
@@ -419,7 +254,7 @@ def test_an_unfinished_run_lists_what_is_missing(tmp_path: Path) -> None:
     run = build_run(tmp_path)
     for gone in ("predictions/self_qa.jsonl", "training/self_qa.json", "training/self_qa.jsonl"):
         (run / gone).unlink()
-    _jsonl(run / "predictions" / "naive.jsonl", _rows(run, "naive")[:10])
+    _spoil(run / "predictions" / "naive.jsonl", _rows(run, "naive")[:10])
     summary = summarise(run)
     assert "self_qa: not trained" in summary.missing and "self_qa: no predictions" in summary.missing
     assert (
@@ -459,8 +294,11 @@ def test_one_news_item_and_no_naive(tmp_path: Path) -> None:
         (lambda run: (run / "run.json").unlink(), "is not a run folder"),
         (lambda run: (run / "news.jsonl").unlink(), "news.jsonl is missing"),
         (lambda run: (run / "predictions/base.jsonl").write_text('{"id": '), "base.jsonl, line 1 is damaged"),
-        (lambda run: _jsonl(run / "predictions/base.jsonl", 2 * _rows(run, "base")), "answers a question asked before"),
-        (lambda run: _jsonl(run / "news.jsonl", [_news(0, 1)]), "answers no question of news.jsonl"),
+        (lambda run: _spoil(run / "predictions/base.jsonl", 2 * _rows(run, "base")), "answers a question asked before"),
+        (
+            lambda run: write_jsonl(run / "news.jsonl", [news_to_dict(known_news(0, 1))]),
+            "answers no question of news.jsonl",
+        ),
     ],
 )
 def test_damage_is_named(tmp_path: Path, damage: Any, said: str) -> None:
@@ -474,10 +312,10 @@ def test_diverged_losses_do_not_spoil_the_figure(tmp_path: Path) -> None:
 
     run = build_run(tmp_path, n_news=2, n_questions=1)
     curve = [{"adapter": "m-00", "step": s, "loss": loss} for s, loss in enumerate((2.0, None, float("inf"), 0.5))]
-    _jsonl(run / "training" / "naive.jsonl", curve)
+    _spoil(run / "training" / "naive.jsonl", curve)
     figure = loss_figure(read_artifacts(run))
     assert figure and "nan" not in figure
-    _jsonl(run / "training" / "naive.jsonl", curve[1:3])
+    _spoil(run / "training" / "naive.jsonl", curve[1:3])
     assert loss_figure(read_artifacts(run))
 
 

@@ -4,20 +4,29 @@ folders of pretended studies, whose truth is known.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from transformers import DynamicCache
 
 from conftest import CHATML, SPECIAL_TOKENS, build_model
+from known_run import known_model
 from sys2ft.representations import RepresentSettings, geometry, make_graph
 from sys2ft.representations.graphs.graph import DAYS, MONTHS, Graph
+from sys2ft.representations.graphs.prompts import Prompt
 from sys2ft.representations.graphs.words import COMMON
+from sys2ft.representations.measuring.one_pass import Measurement
+from sys2ft.representations.measuring.trace import ROOT, _Study
+from sys2ft.representations.plan import Plan
+from sys2ft.representations.study import _open as open_study
+from sys2ft.runs import Display, write_json
 
 WORDS = [*COMMON[:40], *DAYS, *MONTHS, "the", "word", "linked", "Which"]
+LAYERS = (0, 1, 2)
+"""Layers of a pretended study."""
 
 
 def word_tokenizer() -> Any:
@@ -64,42 +73,65 @@ def pretend_study(
     a prior has it as its strongest components from the beginning.
     """
     settings = RepresentSettings(graph=tuple(graphs), context=context, walks=walks, probe_walks=0)
-    lengths = [int(n) for n in np.unique(np.geomspace(4, context, 40).round())]
-    made = [make_graph(name) for name in graphs]
-    plan = {
-        "layers": [0, 1, 2],
-        "focus": 2,
-        "lengths": lengths,
-        "walks_probed": 0,
-        "graphs": [graph.to_dict() for graph in made],
-    }
-    run = {
-        "name": "pretended",
-        "model": {"name": "none"},
-        "identity": {},
-        "seed": 0,
-        "settings": {"represent": json.loads(json.dumps(asdict(settings)))},
-    }
-    for name, value in (("run.json", run), ("represent/plan.json", plan)):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(json.dumps(value))
-    for graph in made:
+    lengths = tuple(int(n) for n in np.unique(np.geomspace(4, context, 40).round()))
+
+    def pretend(graph: Graph, walk: int) -> PretendedPrompt:
         later = (graph.nodes / 9) ** scaling
-        for walk in range(walks):
-            file = folder / "represent" / graph.slug / f"walk-{walk:02d}.json"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            _pretend_walk(file, graph, walk, lengths, strength, energy_onset * later, accuracy_onset * later)
+        return _pretend_walk(graph, walk, lengths, strength, energy_onset * later, accuracy_onset * later)
+
+    plan = PretendedPlan(
+        settings=settings,
+        graphs=tuple(make_graph(name) for name in graphs),
+        tokens_of={},
+        layers=LAYERS,
+        focus=2,
+        lengths=lengths,
+        depths=(),
+        pretend=pretend,
+    )
+    model = replace(known_model(), model=build_model("llama", 16))  # never read
+    run = open_study(folder, model, None, 0, "")
+    run.record["name"] = "pretended"  # saved with the stage
+    run.stage("represent", asdict(settings))
+    study = PretendedStudy(run, model, plan, None, Display())
+    write_json(run.path / ROOT / "plan.json", study.described())
+    for graph in plan.graphs:
+        study.contexts(graph)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PretendedPrompt(Prompt):
+    """A context with what its measurement is to find."""
+
+    measured: Measurement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PretendedPlan(Plan):
+    """A plan whose contexts are pretended."""
+
+    pretend: Callable[[Graph, int], PretendedPrompt]
+
+    def prompt(self, model: Any, graph: Graph, walk: int, *_: Any) -> Prompt:
+        return self.pretend(graph, walk)
+
+
+class PretendedStudy(_Study):
+    """A study that reads no model."""
+
+    def _measure(self, reader: Any, prompt: Any) -> Measurement:
+        measured: Measurement = prompt.measured
+        return measured
 
 
 def _pretend_walk(
-    file: Path,
     graph: Graph,
     walk: int,
-    lengths: Sequence[int],
+    lengths: tuple[int, ...],
     strength: float,
     energy_onset: float,
     right_onset: float,
-) -> None:
+) -> PretendedPrompt:
     rng = np.random.default_rng([walk, graph.nodes])
     embedding = geometry.spectral_embedding(graph.adjacency, 2) * np.sqrt(graph.nodes)
     vectors = rng.standard_normal((graph.nodes, 60)) / np.sqrt(60)
@@ -121,16 +153,22 @@ def _pretend_walk(
     right = 0.1 + 0.7 * np.clip(np.log10(np.arange(1, len(nodes) + 1) / right_onset), 0.0, 0.7) / 0.7
     right = right + 0.03 * rng.standard_normal(len(nodes))
     shares = graph.adjacency[nodes] / graph.adjacency[nodes].sum(axis=1, keepdims=True)
-    np.savez_compressed(
-        file.with_suffix(".npz"),
-        nodes_W=np.array(nodes, dtype=np.int32),
+    tokens = list(range(len(nodes)))
+    return PretendedPrompt(
+        graph=graph,
+        words=tuple(graph.words or COMMON[: graph.nodes]),
+        word_ids=tuple(range(graph.nodes)),
+        tokens=tokens,
+        nodes_W=np.array(nodes),
+        places_W=np.array(tokens),
         asks_W=np.ones(len(nodes), dtype=bool),
-        probability_WN=(shares * right[:, None]).astype(np.float32),
-        distances_LCP=distances,
-    )
-    words = list(graph.words) or COMMON[: graph.nodes]
-    file.write_text(
-        json.dumps(
-            {"words": words, "tokens": len(nodes), "massive": [0, 1, 2], "moves": [], "seconds": {"reading": 1.0}}
-        )
+        measured=Measurement(
+            lengths=lengths,
+            layers=LAYERS,
+            distances_LCP=distances,
+            means_LND=np.empty((len(LAYERS), graph.nodes, 0), dtype=np.float32),
+            probability_WN=(shares * right[:, None]).astype(np.float32),
+            massive_L=(0, 1, 2),
+            past=DynamicCache(),
+        ),
     )
