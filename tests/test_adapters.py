@@ -296,6 +296,7 @@ def layer_of(bank: AdapterBank, vector_P: torch.Tensor, name: str, part: str) ->
     return vector_P[start : start + like.numel()].view(like.shape)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("products", [1, 10**6], ids=["one by one", "padded"])
 @pytest.mark.parametrize("sizes", [{}, {"tokens_at_once": 30}, {"tokens_at_once": 60}], ids=str)
 def test_the_gradient_is_that_of_each_slots_mean_loss(
@@ -327,6 +328,7 @@ def test_the_gradient_is_that_of_each_slots_mean_loss(
     assert all(p.grad is None and not p.requires_grad for p in model.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2], ids=["one pass", "two at once"])
 @pytest.mark.parametrize("products", [1, 10**6], ids=["one by one", "padded"])
 def test_the_gradient_in_bfloat16_is_near_that_in_float32(

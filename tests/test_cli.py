@@ -460,7 +460,7 @@ def test_a_full_disk_again_and_again(
         for file in out.rglob("*.json*"):
             for row in [file.read_text()] if file.suffix == ".json" else file.read_text().splitlines():
                 json.loads(row)
-        size += 32
+        size += 64
         assert mount(small_disk, "-o", f"remount,size={size}k")
     assert code == 0
     assert {"replay", "training", "predictions", "report.html"} <= stages  # adapters: see test_a_file_size_limit
@@ -514,6 +514,7 @@ def test_a_reader_that_goes_away() -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ["generate --help", "--version"])
 def test_help_into_a_closed_pipe(words: str) -> None:
     reader, writer = os.pipe()

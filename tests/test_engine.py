@@ -162,6 +162,7 @@ def test_generated_tokens_count_the_stop(llama: Any) -> None:
     assert got.tokens_generated == fresh + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [Sampling(), Sampling(temperature=0.7, top_k=20, top_p=0.9)], ids=["plain", "cut"])
 def test_a_sample_does_not_depend_on_its_company(pair: tuple[Any, Any], how: Sampling) -> None:
     ours, _ = pair

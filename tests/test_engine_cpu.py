@@ -31,6 +31,8 @@ from sys2ft.engine.patching import patched_forwards
 from sys2ft.models.allocator import PLAIN, keep_freed_memory
 from test_adapters import gradients, load, random_bank, some_examples
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def model(family_dir: Path) -> Any:
@@ -296,7 +298,6 @@ def plain(model: nn.Module) -> bool:
     )
 
 
-@pytest.mark.slow
 def test_a_closed_bank_leaves_the_model_as_it_was(model: Any, family_dir: Path) -> None:
     ids = torch.tensor([[5, 80, 200, 3, 90, 41]])
     with torch.inference_mode():

@@ -480,6 +480,7 @@ def test_any_executor_gives_the_same_elements(model: LoadedModel) -> None:
         assert made.counts.flop == theirs[name].counts.flop
 
 
+@pytest.mark.slow
 def test_a_plan_lists_what_is_left(model: LoadedModel) -> None:
     memo = DictMemo()
     posted = Posted(LocalExecutor(Context(EngineGenerator(model, rows_at_once=4))))

@@ -431,6 +431,7 @@ def stream(made: Replay, news_id: str) -> list[tuple[Any, ...]]:
     return [(e.id, e.seed, e.prompt, e.completion, e.reason) for e in own]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GENERATED)
 def test_elements_do_not_depend_on_the_other_news_items(
     model: LoadedModel, news: list[News], replays: dict[str, Replay], name: str

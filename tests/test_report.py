@@ -216,6 +216,7 @@ def test_ids_are_unique_and_references_resolve(page: str) -> None:
     assert referred and set(referred) <= set(ids)
 
 
+@pytest.mark.slow
 def test_the_same_folder_gives_the_same_bytes(run: Path) -> None:
     assert write_report(run).read_bytes() == write_report(run).read_bytes()
 

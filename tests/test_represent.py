@@ -32,6 +32,9 @@ from tracing import pretend_study, word_tokenizer
 # --- graphs, words, contexts
 
 
+pytestmark = pytest.mark.slow
+
+
 def test_named_graphs_have_the_right_nodes_and_edges() -> None:
     grid = make_graph("grid:4x4")
     assert (grid.nodes, len(grid.edges), grid.slug) == (16, 24, "grid-4x4")
@@ -355,7 +358,6 @@ def test_present_structure_is_found(tmp_path: Path) -> None:
     assert results["missing"] == []
 
 
-@pytest.mark.slow
 def test_absent_structure_is_not_found(tmp_path: Path) -> None:
     pretend_study(tmp_path, ["grid:3x3", "days"], strength=0.0)
     results = analyse(tmp_path)
@@ -374,7 +376,6 @@ def test_the_contexts_structure_is_found_in_higher_components_than_the_words_own
     assert row["estimate"] >= 1
 
 
-@pytest.mark.slow
 def test_critical_sizes_follow_a_power_law_of_the_graph_size(tmp_path: Path) -> None:
     names = ["grid:2x3", "grid:3x3", "grid:3x4", "grid:4x4", "grid:4x5", "grid:5x5"]
     pretend_study(tmp_path, names, scaling=1.0, walks=6, context=1400)

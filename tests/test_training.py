@@ -69,6 +69,7 @@ def said(model: LoadedModel, asked: str, bank: AdapterBank | None = None, slot: 
     return model.tokenizer.decode(got.decoded[0].ids) + ("" if got.decoded[0].finished else "...")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("together", [True, False], ids=["one adapter", "an adapter each"])
 def test_an_adapter_memorises_what_it_was_shown(model: LoadedModel, together: bool) -> None:
     taught = [item(JOINT if together else f"n{n}", asked, answer) for n, (asked, answer) in enumerate(PAIRS)]
