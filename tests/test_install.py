@@ -27,7 +27,11 @@ def test_uv_gets_the_settings_of_pip() -> None:
 
 
 def test_a_machine_without_settings_of_pip() -> None:
-    assert uv_environment(pip_settings("")).keys() == {"UV_INDEX_STRATEGY", "UV_PYTHON_DOWNLOADS"}
+    assert uv_environment(pip_settings("")).keys() == {
+        "UV_INDEX_STRATEGY",
+        "UV_PYTHON_DOWNLOADS",
+        "UV_COMPILE_BYTECODE",
+    }
 
 
 @pytest.mark.parametrize("steps", [[], ["no verb"], ["label: remove x"], ["a: install b", "c"]])
