@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 
 import sys2ft
-from sys2ft.evaluation import Route
+from sys2ft.evaluation import routes_to
 from sys2ft.job import Cell
 from sys2ft.models import DEFAULT_MODEL
 from sys2ft.news import news_to_dict
@@ -36,10 +36,8 @@ if __name__ == "__main__":
         if not jobs:
             continue
         training = train(model, jobs)
-        routes = {
-            item: Route() if adapter is None else Route(training.slots[f"{protocol}/{adapter}"], adapter)
-            for item, adapter in cell.routes(training.names, news).items()
-        }
+        slots = {adapter.name: adapter.slot for adapter in training.adapters}
+        routes = routes_to(cell.routes(training.names, news), slots)
         settings = sys2ft.EvaluateSettings(scorings=("cloze",))
         for row in sys2ft.evaluate(model, news, settings, subject=protocol, bank=training.bank, routes=routes):
             print(f"  {row.condition:<12} {row.said} ({row.correct})")

@@ -30,7 +30,7 @@ class ModelsPull:
     """Download or convert a model into the local cache."""
 
     name: Positional[str]
-    """Embedded name, local folder, GGUF file or hub id."""
+    """Name of an embedded model, local folder, GGUF file or hub id."""
 
     def run(self) -> None:
         from sys2ft.models import pull
@@ -45,7 +45,7 @@ class ModelsInfo:
     """Describe a model, and how it would be loaded on this machine."""
 
     name: Positional[str]
-    """Embedded name, local folder, GGUF file or hub id."""
+    """Name of an embedded model, local folder, GGUF file or hub id."""
 
     def run(self) -> None:
         from dataclasses import fields

@@ -31,7 +31,7 @@ class NewsProbe(ModelOptions):
     out: Path | None = None
     """The news file to write; default: <name of the news file>.probed.jsonl in the same folder."""
     model: str = DEFAULT_MODEL
-    """Embedded name, local folder, GGUF file or hub id."""
+    """Name of an embedded model, local folder, GGUF file or hub id."""
     folder: Path | None = None
     """Run folder; default: sys2ft-runs/<name of the news file>.probe. A stopped run in it is resumed."""
     seed: int = 0

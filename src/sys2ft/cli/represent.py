@@ -26,7 +26,7 @@ class Represent(ModelOptions):
     """How a model's representations take the shape of a graph given only in context (arXiv 2501.00070)."""
 
     model: str = DEFAULT_MODEL
-    """Embedded name, local folder, GGUF file or hub id."""
+    """Name of an embedded model, local folder, GGUF file or hub id."""
     adapter: Path | None = None
     """PEFT folder of an adapter trained by sys2ft; the model reads through it."""
     reference: Path | None = None
@@ -34,7 +34,7 @@ class Represent(ModelOptions):
     out: Path = Path("sys2ft-runs/represent")
     """Run folder. An interrupted study in it is resumed."""
     seed: int = 0
-    """Seed of everything that is random."""
+    """Random seed."""
     represent: RepresentSettings = RepresentSettings()
     generate: GenerateSettings = LEARN_GENERATE
     train: TrainSettings = LEARN_TRAIN

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sys2ft.engine import Example
+from sys2ft.engine.decoding.decode import key_value_bytes
 from sys2ft.engine.flops import forward as forward_flop
 from sys2ft.engine.trees.tree import slot_trees
 from sys2ft.evaluation.ask import messages, option_letters
@@ -48,8 +49,5 @@ def _example(model: LoadedModel, item: Asked, ids: Sequence[int]) -> Example:
 def _states(model: LoadedModel, tokens: int) -> int:
     """Bytes of the keys and values of `tokens` tokens, and of a few hidden states per token."""
     config: Any = model.model.config
-    heads: int = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    size: int = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    keys: int = 2 * config.num_hidden_layers * heads * size
     number: int = next(model.model.parameters()).element_size()
-    return tokens * number * (keys + 8 * int(config.hidden_size))
+    return tokens * (key_value_bytes(model.model) + 8 * number * int(config.hidden_size))

@@ -30,6 +30,11 @@ class Route:
     adapter: str | None = None
 
 
+def routes_to(adapters: Mapping[str, str | None], slots: Mapping[str, int]) -> dict[str, Route]:
+    """Routes from the adapter's name for each news item (None: the base) and the slot of each adapter."""
+    return {item: Route() if name is None else Route(slots[name], name) for item, name in adapters.items()}
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Subject:
     """The model under test: its name in records and unit keys, and a route per news item (empty: the base for all)."""

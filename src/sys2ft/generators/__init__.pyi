@@ -3,7 +3,6 @@ from .thinking import without_thought as without_thought
 from .types import (
     Generated as Generated,
     Generator as Generator,
-    Likelihood as Likelihood,
     Likelihoods as Likelihoods,
     Pair as Pair,
     Reply as Reply,

@@ -11,7 +11,6 @@ from sys2ft.generators.thinking import AfterThought
 from sys2ft.generators.types import (
     Generated,
     Generator,
-    Likelihood,
     Likelihoods,
     Pair,
     Reply,
@@ -76,7 +75,7 @@ class EngineGenerator:
             examples.append(Example([*prompt, *ids], [False] * len(prompt) + [True] * len(ids), pair.slot))
         scored = score(self.model.model, examples, self.bank)
         usage = self._usage(scored.tokens_computed, 0, scored.predictions)
-        return Likelihoods([Likelihood(one.total, one.tokens) for one in scored.likelihoods], usage)
+        return Likelihoods(scored.likelihoods, usage)
 
     def needs(self, requests: Sequence[Request], sampling: SamplingParams) -> Needs:
         """What `generate` would need at most: prompts, a group's common beginning once, and every reply in full."""

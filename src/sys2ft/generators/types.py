@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from sys2ft.engine import LogLikelihood
 from sys2ft.errors import SettingsError, check_sampling
 from sys2ft.models.chat import Message
 from sys2ft.runs import Advance
@@ -139,23 +140,10 @@ class Generated:
 
 
 @dataclass(frozen=True, slots=True)
-class Likelihood:
-    """Summed log-probability (nats) of a text's tokens, and how many there are. The end of the turn is left out."""
-
-    total: float
-    tokens: int
-
-    @property
-    def mean(self) -> float:
-        """Nats per token."""
-        return self.total / self.tokens
-
-
-@dataclass(frozen=True, slots=True)
 class Likelihoods:
-    """One likelihood for each pair, in their order, and what they cost."""
+    """One log-likelihood for each pair, in their order, without the end of the turn; and what they cost."""
 
-    values: list[Likelihood]
+    values: list[LogLikelihood]
     usage: Usage
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from sys2ft.news import News
 from sys2ft.replay import GenerateSettings, ReplayElement
@@ -26,6 +27,18 @@ class Cell:
     generate: GenerateSettings
     train: TrainSettings
     seed: int
+
+    @classmethod
+    def of(cls, identity: Mapping[str, Any], protocol: str, generate: GenerateSettings, train: TrainSettings) -> Cell:
+        """The cell of a run with this identity (see `job.stages.identity_of`)."""
+        return cls(
+            model=identity["model"]["sha256"],
+            news=identity["news"],
+            protocol=protocol,
+            generate=generate,
+            train=train,
+            seed=identity["seed"],
+        )
 
     @property
     def key(self) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from sys2ft.engine import DecodeRequest, Example, Sampling, decode, flops, prepare, score
-from sys2ft.evaluation import EvaluateSettings, Questions, Route, Subject, unit_needs
+from sys2ft.evaluation import EvaluateSettings, Questions, Route, Subject, routes_to, unit_needs
 from sys2ft.job.cell import Cell
 from sys2ft.job.stages import identity_of, require_layers, require_protocols, require_questions
 from sys2ft.models import LoadedModel, Message
@@ -138,15 +138,7 @@ class _Planner:
             )
 
     def _cell(self, protocol_name: str) -> Cell:
-        identity = self.identity
-        return Cell(
-            model=identity["model"]["sha256"],
-            news=identity["news"],
-            protocol=protocol_name,
-            generate=self.generate,
-            train=self.train,
-            seed=self.seed,
-        )
+        return Cell.of(self.identity, protocol_name, self.generate, self.train)
 
     def _expected(self, name: str) -> list[ReplayElement]:
         """Placeholders for elements not generated yet: the requested number, each as long as its news item's text."""
@@ -174,8 +166,8 @@ class _Planner:
         for name in ("base", *self.generate.protocols):
             if name != "base":
                 adapters = self._cell(name).routes([*(item.id for item in self.news), JOINT], self.news)
-                slots = {adapter: slot for slot, adapter in enumerate(dict.fromkeys(adapters.values()))}
-                routes = {item: Route(slots[adapter], adapter) for item, adapter in adapters.items()}
+                slots = {adapter: slot for slot, adapter in enumerate(filter(None, dict.fromkeys(adapters.values())))}
+                routes = routes_to(adapters, slots)
             left, done = self._left(probe.units(Subject(name=name, routes=routes), self.news, self.seed))
             needs = [unit_needs(self.model, unit) for unit in left]
             seconds = sum(

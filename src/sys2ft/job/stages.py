@@ -13,7 +13,7 @@ from typing import Any
 
 from sys2ft.engine import Bank
 from sys2ft.errors import SettingsError
-from sys2ft.evaluation import EvaluateSettings, Prediction, Route, evaluate
+from sys2ft.evaluation import EvaluateSettings, Prediction, Route, evaluate, routes_to
 from sys2ft.evaluation.records import CHOICE_SCORINGS
 from sys2ft.job.cell import Cell
 from sys2ft.models import LoadedModel
@@ -145,14 +145,8 @@ def _elements(run: Run, protocol_name: str) -> list[ReplayElement]:
 
 def cell_of(run: Run, protocol_name: str, train: TrainSettings) -> Cell:
     """The cell of one of the run's protocols."""
-    return Cell(
-        model=run.record["identity"]["model"]["sha256"],
-        news=run.record["identity"]["news"],
-        protocol=protocol_name,
-        generate=GenerateSettings(**run.record["settings"]["generate"]),
-        train=train,
-        seed=run.record["seed"],
-    )
+    generate = GenerateSettings(**run.record["settings"]["generate"])
+    return Cell.of(run.record["identity"], protocol_name, generate, train)
 
 
 def require_layers(model: LoadedModel, settings: TrainSettings) -> None:
@@ -240,7 +234,7 @@ def load_bank(run: Run, model: LoadedModel, name: str) -> tuple[Bank | None, dic
     # Folders from before routes were recorded have none.
     routes = record.get("routes") or cell_of(run, name, settings).routes(adapters, news_of(run))
     slots = {adapter: slot for slot, adapter in enumerate(adapters)}
-    routed = {item: Route() if adapter is None else Route(slots[adapter], adapter) for item, adapter in routes.items()}
+    routed = routes_to(routes, slots)
     if not adapters:
         return None, routed
     learner = learner_of(settings)

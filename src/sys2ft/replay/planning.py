@@ -1,4 +1,4 @@
-"""What replay generation has left fix: its next units exactly, and an estimate of those that depend on them."""
+"""What is left of replay generation: its next units exactly, and an estimate of those that depend on them."""
 
 from __future__ import annotations
 

@@ -115,13 +115,10 @@ def compute_units(units: Sequence[Unit], executor: Executor, memo: Memo) -> Iter
 
     Results are written here, so an executor's workers need no access to the run folder.
     """
-    missing = [unit for unit in units if memo.get(unit.key) is None]
-    computed = executor.map(missing)
-    to_compute = {unit.key for unit in missing}
+    kept = {unit.key: result for unit in units if (result := memo.get(unit.key)) is not None}
+    computed = executor.map([unit for unit in units if unit.key not in kept])
     for unit in units:
-        if unit.key in to_compute:
-            yield memo.put(unit.key, next(computed)), True
+        if unit.key in kept:
+            yield kept[unit.key], False
         else:
-            kept = memo.get(unit.key)
-            assert kept is not None
-            yield kept, False
+            yield memo.put(unit.key, next(computed)), True

@@ -124,16 +124,21 @@ def _rows_that_fit(model: torch.nn.Module, queue: Sequence[_Row], max_new_tokens
 
     A row needs space for its own prompt, its new tokens, and its share of its group's prefix.
     """
-    config = cast(Any, model).config
-    heads: int = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    size: int = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    a_token: int = 2 * config.num_hidden_layers * heads * size * next(model.parameters()).element_size()
     sharing = Counter(row.group for row in queue)
     own = max(
         (len(row.request.prompt_ids) - row.group.shared + row.group.shared / sharing[row.group] for row in queue),
         default=0.0,
     )
-    return max(1, int(_STATE_BYTES / (a_token * (own + max_new_tokens))))
+    return max(1, int(_STATE_BYTES / (key_value_bytes(model) * (own + max_new_tokens))))
+
+
+def key_value_bytes(model: torch.nn.Module) -> int:
+    """Bytes of one token's keys and values in all layers."""
+    config = cast(Any, model).config
+    heads: int = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    size: int = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    layers: int = config.num_hidden_layers
+    return 2 * layers * heads * size * next(model.parameters()).element_size()
 
 
 class _Loop:
