@@ -16,11 +16,12 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from sys2ft.errors import SettingsError
-from sys2ft.evaluation import complete
+from sys2ft.evaluation import Prediction, Statements, evaluate
+from sys2ft.evaluation.controls import neighbours, rephrased
 from sys2ft.evaluation.settings import BY_CHOICE
-from sys2ft.evaluation.statements import _example, before_end
+from sys2ft.evaluation.statements import before_end, example as as_example
 from sys2ft.job import audit_model, audit_text
-from sys2ft.job.audit import blocks, level_of, neighbours, rephrased
+from sys2ft.job.audit import blocks, level_of
 from sys2ft.models import LoadedModel, load_model
 from sys2ft.models.chat import ChatFormat
 from sys2ft.news import Found, News, bundled_news, news_from_dict, surface
@@ -143,6 +144,10 @@ def some() -> list[News]:
     return bundled_news("demo")[:3]
 
 
+def complete(model: LoadedModel, news: list[News]) -> list[Prediction]:
+    return evaluate(model, news, BY_CHOICE, probe=Statements())
+
+
 def test_statements_are_scored_as_plain_text(model: LoadedModel, some: list[News]) -> None:
     predictions = complete(model, some)
     assert [(p.condition, p.news_id) for p in predictions] == [
@@ -154,7 +159,7 @@ def test_statements_are_scored_as_plain_text(model: LoadedModel, some: list[News
     ] * 7
     for prediction, one in zip(predictions, some * 2, strict=True):
         assert one.cloze is not None
-        text = before_end(one, one.cloze, prediction.condition)
+        text = before_end(one, one.cloze.text, prediction.condition)
         assert text.endswith(one.cloze.text) and (one.text in text) == (prediction.condition == "in_context")
         means = {}
         for choice in one.cloze.choices:
@@ -175,7 +180,7 @@ def test_an_end_that_merges_with_the_statement_is_supervised_from_where_it_diffe
     trainer = tokenizers.trainers.BpeTrainer(special_tokens=["<end>"], show_progress=False, vocab_size=40)
     backend.train_from_iterator(["is red"] * 9 + ["it is", "tan"], trainer)
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<end>")
-    example = _example(replace(model, chat=ChatFormat.of(tokenizer)), "it is", "red")
+    example = as_example(replace(model, chat=ChatFormat.of(tokenizer)), "it is", "red", 0)
     texts = tokenizer.convert_ids_to_tokens(example.ids)
     assert "".join(texts) == "it is red" and "is red" in texts
     supervised = [text for text, counts in zip(texts, example.loss_mask, strict=True) if counts]

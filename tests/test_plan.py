@@ -29,7 +29,7 @@ def doubled(context: list[int], number: int) -> dict[str, Any]:
 
 def test_units_are_computed_once_and_in_order() -> None:
     memo, computed = DictMemo(), list[int]()
-    memo.put("k/2", {"value": 4})
+    memo.put(UNITS[2].path, {"value": 4})
     got = list(compute_units(UNITS, LocalExecutor(computed), memo))
     assert [(result["value"], new) for result, new in got] == [(0, True), (2, True), (4, False), (6, True)]
     assert computed == [0, 1, 3]
@@ -49,7 +49,7 @@ def test_results_before_a_failure_are_kept() -> None:
     memo = DictMemo()
     with pytest.raises(OSError, match="the worker is gone"):
         list(compute_units(UNITS, Failing(), memo))
-    assert sorted(memo.kept) == ["k/0", "k/1"]
+    assert sorted(memo.kept) == sorted(unit.path for unit in UNITS[:2])
     assert len(list(compute_units(UNITS, LocalExecutor([]), memo))) == 4
 
 
@@ -101,8 +101,8 @@ def test_the_plan_follows_the_run(model: LoadedModel, news: list[News], tmp_path
     after = plan(news, **how)
     assert [part.units for part in after] == [0] * len(after)
     for part in left(trained, "evaluate"):
-        units = sorted((run.path / "predictions" / f"{part.part}.units").glob("*.json"))
-        assert part.units == len(units)
+        found = (run.path / folder for folder in ("predictions", "controls"))
+        assert part.units == sum(len(list(folder.rglob(f"{part.part}.units/*.json"))) for folder in found)
     with pytest.raises(SettingsError, match="rank"):
         plan(news, **{**how, "train": sys2ft.TrainSettings(rank=5)})
 

@@ -215,6 +215,18 @@ def locked(file: Path, *, waiting: Callable[[], None] | None = None) -> Iterator
 # Digests --------------------------------------------------------------------------------------------------------------
 
 
+FILE_NAME_RULE = "1 to 64 letters (a-z, A-Z), digits, '.', '_' or '-', the first a letter or digit and the last no '.'"
+RESERVED_NAMES = frozenset({"base", "joint", "withheld"})
+"""Names with a meaning in a run folder (the base model, the one adapter of all news items, a file of `replay/`)."""
+_FILE_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9_-])?")
+_DEVICES = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.IGNORECASE)  # no file on Windows can have these
+
+
+def is_file_name(name: str) -> bool:
+    """Whether every file system accepts `name` as the name of one file: `FILE_NAME_RULE`, and no device of Windows."""
+    return _FILE_NAME.fullmatch(name) is not None and _DEVICES.fullmatch(name) is None
+
+
 def digest(value: Any) -> str:
     """SHA-256 (hex) of a JSON-able value, independent of the order of its keys."""
     return digest_bytes(json.dumps(value, sort_keys=True, ensure_ascii=False).encode("utf-8"))

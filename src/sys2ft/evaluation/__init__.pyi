@@ -1,3 +1,4 @@
+from .controls import Measurement as Measurement, measurements as measurements
 from .graders import Grade as Grade, Grader as Grader
 from .measure import evaluate as evaluate
 from .needs import unit_needs as unit_needs
@@ -11,4 +12,4 @@ from .records import (
 )
 from .scorings import Answerer as Answerer
 from .settings import EvaluateSettings as EvaluateSettings
-from .statements import complete as complete
+from .statements import Statements as Statements

@@ -13,10 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
+from sys2ft.files import digest
 from sys2ft.news import Question
 from sys2ft.news.schema import grader_names
 from sys2ft.plugins import GRADERS as GRADER_GROUP, broken_plugin, load_plugin
 
+VERSION = 2
 _ARTICLES = frozenset({"a", "an", "the"})
 _NUMBER = re.compile(r"(?<![\w.])[-−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?")
 _BELOW_20 = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
@@ -148,6 +150,11 @@ def grade(said: str, question: Question) -> Grade:
     except Exception as error:  # another package's code may raise anything
         raise broken_plugin(GRADER_GROUP, name, f"grading {said!r} for {question.text!r}", error) from error
     return verdict
+
+
+def identity() -> str:
+    """A digest of the version of the graders, for the keys of stored grades."""
+    return digest([VERSION])
 
 
 def final_answer(text: str) -> tuple[str, bool]:

@@ -23,6 +23,7 @@ def evaluate(
     subject: str = "base",
     bank: Bank | None = None,
     routes: Mapping[str, Route | int] | None = None,
+    version: str = "",
     probe: Probe | None = None,
     seed: int = 0,
     memo: Memo = NO_MEMO,
@@ -32,15 +33,17 @@ def evaluate(
     """Predictions of one subject for every question, condition and scoring, or for the questions of another `probe`.
 
     `routes` maps each news item's id to the slot of `bank` that answers its questions (`BASE`: the base model);
-    without a bank the base model answers all. `memo` stores finished units (a `Run` stores them in its folder), so
-    that an interrupted call resumes. Raises SettingsError if the routes omit a news item or name a slot that the bank
-    does not have.
+    without a bank the base model answers all. `version` says what the bank was trained on, such as a digest; answers
+    stored in `memo` under another version are not reused. `memo` stores finished units (a `Run` stores them in its
+    folder), so that an interrupted call resumes. Raises SettingsError if the routes omit a news item or name a slot
+    that the bank does not have.
     """
-    asked_of = Subject(name=subject, routes=_checked(routes or {}, news, bank))
+    asked_of = Subject(name=subject, routes=_checked(routes or {}, news, bank), version=version)
     asks: Probe = probe or Questions(settings)
+    title = f"evaluate {subject}" if asks.name == "questions" else f"evaluate {subject}: {asks.name}"
     units = asks.units(asked_of, news, seed)
     predictions: list[Prediction] = []
-    with (show or Display()).task(f"evaluate {subject}", sum(len(unit.inputs["asked"]) for unit in units)) as advance:
+    with (show or Display()).task(title, sum(len(unit.inputs["asked"]) for unit in units)) as advance:
         results = compute_units(units, executor or LocalExecutor(Answerer(model, bank)), memo)
         for unit, (result, _) in zip(units, results, strict=True):
             predictions += asks.read(result)

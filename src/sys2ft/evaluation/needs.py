@@ -11,6 +11,7 @@ from sys2ft.engine.flops import forward as forward_flop
 from sys2ft.engine.trees.tree import slot_trees
 from sys2ft.evaluation.ask import messages, option_letters
 from sys2ft.evaluation.probes import Asked
+from sys2ft.evaluation.statements import COMPLETE, example
 from sys2ft.models import LoadedModel
 from sys2ft.runs import Needs, Unit
 
@@ -18,12 +19,15 @@ _PASS = 4096  # tokens, as in `engine.score`
 
 
 def unit_needs(model: LoadedModel, unit: Unit) -> Needs:
-    """Tokens, FLOP and peak memory of a unit of `Questions`; for generated text, those of the full token budget."""
+    """Tokens, FLOP and peak memory of a unit of `Questions` or `Statements`; for generated text, of the full budget."""
     batch = [Asked.from_dict(row) for row in unit.inputs["asked"]]
     settings = unit.inputs.get("settings")
-    # For generated text this counts the prompt, up to the prediction of the first new token.
-    said = _choices(model, batch) if settings is None else [[[0]]] * len(batch)
-    examples = [_example(model, item, ids) for item, texts in zip(batch, said, strict=True) for ids in texts]
+    if unit.function == COMPLETE:
+        examples = [example(model, item.text, choice, item.slot) for item in batch for choice in item.options]
+    else:
+        # For generated text this counts the prompt, up to the prediction of the first new token.
+        said = _choices(model, batch) if settings is None else [[[0]]] * len(batch)
+        examples = [_example(model, item, ids) for item, texts in zip(batch, said, strict=True) for ids in texts]
     trees = slot_trees(examples, _PASS)
     tokens, predictions = sum(map(len, trees)), sum(len(tree.asked) for tree in trees)
     if settings is not None:

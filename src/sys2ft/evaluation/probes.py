@@ -8,14 +8,16 @@ final answer is extracted (`reasoned`), and then graded.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from sys2ft.engine import BASE
 from sys2ft.errors import SettingsError
+from sys2ft.evaluation import graders
 from sys2ft.evaluation.ask import asked, option_order
 from sys2ft.evaluation.records import CHOICE_SCORINGS, CONDITIONS, Condition, Prediction, Scoring
-from sys2ft.evaluation.settings import EvaluateSettings
+from sys2ft.evaluation.settings import FREE_TEXT, EvaluateSettings
+from sys2ft.files import FILE_NAME_RULE, is_file_name
 from sys2ft.news import News, Question
 from sys2ft.runs import Unit
 
@@ -41,6 +43,16 @@ class Subject:
 
     name: str = "base"
     routes: Mapping[str, Route] = field(default_factory=dict)
+    version: str = ""
+    """What the adapters were trained on, as a digest: answers of adapters with another version are not reused."""
+
+    def __post_init__(self) -> None:
+        if not is_file_name(self.name):
+            raise SettingsError(
+                f"a subject with the name {self.name!r}",
+                expected=FILE_NAME_RULE,
+                fix="choose another name: it becomes part of file names",
+            )
 
     def route(self, news_id: str) -> Route:
         """The route of a news item. Raises SettingsError if there are routes, but none for this item."""
@@ -65,7 +77,10 @@ class Probe(Protocol):
     def name(self) -> str: ...
 
     def units(self, subject: Subject, news: Sequence[News], seed: int) -> Sequence[Unit]:
-        """Units that ask `subject` under every condition; their keys begin with `predictions/<subject>.units/`."""
+        """Units that ask `subject`; their keys begin with `<folder>/<subject>.units/`.
+
+        `subject.version` belongs to what decides their results (`Unit.decided_by`).
+        """
         ...
 
     def read(self, result: Mapping[str, Any]) -> list[Prediction]:
@@ -101,13 +116,16 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """The questions of the news items, closed book and in context, with the scorings of the settings.
+    """The questions of the news items with the scorings of the settings, by default closed book and in context.
 
     Questions without choices are skipped by scorings that need choices.
     """
 
     settings: EvaluateSettings
     name: str = "questions"
+    folder: str = "predictions"
+    """Where a run folder stores the predictions."""
+    conditions: tuple[Condition, ...] = CONDITIONS
 
     def units(self, subject: Subject, news: Sequence[News], seed: int) -> list[Unit]:
         return [unit for scoring in self._families() for unit in self._units_of(scoring, subject, news, seed)]
@@ -124,14 +142,20 @@ class Questions:
         work = {"cloze_raw": "cloze", "direct": "free_text", "reasoned": "free_text"}.get(scoring, scoring)
         for start in range(0, len(news), _NEWS_PER_UNIT):
             part = news[start : start + _NEWS_PER_UNIT]
-            batch = [one for condition in CONDITIONS for one in _asked(part, subject, condition, scoring, seed)]
+            batch = [one for condition in self.conditions for one in _asked(part, subject, condition, scoring, seed)]
+            if not batch:
+                continue
             inputs: dict[str, Any] = {"subject": subject.name, "asked": [one.to_dict() for one in batch]}
+            decided_by: dict[str, Any] = {"version": subject.version}
             if work == "free_text":
-                inputs |= {"settings": asdict(self.settings), "seed": seed}
+                sampling = {name: getattr(self.settings, name) for name in FREE_TEXT}
+                inputs |= {"settings": sampling, "seed": seed}
+                decided_by["graders"] = graders.identity()
             yield Unit(
-                key=f"predictions/{subject.name}.units/{scoring}-{start:05d}",
+                key=f"{self.folder}/{subject.name}.units/{scoring}-{start:05d}",
                 function=f"sys2ft.evaluation.scorings:{work}",
                 inputs=inputs,
+                decided_by=decided_by,
             )
 
     def read(self, result: Mapping[str, Any]) -> list[Prediction]:

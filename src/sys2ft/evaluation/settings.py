@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from sys2ft.errors import SettingsError, check_sampling
 from sys2ft.evaluation.records import SCORINGS, Scoring
+
+Control = Literal["none", "neighbours", "rephrased", "statements", "other_adapter"]
+CONTROLS: tuple[Control, ...] = ("neighbours", "rephrased", "statements", "other_adapter")
+FREE_TEXT = ("free_text_temperature", "free_text_top_p", "direct_tokens", "reasoned_tokens")
+"""The settings that decide generated answers."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -16,6 +22,10 @@ class EvaluateSettings:
     """Scorings to compute: ways of asking and grading."""
     headline: Scoring = "cloze"
     """Scoring of the main table, which also decides the best protocol."""
+    controls: tuple[Control, ...] = CONTROLS
+    """Closed-book controls, before and after training: questions about the field that the news item does not change,
+    its own questions in other words, statements to complete, its own questions asked of another news item's adapter.
+    `none`: no controls."""
     free_text_temperature: float = 0.0
     """Sampling temperature of free text; 0: greedy."""
     free_text_top_p: float = 1.0
@@ -33,6 +43,16 @@ class EvaluateSettings:
                 expected=f"some of {', '.join(SCORINGS)}, each at most once, including the headline",
                 fix="correct --scorings or --headline",
             )
+        if (
+            not self.controls
+            or len(set(self.controls)) < len(self.controls)
+            or ("none" in self.controls and len(self.controls) > 1)
+        ):
+            raise SettingsError(
+                f"controls={list(self.controls)}",
+                expected=f"some of {', '.join(CONTROLS)}, each at most once, or none alone",
+                fix="correct --controls",
+            )
         if self.direct_tokens < 1 or self.reasoned_tokens < 1:
             raise SettingsError(
                 f"direct_tokens={self.direct_tokens}, reasoned_tokens={self.reasoned_tokens}",
@@ -42,5 +62,5 @@ class EvaluateSettings:
         check_sampling(self.free_text_temperature, self.free_text_top_p, 0)
 
 
-BY_CHOICE = EvaluateSettings(scorings=("cloze", "cloze_raw", "letter"))
+BY_CHOICE = EvaluateSettings(scorings=("cloze", "cloze_raw", "letter"), controls=("none",))
 """Only the scorings that pick a choice: they have a chance level and generate no text."""

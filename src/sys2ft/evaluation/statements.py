@@ -5,70 +5,109 @@ This tests the same knowledge in a different form from the questions, so learnin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sys2ft.engine import Example, LogLikelihood, prepare, score
+from sys2ft.engine import Example, LogLikelihood, score
+from sys2ft.evaluation.probes import Asked, Subject
 from sys2ft.evaluation.records import CONDITIONS, Condition, Prediction
+from sys2ft.evaluation.scorings import Answerer
 from sys2ft.models import LoadedModel
-from sys2ft.news import Cloze, News
-from sys2ft.runs import NO_MEMO, Display, Memo, memoise
+from sys2ft.news import News, Question
+from sys2ft.runs import Unit
 
+COMPLETE = "sys2ft.evaluation.statements:complete"
 _NEWS_A_UNIT = 16  # fixed, so that a resumed run computes the same batches
 
 
-def complete(
-    model: LoadedModel, news: Sequence[News], *, memo: Memo = NO_MEMO, show: Display | None = None
-) -> list[Prediction]:
-    """The base model's predictions for each cloze that has choices, closed book and in context.
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """The news items' clozes that have choices, by default closed book and in context.
 
     A choice is scored by the mean log-likelihood of its tokens after the statement, as in the scoring `cloze`.
     """
-    prepare(model.model)
-    open_ended = [one for one in news if one.cloze and one.cloze.choices]
-    predictions: list[Prediction] = []
-    with (show or Display()).task("complete statements", len(open_ended)) as advance:
-        for start in range(0, len(open_ended), _NEWS_A_UNIT):
-            part = open_ended[start : start + _NEWS_A_UNIT]
-            unit = memoise(memo, f"predictions/statements.units/{start:05d}", partial(_completed, model, part))
-            predictions += [Prediction.from_dict(row) for row in unit["rows"]]
-            advance(len(part))
-    return predictions
+
+    name: str = "statements"
+    folder: str = "predictions"
+    conditions: tuple[Condition, ...] = CONDITIONS
+
+    def units(self, subject: Subject, news: Sequence[News], seed: int) -> list[Unit]:
+        open_ended = [one for one in as_questions(news) if one.questions]
+        parts = (open_ended[start : start + _NEWS_A_UNIT] for start in range(0, len(open_ended), _NEWS_A_UNIT))
+        return [
+            Unit(
+                key=f"{self.folder}/{subject.name}.units/statement-{number * _NEWS_A_UNIT:05d}",
+                function=COMPLETE,
+                inputs={"subject": subject.name, "asked": [a.to_dict() for a in self._asked(part, subject)]},
+                decided_by={"version": subject.version},
+            )
+            for number, part in enumerate(parts)
+        ]
+
+    def _asked(self, news: Sequence[News], subject: Subject) -> list[Asked]:
+        return [
+            Asked(
+                news_id=one.id,
+                domain=one.domain,
+                index=0,
+                question=one.questions[0],
+                condition=condition,
+                scoring="cloze",
+                text=before_end(one, one.questions[0].text, condition),
+                options=one.questions[0].choices,
+                slot=subject.route(one.id).slot,
+                adapter=subject.route(one.id).adapter,
+            )
+            for condition in self.conditions
+            for one in news
+        ]
+
+    def read(self, result: Mapping[str, Any]) -> list[Prediction]:
+        return [Prediction.from_dict(row) for row in result["rows"]]
 
 
-def _completed(model: LoadedModel, news: Sequence[News]) -> dict[str, Any]:
-    """The result of one unit: predictions under both conditions."""
-    asked = [(one, one.cloze, condition) for condition in CONDITIONS for one in news if one.cloze]
-    examples = [
-        _example(model, before_end(one, cloze, condition), choice)
-        for one, cloze, condition in asked
-        for choice in cloze.choices
+def as_questions(news: Sequence[News]) -> list[News]:
+    """The news items with their cloze as the only question, if it has choices."""
+    return [
+        one.model_copy(
+            update={
+                "questions": tuple(
+                    Question(text=cloze.text, answer=cloze.answer, choices=cloze.choices)
+                    for cloze in [one.cloze]
+                    if cloze and cloze.choices
+                )
+            }
+        )
+        for one in news
     ]
-    scored = iter(score(model.model, examples).likelihoods)
-    rows = [
-        _prediction(one, cloze, condition, [next(scored) for _ in cloze.choices]) for one, cloze, condition in asked
-    ]
-    return {"rows": [row.to_dict() for row in rows]}
 
 
-def _prediction(one: News, cloze: Cloze, condition: Condition, scored: Sequence[LogLikelihood]) -> Prediction:
-    values = dict(zip(cloze.choices, scored, strict=True))
+def complete(who: Answerer, subject: str, asked: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The predictions of one unit."""
+    batch = [Asked.from_dict(row) for row in asked]
+    examples = [example(who.model, item.text, choice, item.slot) for item in batch for choice in item.options]
+    scored = iter(score(who.model.model, examples, who.bank).likelihoods)
+    return {"rows": [_prediction(subject, item, [next(scored) for _ in item.options]).to_dict() for item in batch]}
+
+
+def _prediction(subject: str, item: Asked, scored: Sequence[LogLikelihood]) -> Prediction:
+    values = dict(zip(item.options, scored, strict=True))
     first, second = sorted(values, key=lambda choice: -values[choice].mean)[:2]
     return Prediction(
-        id=f"base/{condition}/statement/{one.id}",
-        subject="base",
-        adapter=None,
-        news_id=one.id,
-        domain=one.domain,
-        question=0,
+        id=f"{subject}/{item.condition}/statement/{item.news_id}",
+        subject=subject,
+        adapter=item.adapter,
+        news_id=item.news_id,
+        domain=item.domain,
+        question=item.index,
         kind="statement",
-        condition=condition,
-        scoring="cloze",
-        asked=before_end(one, cloze, condition),
+        condition=item.condition,
+        scoring=item.scoring,
+        asked=item.text,
         said=first,
-        expected=cloze.answer,
-        correct=first == cloze.answer,
+        expected=item.question.answer,
+        correct=first == item.question.answer,
         grader="choice by cloze",
         why=f"{values[first].mean:.2f} nats a token, next is {second!r} with {values[second].mean:.2f}",
         detail={
@@ -78,14 +117,14 @@ def _prediction(one: News, cloze: Cloze, condition: Condition, scored: Sequence[
     )
 
 
-def before_end(one: News, cloze: Cloze, condition: Condition) -> str:
+def before_end(one: News, statement: str, condition: Condition) -> str:
     """The text that precedes the choice: the statement, preceded by the news text if in context."""
-    return f"{one.text}\n\n{cloze.text}" if condition == "in_context" else cloze.text
+    return f"{one.text}\n\n{statement}" if condition == "in_context" else statement
 
 
-def _example(model: LoadedModel, text: str, end: str) -> Example:
+def example(model: LoadedModel, text: str, end: str, slot: int) -> Example:
     """The text followed by `end`, supervised from the first token that differs from the text alone."""
     prompt, whole = model.chat.plain_ids(text), model.chat.plain_ids(f"{text} {end}")
     same = next((i for i, (a, b) in enumerate(zip(prompt, whole, strict=False)) if a != b), len(prompt))
     same = max(1, same)  # the first token of a text has no probability
-    return Example(whole, [False] * same + [True] * (len(whole) - same))
+    return Example(whole, [False] * same + [True] * (len(whole) - same), slot)

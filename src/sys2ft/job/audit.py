@@ -13,17 +13,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sys2ft.evaluation import (
-    EvaluateSettings,
-    Prediction,
-    complete,
-    evaluate,
-)
+from sys2ft.evaluation import EvaluateSettings, Prediction, Statements, evaluate
+from sys2ft.evaluation.controls import neighbours, rephrased
 from sys2ft.evaluation.records import CHOICE_SCORINGS, Scoring
 from sys2ft.evaluation.settings import BY_CHOICE
+from sys2ft.evaluation.statements import as_questions
 from sys2ft.job.stages import open_run, require_questions
 from sys2ft.models import LoadedModel
-from sys2ft.news import Found, News, Question, surface
+from sys2ft.news import Found, News, surface
 from sys2ft.runs import Display, write_json, write_jsonl
 from sys2ft.statistics import Score, mean_over_news, noise_of_chance, paired_difference
 
@@ -162,30 +159,15 @@ def audit_model(
             "base": evaluate(model, news, settings, seed=seed, memo=run, show=show),
             "rephrased": evaluate(model, rephrased(news), once, subject="rephrased", seed=seed, memo=run, show=show),
             "neighbours": evaluate(model, neighbours(news), once, subject="neighbours", seed=seed, memo=run, show=show),
+            "statements": evaluate(
+                model, news, once, subject="statements", probe=Statements(), seed=seed, memo=run, show=show
+            ),
         }
-        asked["statements"] = complete(model, news, memo=run, show=show)
         for name, predictions in asked.items():
             write_jsonl(run.path / "predictions" / f"{name}.jsonl", (p.to_dict() for p in predictions))
         result = _measured(news, asked, settings, run.record["model"]["name"])
         write_json(run.path / "audit.json", result.to_dict())
     return result
-
-
-def rephrased(news: Sequence[News]) -> list[News]:
-    """The news items with only the questions that have a second wording, in that wording."""
-    return [
-        one.model_copy(
-            update={
-                "questions": tuple(q.model_copy(update={"text": q.rephrased}) for q in one.questions if q.rephrased)
-            }
-        )
-        for one in news
-    ]
-
-
-def neighbours(news: Sequence[News]) -> list[News]:
-    """The news items with their neighbour questions instead of their own."""
-    return [one.model_copy(update={"questions": one.neighbours}) for one in news]
 
 
 def _folder_name(model: str) -> str:
@@ -203,12 +185,12 @@ def _measured(
             for block, items in parts.items()
         ]
         scorings[scoring] = tuple(one for one in measured if one)
-    headline, statements = settings.headline, [_as_question(one) for one in news]
+    headline = settings.headline
     twice = {(one.id, i) for one in news for i, question in enumerate(one.questions) if question.rephrased}
     probes = [
         _block("recall as it was", asked["base"], headline, twice, news, LEVEL),
         _block("recall rephrased", asked["rephrased"], headline, None, rephrased(news), LEVEL),
-        _block("statements", asked["statements"], "cloze", None, statements, LEVEL),
+        _block("statements", asked["statements"], "cloze", None, as_questions(news), LEVEL),
     ]
     return ModelAudit(
         model=name,
@@ -220,12 +202,6 @@ def _measured(
 
 def _item(prediction: Prediction) -> Item:
     return prediction.news_id, prediction.question
-
-
-def _as_question(one: News) -> News:
-    """The news item with its cloze as its only question, to compute the chance level."""
-    asked = [Question(text=c.text, answer=c.answer, choices=c.choices) for c in [one.cloze] if c]
-    return one.model_copy(update={"questions": tuple(asked)})
 
 
 def _block(

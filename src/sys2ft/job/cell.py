@@ -9,7 +9,7 @@ from typing import Any
 from sys2ft.news import News
 from sys2ft.replay import GenerateSettings, ReplayElement
 from sys2ft.runs import digest
-from sys2ft.training import JOINT, AdapterJob, TrainItem, TrainSettings, jobs_of
+from sys2ft.training import FREE, JOINT, AdapterJob, TrainItem, TrainSettings, jobs_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,8 +42,13 @@ class Cell:
 
     @property
     def key(self) -> str:
-        """A digest of everything that decides the results."""
+        """A digest of the cell's definition."""
         return digest(asdict(self))
+
+    def version(self, jobs: Sequence[AdapterJob]) -> str:
+        """A digest of everything that decides the adapters: the model, the items, the settings and the seeds."""
+        fixed = {name: value for name, value in asdict(self.train).items() if name not in FREE}
+        return digest([self.model, fixed, [[job.name, job.seed, [asdict(item) for item in job.items]] for job in jobs]])
 
     def jobs(self, elements: Sequence[ReplayElement]) -> list[AdapterJob]:
         """The adapters to train on the kept elements of the protocol: one per news item, or one for all."""

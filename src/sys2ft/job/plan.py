@@ -7,12 +7,20 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from sys2ft.engine import DecodeRequest, Example, Sampling, decode, flops, prepare, score
-from sys2ft.evaluation import EvaluateSettings, Questions, Route, Subject, routes_to, unit_needs
+from sys2ft.evaluation import EvaluateSettings, Subject, measurements, routes_to, unit_needs
 from sys2ft.job.cell import Cell
-from sys2ft.job.stages import identity_of, require_layers, require_protocols, require_questions
+from sys2ft.job.stages import (
+    Answering,
+    answering,
+    identity_of,
+    is_trained,
+    require_layers,
+    require_protocols,
+    require_questions,
+)
 from sys2ft.models import LoadedModel, Message
 from sys2ft.news import News
 from sys2ft.replay import GenerateSettings, ReplayElement, plan as replay_plan, protocol
@@ -75,6 +83,21 @@ def plan(
     return left
 
 
+class _Counting:
+    """A memo that counts the results found in another."""
+
+    def __init__(self, memo: Memo) -> None:
+        self.memo, self.found = memo, 0
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        result = self.memo.get(key)
+        self.found += result is not None
+        return result
+
+    def put(self, key: str, result: dict[str, Any]) -> dict[str, Any]:
+        return self.memo.put(key, result)
+
+
 class _Planner:
     def __init__(
         self,
@@ -98,18 +121,16 @@ class _Planner:
 
     def generation(self) -> Iterator[Left]:
         for name in self.generate.protocols:
-            finished = (self.folder / "replay" / f"{name}.yield.json").is_file()
-            units: list[Unit] = []
-            if not finished:
-                units = replay_plan(
-                    self.model, self.news, self.generate, protocols=[protocol(name)], seed=self.seed, memo=self.memo
-                )
+            memo = _Counting(self.memo)
+            units = replay_plan(
+                self.model, self.news, self.generate, protocols=[protocol(name)], seed=self.seed, memo=memo
+            )
             needs = sum((unit.needs for unit in units), Needs())
             yield Left(
                 stage="generate",
                 part=name,
                 units=len(units),
-                done=sum(1 for _ in (self.folder / "replay" / f"{name}.units").glob("*.json")),
+                done=memo.found,
                 needs=needs,
                 seconds=needs.flop / self.rates.sampling,
                 estimated=bool(units),
@@ -125,7 +146,7 @@ class _Planner:
             jobs += self._cell(name).jobs([ReplayElement.from_dict(row) for row in rows])
         for bank_jobs in banks(self.model.model, jobs):
             groups = list(dict.fromkeys(job.group for job in bank_jobs))
-            finished = all((self.folder / "training" / f"{name}.json").is_file() for name in groups)
+            finished = known and all(self._trained(name, bank_jobs) for name in groups)
             needs = Needs() if finished else training_needs(self.model, bank_jobs)
             yield Left(
                 stage="train",
@@ -161,14 +182,17 @@ class _Planner:
     def evaluation(self, settings: EvaluateSettings) -> Iterator[Left]:
         if self.run is not None:
             self.run.check("evaluate", asdict(settings))
-        probe = Questions(settings)
-        routes: dict[str, Route] = {}
         for name in ("base", *self.generate.protocols):
-            if name != "base":
-                adapters = self._cell(name).routes([*(item.id for item in self.news), JOINT], self.news)
-                slots = {adapter: slot for slot, adapter in enumerate(filter(None, dict.fromkeys(adapters.values())))}
-                routes = routes_to(adapters, slots)
-            left, done = self._left(probe.units(Subject(name=name, routes=routes), self.news, self.seed))
+            who = Answering(name, {}, "") if name == "base" else self._answering(name)
+            left, done = self._left(
+                [
+                    unit
+                    for one in measurements(settings, self.news, who.routes)
+                    for unit in one.probe.units(
+                        Subject(name=name, routes=one.routes, version=who.version), one.news, self.seed
+                    )
+                ]
+            )
             needs = [unit_needs(self.model, unit) for unit in left]
             seconds = sum(
                 need.flop / (self.rates.sampling if "settings" in unit.inputs else self.rates.forward)
@@ -184,8 +208,20 @@ class _Planner:
                 estimated=any("settings" in unit.inputs for unit in left),
             )
 
+    def _trained(self, name: str, jobs: Sequence[AdapterJob]) -> bool:
+        own = [job for job in jobs if job.group == name]
+        return self.run is not None and is_trained(self.run, name, self._cell(name).version(own))
+
+    def _answering(self, name: str) -> Answering:
+        """Who answers after the training of a protocol; before it, one adapter for each news item or for all."""
+        if self.run is not None and (self.folder / "training" / f"{name}.json").is_file():
+            return answering(self.run, name)
+        adapters = self._cell(name).routes([*(item.id for item in self.news), JOINT], self.news)
+        slots = {adapter: slot for slot, adapter in enumerate(filter(None, dict.fromkeys(adapters.values())))}
+        return Answering(name, routes_to(adapters, slots), "not trained yet")
+
     def _left(self, units: Sequence[Unit]) -> tuple[list[Unit], int]:
-        left = [unit for unit in units if self.memo.get(unit.key) is None]
+        left = [unit for unit in units if self.memo.get(unit.path) is None]
         return left, len(units) - len(left)
 
 

@@ -6,14 +6,15 @@ of the folder raise SettingsError.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from sys2ft.engine import Bank
 from sys2ft.errors import SettingsError
-from sys2ft.evaluation import EvaluateSettings, Prediction, Route, evaluate, routes_to
+from sys2ft.evaluation import EvaluateSettings, Route, evaluate, measurements, routes_to
 from sys2ft.evaluation.records import CHOICE_SCORINGS
 from sys2ft.job.cell import Cell
 from sys2ft.models import LoadedModel
@@ -118,23 +119,27 @@ def train_stage(run: Run, model: LoadedModel, settings: TrainSettings, show: Dis
     require_layers(model, settings)  # before unusable settings are recorded in the folder
     run.stage("train", asdict(settings), free=FREE)
     cells = {name: cell_of(run, name, settings) for name in protocols}
-    jobs = [job for name, cell in cells.items() for job in cell.jobs(_elements(run, name))]
-    for number, bank_jobs in enumerate(banks(model.model, jobs)):
+    own = {name: cell.jobs(_elements(run, name)) for name, cell in cells.items()}
+    versions = {name: cell.version(own[name]) for name, cell in cells.items()}
+    for name in protocols:
+        if not is_trained(run, name, versions[name]) and _forget(run, name):
+            show.note(f"{name}: the replay elements are not those that its adapters were trained on; training again")
+    for number, bank_jobs in enumerate(banks(model.model, [job for name in protocols for job in own[name]])):
         trained = list(dict.fromkeys(job.group for job in bank_jobs))
-        if not all((run.path / "training" / f"{name}.json").is_file() for name in trained):
+        if not all(is_trained(run, name, versions[name]) for name in trained):
             checkpoint = run.path / "training" / f"bank-{number}.checkpoint"
             training = train(model, bank_jobs, checkpoint=checkpoint, show=show)
             try:
                 for name in trained:
                     _write_adapters(run, name, training.select(name))
                 for name in trained:
-                    _write_training(run, cells[name], training.select(name))
+                    _write_training(run, cells[name], versions[name], training.select(name))
             finally:
                 training.bank.close()
             Checkpoint.remove(checkpoint)
     for name in protocols:
         if not (run.path / "training" / f"{name}.json").is_file():
-            _write_training(run, cells[name], None)
+            _write_training(run, cells[name], versions[name], None)
     records = {name: read_json(run.path / "training" / f"{name}.json") for name in protocols}
     return [f"{name}: {describe_end(*ended)}" for name in protocols for ended in records[name].get("ended", {}).items()]
 
@@ -163,7 +168,25 @@ def _write_adapters(run: Run, name: str, training: Training) -> None:
             learner.save(training.bank, adapter.slot, target, base_name=run.record["model"]["name"])
 
 
-def _write_training(run: Run, cell: Cell, training: Training | None) -> None:
+def is_trained(run: Run, name: str, version: str) -> bool:
+    """Whether the protocol's adapters are complete, and were trained on these elements."""
+    file = run.path / "training" / f"{name}.json"
+    return file.is_file() and read_json(file).get("version") == version
+
+
+def _forget(run: Run, name: str) -> bool:
+    """Delete the adapters of a protocol whose elements have changed, and their record; False if there is none."""
+    file = run.path / "training" / f"{name}.json"
+    if not file.is_file():
+        return False
+    file.unlink()
+    shutil.rmtree(run.path / "adapters" / name, ignore_errors=True)
+    for checkpoint in (run.path / "training").glob("bank-*.checkpoint"):
+        Checkpoint.remove(checkpoint)
+    return True
+
+
+def _write_training(run: Run, cell: Cell, version: str, training: Training | None) -> None:
     """Write the loss curve and the record of one protocol's training (None: none of its elements was kept)."""
     curve: list[dict[str, Any]] = []
     totals: dict[str, Any] = {
@@ -181,6 +204,7 @@ def _write_training(run: Run, cell: Cell, training: Training | None) -> None:
     # Written last: its presence means that the protocol's adapters are complete.
     record = {
         "protocol": name,
+        "version": version,
         "elements": elements,
         "names": names,
         "routes": cell.routes(names, news_of(run)),
@@ -207,42 +231,71 @@ def require_questions(news: Sequence[News], settings: EvaluateSettings) -> None:
 
 
 def evaluate_stage(run: Run, model: LoadedModel, settings: EvaluateSettings, show: Display) -> None:
-    """Write `predictions/<subject>.jsonl` for the base model and for every trained protocol."""
+    """Write `predictions/<subject>.jsonl` for the base model and every trained protocol, and `controls/*/` likewise."""
     trained = [name for name in protocols_of(run) if (run.path / "training" / f"{name}.json").is_file()]
     news = news_of(run)
     require_questions(news, settings)
     run.stage("evaluate", asdict(settings))
-    seed = run.record["seed"]
-    _write(run, "base", evaluate(model, news, settings, seed=seed, memo=run, show=show))
+    _measure(run, model, settings, Answering("base", {}, ""), show)
     for name in trained:
-        bank, routes = load_bank(run, model, name)
+        bank = load_bank(run, model, name)
         try:
-            predictions = evaluate(
-                model, news, settings, subject=name, bank=bank, routes=routes, seed=seed, memo=run, show=show
-            )
+            _measure(run, model, settings, answering(run, name), show, bank)
         finally:
             if bank is not None:
                 bank.close()
-        _write(run, name, predictions)
 
 
-def load_bank(run: Run, model: LoadedModel, name: str) -> tuple[Bank | None, dict[str, Route]]:
-    """A bank with one protocol's saved adapters (None if it has none), and the route of each news item."""
+def _measure(
+    run: Run,
+    model: LoadedModel,
+    settings: EvaluateSettings,
+    who: Answering,
+    show: Display,
+    bank: Bank | None = None,
+) -> None:
+    """Write what one subject answers to the questions and the controls."""
+    for one in measurements(settings, news_of(run), who.routes):
+        predictions = evaluate(
+            model,
+            one.news,
+            settings,
+            subject=who.name,
+            bank=bank,
+            routes=one.routes,
+            version=who.version,
+            probe=one.probe,
+            seed=run.record["seed"],
+            memo=run,
+            show=show,
+        )
+        write_jsonl(run.path / one.folder / f"{who.name}.jsonl", (row.to_dict() for row in predictions))
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """Who answers in an evaluation: a name, the route of each news item, and the version of the adapters."""
+
+    name: str
+    routes: Mapping[str, Route]
+    version: str
+
+
+def answering(run: Run, name: str) -> Answering:
+    """The routes of a trained protocol, as its training recorded them."""
     record = read_json(run.path / "training" / f"{name}.json")
+    slots = {adapter: slot for slot, adapter in enumerate(record["names"])}
+    return Answering(name, routes_to(record["routes"], slots), record["version"])
+
+
+def load_bank(run: Run, model: LoadedModel, name: str) -> Bank | None:
+    """A bank with one protocol's saved adapters in the order of its training record; None if it has none."""
+    adapters: list[str] = read_json(run.path / "training" / f"{name}.json")["names"]
     settings = TrainSettings(**run.record["settings"]["train"])
-    adapters: list[str] = record["names"]
-    # Folders from before routes were recorded have none.
-    routes = record.get("routes") or cell_of(run, name, settings).routes(adapters, news_of(run))
-    slots = {adapter: slot for slot, adapter in enumerate(adapters)}
-    routed = routes_to(routes, slots)
     if not adapters:
-        return None, routed
+        return None
     learner = learner_of(settings)
     bank = learner.bank(model.model, len(adapters))
     for slot, adapter in enumerate(adapters):
         learner.load(bank, slot, run.path / "adapters" / name / adapter)
-    return bank, routed
-
-
-def _write(run: Run, subject: str, predictions: Sequence[Prediction]) -> None:
-    write_jsonl(run.path / "predictions" / f"{subject}.jsonl", (row.to_dict() for row in predictions))
+    return bank

@@ -24,6 +24,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from sys2ft.files import FILE_NAME_RULE, is_file_name
 from sys2ft.plugins import GRADERS as GRADER_GROUP, plugin_names
 
 Kind = Literal["recall", "application", "implication", "two_hop", "reverse"]
@@ -31,8 +32,6 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 GRADERS = ("exact", "alias", "number")
 """The bundled graders; other packages add theirs as entry points of the group 'sys2ft.graders'."""
 
-# An id becomes part of file names (adapters, replay elements), so it has only characters that every file system allows.
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _NUMBER = re.compile(r"[-+−]?((\d{1,3}(,\d{3})+|\d+)(\.\d+)?|\.\d+)([eE][-+]?\d+)?")
 
 
@@ -55,12 +54,13 @@ def _only_a_list(value: object) -> object:
 
 
 def _valid_id(value: str) -> str:
-    if not _ID.fullmatch(value):
-        mended = re.sub(r"[^A-Za-z0-9._-]+", "-", value).strip("-._")[:64]
+    # An id becomes part of file names (adapters, replay elements).
+    if not is_file_name(value):
+        mended = re.sub(r"[^A-Za-z0-9._-]+", "-", value).strip("-._")[:58].strip("-._")
         raise fault(
             repr(value if len(value) <= 80 else value[:77] + "..."),
-            expected="1 to 64 letters (a-z, A-Z), digits, '.', '_' or '-', the first a letter or digit",
-            fix="rename it" + (f", for example {mended!r}" if mended else ", for example 'news-1'"),
+            expected=FILE_NAME_RULE,
+            fix=f"rename it, for example {mended if is_file_name(mended) else f'news-{mended or 1}'!r}",
         )
     return value
 

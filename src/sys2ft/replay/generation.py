@@ -61,7 +61,7 @@ def generate(
     replays = {}
     for one in chosen:
         worker = Worker(writer, memo, executor)
-        elements = Rounds(UnitMaker(one, settings, seed), news, worker, show).run()
+        elements = Rounds(UnitMaker(one, settings, seed, writer.identity), news, worker, show).run()
         counts = count_yield(
             one.name,
             elements,
@@ -88,6 +88,13 @@ def protocols_for(settings: GenerateSettings, protocols: Sequence[Protocol] | No
             expected="a list of Protocol objects",
             fix="call the function that returns the protocol, as in protocols=[facts()]; "
             "to choose by name, leave this out and set protocols in GenerateSettings",
+        )
+    names = [one.name.casefold() for one in protocols]
+    if not names or len(set(names)) < len(names):
+        raise SettingsError(
+            f"the protocols {', '.join(one.name for one in protocols) or '()'}",
+            expected="at least one, each with a name of its own",
+            fix="give every protocol another name",
         )
     return list(protocols)
 

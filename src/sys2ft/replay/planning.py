@@ -56,7 +56,7 @@ def plan(
     news = without_instructions(news, settings, Display())
     units: list[Unit] = []
     for one in chosen:
-        maker = UnitMaker(one, settings, seed)
+        maker = UnitMaker(one, settings, seed, writer.identity)
         try:
             Rounds(maker, news, Worker(writer, memo, _Listing()), Display()).run()
         except _Missing as found:

@@ -167,6 +167,7 @@ class Rounds:
     def _provenance(self, sample: Sample) -> dict[str, Any]:
         protocol, maker = self.protocol, self.maker
         found: dict[str, Any] = {"model": self.worker.generator.identity, "protocol_version": protocol.version}
+        found["protocol_digest"] = maker.decided_by["protocol"]
         for place, stage in enumerate(protocol.stages):
             sampling = maker.sampling(stage)
             if place == 0:

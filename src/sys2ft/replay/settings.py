@@ -44,9 +44,12 @@ class GenerateSettings:
         small = [f"{name}={getattr(self, name)}" for name in counts if not getattr(self, name) >= 1]
         if small:
             raise SettingsError(", ".join(small), expected="at least 1", fix="raise the setting that is too small")
-        if not self.protocols or len(set(self.protocols)) < len(self.protocols):
+        # Protocols become file names, and some file systems ignore case: 'QA' repeats 'qa'.
+        if not self.protocols or len({name.casefold() for name in self.protocols}) < len(self.protocols):
             raise SettingsError(
-                f"protocols {list(self.protocols)}", expected="at least one, and none twice", fix="correct --protocols"
+                f"protocols {list(self.protocols)}",
+                expected="at least one, and none twice (names that differ only in case name the same file)",
+                fix="correct --protocols",
             )
         check_sampling(self.temperature, self.top_p, self.top_k)
         check_sampling(self.answer_temperature, self.top_p, self.top_k)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from functools import partial
 from typing import Any
 
 from sys2ft.errors import SettingsError, check_sampling
+from sys2ft.files import FILE_NAME_RULE, RESERVED_NAMES, digest, is_file_name
 from sys2ft.generators import Pair
 from sys2ft.models import Message
 from sys2ft.news import News
@@ -90,6 +92,14 @@ class Protocol:
                     f"the protocol {self.name!r} {problem}", expected=expected, fix="correct the protocol's definition"
                 )
 
+    @property
+    def digest(self) -> str:
+        """Digest of the resolved protocol: its version, and all templates, cues, parsers, filters and budgets.
+
+        Functions are identified by module and name. A change inside one shows in the elements that it builds.
+        """
+        return digest(_plain(self))
+
     def sample_id(self, news: News, index: int) -> str:
         """The id of a sample, which its first element has too."""
         return f"{self.name}/{news.id}/{index:04d}"
@@ -98,6 +108,22 @@ class Protocol:
         """The trail of a sample that has come as far as `said`."""
         cue = self.cues[index % len(self.cues)] if self.cues else ""
         return Trail(news=news, index=index, said=said, cue=cue)
+
+
+def _plain(value: Any) -> Any:
+    """JSON data that describes a protocol's definition."""
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(one) for one in value]
+    if isinstance(value, partial):
+        return [_plain(value.func), _plain(value.args), _plain(value.keywords)]
+    if callable(value):
+        known = value if hasattr(value, "__qualname__") else type(value)
+        return f"{getattr(known, '__module__', 'builtins')}:{known.__qualname__}"
+    return value if isinstance(value, str | int | float | bool | None) else repr(value)
 
 
 _Problem = tuple[str, str]
@@ -133,8 +159,11 @@ def _problems(protocol: Protocol) -> list[_Problem]:
     """What is wrong with a protocol as a whole: what was found, and what was expected."""
     found: list[_Problem] = []
     names = [stage.name for stage in protocol.stages]
-    if not protocol.name or set(protocol.name) & set("/\\") or protocol.name.startswith("."):
-        found.append(("has a name that cannot be a file name", "a word, such as 'paraphrase'"))
+    if not is_file_name(protocol.name):
+        found.append(("has a name that cannot be a file name", f"{FILE_NAME_RULE}, such as 'paraphrase'"))
+    if protocol.name.casefold() in RESERVED_NAMES:
+        used = ", ".join(sorted(RESERVED_NAMES))
+        found.append(("has a name that a run folder uses itself", f"a name other than {used}"))
     if len(set(names)) < len(names):
         found.append((f"has the stages {', '.join(names)}", "a different name for each stage"))
     if isinstance(protocol.cues, str):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from sys2ft.generators import Context, Pair, Request, SamplingParams
@@ -36,13 +37,20 @@ class Sample:
         return self.reason is None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class UnitMaker:
     """Builds the units of one protocol."""
 
     protocol: Protocol
     settings: GenerateSettings
     seed: int
+    generator: str
+    """The generator's identity."""
+
+    @cached_property
+    def decided_by(self) -> dict[str, Any]:
+        """What decides the results of the units besides their inputs."""
+        return {"generator": self.generator, "protocol": self.protocol.digest}
 
     def sample_seed(self, sample: Sample, stage: str) -> int:
         """The seed of a sample's reply in a stage. It depends on nothing but the sample and the run's seed."""
@@ -84,6 +92,7 @@ class UnitMaker:
                     "requests": [request.to_dict() for request in self.requests(chunk, stage)],
                     "sampling": sampling,
                 },
+                decided_by=self.decided_by,
             )
             for start, chunk in self.chunks(samples)
         ]
@@ -95,12 +104,13 @@ class UnitMaker:
                 key=self.key(number, "support", start),
                 function="sys2ft.replay.units:support",
                 inputs={"pairs": [pair.to_dict() for pair in _pairs(chunk, stage)]},
+                decided_by=self.decided_by,
             )
             for start, chunk in self.chunks(samples)
         ]
 
     def key(self, number: int, work: str, start: int) -> str:
-        """Where the result of a unit is kept."""
+        """The name of a unit."""
         return f"replay/{self.protocol.name}.units/{number}-{work}-{start:05d}"
 
     def chunks(self, samples: Sequence[Sample]) -> Iterator[tuple[int, Sequence[Sample]]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sys2ft.errors import UserError
+from sys2ft.evaluation.settings import CONTROLS
 from sys2ft.statistics import Item
 
 Record = dict[str, Any]
@@ -32,6 +33,8 @@ class Artifacts:
     """In the order of the settings, followed by protocols found only as files, sorted."""
     predictions: dict[str, list[Record]]
     """By subject: 'base' or a protocol."""
+    controls: dict[str, dict[str, list[Record]]]
+    """By control and subject, the predictions of the controls."""
     yields: dict[str, Record]
     training: dict[str, Record]
     curves: dict[str, list[Record]]
@@ -79,6 +82,10 @@ def read_artifacts(run_folder: Path) -> Artifacts:
         news=news,
         protocols=protocols,
         predictions=predictions,
+        controls={
+            control: _present(folder, f"controls/{control}/{{}}.jsonl", (BASE, *protocols), many=True)
+            for control in CONTROLS
+        },
         yields=yields,
         training=training,
         curves=_present(folder, "training/{}.jsonl", protocols, many=True),

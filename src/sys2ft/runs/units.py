@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Protocol
 
+from sys2ft.files import digest
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Needs:
@@ -31,15 +33,25 @@ class Unit:
 
     `function` ('package.module:name') is called as `function(context, **inputs)` and returns a JSON object. `inputs`
     are JSON data, so that they can be sent to another process. `context` belongs to the executor and holds what cannot
-    be sent, such as the loaded model. The result must depend only on the inputs and on what the context was loaded
-    from.
+    be sent, such as the loaded model. The result must depend only on the inputs, on `decided_by` and on what the run
+    folder's identity describes (the model's files, number format and device).
     """
 
     key: str
-    """Path of the result relative to the run folder, without '.json'."""
+    """Name of the unit: its place in the run folder, for people and error messages."""
     function: str
     inputs: Mapping[str, Any]
+    decided_by: Mapping[str, Any] = field(default_factory=dict)
+    """What else decides the result: JSON data, such as the generator's identity or the version of the graders."""
     needs: Needs = field(default_factory=Needs)
+
+    @property
+    def path(self) -> str:
+        """Where the result is stored, relative to the run folder and without '.json'.
+
+        It ends in a digest of everything that decides the result, so a result is never read for other inputs.
+        """
+        return f"{self.key}-{digest([self.function, self.inputs, self.decided_by])[:12]}"
 
     def compute(self, context: Any) -> dict[str, Any]:
         """Call the function in this process."""
@@ -115,10 +127,11 @@ def compute_units(units: Sequence[Unit], executor: Executor, memo: Memo) -> Iter
 
     Results are written here, so an executor's workers need no access to the run folder.
     """
-    kept = {unit.key: result for unit in units if (result := memo.get(unit.key)) is not None}
-    computed = executor.map([unit for unit in units if unit.key not in kept])
-    for unit in units:
-        if unit.key in kept:
-            yield kept[unit.key], False
+    paths = [unit.path for unit in units]
+    kept = {path: result for path in paths if (result := memo.get(path)) is not None}
+    computed = executor.map([unit for unit, path in zip(units, paths, strict=True) if path not in kept])
+    for path in paths:
+        if path in kept:
+            yield kept[path], False
         else:
-            yield memo.put(unit.key, next(computed)), True
+            yield memo.put(path, next(computed)), True

@@ -10,6 +10,7 @@ from torch import nn
 
 from sys2ft.engine import Learner, Objective
 from sys2ft.errors import SettingsError
+from sys2ft.files import FILE_NAME_RULE, is_file_name
 from sys2ft.training.choices import learner_of, objective_of, require_object
 from sys2ft.training.settings import TrainSettings
 
@@ -51,6 +52,13 @@ class AdapterJob:
     """None: the one that the settings name."""
 
     def __post_init__(self) -> None:
+        for what, name in (("name", self.name), ("group", self.group or "none")):
+            if not is_file_name(name):
+                raise SettingsError(
+                    f"the {what} {name!r} of an adapter job",
+                    expected=FILE_NAME_RULE,
+                    fix=f"choose another {what}: it becomes part of file names",
+                )
         require_object("objective", self.objective)
         require_object("learner", self.learner)
 

@@ -1,0 +1,211 @@
+"""Who answered, and from what: routes and names, and results that are never read for other inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import sys2ft
+from sys2ft.errors import NewsError, SettingsError
+from sys2ft.evaluation import Subject, graders
+from sys2ft.evaluation.controls import other_adapters
+from sys2ft.evaluation.probes import Route
+from sys2ft.job import evaluate_stage, generate_stage, open_run, train_stage
+from sys2ft.models import LoadedModel, load_model
+from sys2ft.news import News, news_from_dict, read_news
+from sys2ft.replay import protocols, stages
+from sys2ft.replay.prompts import parse_template
+from sys2ft.runs import Display, Run, read_json, read_jsonl
+from sys2ft.training import AdapterJob, TrainItem
+from talking import NEWS, write_news_file
+
+GENERATE = sys2ft.GenerateSettings(protocols=("paraphrase",), samples_per_news=2, max_new_tokens=24, rows_at_once=8)
+TRAIN = sys2ft.TrainSettings(epochs=1, rank=2, alpha=4)
+EVALUATE = sys2ft.EvaluateSettings(scorings=("cloze", "direct"), direct_tokens=6)
+
+
+@pytest.fixture(scope="module")
+def model(talking_model_dir: Path) -> LoadedModel:
+    return load_model(str(talking_model_dir), dtype="float32", device="cpu")
+
+
+def stage(folder: Path, model: LoadedModel, news: list[News], train: sys2ft.TrainSettings = TRAIN) -> Run:
+    run = open_run(folder, model, news, seed=1)
+    generate_stage(run, model, GENERATE, Display())
+    train_stage(run, model, train, Display())
+    evaluate_stage(run, model, EVALUATE, Display())
+    return run
+
+
+def written(folder: Path) -> dict[str, int]:
+    """The units and adapters in a folder, with the time at which each was written."""
+    files = (f for p in ("**/*.units/*.json", "adapters/*/*/*.safetensors") for f in folder.glob(p))
+    return {str(file.relative_to(folder)): file.stat().st_mtime_ns for file in files}
+
+
+def test_every_news_item_asks_its_own_adapter(model: LoadedModel, tmp_path: Path) -> None:
+    rows = [{**row, "id": name} for row, name in zip(NEWS, ("joint", "base", "default"), strict=True)]
+    news = read_news(write_news_file(tmp_path / "news.jsonl", rows))
+    run = stage(tmp_path / "run", model, news)
+    own = read_jsonl(run.path / "predictions" / "paraphrase.jsonl")
+    assert own and all(row["adapter"] == row["news_id"] for row in own)
+    other = read_jsonl(run.path / "controls" / "other_adapter" / "paraphrase.jsonl")
+    assert other and all(row["adapter"] != row["news_id"] for row in other)
+
+    together = stage(tmp_path / "all", model, news, sys2ft.TrainSettings(epochs=1, rank=2, alpha=4, adapters="joint"))
+    assert {row["adapter"] for row in read_jsonl(together.path / "predictions" / "paraphrase.jsonl")} == {"joint"}
+    assert not (together.path / "controls" / "other_adapter").exists(), "one adapter for all has no other"
+
+
+def test_the_other_adapter_is_one_of_the_same_domain_where_there_is_one() -> None:
+    news = [News(id=name, text="x", domain=domain) for name, domain in (("a", "p"), ("b", "q"), ("c", "p"), ("d", "r"))]
+    routes = {"a": Route(0, "a"), "b": Route(1, "b"), "c": Route(2, "c"), "d": Route()}
+    asked, others = other_adapters(news, routes)
+    assert [one.id for one in asked] == ["a", "b", "c"], "the base answers the questions of d"
+    assert {name: route.adapter for name, route in others.items()} == {"a": "c", "b": "c", "c": "a"}
+    assert other_adapters(news[:1], routes) == ([], {})
+
+
+BAD_NAMES = ["../../x", "a/b", "a\\b", ".hidden", "", "nul", "COM1.txt", "ends.", "x" * 65, "naïve", "two words"]
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_names_that_become_files_are_checked(name: str) -> None:
+    with pytest.raises(SettingsError):
+        stages.Protocol(name=name, version=1, cues=("Say it.",))
+    with pytest.raises(SettingsError):
+        Subject(name=name)
+    item = TrainItem(adapter=name, prompt=(), completion="x")
+    with pytest.raises(SettingsError):
+        AdapterJob(name=name, items=(item,), settings=TRAIN)
+    with pytest.raises(NewsError):
+        news_from_dict({"id": name, "news": "x"})
+
+
+@pytest.mark.parametrize("name", ["base", "joint", "withheld", "Base"])
+def test_a_protocol_cannot_have_a_name_that_a_run_folder_uses(name: str) -> None:
+    with pytest.raises(SettingsError, match="run folder"):
+        stages.Protocol(name=name, version=1, cues=("Say it.",))
+
+
+def test_two_protocols_of_one_name_are_refused(model: LoadedModel) -> None:
+    with pytest.raises(SettingsError, match="differ only in case"):
+        sys2ft.GenerateSettings(protocols=("naive", "Naive"))
+    twice = [stages.Protocol(name=name, version=1, cues=("Say it.",)) for name in ("one", "One")]
+    with pytest.raises(SettingsError, match="a name of its own"):
+        sys2ft.generate(model, [News(id="a", text="x")], GENERATE, protocols=twice)
+
+
+TEMPLATE = "## user\n{news}\n{instruction}\n## instructions\n%s\n"
+
+
+@pytest.fixture
+def changed(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+    """Fields to replace in the stage of `paraphrase`; the protocol is made anew each time that it is asked for."""
+    fields: dict[str, Any] = {"filters": ()}
+
+    def paraphrase() -> stages.Protocol:
+        given = {"template": parse_template(TEMPLATE % "Say it anew.", "t"), "parser": protocols.one_paragraph}
+        own = {"version": fields.get("version", 1), "cues": fields.get("cues", ("What is new?",))}
+        stage_fields = {key: value for key, value in fields.items() if key not in own}
+        return stages.Protocol(name="paraphrase", stages=(stages.Stage(name="ask", **given | stage_fields),), **own)
+
+    monkeypatch.setattr(protocols, "paraphrase", paraphrase)
+    yield fields
+
+
+def no_capitals(text: str) -> str:
+    return text.strip().lower()
+
+
+def rejects_paris(said: Any) -> str | None:
+    return "paris" if "Paris" in said.text else None
+
+
+@pytest.mark.parametrize(
+    ("change", "generates"),
+    [
+        ({"template": parse_template(TEMPLATE % "Say it in other words.", "t")}, True),
+        ({"stops": (".",)}, True),
+        ({"version": 2}, True),
+        ({"cues": ("What has happened?",)}, True),
+        ({"parser": no_capitals}, True),
+        ({"filters": (rejects_paris,)}, True),
+    ],
+    ids=["prompt", "stops", "version", "cues", "parser", "filter"],
+)
+def test_a_folder_never_mixes_the_results_of_two_protocols(
+    change: dict[str, Any], generates: bool, changed: dict[str, Any], model: LoadedModel, tmp_path: Path
+) -> None:
+    news = [news_from_dict(row) for row in NEWS[:2]]
+    stage(tmp_path / "run", model, news)
+    before = written(tmp_path / "run")
+    stage(tmp_path / "run", model, news)
+    assert written(tmp_path / "run") == before, "nothing has changed, and nothing is computed again"
+
+    changed |= change
+    run = stage(tmp_path / "run", model, news)
+    fresh = stage(tmp_path / "fresh", model, news)
+    for name in ("replay/paraphrase.jsonl", "training/paraphrase.jsonl", "predictions/paraphrase.jsonl"):
+        assert (run.path / name).read_bytes() == (fresh.path / name).read_bytes(), name
+    assert {p.name: p.read_bytes() for p in run.path.glob("adapters/*/*/*.safetensors")} == {
+        p.name: p.read_bytes() for p in fresh.path.glob("adapters/*/*/*.safetensors")
+    }
+    new = written(tmp_path / "run").keys() - before.keys()
+    assert any(name.startswith("replay/paraphrase.units") for name in new) is generates
+    assert not [name for name in new if name.startswith("predictions/base.units")], "the base is not asked again"
+    digests = {row["provenance"]["protocol_digest"] for row in read_jsonl(run.path / "replay" / "paraphrase.jsonl")}
+    assert digests == {protocols.protocol("paraphrase").digest}
+
+
+def test_answers_are_graded_again_after_the_graders_changed(
+    model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    news = [news_from_dict(row) for row in NEWS[:2]]
+    run = stage(tmp_path / "run", model, news)
+    before = written(run.path)
+    monkeypatch.setattr(graders, "identity", lambda: "others")
+    monkeypatch.setitem(graders.GRADERS, "alias", lambda said, question: graders.Grade(True, "all is right"))
+    stage(tmp_path / "run", model, news)
+    new = written(run.path).keys() - before.keys()
+    assert new and all("/direct-" in name for name in new), "choices are not graded by a grader"
+    rows = [row for row in read_jsonl(run.path / "predictions" / "base.jsonl") if row["grader"] == "alias"]
+    assert rows and all(row["why"].startswith("all is right") for row in rows)
+
+
+def test_controls_are_asked_before_and_after(model: LoadedModel, tmp_path: Path) -> None:
+    more = {
+        "cloze": {"statement": "The new capital is", "answer": "Paris", "choices": ["Rome", "Paris"]},
+        "neighbours": [{"question": "What is a town?", "answer": "a place", "choices": ["a place", "a system"]}],
+    }
+    rows = [{**NEWS[0], **more}, NEWS[1]]
+    rows[0]["questions"] = [{**rows[0]["questions"][0], "rephrased": "Which is the capital?"}]
+    news = [news_from_dict(row) for row in rows]
+    run = stage(tmp_path / "run", model, news)
+    asked = {
+        (folder.name, subject): [(row["asked"], row["condition"]) for row in read_jsonl(folder / f"{subject}.jsonl")]
+        for folder in (run.path / "controls").iterdir()
+        for subject in ("base", "paraphrase")
+        if (folder / f"{subject}.jsonl").is_file()
+    }
+    for subject in ("base", "paraphrase"):
+        assert asked["neighbours", subject] == [("What is a town?", "closed_book")]
+        assert asked["rephrased", subject] == [("Which is the capital?", "closed_book")]
+        assert asked["statements", subject] == [("The new capital is", "closed_book")]
+    assert ("other_adapter", "base") not in asked
+    assert read_json(run.path / "run.json")["settings"]["evaluate"]["controls"] == list(EVALUATE.controls)
+
+    none = open_run(tmp_path / "none", model, news, seed=1)
+    generate_stage(none, model, GENERATE, Display())
+    train_stage(none, model, TRAIN, Display())
+    evaluate_stage(none, model, sys2ft.EvaluateSettings(scorings=("cloze",), controls=("none",)), Display())
+    assert not (none.path / "controls").exists()
+
+
+@pytest.mark.parametrize("controls", [(), ("none", "neighbours"), ("neighbours", "neighbours")])
+def test_controls_that_contradict_each_other_are_refused(controls: Any) -> None:
+    with pytest.raises(SettingsError, match="controls"):
+        sys2ft.EvaluateSettings(controls=controls)
