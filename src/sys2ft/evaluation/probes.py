@@ -101,13 +101,14 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """The questions of the news items, closed book and in context, with the scorings of the settings.
+    """The questions of the news items, closed book and in context or in one of these, with the settings' scorings.
 
     Questions without choices are skipped by scorings that need choices.
     """
 
     settings: EvaluateSettings
     name: str = "questions"
+    conditions: tuple[Condition, ...] = CONDITIONS
 
     def units(self, subject: Subject, news: Sequence[News], seed: int) -> list[Unit]:
         return [unit for scoring in self._families() for unit in self._units_of(scoring, subject, news, seed)]
@@ -124,7 +125,7 @@ class Questions:
         work = {"cloze_raw": "cloze", "direct": "free_text", "reasoned": "free_text"}.get(scoring, scoring)
         for start in range(0, len(news), _NEWS_PER_UNIT):
             part = news[start : start + _NEWS_PER_UNIT]
-            batch = [one for condition in CONDITIONS for one in _asked(part, subject, condition, scoring, seed)]
+            batch = [one for condition in self.conditions for one in _asked(part, subject, condition, scoring, seed)]
             inputs: dict[str, Any] = {"subject": subject.name, "asked": [one.to_dict() for one in batch]}
             if work == "free_text":
                 inputs |= {"settings": asdict(self.settings), "seed": seed}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sys2ft.report.artifacts import BASE
+from sys2ft.report.selection import Withheld
 from sys2ft.report.summary import BASELINE, NOT_YET, UNEVEN, Block, Cost, Measured, Row, Summary
 from sys2ft.statistics import Score, Undefined
 
@@ -120,6 +121,8 @@ def headline(summary: Summary) -> tuple[str, list[str]]:
     gain, closed, before = best.versus_base, best.closed_book, base.closed_book
     assert isinstance(closed, Score), "the best protocol is chosen among those with a score"
     reached = f"Without the news in view, the model tuned by {best.subject} answers {percent(closed)} of the questions"
+    if isinstance(gain, Withheld):
+        return f"No verdict: {gain.reason}", [s for s in (f"{reached}.", _against_naive(summary, best)) if s]
     if not isinstance(gain, Score) or not isinstance(before, Score):
         return f"{best.subject} reaches {100 * closed.estimate:.0f}% closed book", [f"{reached}.", *_before(base)]
     change = f"{100 * before.estimate:.0f}% before, {100 * closed.estimate:.0f}% after"
@@ -127,6 +130,8 @@ def headline(summary: Summary) -> tuple[str, list[str]]:
         verdict = f"No protocol helped by more than chance noise: at best {change} ({best.subject})"
     elif gain.estimate > 0:
         verdict = f"{best.subject} put news into the weights: {change}"
+    elif isinstance(best.in_context_change, Withheld):  # such a selection may favour the untouched model
+        verdict = f"No gain shown: {change} for the best, {best.subject}"
     else:
         verdict = f"Every protocol did harm: {change} for the best, {best.subject}"
     chance = summary.block().chance
