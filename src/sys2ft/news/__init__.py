@@ -18,7 +18,7 @@ from sys2ft.news.checks import check, question_counts
 from sys2ft.news.injection import Instruction, instructions_in
 from sys2ft.news.reader import read_news, write_news
 from sys2ft.news.records import news_from_dict, news_to_dict
-from sys2ft.news.schema import GRADERS, KINDS, Cloze, Grader, Kind, News, Question, Selection
+from sys2ft.news.schema import GRADERS, KINDS, Cloze, Grader, Kind, News, Question, Selection, selection_of
 from sys2ft.news.surface import Found, Surface, surface
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "news_to_dict",
     "question_counts",
     "read_news",
+    "selection_of",
     "surface",
     "write_news",
 ]

@@ -158,11 +158,27 @@ class Selection(BaseModel):
     closed_book: Literal["any", "wrong"] = "any"
     in_context: Literal["any", "right"] = "any"
 
+    @property
+    def decided(self) -> bool:
+        """Whether any answer decided that the question was kept."""
+        return (self.closed_book, self.in_context) != ("any", "any")
+
     def concerns(self, name: str, sha256: str | None) -> bool:
         """Whether the model of this name and fingerprint is the one that selected."""
         if self.sha256 is not None and sha256 is not None:
             return self.sha256 == sha256
         return _last_part(self.by) == _last_part(name)
+
+
+def selection_of(made_by: str | None, selected: Selection | None) -> Selection | None:
+    """How a question was selected: as recorded, or None.
+
+    If only the model that wrote it is recorded, the strictest is presumed: that it kept what it fails closed book and
+    answers in context. Without this a missing record would turn a selection into a gain.
+    """
+    if selected is None and made_by is not None:
+        return Selection(by=made_by, closed_book="wrong", in_context="right")
+    return selected
 
 
 def _last_part(name: str) -> str:

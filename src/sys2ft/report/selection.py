@@ -18,8 +18,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from sys2ft.news import Selection
-from sys2ft.report.artifacts import BASE, Artifacts, Record
+from sys2ft.news import Selection, selection_of
+from sys2ft.report.artifacts import BASE, Artifacts
 from sys2ft.statistics import Item, Score, Undefined
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Selected:
 def selected(artifacts: Artifacts) -> Selected:
     """How the questions of a run were selected, as recorded in its news file.
 
-    A question with `made_by` and without `selected` is presumed to be selected by the failures of the model it names.
+    Where only `made_by` is recorded, the strictest is presumed (`selection_of`).
     """
     model = artifacts.run.get("model", {})
     name, sha256 = str(model.get("name", "")), model.get("sha256")
@@ -90,14 +90,15 @@ def selected(artifacts: Artifacts) -> Selected:
     elsewhere: dict[Item, str] = {}
     presumed = set()
     for item, _, question in artifacts.questions():
-        selection = _selection(question)
-        if selection is None:
+        recorded = question.get("selected")
+        selection = selection_of(question.get("made_by"), Selection.model_validate(recorded) if recorded else None)
+        if selection is None or not selection.decided:
             continue
         if not selection.concerns(name, sha256):
             elsewhere[item] = selection.by
             continue
         own[item] = selection
-        if not question.get("selected"):
+        if not recorded:
             presumed.add(item)
     return Selected(
         closed_book=frozenset(item for item, one in own.items() if one.closed_book != "any"),
@@ -105,14 +106,6 @@ def selected(artifacts: Artifacts) -> Selected:
         elsewhere=elsewhere,
         presumed=frozenset(presumed),
     )
-
-
-def _selection(question: Record) -> Selection | None:
-    if recorded := question.get("selected"):
-        return Selection.model_validate(recorded)
-    if maker := question.get("made_by"):
-        return Selection(by=maker, closed_book="wrong", in_context="right")
-    return None
 
 
 def remarks(artifacts: Artifacts) -> list[str]:
