@@ -186,6 +186,17 @@ def test_selected_questions_stay_out_of_the_verdict_of_the_others(folder: Path) 
     assert "failed closed book" in write_report(folder).read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(("after", "helped"), [(1 / CHOICES, False), (0.8, True)])
+def test_to_answer_at_random_is_no_gain_for_a_model_below_chance(folder: Path, after: float, helped: bool) -> None:
+    """A model finds the wrong choices likelier; forgetting this, as any damage may do, takes it up to chance."""
+    mark(folder, lambda n, q: {})
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        none, tuned = np.zeros((N_NEWS, N_QUESTIONS), bool), rng.random((N_NEWS, N_QUESTIONS)) < after
+        answer(folder, base=(none, ~none), self_qa=(tuned, ~none))
+        assert (HELPED in headline(summarise(folder))[0]) == helped
+
+
 # The field in news files
 
 ROW = {"id": "a", "news": "The door is green.", "questions": [{"question": "Which?", "answer": "green"}]}
