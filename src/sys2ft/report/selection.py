@@ -63,16 +63,17 @@ class Selected:
     def withhold(self, row: Row, items: frozenset[Item]) -> Row:
         """The row without the numbers that the selection of `items` distorts."""
         closed, context = len(items & self.closed_book), len(items & self.in_context)
+        were = "presumably were" if items & self.presumed else "were"
         compared = row.gap_to_icl if row.subject == BASE else row.versus_base
         if closed and isinstance(compared, Score):
             no = Withheld(
-                reason=f"{closed} of these {len(items)} questions were chosen because the untouched model fails them "
+                reason=f"{closed} of these {len(items)} questions {were} chosen because the untouched model fails them "
                 "closed book, so any change looks like a gain"
             )
             row = replace(row, gap_to_icl=no) if row.subject == BASE else replace(row, share=no, versus_base=no)
         if context and isinstance(row.in_context_change, Score):
             no = Withheld(
-                reason=f"{context} of these {len(items)} questions were chosen because the untouched model answers "
+                reason=f"{context} of these {len(items)} questions {were} chosen because the untouched model answers "
                 "them in context, so any change there looks like a loss"
             )
             row = replace(row, in_context_change=no)
@@ -116,10 +117,11 @@ def remarks(artifacts: Artifacts) -> list[str]:
         said.append(f"{len(makers)} of {total} questions were written by a model ({_names(makers)}).")
     if found.closed_book:
         unknown = f" ({len(found.presumed)} presumably: `selected` is not recorded)" if found.presumed else ""
+        others = total - len(found.closed_book)
         said.append(
             f"{len(found.closed_book)} of {total} questions were chosen because the untouched model fails them closed "
-            f"book{unknown}. They carry no verdict, share or difference from the base; the other "
-            f"{total - len(found.closed_book)} questions do."
+            f"book{unknown}. They carry no verdict, share or difference from the base"
+            + (f"; the other {others} questions do." if others else ".")
         )
     if unbiased := found.in_context - found.closed_book:
         said.append(
