@@ -51,13 +51,13 @@ class Selected:
     ) -> list[tuple[By, str, frozenset[Item]]]:
         """The slices without the questions of `closed_book`, which follow as a slice of their own.
 
-        A slice that would have no question left keeps them all; `withhold` then applies to its rows.
+        If no other question is left, the slices stay as they are, and `withhold` applies to their rows.
         """
         slices = list(slices)
         failed = self.closed_book & askable
         if not failed or not askable - failed:
             return slices
-        kept = [(by, name, items - failed if (items & askable) - failed else items) for by, name, items in slices]
+        kept = [(by, name, items - failed) for by, name, items in slices]
         return [*kept, (own, "failed closed book", failed)]
 
     def withhold(self, row: Row, items: frozenset[Item]) -> Row:
