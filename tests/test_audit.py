@@ -21,10 +21,10 @@ from sys2ft.evaluation.controls import neighbours, rephrased
 from sys2ft.evaluation.settings import BY_CHOICE
 from sys2ft.evaluation.statements import before_end, example as as_example
 from sys2ft.job import audit_model, audit_text
-from sys2ft.job.audit import blocks, level_of
+from sys2ft.job.audit import _count_selected, blocks, level_of
 from sys2ft.models import LoadedModel, load_model
 from sys2ft.models.chat import ChatFormat
-from sys2ft.news import Found, News, bundled_news, news_from_dict, surface
+from sys2ft.news import Found, News, Selection, bundled_news, news_from_dict, surface
 from sys2ft.news.checks import NEAR_DUPLICATE, near_pairs
 from sys2ft.statistics import noise_of_chance
 
@@ -220,6 +220,16 @@ def test_audit_of_a_model(model: LoadedModel, some: list[News], tmp_path: Path) 
     assert {r["asked"] for r in asked if r["condition"] == "closed_book"} == {
         q.rephrased for one in some for q in one.questions if q.rephrased
     }
+
+    assert result.selected == 0
+
+
+def test_an_audit_counts_what_the_model_selected(model: LoadedModel, some: list[News]) -> None:
+    own = Selection(by="elsewhere", sha256=model.fingerprint, in_context="right")
+    marks = ({"selected": own}, {"selected": own.model_copy(update={"sha256": "00"})}, {"made_by": model.source.name})
+    questions = [q.model_copy(update=mark) for q, mark in zip(some[0].questions, marks, strict=False)]
+    marked = some[0].model_copy(update={"questions": tuple(questions)})
+    assert _count_selected([marked, *some[1:]], {"name": model.source.name, "sha256": model.fingerprint}) == 2
 
 
 def test_an_audit_goes_on_where_it_stopped_and_refuses_another_seed(

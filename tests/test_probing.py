@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,7 +15,7 @@ from sys2ft.errors import SettingsError
 from sys2ft.evaluation import Prediction
 from sys2ft.generators import EngineGenerator
 from sys2ft.models import LoadedModel, load_model
-from sys2ft.news import News, Question, read_news
+from sys2ft.news import News, Question, Selection, read_news
 from sys2ft.probing import REASONS, Candidate, Probes, ProbeSettings, probe
 from sys2ft.probing.candidates import against_answer, against_question, alike_in, answer_spans, with_gap, wrong_choices
 from sys2ft.probing.checking import _judge_choice, _judge_samples
@@ -25,10 +25,7 @@ from sys2ft.runs import read_json, read_jsonl
 from talking import NEWS, write_news_file
 
 BARE = [News(id=row["id"], domain=row["domain"], text=row["news"]) for row in NEWS]
-# Greedy answers and a margin of 1: what the talking model picks among the choices does not speak against a candidate.
-LOOSE = ProbeSettings(
-    candidates=16, rounds=2, choices=2, samples=2, check_temperature=0.0, chance_margin=1.0, max_new_tokens=24
-)
+LOOSE = ProbeSettings(candidates=16, rounds=2, choices=2, samples=2, check_temperature=0.0, max_new_tokens=24)
 
 
 @pytest.fixture(scope="module")
@@ -50,16 +47,25 @@ def test_each_candidate_is_accounted_for(made: Probes) -> None:
     per_news = Counter(candidate.news.id for candidate in made.candidates)
     assert set(per_news.values()) <= {16, 32}
     for candidate in made.candidates:
-        assert bool(candidate.evidence) == (candidate.reason in (None, "unsupported", "known", "surplus"))
+        assert bool(candidate.evidence) == (candidate.reason in (None, "unsupported", "surplus"))
 
 
-def test_what_is_kept_needs_the_news(made: Probes) -> None:
+def test_what_is_kept_is_answered_by_the_news(made: Probes) -> None:
     for candidate in made.kept:
         evidence = candidate.evidence
         assert evidence["samples"] == 2
         assert evidence["right_in_context"] >= 2
         assert evidence["chosen_in_context"] == candidate.answer
-        assert evidence["right_closed_book"] <= 1
+
+
+def test_answers_without_the_news_decide_nothing(talking: LoadedModel, made: Probes) -> None:
+    """No candidate is asked closed book, so a later closed-book answer is the first one; every probe says so."""
+    kept: dict[str, str] = {}
+    probe(talking, BARE, LOOSE, seed=5, memo=DictMemo(kept))
+    checked = [row for text in kept.values() for row in json.loads(text).get("rows", []) if isinstance(row, dict)]
+    assert {row["condition"] for row in checked} == {"in_context"}
+    expected = Selection(by=talking.source.name, sha256=talking.fingerprint, in_context="right")
+    assert {question.selected for one in made.news for question in one.questions} == {expected}
 
 
 def test_probes_are_marked_questions_with_choices(made: Probes, talking: LoadedModel) -> None:
@@ -207,8 +213,7 @@ def test_spans_and_what_is_like_them() -> None:
     assert with_gap("The ferry is old. In 14 days 4 lorries came, 4.", "4") == "In 14 days ____ lorries came, 4."
 
 
-def predicted(condition: Any, correct: bool, choices: dict[str, float] | None = None) -> Prediction:
-    detail = {"choices": choices, "tokens": [1] * len(choices)} if choices else {}
+def predicted(correct: bool) -> Prediction:
     return Prediction(
         id="x",
         subject="s",
@@ -217,7 +222,7 @@ def predicted(condition: Any, correct: bool, choices: dict[str, float] | None = 
         domain="d",
         question=0,
         kind=None,
-        condition=condition,
+        condition="in_context",
         scoring="cloze",
         asked="",
         said="40" if correct else "12",
@@ -225,37 +230,25 @@ def predicted(condition: Any, correct: bool, choices: dict[str, float] | None = 
         correct=correct,
         grader="g",
         why="",
-        detail=detail,
     )
 
 
 @pytest.mark.parametrize(
-    ("right", "chosen", "known", "chosen_closed", "lead", "reason"),
+    ("right", "chosen", "reason"),
     [
-        (3, True, 0, False, -2.0, None),
-        (2, True, 0, False, -2.0, None),
-        (2, True, 0, True, 0.05, None),  # picked by a hair: a share like chance
-        (1, True, 0, False, -2.0, "unsupported"),  # two samples are the least
-        (3, False, 0, False, -2.0, "unsupported"),
-        (3, True, 0, True, 2.0, "known"),
-        (3, True, 1, False, -2.0, "known"),
+        (3, True, None),
+        (2, True, None),
+        (1, True, "unsupported"),  # two samples are the least
+        (3, False, "unsupported"),
     ],
 )
-def test_the_verdict(
-    right: int, chosen: bool, known: int, chosen_closed: bool, lead: float, reason: str | None
-) -> None:
+def test_the_verdict(right: int, chosen: bool, reason: str | None) -> None:
     candidate = Candidate(FERRY, 0, question="q", answer="40", wrong=["12", "7", "9"])
-    choices = {"40": lead, "12": 0.0, "7": 0.0, "9": 0.0}
-
-    def both(in_context: Prediction, closed: Prediction) -> Any:
-        return {("ferry", "q", "in_context"): in_context, ("ferry", "q", "closed_book"): closed}
-
-    choice = both(predicted("in_context", chosen, choices), predicted("closed_book", chosen_closed, choices))
-    samples = [both(predicted("in_context", n < right), predicted("closed_book", n < known)) for n in range(3)]
-    _judge_choice(candidate, choice, ProbeSettings())
+    key = ("ferry", "q")
+    _judge_choice(candidate, {key: predicted(chosen)})
     if candidate.alive:
-        _judge_samples(candidate, samples, ProbeSettings())
-        assert (candidate.evidence["right_in_context"], candidate.evidence["right_closed_book"]) == (right, known)
+        _judge_samples(candidate, [{key: predicted(n < right)} for n in range(3)])
+        assert candidate.evidence["right_in_context"] == right
     assert candidate.reason == reason
 
 
@@ -280,9 +273,7 @@ def test_the_command_and_the_run_behind_it(
     assert call(["run", str(news), *model]) == 2
     said = capsys.readouterr().err
     assert "none of the news items has a question" in said and "sys2ft news probe NEWS --out PROBED" in said
-    loose = (
-        "--candidates 16 --choices 2 --samples 2 --check-temperature 0 --chance-margin 1 --max-new-tokens 24 --seed 5"
-    )
+    loose = "--candidates 16 --choices 2 --samples 2 --check-temperature 0 --max-new-tokens 24 --seed 5"
     assert call(["news", "probe", str(news), *model, *loose.split()]) == 0
     said = capsys.readouterr().out
     probed = read_news(tmp_path / "bare.probed.jsonl")
@@ -299,8 +290,11 @@ def test_the_command_and_the_run_behind_it(
     assert call(["run", "bare.probed.jsonl", "--out", "run", *model, *small]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert f"{kept} of {kept} questions were written by a model" in said
-    assert "from other prompts and seeds than the training data" in said
-    remarks = read_json(tmp_path / "run" / "scores.json")["remarks"]
+    scores = read_json(tmp_path / "run" / "scores.json")
+    tuned = scores["blocks"][0]["rows"][1]
+    assert "estimate" in tuned["versus_base"], "closed book nothing was selected, so the base is a fair comparison"
+    assert set(tuned["in_context_change"]) == {"reason"}
+    remarks = scores["remarks"]
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
-    assert len(remarks) == 2
+    assert len(remarks) == 3
     assert "questions were written by a model" in page and "written by " + str(talking_model_dir) in page

@@ -94,6 +94,11 @@ def _print_model(screen: Console, audit: ModelAudit) -> None:
         low = [one.block for one in measured if not (one.gain.excludes_zero and one.gain.estimate > 0)]
         print(f"closed book off chance (marked !): {', '.join(off) or 'nowhere'}")
         print(f"in context not above closed book by more than noise: {', '.join(low) or 'nowhere'}\n")
+    if audit.selected:
+        print(
+            f"{audit.selected} of the questions were selected by this model's own answers, so that its accuracies on "
+            "them say little: audit with another model\n"
+        )
     if audit.probes:
         screen.print(_measured_table(f"{audit.model}, in other words", audit.probes))
         print()

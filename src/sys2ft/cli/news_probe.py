@@ -21,10 +21,15 @@ from sys2ft.runs import display
 if TYPE_CHECKING:
     from sys2ft.probing import Probes
 
+CHOICE = """\
+The model's answers without the news decided nothing, so its closed-book accuracy before and after training can be
+compared. With the news it is right by construction, so a report gives no change in context for this model."""
+"""How the kept questions were chosen, and what follows."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewsProbe(ModelOptions):
-    """Let the model write held-out questions for news items without any, and keep those that require the news item."""
+    """Let the model write held-out questions for news items without any, and keep those that the news item answers."""
 
     news: Positional[Path]
     """News file, JSON Lines or YAML."""
@@ -65,8 +70,10 @@ def _print(probes: Probes, settings: ProbeSettings) -> None:
     table.add_row("drawn", str(len(probes.candidates)), "")
     for reason in (reason for reason in REASONS if reason in reasons):
         table.add_row(reason, str(reasons[reason]), REASONS[reason])
-    table.add_row("kept", str(len(probes.kept)), "correct with the news in context, wrong or at chance without it")
+    table.add_row("kept", str(len(probes.kept)), "answered correctly with the news in context")
     Console().print(table)
+    if probes.kept:
+        print(CHOICE)
     for name, found in probes.withheld.items():
         print(f"skipped     {name}: {found}")
     tried = dict.fromkeys(candidate.news.id for candidate in probes.candidates)

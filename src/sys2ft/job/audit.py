@@ -20,7 +20,7 @@ from sys2ft.evaluation.settings import BY_CHOICE
 from sys2ft.evaluation.statements import as_questions
 from sys2ft.job.stages import open_run, require_questions
 from sys2ft.models import LoadedModel
-from sys2ft.news import Found, News, surface
+from sys2ft.news import Found, News, selection_of, surface
 from sys2ft.runs import Display, write_json, write_jsonl
 from sys2ft.statistics import Score, mean_over_news, noise_of_chance, paired_difference
 
@@ -87,6 +87,8 @@ class ModelAudit:
     """Questions that have a second wording, in the original and in the second wording; statements to complete."""
     neighbours: Measured | None
     """Questions about the field, not about the news item: above chance if the model knows the field."""
+    selected: int
+    """Questions that this model's own answers selected (`Selection`): on them its accuracy says little."""
 
     def to_dict(self) -> dict[str, Any]:
         """The audit as stored in `audit.json`."""
@@ -165,7 +167,8 @@ def audit_model(
         }
         for name, predictions in asked.items():
             write_jsonl(run.path / "predictions" / f"{name}.jsonl", (p.to_dict() for p in predictions))
-        result = _measured(news, asked, settings, run.record["model"]["name"])
+        selected = _count_selected(news, run.record["model"])
+        result = _measured(news, asked, settings, run.record["model"]["name"], selected)
         write_json(run.path / "audit.json", result.to_dict())
     return result
 
@@ -175,7 +178,11 @@ def _folder_name(model: str) -> str:
 
 
 def _measured(
-    news: Sequence[News], asked: Mapping[str, Sequence[Prediction]], settings: EvaluateSettings, name: str
+    news: Sequence[News],
+    asked: Mapping[str, Sequence[Prediction]],
+    settings: EvaluateSettings,
+    name: str,
+    selected: int,
 ) -> ModelAudit:
     scorings: dict[str, tuple[Measured, ...]] = {}
     for scoring in settings.scorings:
@@ -197,7 +204,13 @@ def _measured(
         scorings=scorings,
         probes=tuple(probe for probe in probes if probe),
         neighbours=_block("neighbours", asked["neighbours"], headline, None, neighbours(news), LEVEL),
+        selected=selected,
     )
+
+
+def _count_selected(news: Sequence[News], model: Mapping[str, Any]) -> int:
+    found = [selection_of(question.made_by, question.selected) for one in news for question in one.questions]
+    return sum(one is not None and one.decided and one.concerns(model["name"], model["sha256"]) for one in found)
 
 
 def _item(prediction: Prediction) -> Item:

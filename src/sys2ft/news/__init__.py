@@ -1,6 +1,6 @@
 """News items and their questions: the objects, their files, and checks.
 
-- `schema`    News, Question and Cloze, and their validation
+- `schema`    News, Question, Selection and Cloze, and their validation
 - `reader`    `read_news` and `write_news`: a file is read completely or not at all
 - `formats`   JSON Lines and YAML to rows with line numbers
 - `records`   rows to objects and back
@@ -18,7 +18,7 @@ from sys2ft.news.checks import check, question_counts
 from sys2ft.news.injection import Instruction, instructions_in
 from sys2ft.news.reader import read_news, write_news
 from sys2ft.news.records import news_from_dict, news_to_dict
-from sys2ft.news.schema import GRADERS, KINDS, Cloze, Grader, Kind, News, Question
+from sys2ft.news.schema import GRADERS, KINDS, Cloze, Grader, Kind, News, Question, Selection, selection_of
 from sys2ft.news.surface import Found, Surface, surface
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "Kind",
     "News",
     "Question",
+    "Selection",
     "Surface",
     "bundled_lines",
     "bundled_names",
@@ -42,6 +43,7 @@ __all__ = [
     "news_to_dict",
     "question_counts",
     "read_news",
+    "selection_of",
     "surface",
     "write_news",
 ]

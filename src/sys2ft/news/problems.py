@@ -116,12 +116,16 @@ _EXPECTED = {
     "kind": "one of " + ", ".join(KINDS),
     "grader": "the name of an installed grader, as text",
     "made_by": "the name of the model that wrote the question, as text",
+    "selected": "a mapping: which answers of a model decided that the question was kept",
+    "by": "the name of the model whose answers decided, as text",
+    "sha256": "the fingerprint of that model, as text",
     "source": "the origin of the text, as text",
     "rephrased": "the question in other words, as text",
     "cloze": "a mapping of statement, answer and choices",
     "statement": "an incomplete statement, as text",
     "neighbours": "a list of questions, each a mapping",
 }
+_ALLOWED = {"closed_book": ("any", "wrong"), "in_context": ("any", "right")}
 
 
 def from_validation(error: Mapping[str, Any], location: Location) -> Problem:
@@ -140,7 +144,7 @@ def from_validation(error: Mapping[str, Any], location: Location) -> Problem:
         needed = field in ("id", "news", "question", "answer", "statement")
         found, fix = "an empty text", "write the text" if needed else "remove it"
     elif kind == "literal_error":
-        allowed: Sequence[str] = grader_names() if field == "grader" else KINDS
+        allowed: Sequence[str] = grader_names() if field == "grader" else _ALLOWED.get(field, KINDS)
         expected = "one of " + ", ".join(allowed)
         near = get_close_matches(str(value).casefold().replace("-", "_"), allowed, n=1)
         found, fix = describe(value), f"write {near[0]!r}" if near else "choose one of these, or leave the field out"
@@ -153,6 +157,8 @@ def from_validation(error: Mapping[str, Any], location: Location) -> Problem:
     elif is_item and field in _LISTED:
         found, fix = describe(value), 'write {"question": "...", "answer": "..."}'
         expected = "a question as a mapping"
+    elif field == "selected":
+        found, fix = describe(value), 'write {"by": "...", "in_context": "right"}'
     elif field == "cloze":
         found, fix = describe(value), 'write {"statement": "...", "answer": "...", "choices": [...]}'
     else:

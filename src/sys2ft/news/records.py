@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from sys2ft.news.problems import Location, Problem, describe, from_validation, news_error
-from sys2ft.news.schema import Cloze, News, Question
+from sys2ft.news.schema import Cloze, News, Question, Selection
 
 # file name -> object name
 _NEWS_FIELDS = {
@@ -29,8 +29,10 @@ _QUESTION_FIELDS = {
     "kind": "kind",
     "grader": "grader",
     "made_by": "made_by",
+    "selected": "selected",
     "rephrased": "rephrased",
 }
+_SELECTION_FIELDS = {name: name for name in Selection.model_fields}
 _CLOZE_FIELDS = {"statement": "text", "answer": "answer", "choices": "choices", "aliases": "aliases"}
 # Common wrong names whose spelling is not close to the right one.
 _NEWS_SYNONYMS = {"text": "news", "content": "news", "body": "news", "name": "id", "topic": "domain", "qa": "questions"}
@@ -53,11 +55,13 @@ def news_to_dict(news: News) -> dict[str, Any]:
 
 
 def _fields_of(asked: Question | Cloze, fields: Mapping[str, str]) -> dict[str, Any]:
-    return {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, field in fields.items()
-        if (value := getattr(asked, field)) not in (None, ())
-    }
+    return {name: _plain(value) for name, field in fields.items() if (value := getattr(asked, field)) not in (None, ())}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(exclude_defaults=True)
+    return list(value) if isinstance(value, tuple) else value
 
 
 def news_from_dict(row: object, *, source: str = "news") -> News:
@@ -109,7 +113,11 @@ def _inner(
     """A nested mapping with its fields renamed for the objects, and its unknown fields; other values unchanged."""
     if not isinstance(value, Mapping):
         return value, []
-    return _rename(value, fields), _unknown_fields(value, fields, synonyms, location)
+    renamed, problems = _rename(value, fields), _unknown_fields(value, fields, synonyms, location)
+    if "selected" in renamed:
+        renamed["selected"], wrong = _inner(renamed["selected"], _SELECTION_FIELDS, {}, (*location, "selected"))
+        problems += wrong
+    return renamed, problems
 
 
 def _rename(row: Mapping[Any, Any], fields: Mapping[str, str]) -> dict[str, Any]:

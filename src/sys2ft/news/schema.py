@@ -144,19 +144,62 @@ class _Asked(BaseModel):
         return aliases
 
 
+class Selection(BaseModel):
+    """Which answers of a model decided that a question was kept; 'any' if its answers made no difference.
+
+    `by` is the name of the model, `sha256` the fingerprint of its weights and tokenizer, if known. On its own selection
+    a model's accuracy is high or low by construction (regression to the mean), and so is every difference from it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    by: Text
+    sha256: Text | None = None
+    closed_book: Literal["any", "wrong"] = "any"
+    in_context: Literal["any", "right"] = "any"
+
+    @property
+    def decided(self) -> bool:
+        """Whether any answer decided that the question was kept."""
+        return (self.closed_book, self.in_context) != ("any", "any")
+
+    def concerns(self, name: str, sha256: str | None) -> bool:
+        """Whether the model of this name and fingerprint is the one that selected."""
+        if self.sha256 is not None and sha256 is not None:
+            return self.sha256 == sha256
+        return _last_part(self.by) == _last_part(name)
+
+
+def selection_of(made_by: str | None, selected: Selection | None) -> Selection | None:
+    """How a question was selected: as recorded, or None.
+
+    If only the model that wrote it is recorded, the strictest is presumed: that it kept what it fails closed book and
+    answers in context. Without this a missing record would turn a selection into a gain.
+    """
+    if selected is None and made_by is not None:
+        return Selection(by=made_by, closed_book="wrong", in_context="right")
+    return selected
+
+
+def _last_part(name: str) -> str:
+    return re.split(r"[/\\]", name.rstrip("/\\"))[-1].casefold()
+
+
 class Question(_Asked):
     """One question about one news item.
 
     A question without choices is asked as free text only. `aliases` are other correct wordings of the answer. The
     default grader of free text is 'number' if the answer is a bare number, else 'alias'. `kind` is None if the author
     did not specify it. `rephrased` is the same question in other words, if any. `made_by` names the model that wrote
-    the question; None if a person wrote it.
+    the question; None if a person wrote it. `selected` is how a model's answers selected the question; None if they did
+    not, or if it is not known.
     """
 
     kind: Kind | None = None
     grader: Grader = Field(default_factory=_default_grader)
     rephrased: Text | None = None
     made_by: Text | None = None
+    selected: Selection | None = None
 
     @field_validator("grader")
     @classmethod

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sys2ft.evaluation.graders import normalise
-from sys2ft.news import News, Question
+from sys2ft.news import News, Question, Selection
 from sys2ft.replay import filters
 from sys2ft.replay.prompts import Template
 from sys2ft.runs import item_seed
@@ -25,7 +25,6 @@ REASONS: dict[str, str] = {
     "repeat": "was asked before about the same news item",
     "few_choices": "fewer different wrong answers than wanted",
     "unsupported": "not answered correctly with the news in context: by choice, and in at least two samples",
-    "known": "answered correctly without the news: by choice above chance, or in a sample",
     "surplus": filters.REASONS["surplus"],
 }
 """Why a candidate is not kept."""
@@ -51,18 +50,20 @@ class Candidate:
     wrong: list[str] = field(default_factory=list)
     reason: str | None = None
     evidence: dict[str, Any] = field(default_factory=dict)
-    """What the model answered with the news in context and without it."""
+    """What the model answered with the news in context."""
 
     @property
     def alive(self) -> bool:
         """Whether nothing has rejected it yet."""
         return self.reason is None
 
-    def as_question(self, seed: int, made_by: str) -> Question:
-        """The probe, its choices in seeded order, marked with the name of the model that wrote it."""
+    def as_question(self, seed: int, made_by: str, selected: Selection | None = None) -> Question:
+        """The probe, its choices in seeded order, marked with the model that wrote it and the one that selected it."""
         choices = [self.answer, *self.wrong]
         random.Random(item_seed(seed, "probe", "choices", self.news.id, self.index)).shuffle(choices)
-        return Question(text=self.question, answer=self.answer, choices=tuple(choices), made_by=made_by)
+        return Question(
+            text=self.question, answer=self.answer, choices=tuple(choices), made_by=made_by, selected=selected
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """As one line of the folder's probes.jsonl."""

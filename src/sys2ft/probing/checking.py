@@ -1,16 +1,15 @@
-"""Checking candidates: each is asked as evaluation will ask it, with the news in context and without it.
+"""Checking candidates: each is asked as evaluation will ask it, with the news in context.
 
-With the news in context the model has to pick the answer among the choices. Without the news it has to pick a wrong
-choice, or give the answer no more probability than chance. Then answers are sampled: at least two have to be correct
-with the news in context, and without it no more than chance would get right.
+The model has to pick the answer among the choices; then answers are sampled, of which at least two have to be correct.
+It is never asked without the news here. Questions kept because the model fails them closed book would make its
+accuracy zero by construction, and any later change a gain, even for a model that guesses.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
-from sys2ft.evaluation import EvaluateSettings, Prediction, evaluate
+from sys2ft.evaluation import EvaluateSettings, Prediction, Questions, evaluate
 from sys2ft.models import LoadedModel
 from sys2ft.probing.candidates import Candidate
 from sys2ft.probing.settings import ProbeSettings
@@ -19,8 +18,8 @@ from sys2ft.runs import Memo, item_seed
 LEAST_RIGHT = 2
 """Samples with the news in context that have to be correct."""
 
-_Answers = dict[tuple[str, str, str], Prediction]
-"""By news item, question and condition; no news item has the same question twice."""
+_Answers = dict[tuple[str, str], Prediction]
+"""By news item and question; no news item has the same question twice."""
 
 
 def check(
@@ -41,14 +40,15 @@ def check(
             [own[0].news.model_copy(update={"questions": questions[news_id]}) for news_id, own in asked.items()],
             how,
             subject=f"probe-{number}-{sample}",
+            probe=Questions(how, conditions=("in_context",)),
             seed=item_seed(seed, "probe", "check", sample),
             memo=memo,
         )
-        return {(row.news_id, questions[row.news_id][row.question].text, row.condition): row for row in rows}
+        return {(row.news_id, questions[row.news_id][row.question].text): row for row in rows}
 
     chosen = ask(EvaluateSettings(scorings=("cloze",)), candidates, 0)
     for candidate in candidates:
-        _judge_choice(candidate, chosen, settings)
+        _judge_choice(candidate, chosen)
     # Sampling takes most of the time, so only candidates that passed the choice are sampled.
     left = [candidate for candidate in candidates if candidate.alive]
     free = EvaluateSettings(
@@ -59,43 +59,22 @@ def check(
     )
     samples = [ask(free, left, sample) for sample in range(1, settings.samples + 1)]
     for candidate in left:
-        _judge_samples(candidate, samples, settings)
+        _judge_samples(candidate, samples)
 
 
-def _judge_choice(candidate: Candidate, chosen: _Answers, settings: ProbeSettings) -> None:
-    with_news, without = (chosen[_key(candidate, condition)] for condition in ("in_context", "closed_book"))
-    share = _share(without, candidate.answer)
-    candidate.evidence = {
-        "chosen_in_context": with_news.said,
-        "chosen_closed_book": without.said,
-        "share_closed_book": round(share, 4),
-    }
-    if not with_news.correct:
+def _judge_choice(candidate: Candidate, chosen: _Answers) -> None:
+    answer = chosen[_key(candidate)]
+    candidate.evidence = {"chosen_in_context": answer.said}
+    if not answer.correct:
         candidate.reason = "unsupported"
-    elif without.correct and share > 1 / settings.choices + settings.chance_margin:
-        candidate.reason = "known"
 
 
-def _judge_samples(candidate: Candidate, samples: Sequence[_Answers], settings: ProbeSettings) -> None:
-    right, known = (
-        sum(bool(sample[_key(candidate, condition)].correct) for sample in samples)
-        for condition in ("in_context", "closed_book")
-    )
-    candidate.evidence |= {"samples": len(samples), "right_in_context": right, "right_closed_book": known}
+def _judge_samples(candidate: Candidate, samples: Sequence[_Answers]) -> None:
+    right = sum(bool(sample[_key(candidate)].correct) for sample in samples)
+    candidate.evidence |= {"samples": len(samples), "right_in_context": right}
     if right < LEAST_RIGHT:
         candidate.reason = "unsupported"
-    elif known > len(samples) / settings.choices:
-        candidate.reason = "known"
 
 
-def _key(candidate: Candidate, condition: str) -> tuple[str, str, str]:
-    return candidate.news.id, candidate.question, condition
-
-
-def _share(prediction: Prediction, answer: str) -> float:
-    """The answer's probability among the choices, by the mean log-likelihood per token of each."""
-    totals: dict[str, float] = prediction.detail["choices"]
-    means = {choice: total / n for (choice, total), n in zip(totals.items(), prediction.detail["tokens"], strict=True)}
-    top = max(means.values())
-    weights = {choice: math.exp(mean - top) for choice, mean in means.items()}
-    return weights[answer] / sum(weights.values())
+def _key(candidate: Candidate) -> tuple[str, str]:
+    return candidate.news.id, candidate.question

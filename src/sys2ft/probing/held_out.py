@@ -1,8 +1,9 @@
-"""Held-out probes: the model writes questions, and those it can answer only with the news in context are kept.
+"""Held-out probes: the model writes questions, and those it answers correctly with the news in context are kept.
 
 Questions are written with the news in context, by prompts and from seeds that the training data never use. Each is then
-checked by asking it as evaluation will (`checking`). The kept questions are selected: on them the untrained model is,
-by construction, right with the news in context and wrong without it.
+checked by asking it as evaluation will (`checking`), with the news in context only. What the model answers closed book
+decides nothing, so that its accuracy before and after training can be compared; in context it is right by construction.
+Each probe records this (`Question.selected`), and the report withholds what the selection distorts.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 
 from sys2ft.generators import Context, EngineGenerator, Generator
 from sys2ft.models import LoadedModel
-from sys2ft.news import News
+from sys2ft.news import News, Selection
 from sys2ft.probing.candidates import Candidate, answer_spans
 from sys2ft.probing.checking import check
 from sys2ft.probing.settings import ProbeSettings
@@ -63,6 +64,7 @@ def probe(
     author = EngineGenerator(model, rows_at_once=settings.rows_at_once) if writer is None else writer
     withheld = {} if settings.keep_instructions else filters.withheld(news)
     bare = [item for item in news if not item.questions and item.id not in withheld]
+    selected = Selection(by=model.source.name, sha256=model.fingerprint, in_context="right")
     spans = {item.id: answer_spans(item, seed) for item in bare}
     made: dict[str, list[Candidate]] = {item.id: [] for item in bare}
     writing = Writer(settings, seed, memo, executor or LocalExecutor(Context(author)))
@@ -85,7 +87,7 @@ def probe(
                 advance(int(candidate.alive))
                 made[candidate.news.id].append(candidate)
     return Probes(
-        news=[_with_probes(item, made.get(item.id, ()), seed, made_by) for item in news],
+        news=[_with_probes(item, made.get(item.id, ()), seed, made_by, selected) for item in news],
         candidates=[candidate for own in made.values() for candidate in own],
         withheld={name: f"{found.kind}: {found.excerpt}" for name, found in withheld.items()},
     )
@@ -100,6 +102,6 @@ def _kept(candidates: Sequence[Candidate]) -> int:
     return sum(candidate.alive for candidate in candidates)
 
 
-def _with_probes(item: News, candidates: Sequence[Candidate], seed: int, made_by: str) -> News:
-    probes = tuple(candidate.as_question(seed, made_by) for candidate in candidates if candidate.alive)
+def _with_probes(item: News, candidates: Sequence[Candidate], seed: int, made_by: str, selected: Selection) -> News:
+    probes = tuple(candidate.as_question(seed, made_by, selected) for candidate in candidates if candidate.alive)
     return item.model_copy(update={"questions": probes}) if probes else item

@@ -23,9 +23,7 @@ class ProbeSettings:
     wrong_samples: int = 10
     """Wrong answers drawn for each question that needs them; the first different ones are used."""
     samples: int = 3
-    """Answers sampled for each question with the news in context, and as many without it; at least 2."""
-    chance_margin: float = 0.1
-    """Without the news, the answer's probability among the choices may exceed chance by this much."""
+    """Answers sampled for each question with the news in context; at least 2."""
     temperature: float = 0.7
     """Sampling temperature of questions and wrong answers."""
     check_temperature: float = 0.5
@@ -44,7 +42,7 @@ class ProbeSettings:
     """Also probe news items with instruction-like text."""
 
     def __post_init__(self) -> None:
-        least = {"samples": 2, "choices": 2, "chance_margin": 0} | dict.fromkeys(
+        least = {"samples": 2, "choices": 2} | dict.fromkeys(
             ("probes_per_news", "candidates", "rounds", "wrong_samples", "max_new_tokens", "answer_tokens"), 1
         )
         least["rows_at_once"] = 1

@@ -6,7 +6,6 @@ figures and page use these numbers, and `write_scores` writes them to scores.jso
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,11 +16,12 @@ from sys2ft.errors import UserError
 from sys2ft.evaluation.records import CHOICE_SCORINGS
 from sys2ft.files import write_json
 from sys2ft.report.artifacts import BASE, CONDITIONS, Artifacts, read_artifacts
+from sys2ft.report.selection import Selected, remarks, selected
 from sys2ft.statistics import Item, Outcomes, Score, Undefined
 from sys2ft.training.ending import describe_end
 
 Measured: TypeAlias = Score | Undefined
-Slice = Literal["all", "domain", "kind"]
+Slice = Literal["all", "domain", "kind", "selected"]
 Answers: TypeAlias = Mapping[tuple[str, str, str], Outcomes]
 """(subject, scoring, condition) -> question -> right, wrong or not gradable."""
 
@@ -56,7 +56,7 @@ class Block:
     scoring: str
     by: Slice
     name: str
-    """The domain or the kind; 'all' for all questions."""
+    """The domain or the kind; 'all' for all questions that carry a verdict (see `selection`)."""
     n_questions: int
     n_news: int
     chance: float | None
@@ -142,10 +142,11 @@ def summarise_artifacts(artifacts: Artifacts) -> Summary:
     scorings = tuple(dict.fromkeys((headline, *scorings)))
     # Any seed would do; the run's own makes the intervals reproducible. numpy requires it to be non-negative.
     seed = abs(int(artifacts.run.get("seed") or 0))
+    chosen = selected(artifacts)
     blocks = tuple(
-        _block(artifacts, answers, scoring, by, name, items, seed)
+        _block(artifacts, answers, scoring, by, name, items, seed, chosen)
         for scoring in scorings
-        for by, name, items in _slices(artifacts)
+        for by, name, items in chosen.divide(_slices(artifacts), _askable(artifacts, scoring), "selected")
         if by == "all" or items & _askable(artifacts, scoring)
     )
     return Summary(
@@ -164,7 +165,7 @@ def summarise_artifacts(artifacts: Artifacts) -> Summary:
             for protocol, trained in artifacts.training.items()
             for name, ended in trained.get("ended", {}).items()
         ),
-        remarks=(*_machine_made(artifacts), *_withheld(artifacts)),
+        remarks=(*remarks(artifacts), *_withheld(artifacts)),
     )
 
 
@@ -213,6 +214,7 @@ def _block(
     name: str,
     items: frozenset[Item],
     seed: int,
+    chosen: Selected,
 ) -> Block:
     def outcomes(subject: str, condition: str) -> Outcomes:
         found = answers.get((subject, scoring, condition), {})
@@ -228,7 +230,9 @@ def _block(
         n_questions=len(items),
         n_news=len({news_id for news_id, _ in items}),
         chance=chance,
-        rows=tuple(_row(subject, artifacts.subjects, outcomes, seed) for subject in artifacts.subjects),
+        rows=tuple(
+            chosen.withhold(_row(subject, artifacts.subjects, outcomes, seed), items) for subject in artifacts.subjects
+        ),
     )
 
 
@@ -283,20 +287,6 @@ def _cost(artifacts: Artifacts, protocol: str) -> Cost:
         flop_train=trained.get("flop"),
         seconds=sum(seconds) if len(seconds) == 2 else None,
     )
-
-
-def _machine_made(artifacts: Artifacts) -> list[str]:
-    """A remark where questions were written by a model, with how they were selected."""
-    makers = Counter(q["made_by"] for _, _, q in artifacts.questions() if q.get("made_by"))
-    if not makers:
-        return []
-    total = sum(1 for _ in artifacts.questions())
-    return [
-        f"{sum(makers.values())} of {total} questions were written by a model ({', '.join(sorted(makers))}; "
-        "`sys2ft news probe`), from other prompts and seeds than the training data. They were kept because that model "
-        "answers them with the news in context and not without. This selection biases the accuracies of the untouched "
-        "model, so compare the tuned models with each other rather than with it."
-    ]
 
 
 def _withheld(artifacts: Artifacts) -> list[str]:

@@ -87,6 +87,7 @@ def _sections(summary: Summary) -> list[tuple[str, str, Sequence[Block]]]:
     found: list[tuple[str, str, Sequence[Block]]] = [
         ("By domain, closed book / in context", "domain", summary.slices("domain")),
         ("By kind of question, closed book / in context", "kind", summary.slices("kind")),
+        ("Questions chosen by the untouched model, closed book / in context", "chosen", summary.slices("selected")),
         ("Other scorings, closed book / in context", "scoring", others),
     ]
     return [section for section in found if section[2]]

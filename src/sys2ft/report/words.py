@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sys2ft.report.artifacts import BASE
+from sys2ft.report.selection import Withheld
 from sys2ft.report.summary import BASELINE, NOT_YET, UNEVEN, Block, Cost, Measured, Row, Summary
 from sys2ft.statistics import Score, Undefined
 
@@ -120,22 +121,42 @@ def headline(summary: Summary) -> tuple[str, list[str]]:
     gain, closed, before = best.versus_base, best.closed_book, base.closed_book
     assert isinstance(closed, Score), "the best protocol is chosen among those with a score"
     reached = f"Without the news in view, the model tuned by {best.subject} answers {percent(closed)} of the questions"
+    if isinstance(gain, Withheld):
+        return f"No verdict: {gain.reason}", [s for s in (f"{reached}.", _against_naive(summary, best)) if s]
     if not isinstance(gain, Score) or not isinstance(before, Score):
         return f"{best.subject} reaches {100 * closed.estimate:.0f}% closed book", [f"{reached}.", *_before(base)]
     change = f"{100 * before.estimate:.0f}% before, {100 * closed.estimate:.0f}% after"
     if not gain.excludes_zero:
         verdict = f"No protocol helped by more than chance noise: at best {change} ({best.subject})"
+    elif gain.estimate > 0 and not _beyond_guessing(summary.block(), gain, before):
+        verdict = f"Nothing beyond guessing: {change} ({best.subject}), where guessing gives {_chance(summary)}"
     elif gain.estimate > 0:
         verdict = f"{best.subject} put news into the weights: {change}"
+    elif isinstance(best.in_context_change, Withheld):  # such a selection may favour the untouched model
+        verdict = f"No gain shown: {change} for the best, {best.subject}"
     else:
         verdict = f"Every protocol did harm: {change} for the best, {best.subject}"
     chance = summary.block().chance
-    guessing = "" if chance is None else f" Guessing among the choices would give {100 * chance:.0f}%."
+    guessing = "" if chance is None else f" Guessing among the choices would give {_chance(summary)}."
     sentences = [f"{reached}; untouched, it answered {percent(before)}: {points(gain)}.{guessing}"]
     sentences += [_with_context(base, best), _against_naive(summary, best), _overexposure(best)]
     if len(summary.protocols) > 1:
         sentences.append("The best protocol was chosen on these same questions, so its score is slightly optimistic.")
     return verdict, [sentence for sentence in sentences if sentence]
+
+
+def _beyond_guessing(block: Block, gain: Score, before: Score) -> bool:
+    """Whether more was gained than an untouched model below chance gains if it only comes to guess.
+
+    A model is below chance where it finds wrong choices likelier than the right one: because it invented them, or
+    because a model like it selected the questions. If training makes it answer at random, it gains the distance to
+    chance without having learnt anything.
+    """
+    return block.chance is None or gain.low is None or gain.low > block.chance - before.estimate
+
+
+def _chance(summary: Summary) -> str:
+    return f"{100 * (summary.block().chance or 0):.0f}%"
 
 
 def _before(base: Row) -> list[str]:
