@@ -39,6 +39,7 @@ def _render(artifacts: Artifacts, summary: Summary, most: int) -> str:
         "summary": summary,
         "block": summary.block(),
         "others": [summary.block(scoring) for scoring in summary.scorings if scoring != summary.headline],
+        "names": {subject: words.named(summary, subject) for subject in artifacts.subjects},
         "verdict": verdict,
         "sentences": sentences,
         "landmarks": _landmarks(summary),
@@ -78,20 +79,21 @@ def _figures(artifacts: Artifacts, summary: Summary) -> list[tuple[str, str, Any
     """Title, explanation and SVG of each figure; None if the run lacks its data."""
     from sys2ft.report import figures
 
+    bare = "".join(f" {protocol} has no adapter: base answers." for protocol in summary.without_adapter)
     drawn = [
         (
             "Accuracy",
-            "Closed book: without the news item in the prompt. In context: with it. Lines are 95% intervals.",
+            "Closed book: without the news item in the prompt. In context: with it. Lines are 95% intervals." + bare,
             figures.accuracy_figure(summary),
         ),
         (
             "Accuracy by domain",
-            "Closed book. The vertical bar is the untouched model with the news in context.",
+            "Closed book. The vertical bar is the untouched model with the news in context." + bare,
             figures.domain_figure(summary),
         ),
         (
             "Accuracy and cost",
-            "Closed-book accuracy against the FLOP spent on generating replay elements and on training.",
+            "Closed-book accuracy against the FLOP spent on generating replay elements and on training." + bare,
             figures.cost_figure(summary),
         ),
         ("Yield", "The fate of the samples drawn from the model.", figures.yield_figure(summary)),

@@ -12,7 +12,17 @@ from rich.text import Text
 
 from sys2ft.replay.elements import Yield
 from sys2ft.report.summary import Block, Summary
-from sys2ft.report.words import caption, cost_cells, count, estimate, headline, notes, number, score_cells
+from sys2ft.report.words import (
+    caption,
+    cost_cells,
+    count,
+    estimate,
+    headline,
+    named,
+    notes,
+    number,
+    score_cells,
+)
 
 SCORES = ("closed book", "in context", "gap to ICL", "share of gap")
 COSTS = ("kept", "tokens trained", "TFLOP gen.", "TFLOP train", "seconds")
@@ -23,15 +33,15 @@ def terminal_table(summary: Summary) -> Group:
     block = summary.block()
     verdict, _ = headline(summary)
     parts: list[RenderableType] = [Text(verdict, style="bold"), Text()]
-    main = [(row.subject, *score_cells(row)) for row in block.rows]
+    main = [(named(summary, row.subject), *score_cells(row)) for row in block.rows]
     parts += [
         _grid("", SCORES, main, mark=summary.best),
         _small([caption(summary, block), *summary.remarks, *notes(block)]),
     ]
-    costs = [(c.protocol, count(c.asked), *cost_cells(c)) for c in summary.costs]
+    costs = [(named(summary, c.protocol), count(c.asked), *cost_cells(c)) for c in summary.costs]
     parts += [Text(), _title("Cost"), _grid("", ("asked", *COSTS), costs, mark=summary.best)]
     for title, first, blocks in _sections(summary):
-        names = [row.subject for row in blocks[0].rows]
+        names = [named(summary, row.subject) for row in blocks[0].rows]
         parts += [Text(), _title(title), _grid(first, ("n", *names), [_pairs(b, first) for b in blocks])]
     if summary.ended:
         parts += [Text(), _title("Adapters that ended early"), _small(_some(summary.ended))]
@@ -46,16 +56,19 @@ def markdown_table(summary: Summary) -> str:
     verdict, sentences = headline(summary)
     costs = {cost.protocol: cost_cells(cost) for cost in summary.costs}
     none = ("–",) * len(COSTS)
-    main = [(row.subject, *score_cells(row), *costs.get(row.subject, none)) for row in block.rows]
+    main = [(named(summary, r.subject), *score_cells(r), *costs.get(r.subject, none)) for r in block.rows]
     changes = [
-        (r.subject, *(number(m, signed=True) for m in (r.versus_base, r.versus_naive, r.in_context_change)))
+        (
+            named(summary, r.subject),
+            *(number(m, signed=True) for m in (r.versus_base, r.versus_naive, r.in_context_change)),
+        )
         for r in block.rows[1:]
     ]
     said = [f"**{_escape(verdict)}.** {_escape(' '.join(sentences))}", _markdown("model", (*SCORES, *COSTS), main)]
     said.append("\n".join(_escape(line) for line in [caption(summary, block), *summary.remarks, *notes(block)]))
     said.append(_markdown("change", ("closed book vs base", "closed book vs naive", "in context vs base"), changes))
     for title, first, blocks in _sections(summary):
-        names = [row.subject for row in blocks[0].rows]
+        names = [named(summary, row.subject) for row in blocks[0].rows]
         said += [f"{title}:", _markdown(first, ("n", *names), [_pairs(b, first) for b in blocks])]
     if summary.ended:
         said.append("Adapters that ended early:\n\n" + "\n".join(f"- {_escape(part)}" for part in _some(summary.ended)))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import isfinite
+
 from sys2ft.report.artifacts import BASE
 from sys2ft.report.summary import BASELINE, NOT_YET, UNEVEN, Block, Cost, Measured, Row, Summary
-from sys2ft.statistics import Score, Undefined
+from sys2ft.statistics import FEWEST, Score, Undefined, smallest_difference
 
 ABSENT = "–"
 
@@ -62,6 +65,22 @@ def counted(n: int, noun: str) -> str:
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
+def named(summary: Summary, subject: str) -> str:
+    """A subject's name, with a mark if its answers are the base model's for want of an adapter."""
+    return f"{subject} (no adapter: base answers)" if subject in summary.without_adapter else subject
+
+
+def power_line(counts_per_news: Sequence[int], *, protocols: int = 1) -> str:
+    """What a run with these numbers of questions by news item can see, in one line, before any work."""
+    asked = [count for count in counts_per_news if count > 0]
+    size = f"{counted(sum(asked), 'question')} of {counted(len(asked), 'news item')}"
+    size += f", {protocols} protocols" if protocols > 1 else ""
+    smallest = smallest_difference(asked, protocols=protocols)
+    if not isfinite(smallest):
+        return f"{size}: too few to tell any difference from chance noise"
+    return f"{size}: differences in accuracy below about {smallest:.2f} cannot be seen (80% power, if 25% are known)"
+
+
 def tera(flop: float | None) -> str:
     """FLOP in TFLOP, with three significant digits below 100."""
     return ABSENT if flop is None else f"{flop / 1e12:,.0f}" if flop >= 1e14 else f"{flop / 1e12:.3g}"
@@ -90,7 +109,8 @@ def caption(summary: Summary, block: Block) -> str:
     if block.chance is not None:
         said += f"; chance {block.chance:.2f}"
     each = "one adapter for all news items" if summary.adapters == "joint" else "one adapter per news item"
-    return f"{said}; {each}; 95% intervals by bootstrap over news items."
+    said += f"; {each}; 95% intervals by {'bootstrap' if block.n_news >= FEWEST else 't'} over news items"
+    return f"{said}, each row by itself." if len(summary.protocols) > 1 else f"{said}."
 
 
 def notes(block: Block) -> list[str]:
@@ -112,30 +132,60 @@ def notes(block: Block) -> list[str]:
 
 
 def headline(summary: Summary) -> tuple[str, list[str]]:
-    """The run's verdict in one line, and the sentences that support it."""
+    """The run's verdict in one line, and the sentences that support it.
+
+    The verdict rests on intervals that hold for all protocols together, so that the best of them is not called a
+    success for being the best.
+    """
     base = summary.block().row(BASE)
     if summary.best is None:
-        return "No protocol has been evaluated yet", _before(base)
+        nothing = set(summary.protocols) <= set(summary.without_adapter) and summary.protocols
+        verdict = "No protocol has an adapter, so nothing was put into the weights"
+        return verdict if nothing else "No protocol has been evaluated yet", _before(base)
     best = summary.block().row(summary.best)
-    gain, closed, before = best.versus_base, best.closed_book, base.closed_book
+    row = _shown(summary, best)
+    gain, closed, before = row.versus_base_joint, row.closed_book, base.closed_book
     assert isinstance(closed, Score), "the best protocol is chosen among those with a score"
-    reached = f"Without the news in view, the model tuned by {best.subject} answers {percent(closed)} of the questions"
+    reached = f"Without the news in view, the model tuned by {row.subject} answers {percent(closed)} of the questions"
     if not isinstance(gain, Score) or not isinstance(before, Score):
-        return f"{best.subject} reaches {100 * closed.estimate:.0f}% closed book", [f"{reached}.", *_before(base)]
-    change = f"{100 * before.estimate:.0f}% before, {100 * closed.estimate:.0f}% after"
-    if not gain.excludes_zero:
-        verdict = f"No protocol helped by more than chance noise: at best {change} ({best.subject})"
-    elif gain.estimate > 0:
-        verdict = f"{best.subject} put news into the weights: {change}"
-    else:
-        verdict = f"Every protocol did harm: {change} for the best, {best.subject}"
+        return f"{row.subject} reaches {100 * closed.estimate:.0f}% closed book", [f"{reached}.", *_before(base)]
     chance = summary.block().chance
     guessing = "" if chance is None else f" Guessing among the choices would give {100 * chance:.0f}%."
     sentences = [f"{reached}; untouched, it answered {percent(before)}: {points(gain)}.{guessing}"]
-    sentences += [_with_context(base, best), _against_naive(summary, best), _overexposure(best)]
-    if len(summary.protocols) > 1:
-        sentences.append("The best protocol was chosen on these same questions, so its score is slightly optimistic.")
-    return verdict, [sentence for sentence in sentences if sentence]
+    if row != best and isinstance(best.closed_book, Score):
+        sentences.append(f"{best.subject} answers {percent(best.closed_book)}, which chance noise alone could give.")
+    sentences += [_with_context(base, row), _against_naive(summary, row), _overexposure(row)]
+    return _verdict(summary, row, gain, before), [sentence for sentence in sentences if sentence]
+
+
+def _shown(summary: Summary, best: Row) -> Row:
+    """The protocol of the verdict: the best one, unless only others gain more than chance noise."""
+    gained = [row for row in summary.block().rows if _side(row) > 0]
+    if best in gained or not gained or not isinstance(best.versus_base_joint, Score):
+        return best
+    return max(gained, key=lambda row: row.closed_book.estimate if isinstance(row.closed_book, Score) else 0.0)
+
+
+def _verdict(summary: Summary, row: Row, gain: Score, before: Score) -> str:
+    after = before.estimate + gain.estimate
+    change = f"{100 * before.estimate:.0f}% before, {100 * after:.0f}% after"
+    corrected = f"corrected for choosing the best of {gain.among}" if gain.among > 1 else ""
+    if _side(row) > 0:
+        said = f"{row.subject} put news into the weights: {change}"
+        return f"{said} ({corrected})" if corrected else said
+    compared = [one for one in summary.block().rows if isinstance(one.versus_base_joint, Score)]
+    if all(_side(one) < 0 for one in compared):
+        every = "Every protocol with an adapter" if summary.without_adapter else "Every protocol"
+        said = f"{every} did harm: {change} for the best, {row.subject}"
+        return f"{said} ({corrected})" if corrected else said
+    of = f"{row.subject}; {corrected}" if corrected else row.subject
+    return f"No protocol helped by more than chance noise: at best {change} ({of})"
+
+
+def _side(row: Row) -> int:
+    """1 if the gain is above zero for all protocols together, -1 if it is below, 0 if chance noise could give it."""
+    gain = row.versus_base_joint
+    return (1 if gain.estimate > 0 else -1) if isinstance(gain, Score) and gain.excludes_zero else 0
 
 
 def _before(base: Row) -> list[str]:
@@ -154,7 +204,7 @@ def _with_context(base: Row, best: Row) -> str:
 
 def _against_naive(summary: Summary, best: Row) -> str:
     if best.subject == BASELINE:
-        others = [p for p in summary.protocols if p != BASELINE]
+        others = [p for p in summary.protocols if p not in (BASELINE, *summary.without_adapter)]
         return "Plain fine-tuning on the news text did at least as well as every other protocol." if others else ""
     if BASELINE not in summary.protocols or not isinstance(best.versus_naive, Score):
         return ""
