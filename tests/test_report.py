@@ -278,8 +278,8 @@ def _records(rates: dict[str, float], rng: np.random.Generator, n_news: int, n_q
 def test_a_verdict_is_rarely_false_and_finds_what_is_there(protocols: int, n_news: int) -> None:
     rng = np.random.default_rng(protocols)
     flat = {"base": 0.3} | {f"p{k}": 0.3 for k in range(protocols)}
-    verdicts = [headline(summarise_artifacts(_records(flat, rng, n_news)))[0] for _ in range(40)]
-    assert sum("put news into the weights" in verdict for verdict in verdicts) <= 3
+    verdicts = [headline(summarise_artifacts(_records(flat, rng, n_news)))[0] for _ in range(25)]
+    assert sum("put news into the weights" in verdict for verdict in verdicts) <= 2
     assert not any(verdict.startswith("Every protocol did harm") for verdict in verdicts)
     verdicts = [headline(summarise_artifacts(_records(flat | {"p1": 0.97}, rng, n_news, 12)))[0] for _ in range(8)]
     found = [verdict for verdict in verdicts if verdict.startswith("p1 put news into the weights: ")]
@@ -388,7 +388,8 @@ def test_the_power_line_says_what_cannot_be_seen() -> None:
 
     assert power_line([5] * 10, protocols=4) == (
         "50 questions of 10 news items, 4 protocols: differences in accuracy below about "
-        f"{smallest_difference([5] * 10, protocols=4):.2f} cannot be seen (80% power, if 25% are known)"
+        f"{smallest_difference([5] * 10, protocols=4):.2f} cannot be seen (80% power, assuming that the untouched "
+        "model answers 25%)"
     )
     assert power_line([3, 0]) == "3 questions of 1 news item: too few to tell any difference from chance noise"
 

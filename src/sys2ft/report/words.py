@@ -78,7 +78,8 @@ def power_line(counts_per_news: Sequence[int], *, protocols: int = 1) -> str:
     smallest = smallest_difference(asked, protocols=protocols)
     if not isfinite(smallest):
         return f"{size}: too few to tell any difference from chance noise"
-    return f"{size}: differences in accuracy below about {smallest:.2f} cannot be seen (80% power, if 25% are known)"
+    said = f"differences in accuracy below about {smallest:.2f} cannot be seen"
+    return f"{size}: {said} (80% power, assuming that the untouched model answers 25%)"
 
 
 def tera(flop: float | None) -> str:
