@@ -1,7 +1,9 @@
 """Simulate how often intervals cover, how often no effect is called one, and how often a real one is found.
 
-python -m tools.simulate            # the tables of docs/statistics.md, in about ten minutes
-python -m tools.simulate 50         # with 50 instead of 400 simulated runs for each setting
+    python -m tools.simulate            # the tables of docs/statistics.md, in about fifteen minutes
+    python -m tools.simulate 50         # with 50 instead of 400 simulated runs for each setting
+
+News items differ in how well they are answered, as their success rates are drawn from a beta distribution.
 """
 
 from __future__ import annotations
@@ -21,7 +23,10 @@ from sys2ft.statistics import (
     mean_over_news,
     paired_difference,
     smallest_difference,
+    student,
 )
+from sys2ft.statistics.intervals import Floats, covariance, effective, percentiles, resampled
+from sys2ft.statistics.scores import pooled
 
 NEWS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 20)
 SIZES: Mapping[str, tuple[int, ...]] = {
@@ -83,19 +88,36 @@ def covers(score: Score, truth: float) -> bool:
     return score.low is not None and score.high is not None and score.low - 1e-9 <= truth <= score.high + 1e-9
 
 
+def by_one_method(score: Score, sums_CK: Floats, counts_C: Floats, truth: float) -> Iterator[tuple[str, bool]]:
+    """(method, whether it covers) if percentiles, or Student's t, were used for any number of news items."""
+    if score.method == "wilson":
+        yield from ((method, covers(score, truth)) for method in ("percentiles", "t"))
+        return
+    low, high = percentiles(resampled(sums_CK, counts_C, draws=DRAWS, seed=0)[:, 0], effective(counts_C), 0.95)
+    yield "percentiles", low - 1e-9 <= truth <= high + 1e-9
+    half = student(0.95, effective(counts_C) - 1) * float(np.sqrt(covariance(sums_CK, counts_C)[0, 0]))
+    yield "t", abs(score.estimate - truth) <= half + 1e-9
+
+
 def coverage(n_news: int, runs: int, seed: int = 0) -> Iterator[tuple[str, float]]:
     """(measure, share of the intervals that cover) for each setting with this number of news items."""
     for k, (pattern, (before, after), correlation) in enumerate(product(SIZES.values(), RATES, CORRELATIONS)):
         rng = np.random.default_rng((seed, n_news, k))
         counts_C = sizes(n_news, pattern)
-        hits: dict[str, list[bool]] = {"accuracy": [], "difference": [], "share": []}
+        hits: dict[str, list[bool]] = {}
         for _ in range(runs):
             base, tuned, icl = (answers(rng, counts_C, rate, correlation) for rate in (before, after, WITH_NEWS))
-            hits["accuracy"].append(covers(mean_over_news(tuned, draws=DRAWS), after))
-            hits["difference"].append(covers(paired_difference(tuned, base, draws=DRAWS), after - before))
+            sums_CK, counts, _ = pooled(tuned, base)
+            for name, score, sums_C1, truth in (
+                ("accuracy", mean_over_news(tuned, draws=DRAWS), sums_CK[:, :1], after),
+                ("difference", paired_difference(tuned, base, draws=DRAWS), sums_CK @ [[1], [-1]], after - before),
+            ):
+                hits.setdefault(name, []).append(covers(score, truth))
+                for method, hit in by_one_method(score, sums_C1, counts, truth):
+                    hits.setdefault(f"{name}, {method}", []).append(hit)
             share = gap_share(base, icl, tuned, draws=DRAWS)
             if isinstance(share, Score) and share.low is not None:
-                hits["share"].append(covers(share, (after - before) / (WITH_NEWS - before)))
+                hits.setdefault("share", []).append(covers(share, (after - before) / (WITH_NEWS - before)))
         yield from ((name, sum(own) / len(own)) for name, own in hits.items() if len(own) > runs / 3)
 
 
@@ -128,18 +150,21 @@ def found(rng: np.random.Generator, counts: Sequence[int], protocols: int, gain:
 
 def main(runs: int) -> None:
     """Print the tables."""
-    print("| news items | accuracy | difference | share of gap |\n|---|---|---|---|")
+    columns = ["accuracy", "difference", "share"]
+    columns += (f"{name}, {method}" for method in ("percentiles", "t") for name in columns[:2])
+    print("| news items | " + " | ".join(columns) + " |\n" + (len(columns) + 1) * "|---" + "|")
     for n_news in NEWS:
         own: dict[str, list[float]] = {}
         for name, hit in coverage(n_news, runs):
             own.setdefault(name, []).append(hit)
         cells = (
             f"{100 * np.mean(h):.0f}% ({100 * np.quantile(h, 0.1):.0f}, {100 * min(h):.0f})" if h else "–"
-            for h in (own.get(name) for name in ("accuracy", "difference", "share"))
+            for h in map(own.get, columns)
         )
         print(f"| {n_news} | " + " | ".join(cells) + " |", flush=True)
     print(
-        "\n| news items | protocols | best by itself | jointly above zero | jointly off zero |\n|---|---|---|---|---|"
+        "\n| news items | protocols | the best, alone | any above zero, jointly | any off zero, jointly |"
+        "\n|---|---|---|---|---|"
     )
     for n_news, protocols in product((4, 8, 12, 30), (4, 12)):
         rates = called(np.random.default_rng((n_news, protocols)), n_news, protocols, 2 * runs)

@@ -104,7 +104,7 @@ class Undefined:
 
 def mean_over_news(outcomes: Outcomes, *, level: float = 0.95, draws: int = DRAWS, seed: int = 0) -> Score:
     """Accuracy over all questions, with an interval over the news items."""
-    sums_CK, counts_C, ungraded = _sums(outcomes)
+    sums_CK, counts_C, ungraded = pooled(outcomes)
     share = float(sums_CK.sum() / counts_C.sum())
     low, high, method = _ends(
         sums_CK,
@@ -127,7 +127,7 @@ def paired_difference(a: Outcomes, b: Outcomes, *, level: float = 0.95, draws: i
 
     Raises UserError if the questions are not the same: the difference would not be paired.
     """
-    sums_CK, counts_C, ungraded = _sums(a, b)
+    sums_CK, counts_C, ungraded = pooled(a, b)
     changes_CK = sums_CK[:, :1] - sums_CK[:, 1:]
     difference = float(changes_CK.sum() / counts_C.sum())
     low, high, method = _ends(
@@ -158,7 +158,7 @@ def joint_differences(
     found = {name: paired_difference(own, base, level=level, draws=draws, seed=seed) for name, own in columns.items()}
     if len(columns) < 2:
         return found
-    sums_CK, counts_C, _ = _sums(base, *columns.values())
+    sums_CK, counts_C, _ = pooled(base, *columns.values())
     changes_CK = sums_CK[:, 1:] - sums_CK[:, :1]
     joint = joint_level(changes_CK, counts_C, level=level, draws=draws, seed=seed)
     for (name, own), changes_C in zip(columns.items(), changes_CK.T, strict=True):
@@ -199,7 +199,7 @@ def gap_share(
             reason=f"ICL is not above closed book by more than chance noise (gap {gap.estimate:.2f} "
             f"[{gap.low:.2f}, {gap.high:.2f}], {gap.n_items} questions of {gap.n_news} news items)"
         )
-    sums_CK, counts_C, ungraded = _sums(base_closed, base_icl, ft_closed)
+    sums_CK, counts_C, ungraded = pooled(base_closed, base_icl, ft_closed)
     changes_CK = sums_CK[:, [2, 1]] - sums_CK[:, :1]  # gained, and to be gained
     gained, room = (float(total) / gap.n_items for total in changes_CK.sum(axis=0))
     share = gained / room
@@ -250,7 +250,7 @@ def _changes(a: Outcomes, b: Outcomes) -> list[float]:
     return [_value(a[item]) - _value(b[item]) for item in a]
 
 
-def _sums(first: Outcomes, *others: Outcomes) -> tuple[Floats, Floats, int]:
+def pooled(first: Outcomes, *others: Outcomes) -> tuple[Floats, Floats, int]:
     """Sums per news item (C, K) of each column, questions per item (C,), and the number of answers not gradable.
 
     News items are sorted, so that intervals do not depend on the order of the predictions.
