@@ -1,7 +1,7 @@
 """Simulate how often intervals cover, how often no effect is called one, and how often a real one is found.
 
     python -m tools.simulate            # the tables of docs/statistics.md, in about fifteen minutes
-    python -m tools.simulate 50         # with 50 instead of 400 simulated runs for each setting
+    python -m tools.simulate 50         # with 50 instead of 200 simulated runs for each setting
 
 News items differ in how well they are answered, as their success rates are drawn from a beta distribution.
 """
@@ -167,16 +167,16 @@ def main(runs: int) -> None:
         "\n|---|---|---|---|---|"
     )
     for n_news, protocols in product((4, 8, 12, 30), (4, 12)):
-        rates = called(np.random.default_rng((n_news, protocols)), n_news, protocols, 2 * runs)
+        rates = called(np.random.default_rng((n_news, protocols)), n_news, protocols, 4 * runs)
         print(f"| {n_news} | {protocols} | " + " | ".join(f"{100 * rate:.1f}%" for rate in rates) + " |", flush=True)
     print("\n| questions | protocols | smallest difference | found |\n|---|---|---|---|")
     for counts, protocols in (((5,) * 5, 1), ((5,) * 10, 1), ((5,) * 10, 4), ((3, 5, 2, 6) * 5, 4), ((2,) * 60, 8)):
         gain = smallest_difference(counts, protocols=protocols)
-        hit = found(np.random.default_rng(len(counts)), counts, protocols, gain, 2 * runs)
+        hit = found(np.random.default_rng(len(counts)), counts, protocols, gain, 4 * runs)
         print(
             f"| {sum(counts)} of {len(counts)} news items | {protocols} | {gain:.2f} | {100 * hit:.0f}% |", flush=True
         )
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 400)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 200)
