@@ -29,7 +29,7 @@ def smallest_difference(
     Assumed are the untouched model's `accuracy`, the `correlation` between the changes of two questions of a news item,
     which inflates the variance by Kish's (1965) design effect, and the `agreement` (correlation) between the answers to
     a question before and after. The values: untouched small models answer about a quarter of multiple-choice questions;
-    in runs of the demo the correlation was 0 to 0.1 and the agreement 0.3 to 0.5.
+    in runs of the demo the correlation was around 0 and the agreement 0.3 to 0.5.
     """
     counts_C = np.asarray([count for count in counts_per_news if count > 0], dtype=np.float64)
     if len(counts_C) < 2:
