@@ -170,7 +170,8 @@ def _training(
     adapters[0].cost = StepCost(tokens_computed=150_000 * scale, tokens_shown=123_456 * scale)
     adapters[0].seconds = 77.0 * scale
     bank: Any = SimpleNamespace(model=model.model)  # all that the record needs of a bank
-    _write_training(run, cell, Training(bank, adapters, adapters_at_once=len(adapters)))
+    training = Training(bank, adapters, adapters_at_once=len(adapters))
+    _write_training(run, cell, cell.version(training.jobs), training)
 
 
 def _adapter(slot: int, job: AdapterJob, rng: np.random.Generator) -> Adapter:

@@ -12,6 +12,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -19,15 +20,18 @@ from known_run import DOMAINS, PROTOCOLS, SCORINGS, build_run, known_news
 from sys2ft.errors import UserError
 from sys2ft.news import news_from_dict, news_to_dict
 from sys2ft.report import (
+    Artifacts,
     headline,
     markdown_table,
+    power_line,
     read_artifacts,
     summarise,
     terminal_table,
     write_report,
     write_scores,
 )
-from sys2ft.runs import read_jsonl, write_jsonl
+from sys2ft.report.summary import summarise_artifacts
+from sys2ft.runs import read_jsonl, write_json, write_jsonl
 from sys2ft.statistics import Score, Undefined
 
 
@@ -239,6 +243,155 @@ def test_headline_is_honest(tmp_path: Path) -> None:
     assert any("no share of the gap is given: ICL is not above closed book" in sentence for sentence in sentences)
     worse = {"base": (0.9, 0.9)} | dict.fromkeys(PROTOCOLS, (0.2, 0.9))
     assert headline(summarise(build_run(tmp_path / "c", rates=worse)))[0].startswith("Every protocol did harm")
+
+
+def _records(rates: dict[str, float], rng: np.random.Generator, n_news: int, n_questions: int = 5) -> Artifacts:
+    """The records of a run whose models answer closed book at these rates, in memory."""
+    news = [
+        {"id": f"n{n}", "questions": [{"question": "?", "choices": ["a", "b"]}] * n_questions} for n in range(n_news)
+    ]
+    rows = {
+        subject: [
+            {
+                "news_id": one["id"],
+                "question": q,
+                "scoring": "cloze",
+                "condition": condition,
+                "correct": bool(rng.random() < rate),
+                "adapter": None if subject == "base" else one["id"],
+            }
+            for one in news
+            for q in range(n_questions)
+            for condition in ("closed_book", "in_context")
+        ]
+        for subject, rate in rates.items()
+    }
+    protocols = tuple(rates)[1:]
+    run = {"settings": {"generate": {"protocols": list(protocols)}, "evaluate": {"scorings": ["cloze"]}}}
+    return Artifacts(
+        folder=Path("known"), run=run, news=news, protocols=protocols, predictions=rows, yields={}, training={},
+        curves={}, controls={}, withheld={}, missing=(),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("protocols", "n_news"), [(4, 5), (12, 10)])
+def test_a_verdict_is_rarely_false_and_finds_what_is_there(protocols: int, n_news: int) -> None:
+    rng = np.random.default_rng(protocols)
+    flat = {"base": 0.3} | {f"p{k}": 0.3 for k in range(protocols)}
+    verdicts = [headline(summarise_artifacts(_records(flat, rng, n_news)))[0] for _ in range(25)]
+    assert sum("put news into the weights" in verdict for verdict in verdicts) <= 2
+    assert not any(verdict.startswith("Every protocol did harm") for verdict in verdicts)
+    verdicts = [headline(summarise_artifacts(_records(flat | {"p1": 0.97}, rng, n_news, 12)))[0] for _ in range(8)]
+    found = [verdict for verdict in verdicts if verdict.startswith("p1 put news into the weights: ")]
+    assert len(found) >= 7
+    assert all(verdict.endswith(f"(corrected for choosing the best of {protocols})") for verdict in found)
+    bad = {"base": 0.97} | {f"p{k}": 0.1 for k in range(protocols)}
+    verdicts = [headline(summarise_artifacts(_records(bad, rng, n_news, 12)))[0] for _ in range(4)]
+    assert all(verdict.startswith("Every protocol did harm: ") for verdict in verdicts)
+
+
+def test_harm_by_some_protocols_is_not_harm_by_every_one() -> None:
+    artifacts = _records({"base": 0.9, "p0": 0.1, "p1": 0.9}, np.random.default_rng(0), 10)
+    assert headline(summarise_artifacts(artifacts))[0].startswith("No protocol helped by more than chance noise")
+
+
+def test_a_steady_gain_is_not_hidden_by_a_larger_uncertain_one() -> None:
+    # p0 learns three news items of ten by heart, p1 one question of every news item.
+    artifacts = _records({"base": 0.0, "p0": 0.0, "p1": 0.0}, np.random.default_rng(0), 10)
+    for row in artifacts.predictions["p0"]:
+        row["correct"] = row["news_id"] in ("n0", "n1", "n2")
+    for row in artifacts.predictions["p1"]:
+        row["correct"] = row["question"] == 0 or (row["news_id"], row["question"]) == ("n9", 1)
+    summary = summarise_artifacts(artifacts)
+    verdict, sentences = headline(summary)
+    assert summary.best == "p0"
+    assert verdict.startswith("p1 put news into the weights: 0% before, 22% after")
+    assert any(sentence.startswith("p0 answers 30%") for sentence in sentences)
+
+
+def test_scores_json_has_intervals_with_and_without_the_correction(run: Path) -> None:
+    scores = json.loads(write_scores(run).read_text())
+    block = next(b for b in scores["blocks"] if b["scoring"] == "cloze" and b["by"] == "all")
+    row = next(r for r in block["rows"] if r["subject"] == "self_qa")
+    single, joint = row["versus_base"], row["versus_base_joint"]
+    assert joint["estimate"] == single["estimate"] and (single["among"], joint["among"]) == (1, 3)
+    assert joint["low"] < single["low"] and joint["high"] > single["high"]
+    assert next(r for r in block["rows"] if r["subject"] == "base")["versus_base_joint"] is None
+    assert "each row by itself" in markdown_table(summarise(run))
+
+
+def _retrain(run: Path, protocol: str, **changes: Any) -> None:
+    file = run / "training" / f"{protocol}.json"
+    write_json(file, json.loads(file.read_text()) | changes)
+
+
+def _answer_as_base(run: Path, protocol: str, news_ids: set[str]) -> None:
+    """Give the base model's answers to the questions of these news items, as an evaluation without adapter does."""
+    base = {tuple(r[k] for k in ("news_id", "question", "condition", "scoring")): r for r in _rows(run, "base")}
+    rows = [
+        {**r, **({"adapter": None, "correct": base[key]["correct"]} if r["news_id"] in news_ids else {})}
+        for r in _rows(run, protocol)
+        for key in [tuple(r[k] for k in ("news_id", "question", "condition", "scoring"))]
+    ]
+    write_jsonl(run / "predictions" / f"{protocol}.jsonl", rows)
+
+
+def test_a_protocol_without_adapter_is_neither_tuned_nor_best(tmp_path: Path) -> None:
+    rates = {"base": (0.6, 0.9), "naive": (0.5, 0.9), "paraphrase": (0.4, 0.7), "self_qa": (0.6, 0.9)}
+    run = build_run(tmp_path, rates=rates)
+    ids = {news["id"] for news in read_jsonl(run / "news.jsonl")}
+    _retrain(run, "self_qa", names=[], routes=dict.fromkeys(ids))
+    _answer_as_base(run, "self_qa", ids)
+    summary = summarise(run)
+    row = summary.block().row("self_qa")
+    assert summary.best == "naive" and summary.without_adapter == ("self_qa",)
+    assert _estimate(row.closed_book) == _estimate(summary.block().row("base").closed_book)
+    assert (row.share, row.versus_base, row.versus_base_joint, row.versus_naive) == (None,) * 4
+    verdict, sentences = headline(summary)
+    assert "best of 2" in verdict and not any("tuned by self_qa" in sentence for sentence in sentences)
+    assert "| self_qa (no adapter: base answers) |" in markdown_table(summary)
+    said = "self_qa has no adapter: its rows are the base model's own answers"
+    for shown in (_plain(summary), markdown_table(summary), "".join(Parsed(write_report(run).read_text()).text)):
+        assert said in " ".join(shown.split())
+        assert "no adapter: base answers" in " ".join(shown.replace("-", " ").split())
+    assert "self_qa has no adapter: base answers." in write_report(run).read_text()
+
+
+def test_a_run_without_any_adapter_has_no_best(tmp_path: Path) -> None:
+    run = build_run(tmp_path, n_news=3, protocols=("naive", "paraphrase"))
+    for protocol in ("naive", "paraphrase"):
+        _retrain(run, protocol, names=[], diverged=["m-00", "m-01", "m-02"])
+    summary = summarise(run)
+    assert summary.best is None
+    assert headline(summary)[0] == "No protocol has an adapter, so nothing was put into the weights"
+    assert any(remark.startswith("naive has no adapter (3 diverged): its rows") for remark in summary.remarks)
+    assert write_report(run).is_file()
+
+
+def test_news_items_without_adapter_are_counted(tmp_path: Path) -> None:
+    run = build_run(tmp_path)
+    lost = {"m-01", "m-04", "m-07"}
+    routes = json.loads((run / "training" / "self_qa.json").read_text())["routes"]
+    _retrain(run, "self_qa", routes=routes | dict.fromkeys(lost), diverged=["m-04"])
+    _answer_as_base(run, "naive", {"m-02"})
+    remarks = summarise(run).remarks
+    assert (
+        "self_qa: 3 of 12 news items have no adapter (1 diverged); the base model answered their questions." in remarks
+    )
+    assert "naive: 1 of 12 news items has no adapter; the base model answered their questions." in remarks
+    assert not any(remark.startswith("paraphrase") for remark in remarks)
+    assert summarise(run).best == "self_qa"
+
+
+def test_the_power_line_says_what_cannot_be_seen() -> None:
+    from sys2ft.statistics import smallest_difference
+
+    assert power_line([5] * 10, protocols=4) == (
+        "50 questions of 10 news items, 4 protocols: differences in accuracy below about "
+        f"{smallest_difference([5] * 10, protocols=4):.2f} cannot be seen (80% power, assuming that the untouched "
+        "model answers 25%)"
+    )
+    assert power_line([3, 0]) == "3 questions of 1 news item: too few to tell any difference from chance noise"
 
 
 def test_undefined_share_is_shown_with_its_reason(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import inf, isfinite, sqrt
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,20 @@ from hypothesis import given, settings, strategies as st
 
 from sys2ft import statistics
 from sys2ft.errors import UserError
-from sys2ft.statistics import Outcomes, Score, Undefined, gap_share, mean_over_news, paired_difference
+from sys2ft.statistics import (
+    FEWEST,
+    Outcomes,
+    Score,
+    Undefined,
+    gap_share,
+    joint_differences,
+    mean_over_news,
+    paired_difference,
+    smallest_difference,
+)
+from sys2ft.statistics.intervals import fieller, resampled, wilson
+from sys2ft.statistics.scores import pooled
+from tools import simulate
 
 
 def answers(*news: list[int | None]) -> dict[tuple[str, int], bool | None]:
@@ -39,10 +53,51 @@ def test_mean_is_pooled_over_questions_and_not_over_news() -> None:
 
 
 def test_two_news_items_by_hand() -> None:
-    # The draws are {a,a}, {a,b}, {b,b}: the pooled means are 1, 1/2, 0, and Student's t with one degree of
-    # freedom moves the percentiles to the ends.
+    # The standard error of {1, 0} is 1/2, as that of one question answered half right; Wilson's interval of it with
+    # Student's 12.706 for one degree of freedom is 1/2 -+ 1/2 * 12.706 / sqrt(1 + 12.706^2).
     score = mean_over_news(answers([1, 1], [0, 0]))
-    assert (score.low, score.estimate, score.high) == (0.0, 0.5, 1.0)
+    half = 0.5 * 12.7062 / sqrt(1 + 12.7062**2)
+    assert (score.low, score.estimate, score.high) == pytest.approx((0.5 - half, 0.5, 0.5 + half), abs=1e-6)
+    assert score.method == "student"
+
+
+@pytest.mark.parametrize("n_news", [2, 3, 5, 7])
+def test_few_news_items_have_students_interval(n_news: int) -> None:
+    from scipy.stats import ttest_1samp
+
+    rng = np.random.default_rng(n_news)
+    a, b = random_answers(rng, np.full(n_news, 0.6), 9), random_answers(rng, np.full(n_news, 0.4), 9)
+    changes = [np.mean([a[f"n{c:03}", i] - b[f"n{c:03}", i] for i in range(9)]) for c in range(n_news)]  # type: ignore[operator]
+    expected = ttest_1samp(changes, 0).confidence_interval(0.95)
+    score = paired_difference(a, b)
+    assert (score.low, score.high) == pytest.approx((max(-1, expected.low), min(1, expected.high)))
+    assert score.method == "student"
+
+
+def test_unequal_news_items_count_as_fewer() -> None:
+    # Sizes 1 and 1 make two news items of the third: Kish's (1 + 1 + 8)^2 / (1 + 1 + 64) = 1.5 of them.
+    a, b = answers([1], [0], [1, 0, 1, 1, 0, 1, 1, 0]), answers([0], [0], [0, 0, 1, 0, 0, 0, 1, 0])
+    assert statistics.intervals.effective(pooled(a)[1]) == pytest.approx(100 / 66)
+    assert not paired_difference(a, b).excludes_zero
+
+
+def _coverage(n_news: int, runs: int = 25) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {}
+    for measure, hit in simulate.coverage(n_news, runs):
+        found.setdefault(measure, []).append(hit)
+    return found
+
+
+@pytest.mark.parametrize("n_news", [2, 3, 4, 5])
+def test_coverage_holds_for_two_to_five_news_items(n_news: int) -> None:
+    # Means over settings with equal and unequal sizes, rates in the middle and near the ends, weak and strong
+    # correlation.
+    hits = _coverage(n_news)
+    for measure in ("accuracy", "difference", "share"):
+        assert np.mean(hits[measure]) > 0.94, measure
+        assert min(hits[measure]) > 0.75, measure
+    for measure in ("accuracy", "difference") if n_news < 5 else ():
+        assert np.quantile(hits[f"{measure}, percentiles"], 0.2) < np.quantile(hits[measure], 0.2), measure
 
 
 @pytest.mark.parametrize(
@@ -149,7 +204,8 @@ def test_wilson_equals_scipys_for_whole_numbers(right: int, trials: int) -> None
     from scipy.stats import binomtest
 
     expected = binomtest(right, trials).proportion_ci(0.95, method="wilson")
-    assert statistics._wilson(right / trials, trials, 0.95) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    z = statistics.intervals.normal(0.95)
+    assert wilson(right / trials, trials, z) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
 def test_equal_answers_do_not_prove_equality() -> None:
@@ -211,8 +267,8 @@ def test_draws_with_an_empty_gap_are_kept_and_the_interval_stays_finite() -> Non
     for _ in range(200):
         closed, icl, tuned = (random_answers(rng, np.full(12, rate), 2) for rate in (0.25, 0.6, 0.45))
         share = gap_share(closed, icl, tuned, draws=2000)
-        sums_CK, counts_C, _ = statistics._sums(closed, icl)
-        resampled_DK = statistics._resample(sums_CK, counts_C, draws=2000, seed=0)
+        sums_CK, counts_C, _ = pooled(closed, icl)
+        resampled_DK = resampled(sums_CK, counts_C, draws=2000, seed=0)
         empty = bool((resampled_DK[:, 1] <= resampled_DK[:, 0]).any())
         if isinstance(share, Score):
             defined += 1
@@ -236,3 +292,95 @@ def test_coverage_of_the_share() -> None:
             hits += share.low <= 0.5 <= share.high  # type: ignore[operator]
     assert defined > 190
     assert 0.92 <= hits / defined <= 0.99
+
+
+@given(
+    st.floats(-1, 1),
+    st.floats(0.2, 1),
+    st.lists(st.tuples(st.floats(-0.1, 0.1), st.floats(-0.1, 0.1)), min_size=3, max_size=6),
+)
+def test_fieller_contains_exactly_the_ratios_that_are_not_refuted(above: float, below: float, errors: Any) -> None:
+    # A ratio r is refuted if above - r * below is further from zero than its own standard error allows.
+    errors_CK = np.asarray(errors)
+    covariance_KK, t = errors_CK.T @ errors_CK / len(errors), 1.0
+    if below <= 1.1 * t * sqrt(covariance_KK[1, 1]):
+        return
+    low, high = fieller(above, below, covariance_KK, t)
+    assert low <= above / below + 1e-9 and high >= above / below - 1e-9
+    for ratio, refuted in ((low - 0.01, True), (high + 0.01, True), ((low + high) / 2, False)):
+        weights = np.asarray([1, -ratio])
+        far = abs(above - ratio * below) - t * sqrt(max(0.0, weights @ covariance_KK @ weights))
+        assert (far > -1e-9) if refuted else (far < 1e-9)
+
+
+def test_share_of_few_news_items_by_hand() -> None:
+    # With a gap that is the same everywhere, the share is Student's interval of the gain over the gap.
+    closed, icl = answers([0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]), answers(*[[1, 1, 1, 1]] * 3)
+    tuned = answers([1, 1, 1, 0], [1, 1, 0, 0], [1, 1, 1, 1])
+    share, gain = gap_share(closed, icl, tuned), paired_difference(tuned, closed)
+    assert isinstance(share, Score) and gain.low is not None
+    assert (share.estimate, share.low) == pytest.approx((gain.estimate, gain.low))
+    assert share.method == "student"
+
+
+@pytest.mark.parametrize("n_news", [5, 12])
+def test_joint_intervals_contain_the_single_ones_and_grow_with_the_columns(n_news: int) -> None:
+    rng = np.random.default_rng(9)
+    base = random_answers(rng, np.full(n_news, 0.3), 5)
+    columns = {f"p{k}": random_answers(rng, np.full(n_news, 0.4), 5) for k in range(6)}
+    alone = joint_differences({"p0": columns["p0"]}, base)
+    assert alone == {"p0": paired_difference(columns["p0"], base)}
+    six = joint_differences(columns, base)
+    two = joint_differences({name: columns[name] for name in ("p0", "p1")}, base)
+    for name, score in six.items():
+        single = paired_difference(columns[name], base)
+        assert (score.estimate, score.among, score.level) == (single.estimate, 6, 0.95)
+        assert score.low <= single.low and score.high >= single.high  # type: ignore[operator]
+        assert width(score) > width(single)
+    assert width(paired_difference(columns["p0"], base)) < width(two["p0"]) < width(six["p0"])
+
+
+def test_equal_columns_need_no_correction() -> None:
+    # The draws show that there is one comparison, not eight; Bonferroni would widen the interval by a third.
+    rng = np.random.default_rng(10)
+    base, tuned = random_answers(rng, np.full(40, 0.3), 3), random_answers(rng, np.full(40, 0.5), 3)
+    joint = joint_differences({f"p{k}": tuned for k in range(8)}, base)["p0"]
+    assert width(joint) < 1.1 * width(paired_difference(tuned, base))
+
+
+@pytest.mark.parametrize(("n_news", "protocols"), [(4, 4), (10, 4), (10, 12), (25, 8)])
+def test_no_effect_is_rarely_called_one_however_many_protocols_are_tried(n_news: int, protocols: int) -> None:
+    alone, up, _ = simulate.called(np.random.default_rng(11), n_news, protocols, runs=100)
+    assert up <= 0.06
+    assert alone >= up
+    if protocols > 4:
+        assert alone > 0.08  # what choosing the best does to the interval of one
+
+
+def test_a_large_effect_is_found_among_many_protocols() -> None:
+    rng = np.random.default_rng(12)
+    assert simulate.found(rng, [5] * 10, 8, 0.5, runs=50) > 0.9
+    assert simulate.found(rng, [10] * 4, 4, 0.65, runs=50) > 0.5
+
+
+@pytest.mark.parametrize(
+    ("counts", "protocols"), [((5,) * 10, 1), ((5,) * 10, 4), ((5,) * 6, 1), ((3, 5, 2, 6) * 5, 4), ((2,) * 40, 6)]
+)
+def test_the_smallest_difference_is_found_in_four_of_five_runs(counts: tuple[int, ...], protocols: int) -> None:
+    gain = smallest_difference(counts, protocols=protocols)
+    assert 0.7 <= simulate.found(np.random.default_rng(13), counts, protocols, gain, runs=100) <= 0.92
+    assert simulate.found(np.random.default_rng(14), counts, protocols, gain / 2, runs=50) < 0.5
+
+
+def test_more_questions_and_more_news_items_see_smaller_differences() -> None:
+    seen = [smallest_difference([n] * c) for c, n in ((5, 5), (10, 5), (10, 10), (40, 10))]
+    assert seen == sorted(seen, reverse=True) and 0 < seen[-1] < seen[0] < 1
+    assert smallest_difference([5] * 10, protocols=8) > smallest_difference([5] * 10)
+    assert smallest_difference([1] * 9 + [91]) > smallest_difference([10] * 10)  # nearly one news item
+    assert smallest_difference([50]) == smallest_difference([1, 1]) == smallest_difference([]) == inf
+
+
+def test_the_bootstrap_begins_where_it_covers_as_well() -> None:
+    rng = np.random.default_rng(15)
+    methods = [mean_over_news(random_answers(rng, np.full(n, 0.5), 9)).method for n in (FEWEST - 1, FEWEST)]
+    assert methods == ["student", "bootstrap"]

@@ -73,7 +73,7 @@ class Demo(ModelOptions):
 
 
 def _job(options: Run | Demo, news: list[News], out: Path) -> None:
-    from sys2ft.job import plan, require_protocols, run
+    from sys2ft.job import plan, require_protocols, run, visible_difference
 
     require_protocols(options.generate.protocols)  # before loading or downloading a model
     how: dict[str, Any] = {
@@ -92,6 +92,7 @@ def _job(options: Run | Demo, news: list[News], out: Path) -> None:
             result = run(news, model=loaded, command=command, show=show, **how)
     if options.dry_run:
         console().print(_plan_table(left))
+        console().print(Text(visible_difference(news, options.generate, options.evaluate, options.model)))
     else:
         print_result(result)
 

@@ -5,7 +5,12 @@ from .audit import (
     audit_text as audit_text,
 )
 from .cell import Cell as Cell
-from .main_job import Result as Result, finish as finish, run as run
+from .main_job import (
+    Result as Result,
+    finish as finish,
+    run as run,
+    visible_difference as visible_difference,
+)
 from .plan import Left as Left, plan as plan
 from .stages import (
     evaluate_stage as evaluate_stage,

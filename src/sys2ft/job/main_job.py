@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sys2ft.evaluation import EvaluateSettings
+from sys2ft.evaluation.records import CHOICE_SCORINGS
 from sys2ft.job.stages import (
     evaluate_stage,
     generate_stage,
@@ -17,9 +18,9 @@ from sys2ft.job.stages import (
     train_stage,
 )
 from sys2ft.models import DEFAULT_MODEL, LoadedModel, load_model
-from sys2ft.news import News, load_news
+from sys2ft.news import News, Question, load_news, selection_of
 from sys2ft.replay import GenerateSettings
-from sys2ft.report import Summary, markdown_table, summarise, write_report, write_scores
+from sys2ft.report import Summary, markdown_table, power_line, summarise, write_report, write_scores
 from sys2ft.runs import Display, Run
 from sys2ft.training import TrainSettings
 
@@ -69,6 +70,7 @@ def run(
     evaluate = evaluate or EvaluateSettings()
     require_questions(items, evaluate)  # checked now rather than after hours of work
     show = show or Display()
+    show.note(visible_difference(items, generate, evaluate, model if isinstance(model, str) else model.source.name))
     loaded = load_model(model, progress=show.note) if isinstance(model, str) else model
     require_layers(loaded, train or TrainSettings())
     folder = open_run(out, loaded, items, seed=seed, command=command)
@@ -77,6 +79,22 @@ def run(
         train_stage(folder, loaded, train or TrainSettings(), show)
         evaluate_stage(folder, loaded, evaluate, show)
         return finish(folder)
+
+
+def visible_difference(news: Sequence[News], generate: GenerateSettings, evaluate: EvaluateSettings, model: str) -> str:
+    """The smallest difference of accuracies that such a run could see, in one line (`report.power_line`).
+
+    Only questions that carry the verdict are counted: those that the headline scoring can ask, and that were not chosen
+    because this model fails them.
+    """
+    by_choice = evaluate.headline in CHOICE_SCORINGS
+    counts = [sum(_carries(q, model) and bool(q.choices or not by_choice) for q in one.questions) for one in news]
+    return power_line(counts, protocols=len(generate.protocols))
+
+
+def _carries(question: Question, model: str) -> bool:
+    selection = selection_of(question.made_by, question.selected)
+    return selection is None or selection.closed_book == "any" or not selection.concerns(model, None)
 
 
 def finish(folder: Run) -> Result:

@@ -10,4 +10,5 @@ from .summary import (
     write_scores as write_scores,
 )
 from .table import markdown_table as markdown_table, terminal_table as terminal_table, yield_table as yield_table
-from .words import headline as headline, number as number
+from .verdict import headline as headline
+from .words import number as number, power_line as power_line

@@ -48,6 +48,19 @@ class Artifacts:
         """The base model, then the protocols."""
         return (BASE, *self.protocols)
 
+    def without_adapter(self, protocol: str) -> set[str]:
+        """Ids of the news items whose questions the base model answers for `protocol`, as no adapter was left for them.
+
+        Both records count: what training left, and who answered.
+        """
+        asked = {news["id"] for news in self.news if news["questions"]}
+        trained = self.training.get(protocol, {})
+        if trained.get("names") == []:
+            return asked
+        routes = trained.get("routes", {})
+        answered = {row["news_id"] for row in self.predictions.get(protocol, ()) if row.get("adapter", "") is None}
+        return asked & (answered | {news_id for news_id, adapter in routes.items() if adapter is None})
+
     def questions(self) -> Iterator[tuple[Item, Record, Record]]:
         """Every question as (key, record of its news item, record of the question)."""
         for news in self.news:

@@ -7,7 +7,7 @@ on the facts: its gain over the base is what learning the form of an answer give
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from sys2ft import statistics
@@ -50,12 +50,26 @@ class ControlBlock:
         return next((row for row in self.rows if row.subject == subject), None)
 
 
-def control_blocks(artifacts: Artifacts, headline: str, seed: int) -> tuple[ControlBlock, ...]:
-    """The controls in the run folder, in a fixed order. A subject whose answers are incomplete has no row."""
-    own = {subject: _closed(rows, headline) for subject, rows in artifacts.predictions.items()}
+def control_blocks(
+    artifacts: Artifacts, headline: str, failed: Collection[Item], seed: int
+) -> tuple[ControlBlock, ...]:
+    """The controls in the run folder, in a fixed order. A subject whose answers are incomplete has no row.
+
+    `failed`: questions chosen because the base fails them, on which any change would look like a gain; they are left
+    out of the controls that ask them again.
+    """
+
+    def closed(name: str, rows: Sequence[Record], scoring: str | None = None) -> dict[Item, bool | None]:
+        found = _closed(rows, scoring)
+        if name in (OTHER, "rephrased"):
+            places = _rephrased(artifacts) if name == "rephrased" else {}
+            found = {item: right for item, right in found.items() if places.get(item, item) not in failed}
+        return found
+
+    own = {subject: closed(OTHER, rows, headline) for subject, rows in artifacts.predictions.items()}
     blocks = []
     for name in CONTROLS:
-        found = {subject: _closed(rows) for subject, rows in artifacts.controls.get(name, {}).items()}
+        found = {subject: closed(name, rows) for subject, rows in artifacts.controls.get(name, {}).items()}
         if name == OTHER and BASE in own and found:
             items = set().union(*found.values())
             found[BASE] = {item: right for item, right in own[BASE].items() if item in items}
@@ -67,7 +81,16 @@ def control_blocks(artifacts: Artifacts, headline: str, seed: int) -> tuple[Cont
     return tuple(blocks)
 
 
-def _closed(rows: Sequence[Record], scoring: str | None = None) -> Outcomes:
+def _rephrased(artifacts: Artifacts) -> dict[Item, Item]:
+    """Place of a rephrased question -> place of the question as it was."""
+    return {
+        (news["id"], place): (news["id"], index)
+        for news in artifacts.news
+        for place, index in enumerate(i for i, question in enumerate(news["questions"]) if question.get("rephrased"))
+    }
+
+
+def _closed(rows: Sequence[Record], scoring: str | None = None) -> dict[Item, bool | None]:
     """Question -> right, closed book, under one scoring (None: all have the same)."""
     return {
         (row["news_id"], row["question"]): row["correct"]

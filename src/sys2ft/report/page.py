@@ -13,8 +13,10 @@ from sys2ft.files import digest_file, write_text
 from sys2ft.pages import facts, render, trusted
 from sys2ft.report import views, words
 from sys2ft.report.artifacts import BASE, Artifacts, read_artifacts
+from sys2ft.report.controls import NAMES
 from sys2ft.report.selection import Withheld
 from sys2ft.report.summary import Summary, summarise_artifacts
+from sys2ft.report.verdict import headline
 from sys2ft.statistics import Score
 
 _HERE = Path(__file__).resolve().parent
@@ -34,14 +36,17 @@ def write_report(run_folder: Path, *, examples: int = 3) -> Path:
 
 
 def _render(artifacts: Artifacts, summary: Summary, most: int) -> str:
-    verdict, sentences = words.headline(summary)
+    verdict, sentences = headline(summary)
     values = {
         "run": artifacts.run,
         "summary": summary,
         "block": summary.block(),
         "others": [summary.block(scoring) for scoring in summary.scorings if scoring != summary.headline],
+        "names": {subject: words.named(summary, subject) for subject in artifacts.subjects},
         "verdict": verdict,
         "sentences": sentences,
+        "controls_note": words.CONTROLS_NOTE,
+        "control_names": NAMES,
         "landmarks": _landmarks(summary),
         "caption": words.caption(summary, summary.block()),
         "notes": [*summary.remarks, *words.notes(summary.block())],
@@ -80,20 +85,21 @@ def _figures(artifacts: Artifacts, summary: Summary) -> list[tuple[str, str, Any
     """Title, explanation and SVG of each figure; None if the run lacks its data."""
     from sys2ft.report import figures
 
+    bare = "".join(f" {protocol} has no adapter: base answers." for protocol in summary.without_adapter)
     drawn = [
         (
             "Accuracy",
-            "Closed book: without the news item in the prompt. In context: with it. Lines are 95% intervals.",
+            "Closed book: without the news item in the prompt. In context: with it. Lines are 95% intervals." + bare,
             figures.accuracy_figure(summary),
         ),
         (
             "Accuracy by domain",
-            "Closed book. The vertical bar is the untouched model with the news in context.",
+            "Closed book. The vertical bar is the untouched model with the news in context." + bare,
             figures.domain_figure(summary),
         ),
         (
             "Accuracy and cost",
-            "Closed-book accuracy against the FLOP spent on generating replay elements and on training.",
+            "Closed-book accuracy against the FLOP spent on generating replay elements and on training." + bare,
             figures.cost_figure(summary),
         ),
         ("Yield", "The fate of the samples drawn from the model.", figures.yield_figure(summary)),

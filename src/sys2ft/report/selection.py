@@ -70,7 +70,11 @@ class Selected:
                 reason=f"{closed} of these {len(items)} questions {were} chosen because the untouched model fails them "
                 "closed book, so any change looks like a gain"
             )
-            row = replace(row, gap_to_icl=no) if row.subject == BASE else replace(row, share=no, versus_base=no)
+            row = (
+                replace(row, gap_to_icl=no)
+                if row.subject == BASE
+                else replace(row, share=no, versus_base=no, versus_base_joint=no)
+            )
         if context and isinstance(row.in_context_change, Score):
             no = Withheld(
                 reason=f"{context} of these {len(items)} questions {were} chosen because the untouched model answers "

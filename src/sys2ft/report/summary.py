@@ -16,6 +16,7 @@ from sys2ft.errors import UserError
 from sys2ft.evaluation.records import CHOICE_SCORINGS
 from sys2ft.files import write_json
 from sys2ft.report.artifacts import BASE, CONDITIONS, Artifacts, read_artifacts
+from sys2ft.report.controls import ControlBlock, control_blocks
 from sys2ft.report.selection import Selected, remarks, selected
 from sys2ft.statistics import Item, Outcomes, Score, Undefined
 from sys2ft.training.ending import describe_end
@@ -43,6 +44,8 @@ class Row:
     """Share of the base's gap that training closed."""
     versus_base: Measured | None
     """Own closed book minus the base's."""
+    versus_base_joint: Measured | None
+    """The same, with an interval that holds for all protocols of the block together: for statements about the best."""
     versus_naive: Measured | None
     """Own closed book minus that of naive fine-tuning."""
     in_context_change: Measured | None
@@ -106,15 +109,18 @@ class Summary:
     scorings: tuple[str, ...]
     protocols: tuple[str, ...]
     blocks: tuple[Block, ...]
+    controls: tuple[ControlBlock, ...]
     costs: tuple[Cost, ...]
     best: str | None
-    """Protocol with the highest closed-book accuracy under the headline scoring, among those with an answer to every
-    question; the first on a tie."""
+    """Protocol with the highest closed-book accuracy under the headline scoring, among those with an adapter and an
+    answer to every question; the first on a tie."""
     missing: tuple[str, ...]
     ended: tuple[str, ...]
     """Adapters that stopped before their last step, and why."""
+    without_adapter: tuple[str, ...] = ()
+    """Protocols that left no adapter: their rows are the base model's own answers, and none of them is the best."""
     remarks: tuple[str, ...] = ()
-    """Caveats about the questions and the news items that affect how the numbers are read."""
+    """Caveats about questions, news items and adapters that affect how the numbers are read."""
 
     def block(self, scoring: str | None = None, by: Slice = "all", name: str = "all") -> Block:
         """One block; by default all questions under the headline scoring."""
@@ -143,8 +149,9 @@ def summarise_artifacts(artifacts: Artifacts) -> Summary:
     # Any seed would do; the run's own makes the intervals reproducible. numpy requires it to be non-negative.
     seed = abs(int(artifacts.run.get("seed") or 0))
     chosen = selected(artifacts)
+    bare = tuple(protocol for protocol in artifacts.protocols if _is_bare(artifacts, protocol))
     blocks = tuple(
-        _block(artifacts, answers, scoring, by, name, items, seed, chosen)
+        _block(artifacts, answers, scoring, by, name, items, bare, chosen, seed)
         for scoring in scorings
         for by, name, items in chosen.divide(_slices(artifacts), _askable(artifacts, scoring), "selected")
         if by == "all" or items & _askable(artifacts, scoring)
@@ -157,15 +164,17 @@ def summarise_artifacts(artifacts: Artifacts) -> Summary:
         scorings=scorings,
         protocols=artifacts.protocols,
         blocks=blocks,
+        controls=control_blocks(artifacts, headline, chosen.closed_book, seed),
         costs=tuple(_cost(artifacts, protocol) for protocol in artifacts.protocols),
-        best=_best(next(block for block in blocks if (block.scoring, block.by) == (headline, "all"))),
+        best=_best(next(block for block in blocks if (block.scoring, block.by) == (headline, "all")), bare),
         missing=(*artifacts.missing, *_partial(artifacts, answers)),
         ended=tuple(
             f"{protocol}: {describe_end(name, ended)}"
             for protocol, trained in artifacts.training.items()
             for name, ended in trained.get("ended", {}).items()
         ),
-        remarks=(*remarks(artifacts), *_withheld(artifacts)),
+        without_adapter=bare,
+        remarks=(*remarks(artifacts), *_withheld(artifacts), *_untrained(artifacts, bare)),
     )
 
 
@@ -213,8 +222,9 @@ def _block(
     by: Slice,
     name: str,
     items: frozenset[Item],
-    seed: int,
+    bare: tuple[str, ...],
     chosen: Selected,
+    seed: int,
 ) -> Block:
     def outcomes(subject: str, condition: str) -> Outcomes:
         found = answers.get((subject, scoring, condition), {})
@@ -223,6 +233,10 @@ def _block(
     items &= _askable(artifacts, scoring)
     choices = [len(q["choices"]) for item, _, q in artifacts.questions() if item in items and q.get("choices")]
     chance = sum(1 / n for n in choices) / len(choices) if choices and scoring in CHOICE_SCORINGS else None
+    base, tuned = outcomes(BASE, CONDITIONS[0]), [p for p in artifacts.protocols if p not in bare]
+    columns = {protocol: outcomes(protocol, CONDITIONS[0]) for protocol in tuned}
+    comparable = {protocol: own for protocol, own in columns.items() if own and own.keys() == base.keys()}
+    joint = statistics.joint_differences(comparable, base, seed=seed)
     return Block(
         scoring=scoring,
         by=by,
@@ -231,12 +245,20 @@ def _block(
         n_news=len({news_id for news_id, _ in items}),
         chance=chance,
         rows=tuple(
-            chosen.withhold(_row(subject, artifacts.subjects, outcomes, seed), items) for subject in artifacts.subjects
+            chosen.withhold(_row(subject, (BASE, *tuned), outcomes, joint, seed), items)
+            for subject in artifacts.subjects
         ),
     )
 
 
-def _row(subject: str, subjects: tuple[str, ...], outcomes: Callable[[str, str], Outcomes], seed: int) -> Row:
+def _row(
+    subject: str,
+    models: tuple[str, ...],
+    outcomes: Callable[[str, str], Outcomes],
+    joint: Mapping[str, Score],
+    seed: int,
+) -> Row:
+    """The row of a subject; `models` are those that differ: the base and the protocols with an adapter."""
     closed, icl = (outcomes(subject, condition) for condition in CONDITIONS)
     base_closed, base_icl = (outcomes(BASE, condition) for condition in CONDITIONS)
     naive_closed = outcomes(BASELINE, CONDITIONS[0])
@@ -248,26 +270,30 @@ def _row(subject: str, subjects: tuple[str, ...], outcomes: Callable[[str, str],
             return UNEVEN
         return measure(*columns, seed=seed)
 
-    tuned = subject != BASE
-    comparable = BASELINE in subjects and subject not in (BASE, BASELINE)
+    tuned = subject in models and subject != BASE
+    comparable = tuned and BASELINE in models and subject != BASELINE
     difference = statistics.paired_difference
+    versus_base = measured(difference, closed, base_closed) if tuned else None
     return Row(
         subject=subject,
         closed_book=measured(statistics.mean_over_news, closed),
         in_context=measured(statistics.mean_over_news, icl),
         gap_to_icl=measured(difference, base_icl, closed),
         share=measured(statistics.gap_share, base_closed, base_icl, closed) if tuned else None,
-        versus_base=measured(difference, closed, base_closed) if tuned else None,
+        versus_base=versus_base,
+        versus_base_joint=joint.get(subject, versus_base),
         versus_naive=measured(difference, closed, naive_closed) if comparable else None,
         in_context_change=measured(difference, icl, base_icl) if tuned else None,
     )
 
 
-def _best(block: Block) -> str | None:
+def _best(block: Block, bare: tuple[str, ...]) -> str | None:
     candidates = [
         (row.closed_book.estimate, row.subject)
         for row in block.rows
-        if row.subject != BASE and isinstance(row.closed_book, Score) and row.closed_book.n_items == block.n_questions
+        if row.subject not in (BASE, *bare)
+        and isinstance(row.closed_book, Score)
+        and row.closed_book.n_items == block.n_questions
     ]
     return max(candidates, key=lambda candidate: candidate[0])[1] if candidates else None
 
@@ -300,6 +326,33 @@ def _withheld(artifacts: Artifacts) -> list[str]:
         f"Instruction-like text excluded {count} from generation and training: {', '.join(shown[:5])}{more}. The "
         "questions are still asked."
     ]
+
+
+def _is_bare(artifacts: Artifacts, protocol: str) -> bool:
+    """Whether the base model answers for every news item of the protocol."""
+    return artifacts.without_adapter(protocol) == {news["id"] for news in artifacts.news if news["questions"]}
+
+
+def _untrained(artifacts: Artifacts, bare: tuple[str, ...]) -> list[str]:
+    """A remark for each protocol of which the base model answers some or all questions."""
+    said = []
+    total = sum(1 for news in artifacts.news if news["questions"])
+    for protocol in artifacts.protocols:
+        lacking = len(artifacts.without_adapter(protocol))
+        diverged = len(artifacts.training.get(protocol, {}).get("diverged", ()))
+        why = f" ({diverged} diverged)" if diverged else ""
+        if protocol in bare:
+            said.append(
+                f"{protocol} has no adapter{why}: its rows are the base model's own answers, and it is left out of the "
+                "comparison."
+            )
+        elif lacking:
+            have = "has" if lacking == 1 else "have"
+            said.append(
+                f"{protocol}: {lacking} of {total} news items {have} no adapter{why}; the base model answered their "
+                "questions."
+            )
+    return said
 
 
 def _partial(artifacts: Artifacts, answers: Answers) -> list[str]:

@@ -11,10 +11,26 @@ from rich.table import Table
 from rich.text import Text
 
 from sys2ft.replay.elements import Yield
+from sys2ft.report.artifacts import BASE
+from sys2ft.report.controls import NAMES, OTHER, ControlBlock
 from sys2ft.report.summary import Block, Summary
-from sys2ft.report.words import caption, cost_cells, count, estimate, headline, notes, number, score_cells
+from sys2ft.report.verdict import headline
+from sys2ft.report.words import (
+    ABSENT,
+    CONTROLS_NOTE,
+    caption,
+    cost_cells,
+    count,
+    estimate,
+    named,
+    notes,
+    number,
+    score_cells,
+)
+from sys2ft.statistics import Score
 
 SCORES = ("closed book", "in context", "gap to ICL", "share of gap")
+CONTROLS = "Controls, closed book (change from base)"
 COSTS = ("kept", "tokens trained", "TFLOP gen.", "TFLOP train", "seconds")
 
 
@@ -23,15 +39,18 @@ def terminal_table(summary: Summary) -> Group:
     block = summary.block()
     verdict, _ = headline(summary)
     parts: list[RenderableType] = [Text(verdict, style="bold"), Text()]
-    main = [(row.subject, *score_cells(row)) for row in block.rows]
+    main = [(named(summary, row.subject), *score_cells(row)) for row in block.rows]
     parts += [
         _grid("", SCORES, main, mark=summary.best),
         _small([caption(summary, block), *summary.remarks, *notes(block)]),
     ]
-    costs = [(c.protocol, count(c.asked), *cost_cells(c)) for c in summary.costs]
+    if summary.controls:
+        names = [named(summary, subject) for subject in (BASE, *summary.protocols)]
+        parts += [Text(), _title(CONTROLS), _grid("", ("n", *names), _controls(summary)), _small([CONTROLS_NOTE])]
+    costs = [(named(summary, c.protocol), count(c.asked), *cost_cells(c)) for c in summary.costs]
     parts += [Text(), _title("Cost"), _grid("", ("asked", *COSTS), costs, mark=summary.best)]
     for title, first, blocks in _sections(summary):
-        names = [row.subject for row in blocks[0].rows]
+        names = [named(summary, row.subject) for row in blocks[0].rows]
         parts += [Text(), _title(title), _grid(first, ("n", *names), [_pairs(b, first) for b in blocks])]
     if summary.ended:
         parts += [Text(), _title("Adapters that ended early"), _small(_some(summary.ended))]
@@ -46,16 +65,22 @@ def markdown_table(summary: Summary) -> str:
     verdict, sentences = headline(summary)
     costs = {cost.protocol: cost_cells(cost) for cost in summary.costs}
     none = ("–",) * len(COSTS)
-    main = [(row.subject, *score_cells(row), *costs.get(row.subject, none)) for row in block.rows]
+    main = [(named(summary, r.subject), *score_cells(r), *costs.get(r.subject, none)) for r in block.rows]
     changes = [
-        (r.subject, *(number(m, signed=True) for m in (r.versus_base, r.versus_naive, r.in_context_change)))
+        (
+            named(summary, r.subject),
+            *(number(m, signed=True) for m in (r.versus_base, r.versus_naive, r.in_context_change)),
+        )
         for r in block.rows[1:]
     ]
     said = [f"**{_escape(verdict)}.** {_escape(' '.join(sentences))}", _markdown("model", (*SCORES, *COSTS), main)]
     said.append("\n".join(_escape(line) for line in [caption(summary, block), *summary.remarks, *notes(block)]))
     said.append(_markdown("change", ("closed book vs base", "closed book vs naive", "in context vs base"), changes))
+    if summary.controls:
+        names = [named(summary, subject) for subject in (BASE, *summary.protocols)]
+        said += [f"{CONTROLS}:", _markdown("control", ("n", *names), _controls(summary)), CONTROLS_NOTE]
     for title, first, blocks in _sections(summary):
-        names = [row.subject for row in blocks[0].rows]
+        names = [named(summary, row.subject) for row in blocks[0].rows]
         said += [f"{title}:", _markdown(first, ("n", *names), [_pairs(b, first) for b in blocks])]
     if summary.ended:
         said.append("Adapters that ended early:\n\n" + "\n".join(f"- {_escape(part)}" for part in _some(summary.ended)))
@@ -79,6 +104,33 @@ def yield_table(counts: Sequence[Yield]) -> Table:
         for one in counts
     ]
     return _grid("protocol", columns, rows)
+
+
+def _controls(summary: Summary) -> list[tuple[str, ...]]:
+    """A row per control, and one for what the own adapter adds to another news item's."""
+    subjects, rows = (BASE, *summary.protocols), []
+    for block in summary.controls:
+        n = str(block.n_questions)
+        # The base has no adapter: its answers to the same questions are those of the main table.
+        cells = [_control(block, subject) for subject in subjects]
+        rows.append((NAMES[block.name], n, *cells))
+        if block.name == OTHER:
+            known = [block.row(subject) for subject in subjects]
+            rows.append(("own minus other adapter", n, *(_signed(row.knowledge) if row else ABSENT for row in known)))
+    return rows
+
+
+def _control(block: ControlBlock, subject: str) -> str:
+    row = block.row(subject)
+    if row is None:
+        return ABSENT
+    return f"{row.score.estimate:.2f} ({_signed(row.change)})" if row.change else f"{row.score.estimate:.2f}"
+
+
+def _signed(score: Score | None) -> str:
+    if score is None:
+        return ABSENT
+    return f"{score.estimate:+.2f}{'*' if score.excludes_zero else ''}"
 
 
 def _sections(summary: Summary) -> list[tuple[str, str, Sequence[Block]]]:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from sys2ft.report.artifacts import BASE
-from sys2ft.report.selection import Withheld
-from sys2ft.report.summary import BASELINE, NOT_YET, UNEVEN, Block, Cost, Measured, Row, Summary
-from sys2ft.statistics import Score, Undefined
+from collections.abc import Sequence
+from math import isfinite
+
+from sys2ft.report.summary import NOT_YET, UNEVEN, Block, Cost, Measured, Row, Summary
+from sys2ft.statistics import FEWEST, Score, Undefined, smallest_difference
 
 ABSENT = "–"
+CONTROLS_NOTE = (
+    "Neighbours: questions of the field, which the news does not change. Another news item's adapter: the same "
+    "questions asked of an adapter that was not trained on their answers, so what it gains is the format. "
+    "*: the 95% interval excludes zero."
+)
 
 
 def number(measured: Measured | None, *, signed: bool = False) -> str:
@@ -63,6 +69,23 @@ def counted(n: int, noun: str) -> str:
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
+def named(summary: Summary, subject: str) -> str:
+    """A subject's name, with a mark if its answers are the base model's for want of an adapter."""
+    return f"{subject} (no adapter: base answers)" if subject in summary.without_adapter else subject
+
+
+def power_line(counts_per_news: Sequence[int], *, protocols: int = 1) -> str:
+    """What a run with these numbers of questions by news item can see, in one line, before any work."""
+    asked = [count for count in counts_per_news if count > 0]
+    size = f"{counted(sum(asked), 'question')} of {counted(len(asked), 'news item')}"
+    size += f", {protocols} protocols" if protocols > 1 else ""
+    smallest = smallest_difference(asked, protocols=protocols)
+    if not isfinite(smallest):
+        return f"{size}: too few to tell any difference from chance noise"
+    said = f"differences in accuracy below about {smallest:.2f} cannot be seen"
+    return f"{size}: {said} (80% power, assuming that the untouched model answers 25%)"
+
+
 def tera(flop: float | None) -> str:
     """FLOP in TFLOP, with three significant digits below 100."""
     return ABSENT if flop is None else f"{flop / 1e12:,.0f}" if flop >= 1e14 else f"{flop / 1e12:.3g}"
@@ -91,7 +114,8 @@ def caption(summary: Summary, block: Block) -> str:
     if block.chance is not None:
         said += f"; chance {block.chance:.2f}"
     each = "one adapter for all news items" if summary.adapters == "joint" else "one adapter per news item"
-    return f"{said}; {each}; 95% intervals by bootstrap over news items."
+    said += f"; {each}; 95% intervals by {'bootstrap' if block.n_news >= FEWEST else 't'} over news items"
+    return f"{said}, each row by itself." if len(summary.protocols) > 1 else f"{said}."
 
 
 def notes(block: Block) -> list[str]:
@@ -110,89 +134,3 @@ def notes(block: Block) -> list[str]:
     if block.n_news == 1:
         said.append("There is no interval for a single news item: the variation between news items is unknown.")
     return said
-
-
-def headline(summary: Summary) -> tuple[str, list[str]]:
-    """The run's verdict in one line, and the sentences that support it."""
-    base = summary.block().row(BASE)
-    if summary.best is None:
-        return "No protocol has been evaluated yet", _before(base)
-    best = summary.block().row(summary.best)
-    gain, closed, before = best.versus_base, best.closed_book, base.closed_book
-    assert isinstance(closed, Score), "the best protocol is chosen among those with a score"
-    reached = f"Without the news in view, the model tuned by {best.subject} answers {percent(closed)} of the questions"
-    if isinstance(gain, Withheld):
-        return f"No verdict: {gain.reason}", [s for s in (f"{reached}.", _against_naive(summary, best)) if s]
-    if not isinstance(gain, Score) or not isinstance(before, Score):
-        return f"{best.subject} reaches {100 * closed.estimate:.0f}% closed book", [f"{reached}.", *_before(base)]
-    change = f"{100 * before.estimate:.0f}% before, {100 * closed.estimate:.0f}% after"
-    if not gain.excludes_zero:
-        verdict = f"No protocol helped by more than chance noise: at best {change} ({best.subject})"
-    elif gain.estimate > 0 and not _beyond_guessing(summary.block(), gain, before):
-        verdict = f"Nothing beyond guessing: {change} ({best.subject}), where guessing gives {_chance(summary)}"
-    elif gain.estimate > 0:
-        verdict = f"{best.subject} put news into the weights: {change}"
-    elif isinstance(best.in_context_change, Withheld):  # such a selection may favour the untouched model
-        verdict = f"No gain shown: {change} for the best, {best.subject}"
-    else:
-        verdict = f"Every protocol did harm: {change} for the best, {best.subject}"
-    chance = summary.block().chance
-    guessing = "" if chance is None else f" Guessing among the choices would give {_chance(summary)}."
-    sentences = [f"{reached}; untouched, it answered {percent(before)}: {points(gain)}.{guessing}"]
-    sentences += [_with_context(base, best), _against_naive(summary, best), _overexposure(best)]
-    if len(summary.protocols) > 1:
-        sentences.append("The best protocol was chosen on these same questions, so its score is slightly optimistic.")
-    return verdict, [sentence for sentence in sentences if sentence]
-
-
-def _beyond_guessing(block: Block, gain: Score, before: Score) -> bool:
-    """Whether more was gained than an untouched model below chance gains if it only comes to guess.
-
-    A model is below chance where it finds wrong choices likelier than the right one: because it invented them, or
-    because a model like it selected the questions. If training makes it answer at random, it gains the distance to
-    chance without having learnt anything.
-    """
-    return block.chance is None or gain.low is None or gain.low > block.chance - before.estimate
-
-
-def _chance(summary: Summary) -> str:
-    return f"{100 * (summary.block().chance or 0):.0f}%"
-
-
-def _before(base: Row) -> list[str]:
-    parts = ((base.closed_book, "closed book"), (base.in_context, "with the news in context"))
-    return [f"Untouched, the model answers {percent(s)} {c}." for s, c in parts if isinstance(s, Score)]
-
-
-def _with_context(base: Row, best: Row) -> str:
-    if not isinstance(base.in_context, Score):
-        return ""
-    said = f"Shown the news in context, the untouched model answers {percent(base.in_context)}"
-    if isinstance(best.share, Score):
-        return f"{said}; {best.subject} closes {percent(best.share)} of the gap to that."
-    return f"{said}; no share of the gap is given: {best.share.reason}." if best.share else f"{said}."
-
-
-def _against_naive(summary: Summary, best: Row) -> str:
-    if best.subject == BASELINE:
-        others = [p for p in summary.protocols if p != BASELINE]
-        return "Plain fine-tuning on the news text did at least as well as every other protocol." if others else ""
-    if BASELINE not in summary.protocols or not isinstance(best.versus_naive, Score):
-        return ""
-    naive = summary.block().row(BASELINE).closed_book
-    assert isinstance(naive, Score), "a difference from naive needs its score"
-    clear = "" if best.versus_naive.excludes_zero else ", which chance noise alone could give"
-    return (
-        f"Naive fine-tuning on the text reached {percent(naive)}; {best.subject} differs from it by "
-        f"{points(best.versus_naive)}{clear}."
-    )
-
-
-def _overexposure(best: Row) -> str:
-    change = best.in_context_change
-    if not isinstance(change, Score) or not isinstance(best.in_context, Score):
-        return ""
-    said = f"With the news shown again, the tuned model answers {percent(best.in_context)}: {points(change)}"
-    if change.excludes_zero and change.estimate < 0:
-        return f"{said} against the untouched one, the curse of overexposure."
-    return f"{said} against the untouched one{'' if change.excludes_zero else ', no clear change'}."

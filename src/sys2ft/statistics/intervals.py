@@ -1,0 +1,170 @@
+"""The intervals themselves: bootstrap percentiles, Student's t, Wilson, Newcombe, Fieller, and the range of guessing.
+
+Sources are given where they are used; docs/statistics.md says when which is used, and how often each covers.
+
+Shapes: C news items (clusters), D bootstrap draws, K columns (models, conditions or their differences).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from math import sqrt
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+Interval: TypeAlias = tuple[float, float]
+
+DRAWS = 10_000
+FEWEST = 8
+"""News items from which on the bootstrap covers as often as Student's t; fewer have t (docs/statistics.md, table)."""
+NOISE = 1e-12
+"""Standard errors below this are rounding: the news items do not differ."""
+LEAST_FREEDOM = 0.2
+"""Degrees of freedom where one news item has nearly all questions; Student's t is not computable for fewer."""
+
+
+@lru_cache(maxsize=8)
+def resampling_weights(clusters: int, *, draws: int = DRAWS, seed: int = 0) -> Floats:
+    """How often each cluster is drawn, (draws, clusters); read-only, cached: a report needs it hundreds of times.
+
+    `scipy.stats.bootstrap` is not used because it resamples for every call. Here all columns of a comparison, and all
+    numbers of a report, share the same draws: that makes differences paired.
+    """
+    rng = np.random.default_rng(seed)
+    weights_DC = rng.multinomial(clusters, np.full(clusters, 1.0 / clusters), size=draws).astype(np.float64)
+    weights_DC.flags.writeable = False
+    return weights_DC
+
+
+def expanded_interval(
+    statistic_D: Floats, clusters: float, *, level: float = 0.95
+) -> tuple[float, float] | tuple[None, None]:
+    """Expanded percentiles of a statistic's bootstrap draws; (None, None) for one cluster.
+
+    If all draws are equal, the interval has width zero; the caller must decide what that means.
+    """
+    return percentiles(statistic_D, clusters, level) if clusters >= 2 else (None, None)
+
+
+def percentiles(statistic_D: Floats, clusters: float, level: float) -> Interval:
+    """`expanded_interval` for more than one cluster, as order statistics rounded outwards; draws may be infinite."""
+    from scipy.stats import norm
+
+    ordered_D = np.sort(statistic_D)
+    tail = float(norm.cdf(-sqrt(clusters / (clusters - 1)) * student(level, clusters - 1)))
+    cut = int(tail * (len(ordered_D) - 1))
+    return float(ordered_D[cut]), float(ordered_D[-1 - cut])
+
+
+def effective(counts_C: Floats) -> float:
+    """The number of news items with equally many questions that would vary as much (Kish 1965, 'Survey sampling')."""
+    return float(counts_C.sum() ** 2 / (counts_C @ counts_C))
+
+
+def covariance(sums_CK: Floats, counts_C: Floats) -> Floats:
+    """Covariance (K, K) of the pooled means, from one residual per news item; zero for one news item.
+
+    The pooled mean is a ratio of two sums over news items, which is linearised (Cochran 1977, 'Sampling techniques',
+    section 6.4).
+    """
+    total, n_news = counts_C.sum(), effective(counts_C)
+    residuals_CK = (sums_CK - counts_C[:, None] * sums_CK.sum(axis=0) / total) / total
+    covariance_KK: Floats = residuals_CK.T @ residuals_CK * (n_news / max(n_news - 1, NOISE))
+    return covariance_KK
+
+
+def symmetric(difference: float, half: float) -> Interval:
+    """The interval of a difference of accuracies with half its width, within -1 and 1."""
+    return max(-1.0, difference - half), min(1.0, difference + half)
+
+
+def wilson(share: float, trials: float, quantile: float) -> Interval:
+    """Wilson's (1927) score interval of a proportion with the quantile of its level; 0 and 1 remain exact ends.
+
+    `scipy.stats.binomtest` computes the same interval for whole numbers of successes only. Here `share * trials` need
+    not be whole: the trials are news items, or questions as if they were independent.
+    """
+    ratio = quantile * quantile / trials
+    middle = (share + ratio / 2) / (1 + ratio)
+    half = sqrt(ratio * share * (1 - share) + ratio * ratio / 4) / (1 + ratio)
+    return (0.0 if share == 0 else max(0.0, middle - half)), (1.0 if share == 1 else min(1.0, middle + half))
+
+
+def newcombe(changes: Sequence[float], trials: int, level: float) -> Interval:
+    """Newcombe's (1998) interval of a difference: the questions gained minus the questions lost, each with Wilson's."""
+    quantile = normal(level)
+    won, lost = (sum(max(0.0, sign * change) for change in changes) / len(changes) for sign in (1, -1))
+    (won_low, won_high), (lost_low, lost_high) = (wilson(share, trials, quantile) for share in (won, lost))
+    low = won - lost - sqrt((won - won_low) ** 2 + (lost_high - lost) ** 2)
+    high = won - lost + sqrt((won_high - won) ** 2 + (lost - lost_low) ** 2)
+    return max(-1.0, low), min(1.0, high)
+
+
+def fieller(above: float, below: float, covariance_KK: Floats, quantile: float) -> Interval:
+    """Fieller's (1954) interval of above / below, with the covariance (2, 2) of both; `below` is clear of zero."""
+    square = quantile * quantile
+    a = below**2 - square * float(covariance_KK[1, 1])
+    b = above * below - square * float(covariance_KK[0, 1])
+    c = above**2 - square * float(covariance_KK[0, 0])
+    root = sqrt(max(0.0, b * b - a * c))
+    return (b - root) / a, (b + root) / a
+
+
+def joint_level(changes_CK: Floats, counts_C: Floats, *, level: float, draws: int, seed: int) -> float:
+    """The level of single intervals of the K pooled means at which all of them hold together at `level`.
+
+    Single-step max-T (Hothorn, Bretz & Westfall 2008): the largest of the standardised means in each draw is compared
+    with its own quantile. Bonferroni's level for few news items, whose draws are too coarse for it.
+    """
+    bonferroni = 1 - (1 - level) / int(changes_CK.shape[1])
+    if len(counts_C) < FEWEST:
+        return bonferroni
+    from scipy.stats import norm
+
+    drawn_DK = resampled(changes_CK, counts_C, draws=draws, seed=seed)
+    spread_K = drawn_DK.std(axis=0)
+    distance_DK = np.abs(drawn_DK - changes_CK.sum(axis=0) / counts_C.sum())
+    farthest_D = (distance_DK / np.where(spread_K > NOISE, spread_K, np.inf)).max(axis=1)
+    single = 2 * float(norm.cdf(np.quantile(farthest_D, level))) - 1
+    return min(max(single, level), bonferroni)
+
+
+def resampled(sums_CK: Floats, counts_C: Floats, *, draws: int, seed: int) -> Floats:
+    """Pooled means of resampled news items, (D, K). All columns share the same draws, which makes them paired."""
+    weights_DC = resampling_weights(len(counts_C), draws=draws, seed=seed)
+    drawn_DK: Floats = (weights_DC @ sums_CK) / (weights_DC @ counts_C)[:, None]
+    return drawn_DK
+
+
+def noise_of_chance(chances: Sequence[float], *, level: float = 0.95) -> Interval:
+    """The central interval of the accuracy when every question is guessed, given each question's chance level.
+
+    From the exact distribution of the sum. This is for rules that cannot know an answer, such as picking the longest
+    choice. For a model, whose answers about one news item are correlated, use `mean_over_news`.
+    """
+    probabilities = np.ones(1)  # by convolution: scipy.stats.poisson_binom is limited to about 60 questions
+    for chance in chances:
+        probabilities = np.convolve(probabilities, [1 - chance, chance])
+    up_to = probabilities.cumsum()
+    tail = (1 - level) / 2
+    low, high = np.searchsorted(up_to, tail, side="right"), np.searchsorted(up_to, 1 - tail)
+    return float(low / len(chances)), float(high / len(chances))
+
+
+def normal(level: float) -> float:
+    """The z with P(|Z| <= z) = level, Z being standard normal."""
+    from scipy.stats import norm
+
+    return float(norm.ppf(0.5 + level / 2))
+
+
+@lru_cache(maxsize=256)
+def student(level: float, freedom: float) -> float:
+    """The t with P(|T| <= t) = level, T being Student's t with `freedom` degrees of freedom (whole or not)."""
+    from scipy.stats import t  # in functions only: importing scipy.stats takes longer than `sys2ft --help` may
+
+    return float(t.ppf(0.5 + level / 2, max(freedom, LEAST_FREEDOM)))
