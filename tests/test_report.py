@@ -245,10 +245,12 @@ def test_headline_is_honest(tmp_path: Path) -> None:
     assert headline(summarise(build_run(tmp_path / "c", rates=worse)))[0].startswith("Every protocol did harm")
 
 
-def _records(rates: dict[str, float], rng: np.random.Generator, n_news: int, n_questions: int = 5) -> Artifacts:
+def _records(
+    rates: dict[str, float], rng: np.random.Generator, n_news: int, n_questions: int = 5, choices: str = "ab"
+) -> Artifacts:
     """The records of a run whose models answer closed book at these rates, in memory."""
     news = [
-        {"id": f"n{n}", "questions": [{"question": "?", "choices": ["a", "b"]}] * n_questions} for n in range(n_news)
+        {"id": f"n{n}", "questions": [{"question": "?", "choices": list(choices)}] * n_questions} for n in range(n_news)
     ]
     rows = {
         subject: [
@@ -297,7 +299,7 @@ def test_harm_by_some_protocols_is_not_harm_by_every_one() -> None:
 
 def test_a_steady_gain_is_not_hidden_by_a_larger_uncertain_one() -> None:
     # p0 learns three news items of ten by heart, p1 one question of every news item.
-    artifacts = _records({"base": 0.0, "p0": 0.0, "p1": 0.0}, np.random.default_rng(0), 10)
+    artifacts = _records({"base": 0.0, "p0": 0.0, "p1": 0.0}, np.random.default_rng(0), 10, choices="abcdefghij")
     for row in artifacts.predictions["p0"]:
         row["correct"] = row["news_id"] in ("n0", "n1", "n2")
     for row in artifacts.predictions["p1"]:
