@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rich.console import Console
 from rich.table import Table
 from tyro.conf import Positional
 
 from sys2ft.runs import display
+from sys2ft.terminal import Console, print
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

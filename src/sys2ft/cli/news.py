@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 from tyro.conf import Positional
 
 from sys2ft.news import bundled_lines, check, load_news, question_counts
+from sys2ft.terminal import Console, print, print_json
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,4 +46,4 @@ class NewsExample:
 
     def run(self) -> None:
         for line in bundled_lines(self.set)[: self.count or None]:
-            print(line)
+            print_json(line)

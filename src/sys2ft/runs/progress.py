@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -17,6 +16,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from sys2ft.terminal import Console, printable
 
 
 class Advance(Protocol):
@@ -45,7 +46,7 @@ class TerminalDisplay(Display):
 
     @contextmanager
     def task(self, name: str, total: int, *, passing: bool = False) -> Iterator[Advance]:
-        identity: TaskID = self._progress.add_task(name, total=total)
+        identity: TaskID = self._progress.add_task(printable(name), total=total)
 
         def advance(units: int = 1) -> None:
             self._progress.advance(identity, units)
@@ -58,7 +59,7 @@ class TerminalDisplay(Display):
                 self._progress.remove_task(identity)
 
     def note(self, text: str) -> None:
-        self._progress.console.print(text, highlight=False, markup=False)
+        self._progress.console.print(text)
 
 
 @contextmanager
@@ -68,7 +69,7 @@ def display(quiet: bool = False) -> Iterator[Display]:
         yield Display()
         return
     columns = (
-        TextColumn("{task.description:<34}"),
+        TextColumn("{task.description:<34}", markup=False),  # names of tasks come from files
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
