@@ -99,7 +99,11 @@ def test_a_hostile_news_file(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     odd = "".join(HOSTILE.values()).replace("\udce9", "")
     news = [
         {"id": name, "domain": f"[/bold] {odd}", "news": f"{odd} [link=x] text {odd}.", "source": odd}
-        | {"questions": [{"question": f"What {odd}?", "answer": f"{odd} a", "choices": [f"{odd} a", f"{odd} A", "[b]"]}]}
+        | {
+            "questions": [
+                {"question": f"What {odd}?", "answer": f"{odd} a", "choices": [f"{odd} a", f"{odd} A", "[b]"]}
+            ]
+        }
         for name in ("a", "b")
     ]
     file = tmp_path / "[bold]\x1b[31m.jsonl"
@@ -114,12 +118,15 @@ def test_a_hostile_news_file(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert r"[bold]\x1b[31m.jsonl" in said and not [char for char in OBEYED if char in said]
 
 
-def test_import_and_its_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = tmp_path / "in"
+def test_import_and_its_summary(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = Path("in")
     (folder / "b[").mkdir(parents=True)
     (folder / "[x]\x1b]0;t\x07.txt").write_text("A bridge was opened in Olm on Monday.\n", encoding="utf-8")
     (folder / "b[" / "y].txt").write_text("A bridge was opened in Olm on Monday.\n", encoding="utf-8")
-    assert call(["news", "import", str(folder), "--out", str(tmp_path / "[b]\x1b.jsonl")]) == 0
+    assert call(["news", "import", str(folder), "--out", "[b]\x1b.jsonl"]) == 0
     said = capsys.readouterr().out
     assert r"[x]\x1b]0;t\x07.txt" in said and "b[/y].txt" in said
     assert not [char for char in OBEYED if char in said]
@@ -151,13 +158,14 @@ for arguments in sys.argv[1:]:
 """
 
 
-def run(arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[bytes]:
+def run(command: list[str], cwd: Path, **environment: str) -> subprocess.CompletedProcess[bytes]:
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONUTF8", "LANG", "PYTHONIOENCODING")}
     own = {**kept, "PYTHONPATH": str(PACKAGE.parent), **environment}
-    return subprocess.run(
-        ["bash", "-o", "pipefail", "-c", arguments.replace("sys2ft", f'"{sys.executable}" -m sys2ft')],
-        cwd=cwd, env=own, capture_output=True, timeout=60, check=False,
-    )  # fmt: skip
+    return subprocess.run(command, cwd=cwd, env=own, capture_output=True, timeout=60, check=False)
+
+
+def shell(line: str, cwd: Path) -> subprocess.CompletedProcess[bytes]:
+    return run(["bash", "-c", line.replace("sys2ft", f"{shlex.quote(sys.executable)} -m sys2ft")], cwd)
 
 
 @pytest.fixture
@@ -180,9 +188,8 @@ def here(tmp_path: Path) -> Path:
 )
 def test_a_terminal_that_lacks_characters_shows_a_question_mark(here: Path, environment: dict[str, str]) -> None:
     commands = ["news check news.jsonl", "news check bad.jsonl", "news import --help", "nwes 橋"]
-    quoted = " ".join(map(shlex.quote, [ALL, *commands]))
-    found = run(f"{shlex.quote(sys.executable)} -c {quoted} 2>&1", here, **environment)
-    said = found.stdout.decode("utf-8", "replace")
+    found = run([sys.executable, "-c", ALL, *commands], here, **environment)
+    said = (found.stdout + found.stderr).decode("utf-8", "replace")
     assert "Traceback" not in said and "Error:" not in said
     assert "2 news items, 0 questions" in said and "a: no question" in said and "usage: sys2ft news import" in said
     assert "橋" in said or "?" in said
@@ -190,7 +197,7 @@ def test_a_terminal_that_lacks_characters_shows_a_question_mark(here: Path, envi
 
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii", "cp1252", "utf-16", "cp932"])
 def test_json_for_programs_is_exact_in_every_encoding(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    values = ["plain", "橋 é 👩‍👩‍👧 \U00010348", "\x1b\x9b\u202e\x7f\u2028", "\\ \" \\u202e"]
+    values = ["plain", "橋 é 👩‍👩‍👧 \U00010348", "\x1b\x9b\u202e\x7f\u2028", '\\ " \\u202e']
     line = json.dumps(values, ensure_ascii=False)
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding=encoding)
@@ -206,12 +213,9 @@ def test_json_for_programs_is_exact_in_every_encoding(encoding: str, monkeypatch
 
 def test_readers_that_end_early(here: Path) -> None:
     """`head` ends before the output does: no traceback, on standard output or on standard error."""
-    pattern = "sys2ft news example --set new-news --count 0"
-    assert run(f"{pattern} | head -n 1 >/dev/null", here).stderr == b""
-    assert run("sys2ft news check news.jsonl | head -c 1 >/dev/null", here).stderr == b""
-    assert run("sys2ft news check missing.jsonl 2>&1 >/dev/null | true", here).stderr == b""
-    assert run("sys2ft news check news.jsonl >&-", here).stderr == b""
-    assert run("sys2ft --help >&-", here).stderr == b""
+    assert shell("sys2ft news example --set new-news --count 0 | head -n 1 >/dev/null", here).stderr == b""
+    assert shell("sys2ft news check missing.jsonl 2>&1 >/dev/null | true", here).stderr == b""
+    assert shell("sys2ft news check news.jsonl >&-", here).stderr == b""
 
 
 # Nothing forgets it ---------------------------------------------------------------------------------------------------
