@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sys2ft.evaluation import EvaluateSettings
+from sys2ft.job.fits import require_fit
 from sys2ft.job.stages import (
     evaluate_stage,
     generate_stage,
@@ -16,7 +17,7 @@ from sys2ft.job.stages import (
     require_questions,
     train_stage,
 )
-from sys2ft.models import DEFAULT_MODEL, LoadedModel, load_model
+from sys2ft.models import DEFAULT_MODEL, LoadedModel, Reader, load_model
 from sys2ft.news import News, load_news
 from sys2ft.replay import GenerateSettings
 from sys2ft.report import Summary, markdown_table, summarise, write_report, write_scores
@@ -71,6 +72,7 @@ def run(
     show = show or Display()
     loaded = load_model(model, progress=show.note) if isinstance(model, str) else model
     require_layers(loaded, train or TrainSettings())
+    require_fit(Reader.of(loaded), items, generate=generate, evaluate=evaluate)
     folder = open_run(out, loaded, items, seed=seed, command=command)
     with folder.lock():
         generate_stage(folder, loaded, generate, show)

@@ -12,8 +12,9 @@ from typing import Literal
 from sys2ft.engine import DecodeRequest, Example, Sampling, decode, flops, prepare, score
 from sys2ft.evaluation import EvaluateSettings, Questions, Route, Subject, routes_to, unit_needs
 from sys2ft.job.cell import Cell
+from sys2ft.job.fits import require_fit
 from sys2ft.job.stages import identity_of, require_layers, require_protocols, require_questions
-from sys2ft.models import LoadedModel, Message
+from sys2ft.models import LoadedModel, Message, Reader
 from sys2ft.news import News
 from sys2ft.replay import GenerateSettings, ReplayElement, plan as replay_plan, protocol
 from sys2ft.runs import NO_MEMO, Display, Memo, Needs, Run, Unit, item_seed, read_jsonl
@@ -65,6 +66,7 @@ def plan(
     require_protocols(generate.protocols)
     require_questions(news, evaluate)
     require_layers(model, train)
+    require_fit(Reader.of(model), news, generate=generate, evaluate=evaluate)
     planner = _Planner(news, model, out, generate, train, seed)
     left: list[Left] = []
     parts = itertools.chain(planner.generation(), planner.training(), planner.evaluation(evaluate))

@@ -16,7 +16,8 @@ from sys2ft.errors import SettingsError
 from sys2ft.evaluation import EvaluateSettings, Prediction, Route, evaluate, routes_to
 from sys2ft.evaluation.records import CHOICE_SCORINGS
 from sys2ft.job.cell import Cell
-from sys2ft.models import LoadedModel
+from sys2ft.job.fits import require_elements_fit, require_fit
+from sys2ft.models import LoadedModel, Reader
 from sys2ft.news import News, news_from_dict, news_to_dict
 from sys2ft.probing import Probes, ProbeSettings, probe
 from sys2ft.replay import GenerateSettings, Replay, ReplayElement, generate, protocol, withheld
@@ -78,6 +79,7 @@ def require_protocols(names: Sequence[str]) -> None:
 def generate_stage(run: Run, model: LoadedModel, settings: GenerateSettings, show: Display) -> dict[str, Replay]:
     """Write `replay/<protocol>.jsonl` (elements kept and rejected) and `replay/<protocol>.yield.json`."""
     require_protocols(settings.protocols)  # before an unknown protocol is recorded in the folder
+    require_fit(Reader.of(model), news_of(run), generate=settings)
     run.stage("generate", asdict(settings))
     replays = generate(model, news_of(run), settings, seed=run.record["seed"], memo=run, show=show)
     kept_out = {} if settings.keep_instructions else withheld(news_of(run))
@@ -90,6 +92,7 @@ def generate_stage(run: Run, model: LoadedModel, settings: GenerateSettings, sho
 
 def probe_stage(run: Run, model: LoadedModel, settings: ProbeSettings, show: Display) -> Probes:
     """Write `probes.jsonl`: every question drawn for news items without questions, with its status and reason."""
+    require_fit(Reader.of(model), news_of(run), probe=settings)
     run.stage("probe", asdict(settings))
     probes = probe(model, news_of(run), settings, seed=run.record["seed"], memo=run, show=show)
     write_jsonl(run.path / "probes.jsonl", (candidate.to_dict() for candidate in probes.candidates))
@@ -119,6 +122,7 @@ def train_stage(run: Run, model: LoadedModel, settings: TrainSettings, show: Dis
     run.stage("train", asdict(settings), free=FREE)
     cells = {name: cell_of(run, name, settings) for name in protocols}
     jobs = [job for name, cell in cells.items() for job in cell.jobs(_elements(run, name))]
+    require_elements_fit(Reader.of(model), jobs)
     for number, bank_jobs in enumerate(banks(model.model, jobs)):
         trained = list(dict.fromkeys(job.group for job in bank_jobs))
         if not all((run.path / "training" / f"{name}.json").is_file() for name in trained):
@@ -211,6 +215,7 @@ def evaluate_stage(run: Run, model: LoadedModel, settings: EvaluateSettings, sho
     trained = [name for name in protocols_of(run) if (run.path / "training" / f"{name}.json").is_file()]
     news = news_of(run)
     require_questions(news, settings)
+    require_fit(Reader.of(model), news, evaluate=settings)
     run.stage("evaluate", asdict(settings))
     seed = run.record["seed"]
     _write(run, "base", evaluate(model, news, settings, seed=seed, memo=run, show=show))

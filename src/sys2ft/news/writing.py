@@ -28,7 +28,7 @@ def not_a_news_file(path: Path, endings: tuple[str, ...]) -> NewsError:
     if path.suffix.lower() in _UNPACK:
         return _other_ending(path, endings, f"unpack it: {_UNPACK[path.suffix.lower()]} {name}")
     new = shlex.quote(str(path.with_suffix(".jsonl")))
-    fix = f"if it holds JSON Lines: mv {name} {new}; documents, tables, data sets: sys2ft news import {name} --out {new}"
+    fix = f"if it holds JSON Lines: mv {name} {new}; documents and data sets: sys2ft news import {name} --out {new}"
     return _other_ending(path, endings, fix)
 
 
