@@ -212,7 +212,7 @@ MISTAKES = [
     Mistake("--words apple bird", ("the graph has 5 nodes", "name more words with --words")),
     Mistake("--graph grid:7x7", ("the graph has 49 nodes", "a word for each node")),
     Mistake("--window 90", ("a window of 90 words over a context of 60", "no longer than the context")),
-    Mistake("--context 600", ("a context of 600 words, 601 tokens", "no more than the 512 tokens", "lower --context")),
+    Mistake("--context 2100", ("a context of 2100 words, 2101 tokens", "no more than the 2048 tokens", "lower --context")),
     Mistake("--context 400 --form pairs", ("a context of 400 words, 601 tokens",)),
     Mistake("--lengths 10 90", ("context lengths [90]", "correct --lengths")),
     Mistake("--layers 0 7", ("layer 7 of a model of 2 layers", "0 (embeddings) to 2")),

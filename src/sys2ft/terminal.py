@@ -76,7 +76,7 @@ class Console(rich.console.Console):
         if width is None and not self.is_terminal:
             self.width = COLUMNS
 
-    def render_str(self, text: str, **how: Any) -> Text:  # type: ignore[override]
+    def render_str(self, text: str, **how: Any) -> Text:
         return super().render_str(printable(text), **how)
 
     def render(

@@ -134,10 +134,11 @@ class _Loader(yaml.SafeLoader):
     def construct_written(self, node: yaml.Node) -> Written | None:
         """The source text of a value that YAML does not read as text."""
         if not isinstance(node, yaml.ScalarNode):
-            return self.construct_undefined(node)  # type: ignore[no-any-return]
-        text: str = node.start_mark.buffer[node.start_mark.pointer : node.end_mark.pointer].strip()
+            return self.construct_undefined(node)
+        source = str(node.start_mark.buffer)  # the whole file, since it is read from a text
+        text = source[node.start_mark.pointer : node.end_mark.pointer].strip()
         if not text:
-            comment = _COMMENT.match(node.start_mark.buffer, node.start_mark.pointer)
+            comment = _COMMENT.match(source, node.start_mark.pointer)
             text = comment[1].strip("\0 ") if comment else ""
         read_as = _READ_AS.get(node.tag.removeprefix("tag:yaml.org,2002:"), f"a value with the tag {node.tag}")
         return Written(text, read_as)
