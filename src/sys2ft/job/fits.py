@@ -7,11 +7,12 @@ model fails (learned positions), or writes without sense (rotary ones).
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sys2ft.errors import NewsError
 from sys2ft.evaluation import EvaluateSettings, Questions, Subject
+from sys2ft.evaluation.answerable import too_many_choices
 from sys2ft.evaluation.ask import messages, option_letters
 from sys2ft.evaluation.probes import Asked
 from sys2ft.models import Message
@@ -21,12 +22,13 @@ from sys2ft.probing import ProbeSettings
 from sys2ft.probing.writing import PROMPTS, prompt
 from sys2ft.replay import GenerateSettings, protocol
 from sys2ft.replay.judging import build
-from sys2ft.replay.stages import Protocol, Stage
-from sys2ft.replay.units import Sample
+from sys2ft.replay.stages import Protocol
+from sys2ft.replay.units import Sample, UnitMaker
 from sys2ft.training import AdapterJob
 
 _SHOWN = 10
 _SPARE = 8  # tokens: a news item in a prompt may be split into other tokens than alone
+_VARIANTS = 32  # samples of which the longest prompt is taken: instructions and cues take turns
 _LEAST_PASSAGE = 32  # tokens: a shorter one says nothing
 
 
@@ -106,16 +108,6 @@ def _require_letters(news: Sequence[News], settings: EvaluateSettings) -> None:
         )
 
 
-def too_many_choices(news: Sequence[News]) -> list[str]:
-    """For each question with more choices than can be lettered: its news item, its number, and the counts."""
-    return [
-        f"{one.id}, question {number}: {len(question.choices):,} choices, of which {most} can be lettered"
-        for one in news
-        for number, question in enumerate(one.questions, start=1)
-        if (most := len(option_letters(len(question.choices)))) < len(question.choices)
-    ]
-
-
 def too_long(
     reader: Reader,
     news: Sequence[News],
@@ -126,6 +118,8 @@ def too_long(
 ) -> list[Need]:
     """The greatest need of each news item that does not fit, in the order of the news items."""
     texts: list[_Text] = []
+    if not news or reader.positions is None:
+        return []
     if generate is not None:
         texts += [text for name in generate.protocols for text in _generated(protocol(name), news, generate)]
     if evaluate is not None:
@@ -135,7 +129,7 @@ def too_long(
     return _over(reader, texts)
 
 
-def _over(reader: Reader, texts: Sequence[_Text] | Iterator[_Text]) -> list[Need]:
+def _over(reader: Reader, texts: Iterable[_Text]) -> list[Need]:
     most = reader.positions
     if most is None:
         return []
@@ -154,32 +148,34 @@ def _over(reader: Reader, texts: Sequence[_Text] | Iterator[_Text]) -> list[Need
 
 def _generated(one: Protocol, news: Sequence[News], settings: GenerateSettings) -> Iterator[_Text]:
     """The longest prompt of each stage for each news item; without stages, the elements themselves."""
-    for item in news:
-        if not one.stages:
-            longest = max(range(len(one.cues) or 1), key=lambda n: len(one.cues[n]) if one.cues else 0)
+    maker = UnitMaker(one, settings, seed=0)
+    if not one.stages:
+        made = [build(one, Sample(news[0], index)) for index in range(_VARIANTS)]
+        longest = max(range(_VARIANTS), key=lambda index: _characters(pair.messages for pair in made[index]))
+        for item in news:
             for pair in build(one, Sample(item, longest)):
                 yield _Text(item.id, f"{one.name}: an element", pair.messages, room=1, replies=(pair.text,))
-        earlier: dict[str, int] = {}
-        for stage in one.stages:
-            yield _stage_text(one, stage, item, earlier, settings)
-            earlier[stage.name] = _room(stage, settings)
+    earlier: dict[str, int] = {}
+    for stage in one.stages:
+        variants = maker.requests([Sample(news[0], index, _marked(earlier)) for index in range(_VARIANTS)], stage)
+        longest = max(range(_VARIANTS), key=lambda index: _characters([variants[index].messages]))
+        shown = "".join(message.content for message in variants[longest].messages)
+        said = sum(room for name, room in earlier.items() if _marked(earlier)[name] in shown)
+        room = maker.sampling(stage).max_new_tokens
+        for item in news:
+            (request,) = maker.requests([Sample(item, longest, dict.fromkeys(earlier, ""))], stage)
+            use = f"{one.name}: stage {stage.name}"
+            yield _Text(item.id, use, request.messages, room=said + room, thinking=stage.thinking)
+        earlier[stage.name] = room
 
 
-def _stage_text(one: Protocol, stage: Stage, item: News, earlier: dict[str, int], settings: GenerateSettings) -> _Text:
-    template = stage.template
-    longest = max(range(len(template.instructions)), key=lambda n: len(template.instructions[n]))
-    said = sum(room for name, room in earlier.items() if name in template.placeholders)
-    return _Text(
-        item.id,
-        f"{one.name}: stage {stage.name}",
-        tuple(template.messages(longest, **dict.fromkeys(earlier, ""), news=item.text)),
-        room=said + _room(stage, settings),
-        thinking=stage.thinking,
-    )
+def _marked(earlier: Mapping[str, int]) -> dict[str, str]:
+    """What earlier stages said, as marks to find in a prompt."""
+    return {name: f"<<{name}>>" for name in earlier}
 
 
-def _room(stage: Stage, settings: GenerateSettings) -> int:
-    return stage.max_new_tokens or settings.max_new_tokens
+def _characters(conversations: Iterable[Sequence[Message]]) -> int:
+    return sum(len(message.content) for messages in conversations for message in messages)
 
 
 def _asked(news: Sequence[News], settings: EvaluateSettings) -> Iterator[_Text]:
@@ -217,11 +213,11 @@ def _probed(news: Sequence[News], settings: ProbeSettings) -> Iterator[_Text]:
 def _refuse(reader: Reader, found: Sequence[Need], news: Sequence[News]) -> None:
     if not found:
         return
-    what, verb = ("training examples", "have") if not news else ("news items", "need")
+    what, verb = ("adapters with training examples", "have") if not news else ("news items", "need")
     shown = [f"  {need.news_id}: {need.tokens:,} tokens ({need.use})" for need in found[:_SHOWN]]
     if len(found) > _SHOWN:
         shown.append(f"  ... and {len(found) - _SHOWN} more")
-    head = f"{len(found)} {what} that {verb} more than the {reader.positions:,} positions of {reader.name}:"
+    head = f"{what} that {verb} more tokens than the {reader.positions:,} positions of {reader.name}: {len(found)}"
     raise NewsError(
         "\n".join([head, *shown]),
         expected=f"prompt and reply of at most {reader.positions:,} tokens together",
