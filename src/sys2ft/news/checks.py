@@ -20,7 +20,7 @@ LONGER_BY = 5
 """... and at least this many characters more, since one more digit is not a cue."""
 _ARTICLES = frozenset({"a", "an", "the"})
 _ENDS = ".,;:?。，、؛؟"
-_MARKS = _ENDS + "!\"'`()*_"
+_AROUND = "!\"'`()*_"
 _DIGIT = re.compile(r"\d")
 _SPACED = re.compile(r"(?<=\d) (?=\d{3}(?!\d))")  # 12 345
 
@@ -106,10 +106,14 @@ def _form(choice: str) -> object:
     digits = _SPACED.sub("", folded).rstrip(".")
     if is_number(digits):
         return Decimal(digits.replace(",", ""))
-    # After a digit a mark may have a meaning: 5' and 5", 5*.
-    stripped = [word.strip(_ENDS if _DIGIT.search(word) else _MARKS) or word for word in folded.split()]
+    stripped = [_bare(word) or word for word in folded.split()]
     kept = [word for word in stripped if word not in _ARTICLES]
     return " ".join(kept or stripped)
+
+
+def _bare(word: str) -> str:
+    """The word without quotes, brackets and the marks at its end. After a digit they may have a meaning: 5' and 5"."""
+    return word.rstrip(_ENDS) if _DIGIT.search(word) else word.rstrip(_ENDS + _AROUND).lstrip(_AROUND)
 
 
 def _near_duplicates(news: Sequence[News]) -> list[str]:
