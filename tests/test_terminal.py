@@ -18,6 +18,7 @@ from rich.text import Text
 
 import sys2ft
 from sys2ft.cli.main import call
+from sys2ft.files import read_json, write_json
 from sys2ft.runs.progress import TerminalDisplay, display
 from sys2ft.terminal import Console, print_json, printable
 
@@ -130,6 +131,25 @@ def test_import_and_its_summary(
     said = capsys.readouterr().out
     assert r"[x]\x1b]0;t\x07.txt" in said and "b[/y].txt" in said
     assert not [char for char in OBEYED if char in said]
+
+
+def test_a_file_name_that_is_not_utf_8(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / os.fsdecode(b"b\xff.jsonl")
+    try:
+        file.write_text('{"id": "a", "news": "The bridge."}\n')
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    assert call(["news", "check", str(file)]) == 0
+    assert r"b\udcff.jsonl: 1 news items" in capsys.readouterr().out
+    write_json(tmp_path / "a.json", {"command": str(file)})
+    assert read_json(tmp_path / "a.json") == {"command": str(file)}
+
+
+def test_long_names_are_shown_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = "long" * 60
+    (tmp_path / "news.jsonl").write_text(json.dumps({"id": "a", "news": "x", "domain": name}))
+    assert call(["news", "check", str(tmp_path / "news.jsonl")]) == 0
+    assert capsys.readouterr().out.count("long") >= 60
 
 
 def test_arguments_in_an_error_of_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:

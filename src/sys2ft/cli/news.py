@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.table import Table
+from rich.table import Column, Table
 from tyro.conf import Positional
 
 from sys2ft.news import News, bundled_lines, check, load_news, question_counts
@@ -50,7 +50,7 @@ class NewsCheck:
 def _print_counts(news: Sequence[News]) -> None:
     counts = question_counts(news)
     kinds = sorted({kind for by_kind in counts.values() for kind in by_kind})
-    table = Table("domain", "news items", "questions", *kinds, box=None, pad_edge=False)
+    table = Table(Column("domain", overflow="fold"), "news items", "questions", *kinds, box=None, pad_edge=False)
     for domain, by_kind in counts.items():
         own = sum(item.domain == domain for item in news)
         table.add_row(domain, str(own), str(sum(by_kind.values())), *(str(by_kind.get(kind, 0)) for kind in kinds))
