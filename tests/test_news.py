@@ -153,7 +153,11 @@ BAD_YAML: list[tuple[str, str, list[str]]] = [
     ("text at the top", "\nhello\n", ["line 2", "a single value", "a list of news"]),
     ("two documents", "- id: a\n  news: x\n---\n- id: b\n", ["line 3", "not valid YAML"]),
     ("unsafe tag", "- !!python/object/apply:os.getcwd []\n", ["line 1", "could not determine a constructor"]),
-    ("impossible date", "- id: a\n  news: x\n- id: b\n  news: 2031-99-99\n", ["line 4", "2031-99-99 (a date)", 'in quotes: "2031-99-99"']),
+    (
+        "impossible date",
+        "- id: a\n  news: x\n- id: b\n  news: 2031-99-99\n",
+        ["line 4", "2031-99-99 (a date)", 'in quotes: "2031-99-99"'],
+    ),
     ("field twice", "- id: a\n  news: x\n  id: b\n", ["line 3", "'id' twice"]),
     ("item not a mapping", "- id: a\n  news: x\n- hello\n", ["line 3", "'hello'", "a mapping"]),
     ("missing field", "- id: a\n  news: x\n- id: b\n", ["line 3", "field 'news'", "no such field"]),
