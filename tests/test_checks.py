@@ -32,7 +32,7 @@ OTHER = [
 @pytest.mark.parametrize("choices", SAME, ids=str)
 def test_choices_that_differ_in_spelling_only(choices: tuple[str, ...]) -> None:
     assert same_choices([*choices, "another"]) == [list(choices)]
-    question = Question(text="Which?", answer=choices[0].strip(), choices=[*choices, "another"])
+    question = Question(text="Which?", answer=choices[0].strip(), choices=(*choices, "another"))
     warnings = check([News(id="n", text="x", questions=(question, question))])
     assert any(line.startswith("n, question 1: choices that are the same") for line in warnings)
     assert all(repr(choice.strip()) in "".join(warnings) for choice in choices)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -210,12 +209,15 @@ def test_too_many_choices_are_refused_by_letter_only(here: Path, small: Path) ->
     require_fit(reader, news, evaluate=EvaluateSettings(scorings=tuple(scorings)))  # type: ignore[arg-type]
 
 
-def test_few_tokens_are_counted_where_all_fit(
-    here: Path, small: Path, monkeypatch: pytest.MonkeyPatch, tiny_family_dir: Callable[[str], Path]
-) -> None:
+def test_few_tokens_are_counted_where_all_fit(here: Path, small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model with room enough costs no time: nothing is divided into tokens."""
     reader = replace(Reader.named(str(small)), positions=10**6)
-    counted: list[object] = []
-    monkeypatch.setattr(type(reader.chat), "continuation_ids", lambda *_: counted.append(0) or [0])
+    counted: list[str] = []
+
+    def count(_: object, text: str) -> list[int]:
+        counted.append(text)
+        return [0]
+
+    monkeypatch.setattr(type(reader.chat), "continuation_ids", count)
     require_fit(reader, read_news("news.jsonl"), generate=GenerateSettings(), evaluate=EvaluateSettings())
     assert counted == []
