@@ -69,7 +69,7 @@ def build_model(family: str, vocab_size: int, *, spread: float = 0.2, **changes:
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
         "head_dim": 8,
-        "max_position_embeddings": 512,
+        "max_position_embeddings": 2048,
         "initializer_range": 0.15,
         "bos_token_id": None,
         "eos_token_id": 2,

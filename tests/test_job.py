@@ -32,7 +32,7 @@ SETTINGS: dict[str, Any] = {"generate": GENERATE, "train": TRAIN, "evaluate": EV
 # The same settings as command-line flags, with a checkpoint after every step.
 FLAGS = f"""--protocols {" ".join(PROTOCOLS)} --samples-per-news 4 --max-new-tokens 24 --rounds 2 --rows-at-once 8
     --epochs 2 --batch-size 2 --rank 4 --alpha 8 --direct-tokens 8 --reasoned-tokens 16
-    --dtype float32 --device cpu --checkpoint-seconds 0""".split()
+    --dtype float32 --device cpu --checkpoint-seconds 0 --quiet""".split()
 
 
 @pytest.fixture(scope="module")

@@ -511,7 +511,7 @@ def test_facts_about_a_model(cache: Path, tiny_gguf: Path, tiny_family_dir: Call
     assert facts.architecture == "Qwen2ForCausalLM" and facts.kind == "folder" and facts.has_chat_template
     assert facts.parameters == sum(p.numel() for p in model.parameters())
     assert facts.embedding_parameters == facts.vocab_size * facts.hidden_size  # tied: counted once
-    assert (facts.layers, facts.hidden_size, facts.context_length) == (2, 32, 512)
+    assert (facts.layers, facts.hidden_size, facts.context_length) == (2, 32, 2048)
     assert facts.size_bytes == sum(p.stat().st_size for p in folder.iterdir())
     from_gguf = info(str(tiny_gguf))
     assert from_gguf.embedding_parameters == 2 * from_gguf.vocab_size * from_gguf.hidden_size  # a head of its own

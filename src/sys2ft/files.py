@@ -151,8 +151,8 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8 atomically."""
-    write_bytes(path, text.encode("utf-8"))
+    """Write `text` as UTF-8 atomically. A lone surrogate, of a file name that is not UTF-8, becomes an escape."""
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 from tyro.conf import Positional
 
@@ -17,6 +16,7 @@ from sys2ft.evaluation import EvaluateSettings
 from sys2ft.evaluation.settings import BY_CHOICE
 from sys2ft.news import load_news
 from sys2ft.runs import display
+from sys2ft.terminal import Console, print
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

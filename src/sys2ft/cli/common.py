@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
-COLUMNS = 100
+from sys2ft.terminal import Console, print
 
 if TYPE_CHECKING:
     from sys2ft.job import Result
@@ -55,8 +52,8 @@ def reopen(path: Path, show: Display) -> tuple[Run, LoadedModel]:
 
 
 def console() -> Console:
-    """A console on standard output; its width is `COLUMNS` if that is not a terminal."""
-    return Console() if sys.stdout.isatty() else Console(width=COLUMNS)
+    """A console on standard output."""
+    return Console()
 
 
 def print_result(result: Result) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
-import os
+import io
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from sys2ft.cli.run import Demo, Run
 from sys2ft.cli.stages import Evaluate, Generate, Report, Train
 from sys2ft.errors import Sys2ftError, out_of_memory
 from sys2ft.runs.provenance import versions
+from sys2ft.terminal import lenient_streams, print, print_coloured, report, silence
 
 _INTERRUPTED = 130
 
@@ -87,35 +89,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def call(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code. A parsing error exits by itself, with 2."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    lenient_streams()
     try:
         _run(words)
         sys.stdout.flush()  # reports a full disk (`> file`) here, not at Python's exit
     except Sys2ftError as error:
-        first, *rest = str(error).splitlines()
-        print(f"sys2ft: {first}", *(f"  {line}" for line in rest), sep="\n", file=sys.stderr)
+        first, *rest = str(error).split("\n")
+        report(f"sys2ft: {first}", *(f"  {line}" for line in rest))
         return error.exit_code
     except KeyboardInterrupt:
-        print("sys2ft: stopped. Finished work is kept: the same command resumes it.", file=sys.stderr)
+        report("sys2ft: stopped. Finished work is kept: the same command resumes it.")
         return _INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has ended (`sys2ft ... | head`): print nothing more, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence(sys.stdout)
         return 1
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
-        print("sys2ft: the disk is full: the output could not be written.\n  fix: free some space", file=sys.stderr)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        report("sys2ft: the disk is full: the output could not be written.", "  fix: free some space")
+        silence(sys.stdout)
         return 1
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
-        print(
+        report(
             "sys2ft: memory ran out. Finished work is kept.",
             "  fix: lower --tokens-at-once (represent: --chunk) and give the same command; if generation needs "
             "too much, lower --rows-at-once in a new folder",
-            sep="\n",
-            file=sys.stderr,
         )
         return 1
     return 0
@@ -125,16 +126,19 @@ def _run(words: Sequence[str]) -> None:
     if words == ["--version"]:
         print(_version())
         return
+    mistakes = io.StringIO()  # they repeat the arguments, which may be names of files
     try:
-        command: Any = tyro.cli(
-            Command,
-            prog="sys2ft",
-            description=_DESCRIPTION,
-            args=words,
-            config=(OmitArgPrefixes, OmitSubcommandPrefixes),
-        )
+        with contextlib.redirect_stderr(mistakes):
+            command: Any = tyro.cli(
+                Command,
+                prog="sys2ft",
+                description=_DESCRIPTION,
+                args=words,
+                config=(OmitArgPrefixes, OmitSubcommandPrefixes),
+            )
     finally:
         sys.stdout.flush()  # the help text, before the SystemExit that follows it
+        print_coloured(mistakes.getvalue(), sys.stderr)
     command.run()
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from tyro.conf import Positional
 
 from sys2ft.runs import display
+from sys2ft.terminal import Console, print
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,7 +18,7 @@ class ModelsList:
     def run(self) -> None:
         from sys2ft.models import list_models
 
-        table = Table("name", "kind", "size", "note", box=None, pad_edge=False)
+        table = Table(Column("name", overflow="fold"), "kind", "size", "note", box=None, pad_edge=False)
         for entry in list_models():
             size = f"{entry.size_bytes / 1e6:.0f} MB" if entry.size_bytes else ""
             table.add_row(entry.name, entry.kind, size, entry.note)

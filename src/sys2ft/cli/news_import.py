@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 from tyro.conf import Positional
 
 from sys2ft.news.importers import ImportSettings
 from sys2ft.runs import display
+from sys2ft.terminal import Console, print
 
 if TYPE_CHECKING:
     from sys2ft.news.importers import ImportSummary

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 from tyro.conf import Positional
 
@@ -17,6 +16,7 @@ from sys2ft.models import DEFAULT_MODEL
 from sys2ft.news import read_news, write_news
 from sys2ft.probing import ProbeSettings
 from sys2ft.runs import display
+from sys2ft.terminal import Console, print
 
 if TYPE_CHECKING:
     from sys2ft.probing import Probes

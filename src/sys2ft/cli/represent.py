@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
-from sys2ft.cli.common import COLUMNS, ModelOptions
+from sys2ft.cli.common import ModelOptions
 from sys2ft.models import DEFAULT_MODEL
 from sys2ft.replay import GenerateSettings
 from sys2ft.representations import LEARN_GENERATE, LEARN_TRAIN, RepresentSettings
 from sys2ft.runs import display
+from sys2ft.terminal import Console, print
 from sys2ft.training import TrainSettings
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ def print_study(study: Study) -> None:
     """Print the tables of a study and the path of its page."""
     from sys2ft.representations import study_tables
 
-    console = Console() if sys.stdout.isatty() else Console(width=COLUMNS)
+    console = Console()
     for table in study_tables(study.results):
         console.print(table)
     print(f"results   {study.folder / 'results.json'}")

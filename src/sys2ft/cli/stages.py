@@ -7,7 +7,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
 from tyro.conf import Positional
 
 from sys2ft.cli.common import ModelOptions, print_result, reopen
@@ -17,6 +16,7 @@ from sys2ft.models import DEFAULT_MODEL
 from sys2ft.news import read_news
 from sys2ft.replay import GenerateSettings
 from sys2ft.runs import display, read_json
+from sys2ft.terminal import Console, print
 from sys2ft.training import TrainSettings
 
 

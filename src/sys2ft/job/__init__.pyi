@@ -5,6 +5,7 @@ from .audit import (
     audit_text as audit_text,
 )
 from .cell import Cell as Cell
+from .fits import require_fit as require_fit, too_long as too_long
 from .main_job import (
     Result as Result,
     finish as finish,

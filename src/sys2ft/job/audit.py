@@ -18,8 +18,9 @@ from sys2ft.evaluation.controls import neighbours, rephrased
 from sys2ft.evaluation.records import CHOICE_SCORINGS, Scoring
 from sys2ft.evaluation.settings import BY_CHOICE
 from sys2ft.evaluation.statements import as_questions
+from sys2ft.job.fits import require_fit
 from sys2ft.job.stages import open_run, require_questions
-from sys2ft.models import LoadedModel
+from sys2ft.models import LoadedModel, Reader
 from sys2ft.news import Found, News, selection_of, surface
 from sys2ft.runs import Display, write_json, write_jsonl
 from sys2ft.statistics import Score, mean_over_news, noise_of_chance, paired_difference
@@ -153,6 +154,7 @@ def audit_model(
     SettingsError if nothing can be measured or the folder has other settings.
     """
     require_questions(news, settings)
+    require_fit(Reader.of(model), news, evaluate=settings)
     run = open_run(Path(out) / _folder_name(model.source.name), model, news, seed=seed, command=command)
     once = replace(settings, scorings=(settings.headline,))
     with run.lock():

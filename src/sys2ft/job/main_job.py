@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sys2ft.evaluation import EvaluateSettings
 from sys2ft.evaluation.records import CHOICE_SCORINGS
+from sys2ft.job.fits import require_fit
 from sys2ft.job.stages import (
     evaluate_stage,
     generate_stage,
@@ -17,7 +18,7 @@ from sys2ft.job.stages import (
     require_questions,
     train_stage,
 )
-from sys2ft.models import DEFAULT_MODEL, LoadedModel, load_model
+from sys2ft.models import DEFAULT_MODEL, LoadedModel, Reader, load_model
 from sys2ft.news import News, Question, load_news, selection_of
 from sys2ft.replay import GenerateSettings
 from sys2ft.report import Summary, markdown_table, power_line, summarise, write_report, write_scores
@@ -70,10 +71,11 @@ def run(
     evaluate = evaluate or EvaluateSettings()
     require_questions(items, evaluate)  # checked now rather than after hours of work
     show = show or Display()
-    show.note(visible_difference(items, generate, evaluate, model if isinstance(model, str) else model.source.name))
     loaded = load_model(model, progress=show.note) if isinstance(model, str) else model
     require_layers(loaded, train or TrainSettings())
+    require_fit(Reader.of(loaded), items, generate=generate, evaluate=evaluate)
     folder = open_run(out, loaded, items, seed=seed, command=command)
+    show.note(visible_difference(items, generate, evaluate, loaded.source.name))
     with folder.lock():
         generate_stage(folder, loaded, generate, show)
         train_stage(folder, loaded, train or TrainSettings(), show)

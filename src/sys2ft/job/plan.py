@@ -12,6 +12,7 @@ from typing import Any, Literal
 from sys2ft.engine import DecodeRequest, Example, Sampling, decode, flops, prepare, score
 from sys2ft.evaluation import EvaluateSettings, Subject, measurements, routes_to, unit_needs
 from sys2ft.job.cell import Cell
+from sys2ft.job.fits import require_fit
 from sys2ft.job.stages import (
     Answering,
     answering,
@@ -21,7 +22,7 @@ from sys2ft.job.stages import (
     require_protocols,
     require_questions,
 )
-from sys2ft.models import LoadedModel, Message
+from sys2ft.models import LoadedModel, Message, Reader
 from sys2ft.news import News
 from sys2ft.replay import GenerateSettings, ReplayElement, plan as replay_plan, protocol
 from sys2ft.runs import NO_MEMO, Display, Memo, Needs, Run, Unit, item_seed, read_jsonl
@@ -73,6 +74,7 @@ def plan(
     require_protocols(generate.protocols)
     require_questions(news, evaluate)
     require_layers(model, train)
+    require_fit(Reader.of(model), news, generate=generate, evaluate=evaluate)
     planner = _Planner(news, model, out, generate, train, seed)
     left: list[Left] = []
     parts = itertools.chain(planner.generation(), planner.training(), planner.evaluation(evaluate))

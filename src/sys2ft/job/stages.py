@@ -17,7 +17,8 @@ from sys2ft.errors import SettingsError
 from sys2ft.evaluation import EvaluateSettings, Route, evaluate, measurements, routes_to
 from sys2ft.evaluation.records import CHOICE_SCORINGS
 from sys2ft.job.cell import Cell
-from sys2ft.models import LoadedModel
+from sys2ft.job.fits import require_elements_fit, require_fit
+from sys2ft.models import LoadedModel, Reader
 from sys2ft.news import News, news_from_dict, news_to_dict
 from sys2ft.probing import Probes, ProbeSettings, probe
 from sys2ft.replay import GenerateSettings, Replay, ReplayElement, generate, protocol, withheld
@@ -79,6 +80,7 @@ def require_protocols(names: Sequence[str]) -> None:
 def generate_stage(run: Run, model: LoadedModel, settings: GenerateSettings, show: Display) -> dict[str, Replay]:
     """Write `replay/<protocol>.jsonl` (elements kept and rejected) and `replay/<protocol>.yield.json`."""
     require_protocols(settings.protocols)  # before an unknown protocol is recorded in the folder
+    require_fit(Reader.of(model), news_of(run), generate=settings)
     run.stage("generate", asdict(settings))
     replays = generate(model, news_of(run), settings, seed=run.record["seed"], memo=run, show=show)
     kept_out = {} if settings.keep_instructions else withheld(news_of(run))
@@ -91,6 +93,7 @@ def generate_stage(run: Run, model: LoadedModel, settings: GenerateSettings, sho
 
 def probe_stage(run: Run, model: LoadedModel, settings: ProbeSettings, show: Display) -> Probes:
     """Write `probes.jsonl`: every question drawn for news items without questions, with its status and reason."""
+    require_fit(Reader.of(model), news_of(run), probe=settings)
     run.stage("probe", asdict(settings))
     probes = probe(model, news_of(run), settings, seed=run.record["seed"], memo=run, show=show)
     write_jsonl(run.path / "probes.jsonl", (candidate.to_dict() for candidate in probes.candidates))
@@ -124,7 +127,9 @@ def train_stage(run: Run, model: LoadedModel, settings: TrainSettings, show: Dis
     for name in protocols:
         if not is_trained(run, name, versions[name]) and _forget(run, name):
             show.note(f"{name}: the replay elements are not those that its adapters were trained on; training again")
-    for number, bank_jobs in enumerate(banks(model.model, [job for name in protocols for job in own[name]])):
+    jobs = [job for name in protocols for job in own[name]]
+    require_elements_fit(Reader.of(model), jobs)
+    for number, bank_jobs in enumerate(banks(model.model, jobs)):
         trained = list(dict.fromkeys(job.group for job in bank_jobs))
         if not all(is_trained(run, name, versions[name]) for name in trained):
             checkpoint = run.path / "training" / f"bank-{number}.checkpoint"
@@ -235,6 +240,7 @@ def evaluate_stage(run: Run, model: LoadedModel, settings: EvaluateSettings, sho
     trained = [name for name in protocols_of(run) if (run.path / "training" / f"{name}.json").is_file()]
     news = news_of(run)
     require_questions(news, settings)
+    require_fit(Reader.of(model), news, evaluate=settings)
     run.stage("evaluate", asdict(settings))
     _measure(run, model, settings, Answering("base", {}, ""), show)
     for name in trained:

@@ -11,6 +11,7 @@ from sys2ft.errors import ModelError
 from sys2ft.models.cache import Progress, models_dir
 from sys2ft.models.convert import MANIFEST
 from sys2ft.models.load import pick_device, pick_dtype, reading
+from sys2ft.models.positions import position_limit
 from sys2ft.models.registry import EMBEDDED, Kind, hub_cache_models, resolve
 
 
@@ -103,7 +104,7 @@ def info(name: str, *, progress: Progress | None = None) -> ModelInfo:
         layers=text.num_hidden_layers,
         hidden_size=text.hidden_size,
         vocab_size=text.vocab_size,
-        context_length=getattr(text, "max_position_embeddings", None),
+        context_length=position_limit(config),
         has_chat_template=bool(tokenizer.chat_template),
         dtype=str(pick_dtype("auto", device)).removeprefix("torch."),
         device=str(device),

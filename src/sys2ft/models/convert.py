@@ -20,6 +20,7 @@ from typing import Any
 from sys2ft.errors import ModelError
 from sys2ft.files import TEMPORARY, atomic_folder, digest_file, locked, make_folder, storage_errors
 from sys2ft.models.cache import CACHE, Progress, file_sha256, models_dir, remember_sha256
+from sys2ft.terminal import print
 
 MANIFEST = "manifest.json"
 LAYOUT = 1  # increase it when folders of an older version must be converted again

@@ -2,6 +2,7 @@
 
 - `schema`    News, Question, Selection and Cloze, and their validation
 - `reader`    `read_news` and `write_news`: a file is read completely or not at all
+- `encodings` bytes to text: compressed or not, UTF-8, UTF-16 or UTF-32
 - `formats`   JSON Lines and YAML to rows with line numbers
 - `records`   rows to objects and back
 - `problems`  error messages by line and field

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from decimal import Decimal
 from math import ceil
 
 from sys2ft.news.injection import instructions_in
-from sys2ft.news.schema import News, Question
+from sys2ft.news.schema import News, Question, is_number
+from sys2ft.text import fold
 
 NEAR_DUPLICATE = 0.75
 """Minimum overlap (intersection over union) of the word sets of two texts that count as nearly the same."""
@@ -16,6 +18,11 @@ MUCH_LONGER = 1.5
 """An answer is much longer if it has at least this multiple of the longest wrong choice's characters ..."""
 LONGER_BY = 5
 """... and at least this many characters more, since one more digit is not a cue."""
+_ARTICLES = frozenset({"a", "an", "the"})
+_ENDS = ".,;:?。，、؛؟"
+_AROUND = "!\"'`()*_"
+_DIGIT = re.compile(r"\d")
+_SPACED = re.compile(r"(?<=\d) (?=\d{3}(?!\d))")  # 12 345
 
 
 def check(news: Sequence[News]) -> list[str]:
@@ -82,6 +89,33 @@ def stands_in(part: str, whole: Sequence[str]) -> bool:
     return bool(sought) and any(list(whole[i : i + len(sought)]) == sought for i in range(len(whole) - len(sought) + 1))
 
 
+def same_choices(choices: Sequence[str]) -> list[list[str]]:
+    """Groups of choices that no grader and no reader can tell apart, in order.
+
+    They differ in case, spaces, articles, quotes and marks at the ends of words only, or are the same number.
+    """
+    groups: dict[object, list[str]] = defaultdict(list)
+    for choice in choices:
+        groups[_form(choice)].append(choice)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _form(choice: str) -> object:
+    """Equal for choices that are the same: a number's value, or the folded words."""
+    folded = fold(choice)
+    digits = _SPACED.sub("", folded).rstrip(".")
+    if is_number(digits):
+        return Decimal(digits.replace(",", ""))
+    stripped = [_bare(word) or word for word in folded.split()]
+    kept = [word for word in stripped if word not in _ARTICLES]
+    return " ".join(kept or stripped)
+
+
+def _bare(word: str) -> str:
+    """The word without quotes, brackets and the marks at its end. After a digit they may have a meaning: 5' and 5"."""
+    return word.rstrip(_ENDS) if _DIGIT.search(word) else word.rstrip(_ENDS + _AROUND).lstrip(_AROUND)
+
+
 def _near_duplicates(news: Sequence[News]) -> list[str]:
     warnings = []
     for i, j in near_pairs([one.text for one in news]):
@@ -99,6 +133,8 @@ def _cues(question: Question) -> list[str]:
     # If every choice appears in the question ('... red or blue?'), the answer's appearance is not a cue.
     if stands_in(question.answer, asked) and not (wrong and all(stands_in(choice, asked) for choice in wrong)):
         cues.append(f"the answer {question.answer!r} appears word for word in the question")
+    for group in same_choices(question.choices):
+        cues.append(f"choices that are the same apart from their spelling: {', '.join(map(repr, group))}")
     if wrong:
         longest = max(map(len, wrong))
         if len(question.answer) >= max(MUCH_LONGER * longest, longest + LONGER_BY):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
-from sys2ft.news.problems import Location, Problem, describe
+from sys2ft.news.problems import NO_VALUE, Location, Problem, Written, describe
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +53,14 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return row
 
 
+def _number(text: str) -> Written:
+    return Written(text, "a number")
+
+
+# A news file holds texts only: numbers are kept as they were written, for the error that asks for quotes.
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_int=_number, parse_float=_number, parse_constant=_number)
+
+
 def json_rows(text: str) -> tuple[list[Row], list[Problem]]:
     """Rows of JSON Lines; lines that hold only spaces are skipped."""
     rows, problems = [], []
@@ -60,7 +69,7 @@ def json_rows(text: str) -> tuple[list[Row], list[Problem]]:
         if not line.strip():
             continue
         try:
-            rows.append(Row(value=json.loads(line, object_pairs_hook=_unique), line=number))
+            rows.append(Row(value=_DECODER.decode(line.strip("\r")), line=number))
         except _FieldTwice as twice:
             problems.append(
                 Problem(
@@ -102,23 +111,54 @@ def _as_one_value(text: str) -> Problem | None:
     return Problem(
         found=f"one JSON value in the whole file ({describe(value)})",
         expected="JSON Lines: one news item on each line, each a mapping, without an enclosing list",
-        fix="write one news item on each line (`jq -c '.[]' FILE > news.jsonl` does it for a list), or save as .yaml",
+        fix="write one news item on each line, for example by: "
+        f"jq -c {'.[]' if isinstance(value, list) else '.'} FILE > news.jsonl",
         line=1 + text[: len(text) - len(text.lstrip())].count("\n"),
     )
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, which also rejects repeated fields."""
+    """The safe loader, which rejects repeated fields and keeps plain values that are no texts as they were written."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
         for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+            if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE:
                 if key.value in seen:
                     why = f"the field {key.value!r} twice in one mapping"
                     raise yaml.constructor.ConstructorError(None, None, why, key.start_mark)
                 seen.add(key.value)
+                key.tag = "tag:yaml.org,2002:str"  # a field may be called `no` or `1`
         return super().construct_mapping(node, deep=deep)
+
+    def construct_written(self, node: yaml.Node) -> Written | None:
+        """The source text of a value that YAML does not read as text."""
+        if not isinstance(node, yaml.ScalarNode):
+            return self.construct_undefined(node)
+        source = str(node.start_mark.buffer)  # the whole file, since it is read from a text
+        text = source[node.start_mark.pointer : node.end_mark.pointer].strip()
+        if not text:
+            comment = _COMMENT.match(source, node.start_mark.pointer)
+            text = comment[1].strip("\0 ") if comment else ""
+        read_as = _READ_AS.get(node.tag.removeprefix("tag:yaml.org,2002:"), f"a value with the tag {node.tag}")
+        return Written(text, read_as)
+
+
+_MERGE = "tag:yaml.org,2002:merge"
+_COMMENT = re.compile(r"[ \t]*(#[^\n]*)")
+_READ_AS = {
+    "bool": "a yes/no value",
+    "int": "a number",
+    "float": "a number",
+    "timestamp": "a date",
+    "null": NO_VALUE,
+    "merge": "a merge key",
+    "value": "a default value",
+    "binary": "binary data",
+}
+for _tag in _READ_AS:
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _Loader.construct_written)
+_Loader.add_constructor(None, _Loader.construct_written)
 
 
 def yaml_rows(text: str) -> tuple[list[Row], list[Problem]]:
@@ -164,6 +204,7 @@ def _malformed_yaml(error: Exception, text: str, line: int) -> Problem:
     return Problem(
         found=f"text that is not valid YAML ({why})",
         expected="a list of news items, each a mapping of id, domain, news and questions",
-        fix="correct the line: spaces and no tabs, quotes around texts that hold ': ' or '#', every field only once",
+        fix="correct the line: spaces and no tabs, every field only once, quotes around texts that hold ': ' or ' #' "
+        "or begin with one of @ ` % & * ! | > { [",
         line=line,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -20,6 +21,18 @@ Location = tuple[str | int, ...]
 """A place in a news item, by the file's field names and positions from 0: ('questions', 1, 'answer')."""
 
 _LISTED: dict[str | int, str] = {"questions": "question", "neighbours": "neighbour"}
+
+
+NO_VALUE = "no value"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A value in a file that is no text: what its author wrote, and what the file's format takes it for."""
+
+    text: str
+    read_as: str
+    """In words: "a number"."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,6 +100,8 @@ def unreadable(source: str, error: OSError) -> NewsError:
 
 def describe(value: object) -> str:
     """A short description of a value that its author would recognise."""
+    if isinstance(value, Written):
+        return f"{_short(value.text)} ({value.read_as})" if value.text else value.read_as
     if isinstance(value, bool):
         return f"{str(value).lower()} (a yes/no value)"
     if value is None:
@@ -102,6 +117,18 @@ def describe(value: object) -> str:
     if isinstance(value, list | tuple):
         return f"a list of {len(value)}"
     return f"a value of type {type(value).__name__}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _quoted(value: object) -> str:
+    """A value that is no text as a text in JSON or YAML, as its author wrote it; empty if nothing was written."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(json.dumps(value))
+    text = value.text if isinstance(value, Written) else str(value)
+    return json.dumps(text, ensure_ascii=False) if text else ""
 
 
 _EXPECTED = {
@@ -150,8 +177,10 @@ def from_validation(error: Mapping[str, Any], location: Location) -> Problem:
         found, fix = describe(value), f"write {near[0]!r}" if near else "choose one of these, or leave the field out"
     elif kind == "string_unicode":
         found, fix = HALF_CHARACTER, "write the character itself"
-    elif kind == "string_type" and not isinstance(value, list | tuple | Mapping) and value is not None:
-        found, fix = describe(value), f'put it in quotes: "{str(value).lower() if isinstance(value, bool) else value}"'
+    elif kind == "string_type" and not isinstance(value, list | tuple | Mapping) and _quoted(value):
+        found, fix = describe(value), f"put it in quotes: {_quoted(value)}"
+        if value is None or (isinstance(value, Written) and value.read_as == NO_VALUE):
+            fix = f"write a text in its place; if that is the text, {fix}"
     elif kind == "tuple_type":
         found, fix = describe(value), "write a list: [...]"
     elif is_item and field in _LISTED:

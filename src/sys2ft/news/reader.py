@@ -9,11 +9,12 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from sys2ft.files import atomic_file
+from sys2ft.news.encodings import PACKED_ENDINGS, text_of
 from sys2ft.news.formats import Row, json_rows, yaml_rows
 from sys2ft.news.problems import Problem, bad_input, news_error, unreadable
 from sys2ft.news.records import news_to_dict, parse
 from sys2ft.news.schema import News
-from sys2ft.news.writing import JSON_ENDINGS, json_line, wrong_ending
+from sys2ft.news.writing import JSON_ENDINGS, json_line, not_a_news_file, wrong_ending
 
 YAML_ENDINGS = (".yaml", ".yml")
 
@@ -21,11 +22,13 @@ YAML_ENDINGS = (".yaml", ".yml")
 def read_news(path: str | Path) -> list[News]:
     """All news items of a file: JSON Lines (.jsonl, .ndjson, .json) or a YAML list (.yaml, .yml).
 
+    The file is in UTF-8, UTF-16 or UTF-32, and may be compressed (.gz, .bz2, .xz).
+
     Raises:
         NewsError: naming file, line and field of every problem (the first ten, then a count).
     """
     path = Path(path)
-    return parse_text(_read_text(path), source=str(path), ending=path.suffix.lower())
+    return parse_text(_read_text(path), source=str(path), ending=_ending(path))
 
 
 def parse_text(text: str, *, source: str, ending: str) -> list[News]:
@@ -71,10 +74,16 @@ def write_news(path: str | Path, news: Iterable[News]) -> None:
         file.writelines(map(json_line, news))
 
 
+def _ending(path: Path) -> str:
+    """The ending of the name of the file that a compressed file holds, or of the file itself."""
+    packed = path.suffix.lower() in PACKED_ENDINGS
+    return (path.with_suffix("") if packed else path).suffix.lower()
+
+
 def _read_text(path: Path) -> str:
     endings = (*JSON_ENDINGS, *YAML_ENDINGS)
     if path.is_dir():
-        inside = sorted(p.name for p in path.iterdir() if p.suffix.lower() in endings)
+        inside = sorted(p.name for p in path.iterdir() if _ending(p) in endings)
         raise bad_input(
             str(path),
             "a folder",
@@ -89,23 +98,13 @@ def _read_text(path: Path) -> str:
             expected="a news file (" + ", ".join(endings) + ")",
             fix=f"did you mean {path.with_name(near)}?" if near else "check the path and the folder you are in",
         )
-    if path.suffix.lower() not in endings:
-        raise wrong_ending(path, endings)
+    if _ending(path) not in endings:
+        raise not_a_news_file(path, endings)
     try:
         data = path.read_bytes()
     except OSError as error:
         raise unreadable(str(path), error) from error
-    try:
-        return data.decode("utf-8-sig")  # some editors write a byte order mark
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise bad_input(
-            str(path),
-            f"the byte 0x{data[error.start]:02x}, which is not UTF-8",
-            expected="a text file in UTF-8",
-            fix=f"save the file as UTF-8, for example: iconv -f WINDOWS-1252 -t UTF-8 {path.name}",
-            place=f"line {line}",
-        ) from error
+    return text_of(data, path)
 
 
 def _names_like(path: Path) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from sys2ft.news.problems import Location, Problem, describe, from_validation, news_error
+from sys2ft.news.problems import NO_VALUE, Location, Problem, Written, describe, from_validation, news_error
 from sys2ft.news.schema import Cloze, News, Question, Selection
 
 # file name -> object name
@@ -34,6 +34,7 @@ _QUESTION_FIELDS = {
 }
 _SELECTION_FIELDS = {name: name for name in Selection.model_fields}
 _CLOZE_FIELDS = {"statement": "text", "answer": "answer", "choices": "choices", "aliases": "aliases"}
+_OPTIONAL = ("cloze", "source", "kind", "made_by", "rephrased", "selected")  # null leaves them out
 # Common wrong names whose spelling is not close to the right one.
 _NEWS_SYNONYMS = {"text": "news", "content": "news", "body": "news", "name": "id", "topic": "domain", "qa": "questions"}
 _QUESTION_SYNONYMS = {"text": "question", "prompt": "question", "q": "question", "a": "answer", "options": "choices"}
@@ -121,7 +122,15 @@ def _inner(
 
 
 def _rename(row: Mapping[Any, Any], fields: Mapping[str, str]) -> dict[str, Any]:
-    return {fields[name]: value for name, value in row.items() if isinstance(name, str) and name in fields}
+    return {
+        fields[name]: None if name in _OPTIONAL and _is_empty(value) else value
+        for name, value in row.items()
+        if isinstance(name, str) and name in fields
+    }
+
+
+def _is_empty(value: object) -> bool:
+    return isinstance(value, Written) and value.read_as == NO_VALUE
 
 
 def _file_names(location: Location) -> Location:

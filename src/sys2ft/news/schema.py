@@ -56,11 +56,11 @@ def _only_a_list(value: object) -> object:
 def _valid_id(value: str) -> str:
     # An id becomes part of file names (adapters, replay elements).
     if not is_file_name(value):
-        mended = re.sub(r"[^A-Za-z0-9._-]+", "-", value).strip("-._")[:58].strip("-._")
+        mended = re.sub(r"[^A-Za-z0-9._-]+", "-", value).strip("-._")[:64].strip("-._")
         raise fault(
             repr(value if len(value) <= 80 else value[:77] + "..."),
             expected=FILE_NAME_RULE,
-            fix=f"rename it, for example {mended if is_file_name(mended) else f'news-{mended or 1}'!r}",
+            fix=f"rename it, for example {mended if is_file_name(mended) else f'news-{mended[:58] or 1}'!r}",
         )
     return value
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sys2ft.errors import SettingsError
-from sys2ft.models import LoadedModel
+from sys2ft.models import LoadedModel, position_limit
 from sys2ft.representations.graphs.graph import Graph, make_graph
 from sys2ft.representations.graphs.prompts import Order, Prompt, make_prompt, opening
 from sys2ft.representations.graphs.words import choose_words
@@ -109,7 +109,7 @@ def _lengths(settings: RepresentSettings) -> tuple[int, ...]:
 
 
 def _check_context(model: LoadedModel, settings: RepresentSettings) -> None:
-    most = getattr(model.model.config, "max_position_embeddings", None)
+    most = position_limit(model.model.config)
     needed = len(opening(model.tokenizer, settings.start)) + settings.context
     needed += settings.context // 2 if settings.form == "pairs" else 0  # a comma follows each pair
     if most is not None and needed > most:

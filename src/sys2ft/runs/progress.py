@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -17,6 +16,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from sys2ft.terminal import Console, print, printable
 
 
 class Advance(Protocol):
@@ -45,7 +46,7 @@ class TerminalDisplay(Display):
 
     @contextmanager
     def task(self, name: str, total: int, *, passing: bool = False) -> Iterator[Advance]:
-        identity: TaskID = self._progress.add_task(name, total=total)
+        identity: TaskID = self._progress.add_task(printable(name), total=total)
 
         def advance(units: int = 1) -> None:
             self._progress.advance(identity, units)
@@ -58,17 +59,24 @@ class TerminalDisplay(Display):
                 self._progress.remove_task(identity)
 
     def note(self, text: str) -> None:
-        self._progress.console.print(text, highlight=False, markup=False)
+        self._progress.console.print(text)
+
+
+class NotesDisplay(Display):
+    """Notes only, on standard error, for logs: what is left out or done again must not go unseen."""
+
+    def note(self, text: str) -> None:
+        print(text, file=sys.stderr)
 
 
 @contextmanager
 def display(quiet: bool = False) -> Iterator[Display]:
-    """The display of a command: bars if standard error is a terminal, else nothing."""
+    """The display of a command: bars and notes if standard error is a terminal, else notes only; nothing if `quiet`."""
     if quiet or not sys.stderr.isatty():
-        yield Display()
+        yield Display() if quiet else NotesDisplay()
         return
     columns = (
-        TextColumn("{task.description:<34}"),
+        TextColumn("{task.description:<34}", markup=False),  # names of tasks come from files
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
