@@ -19,11 +19,10 @@ from sys2ft.cli.news_import import NewsImport
 from sys2ft.cli.news_probe import NewsProbe
 from sys2ft.cli.represent import Represent
 from sys2ft.cli.run import Demo, Run
+from sys2ft.cli.signals import describe_stop, stopping_on_signals
 from sys2ft.cli.stages import Evaluate, Generate, Report, Train
 from sys2ft.errors import Sys2ftError, out_of_memory
 from sys2ft.runs.provenance import versions
-
-_INTERRUPTED = 130
 
 _Models = (
     Annotated[ModelsList, subcommand("list")]
@@ -80,7 +79,7 @@ Versions: sys2ft --version. Completion in bash: eval "$(sys2ft --tyro-print-comp
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command and exit: 0, 1 when something failed, 2 for a wrong input, 130 after Ctrl-C."""
+    """Run a command and exit: 0, 1 when something failed, 2 for a wrong input, 130 after Ctrl-C, 143 after SIGTERM."""
     sys.exit(call(arguments))
 
 
@@ -88,15 +87,17 @@ def call(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code. A parsing error exits by itself, with 2."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        _run(words)
+        with stopping_on_signals():
+            _run(words)
         sys.stdout.flush()  # reports a full disk (`> file`) here, not at Python's exit
     except Sys2ftError as error:
         first, *rest = str(error).splitlines()
         print(f"sys2ft: {first}", *(f"  {line}" for line in rest), sep="\n", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        print("sys2ft: stopped. Finished work is kept: the same command resumes it.", file=sys.stderr)
-        return _INTERRUPTED
+    except KeyboardInterrupt as stopped:
+        said, code = describe_stop(stopped)
+        print(said, file=sys.stderr)
+        return code
     except BrokenPipeError:
         # The reader of our output has ended (`sys2ft ... | head`): print nothing more, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -49,7 +49,8 @@ def open_run(out: str | Path, model: LoadedModel, news: Sequence[News], *, seed:
     }
     run = Run.open(out, identity, about)
     if not (run.path / "news.jsonl").is_file():
-        write_jsonl(run.path / "news.jsonl", [news_to_dict(item) for item in news])
+        with run.lock():
+            write_jsonl(run.path / "news.jsonl", [news_to_dict(item) for item in news])
     return run
 
 
@@ -121,8 +122,8 @@ def train_stage(run: Run, model: LoadedModel, settings: TrainSettings, show: Dis
     jobs = [job for name, cell in cells.items() for job in cell.jobs(_elements(run, name))]
     for number, bank_jobs in enumerate(banks(model.model, jobs)):
         trained = list(dict.fromkeys(job.group for job in bank_jobs))
+        checkpoint = run.path / "training" / f"bank-{number}.checkpoint"
         if not all((run.path / "training" / f"{name}.json").is_file() for name in trained):
-            checkpoint = run.path / "training" / f"bank-{number}.checkpoint"
             training = train(model, bank_jobs, checkpoint=checkpoint, show=show)
             try:
                 for name in trained:
@@ -131,7 +132,7 @@ def train_stage(run: Run, model: LoadedModel, settings: TrainSettings, show: Dis
                     _write_training(run, cells[name], training.select(name))
             finally:
                 training.bank.close()
-            Checkpoint.remove(checkpoint)
+        Checkpoint.remove(checkpoint)  # not before every file is written: a full disk must not cost a training
     for name in protocols:
         if not (run.path / "training" / f"{name}.json").is_file():
             _write_training(run, cells[name], None)

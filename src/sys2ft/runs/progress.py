@@ -18,6 +18,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from sys2ft.runs.stops import Stopped
+
 
 class Advance(Protocol):
     """Called with the number of units completed since the last call."""
@@ -30,7 +32,26 @@ class Display:
 
     @contextmanager
     def task(self, name: str, total: int, *, passing: bool = False) -> Iterator[Advance]:
-        """A task of `total` units; yields the function that advances it. With `passing` it disappears at the end."""
+        """A task of `total` units; yields the function that advances it. With `passing` it disappears at the end.
+
+        Work that stops on request says in `Stopped.places` how far the task was.
+        """
+        done = 0
+
+        def advance(units: int = 1) -> None:
+            nonlocal done
+            done += units
+            shown(units)
+
+        with self._shown(name, total, passing) as shown:
+            try:
+                yield advance
+            except Stopped as stopped:
+                stopped.places.append(f"{name.strip()}: {done:,} of {total:,}")
+                raise
+
+    @contextmanager
+    def _shown(self, name: str, total: int, passing: bool) -> Iterator[Advance]:
         yield lambda units=1: None
 
     def note(self, text: str) -> None:
@@ -44,7 +65,7 @@ class TerminalDisplay(Display):
         self._progress = progress
 
     @contextmanager
-    def task(self, name: str, total: int, *, passing: bool = False) -> Iterator[Advance]:
+    def _shown(self, name: str, total: int, passing: bool) -> Iterator[Advance]:
         identity: TaskID = self._progress.add_task(name, total=total)
 
         def advance(units: int = 1) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Protocol
 
+from sys2ft.runs.stops import current_stop
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Needs:
@@ -113,12 +115,15 @@ def memoise(memo: Memo, key: str, compute: Callable[[], dict[str, Any]]) -> dict
 def compute_units(units: Sequence[Unit], executor: Executor, memo: Memo) -> Iterator[tuple[dict[str, Any], bool]]:
     """Yield the result of each unit, in order, and whether it was computed now rather than read from `memo`.
 
-    Results are written here, so an executor's workers need no access to the run folder.
+    Results are written here, so an executor's workers need no access to the run folder. Raises Stopped before the next
+    unit if that was requested (see `runs.stops`).
     """
+    stop = current_stop()
     kept = {unit.key: result for unit in units if (result := memo.get(unit.key)) is not None}
     computed = executor.map([unit for unit in units if unit.key not in kept])
     for unit in units:
         if unit.key in kept:
             yield kept[unit.key], False
         else:
+            stop.check()
             yield memo.put(unit.key, next(computed)), True
