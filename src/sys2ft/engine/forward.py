@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from sys2ft.engine.attention import NAME, Form, KeysValues, attention
+from sys2ft.engine.attention import NAME, Form, KeysValues, Pass, attending, attention
 from sys2ft.engine.cpu.plan import make_fast, plan_of, prepare_process
 from sys2ft.engine.decoding.prefix_attention import DecodeState
 from sys2ft.engine.head import head
@@ -142,14 +142,13 @@ def hidden_states(
     has K = P + T keys (else K = T). Each layer's keys and values (R, heads, T, d) of the new tokens are appended to
     `keep_kv`.
     """
-    output = cast(Any, model).base_model(
-        input_ids=tokens_RT,
-        position_ids=positions_RT,
-        attention_mask=masks(model, mask_RTK, positions_RT),
-        use_cache=False,
-        prefix=prefix,
-        keep_kv=keep_kv,
-    )
+    with attending(Pass(prefix=prefix, keep_kv=keep_kv)):
+        output = cast(Any, model).base_model(
+            input_ids=tokens_RT,
+            position_ids=positions_RT,
+            attention_mask=masks(model, mask_RTK, positions_RT),
+            use_cache=False,
+        )
     return cast(Tensor, output.last_hidden_state)
 
 
@@ -168,11 +167,11 @@ def _states_by(model: nn.Module, tokens_RT: Tensor, positions_RT: Tensor, form: 
     # The form masks by itself; a 4-D mask is passed so that the model builds none.
     unused = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=tokens_RT.device)
     layer_types = getattr(model.config, "layer_types", None)
-    output = cast(Any, model).base_model(
-        input_ids=tokens_RT,
-        position_ids=positions_RT,
-        attention_mask=dict.fromkeys(("full_attention", "sliding_attention"), unused) if layer_types else unused,
-        use_cache=False,
-        form=form,
-    )
+    with attending(Pass(form=form)):
+        output = cast(Any, model).base_model(
+            input_ids=tokens_RT,
+            position_ids=positions_RT,
+            attention_mask=dict.fromkeys(("full_attention", "sliding_attention"), unused) if layer_types else unused,
+            use_cache=False,
+        )
     return cast(Tensor, output.last_hidden_state)
