@@ -1,7 +1,7 @@
 """Package `engine`: everything that computes with a model's tensors. One frozen base, many adapters.
 
 It takes a transformers model, examples or prompts, and gives losses with gradients, log-likelihoods, texts and
-adapters. The plain path, in the order to read it: `forward.py` (the one pass through the model), `attention.py` (its
+adapters. `preparing.py` says which models. The plain path, in the order to read it: `forward.py` (the one pass through the model), `attention.py` (its
 attention), `trees/loss.py` (training), `trees/score.py`, `decoding/decode.py`. `adapters/` is the bank of LoRA slots,
 `cpu/` what only makes a CPU faster, `trace.py` a reader that observes every layer. What is below uses `models`, `runs`
 and `errors` only.
@@ -15,7 +15,7 @@ from sys2ft.engine.adapters.peft_format import load_adapter, open_adapter, save_
 from sys2ft.engine.decoding.decode import Decoded, DecodeRequest, DecodeResult, decode
 from sys2ft.engine.decoding.sampling import Sampling
 from sys2ft.engine.decoding.stops import StopStrings
-from sys2ft.engine.forward import prepare
+from sys2ft.engine.preparing import prepare
 from sys2ft.engine.trees.loss import SlotGradients, backward
 from sys2ft.engine.trees.objective import CROSS_ENTROPY, CrossEntropy, Differentiated, Objective, Targets
 from sys2ft.engine.trees.score import LogLikelihood, ScoreResult, score

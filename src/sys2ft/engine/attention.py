@@ -54,22 +54,23 @@ class Form(Protocol):
 class Pass:
     """What the attention of one pass needs besides queries, keys, values and mask.
 
+    `all_slide`: every layer looks back no further than the window (not every model says so to its attention function).
     Of the masked form only: `prefix` are each layer's keys and values of tokens before all rows, and `heads_off` the
     heads, by layer, whose output is zero. `keep_kv` receives the key and value of each layer.
     """
 
     form: Form | None = None
+    all_slide: bool = False
     prefix: list[KeysValues] | None = None
     keep_kv: list[KeysValues] | None = None
     heads_off: Mapping[int, Tensor] | None = None
 
 
 class _Here(threading.local):
-    """The pass of each thread, and how many layers have called `attention` in it."""
+    """The pass of each thread."""
 
     def __init__(self) -> None:
         self.now = Pass()
-        self.calls = 0
 
 
 _HERE = _Here()
@@ -78,16 +79,11 @@ _HERE = _Here()
 @contextlib.contextmanager
 def attending(now: Pass) -> Iterator[None]:
     """Within the block, the attention of this thread's passes is that of `now`."""
-    before, _HERE.now, _HERE.calls = _HERE.now, now, 0
+    before, _HERE.now = _HERE.now, now
     try:
         yield
     finally:
         _HERE.now = before
-
-
-def attention_calls() -> int:
-    """How many layers called `attention` in this thread's last `attending` block."""
-    return _HERE.calls
 
 
 def as_bias(visible: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -100,14 +96,13 @@ def attention(
 ) -> tuple[Tensor, None]:
     """Attention output (R, T, H, d). query (R, H, T, d); key and value (R, h, T, d), rotary positions applied."""
     now = _HERE.now
-    _HERE.calls += 1
     for term in _UNKNOWN_TERMS:
         if kwargs.get(term) is not None:
             raise ValueError(f"its attention has the term {term}")
     if now.keep_kv is not None:
         now.keep_kv.append((key, value))
     if now.form is not None:
-        sliding, scaling = kwargs.get("sliding_window") is not None, kwargs.get("scaling")
+        sliding, scaling = now.all_slide or kwargs.get("sliding_window") is not None, kwargs.get("scaling")
         scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
         return now.form.attend(_layer(module), query, key, value, scaling=scaling, sliding=sliding), None
     if now.prefix is not None:

@@ -24,7 +24,8 @@ from transformers import DynamicCache
 from sys2ft.engine.adapters.bank import BASE, adapter_rows
 from sys2ft.engine.adapters.interface import Bank
 from sys2ft.engine.attention import Pass, attending
-from sys2ft.engine.forward import masks, prepare
+from sys2ft.engine.forward import masks
+from sys2ft.engine.preparing import prepare
 from sys2ft.errors import ModelError
 
 SeeLayer = Callable[[int, int, Tensor], None]
