@@ -42,6 +42,10 @@ KeysValues = tuple[Tensor, Tensor]
 _UNKNOWN_TERMS = ("softcap", "s_aux", "sinks", "position_bias", "block_indices")
 
 
+class UnknownTerm(ValueError):
+    """The model's attention adds a term that the engine does not compute."""
+
+
 class Form(Protocol):
     """A form of attention with the data of one pass."""
 
@@ -98,7 +102,7 @@ def attention(
     now = _HERE.now
     for term in _UNKNOWN_TERMS:
         if kwargs.get(term) is not None:
-            raise ValueError(f"its attention has the term {term}")
+            raise UnknownTerm(f"its attention has the term {term}")
     if now.keep_kv is not None:
         now.keep_kv.append((key, value))
     if now.form is not None:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from sys2ft.engine.attention import NAME, KeysValues, attention
+from sys2ft.engine.attention import NAME, KeysValues, UnknownTerm, attention
 from sys2ft.engine.cpu.plan import make_fast, prepare_process
 from sys2ft.engine.forward import hidden_states, sliding_window, tree_states
 from sys2ft.engine.head import head
@@ -26,6 +26,7 @@ from sys2ft.engine.trees.path_attention import lay_paths
 from sys2ft.errors import ModelError, out_of_memory
 
 _SHARED, _OWN = 8, 8  # tokens of the beginning that the two texts share, and of the rest of each
+_NOT_ROUTED = "its attention does not go through transformers' attention interface"
 _WINDOW = 5  # of sliding layers while a model is tried
 
 
@@ -47,7 +48,7 @@ def prepare(model: nn.Module) -> None:
         trial = _Trial.of(model)
         try:
             model.set_attn_implementation(NAME)  # type: ignore[operator]
-            reason = "its attention does not go through transformers' attention interface"
+            reason: str | None = _NOT_ROUTED
             if config._attn_implementation == NAME:
                 with torch.inference_mode():
                     reason = trial.reason()
@@ -97,7 +98,7 @@ class _Trial:
         drawn = torch.randint(
             cast(Any, model).config.vocab_size, (_SHARED + 2 * _OWN,), generator=torch.Generator().manual_seed(0)
         )
-        shared_T, *own = drawn.split([_SHARED, _OWN, _OWN])
+        shared_T, *own = torch.split(drawn, [_SHARED, _OWN, _OWN])
         ids_RT = torch.stack([torch.cat([shared_T, own_T]) for own_T in own]).to(place.device)
         with torch.inference_mode():
             theirs_RTV = model(input_ids=ids_RT, attention_mask=torch.ones_like(ids_RT), use_cache=False).logits.float()
@@ -112,21 +113,25 @@ class _Trial:
 
     def reason(self) -> str | None:
         """Why the engine cannot compute this model; None if it can."""
+        kept: list[KeysValues] = []
         try:
-            return self._layers() or self._logits()
+            self._masked(kept)
+            return self._layers(kept) or self._logits()
+        except UnknownTerm as error:
+            return str(error)
         except Exception as error:  # a model's code may raise anything
             if out_of_memory(error):
                 raise
             if isinstance(error, KeyError):  # what models look up by the kind of a layer is their mask
                 return f"it has layers of the kind {error}"
-            return str(error).partition("\n")[0] or type(error).__name__
+            if not kept:
+                return _NOT_ROUTED
+            return f"{type(error).__name__}: {error}".partition("\n")[0]
 
-    def _layers(self) -> str | None:
-        kept: list[KeysValues] = []
-        self._masked(kept)
+    def _layers(self, kept: list[KeysValues]) -> str | None:
         layers = cast(Any, self.model).config.num_hidden_layers
         if len(kept) < layers:
-            return f"{len(kept)} of its {layers} layers have attention by transformers' interface"
+            return f"only {len(kept)} of its {layers} layers compute attention by transformers' attention interface"
         if len(kept) > layers:
             return f"its {layers} layers compute attention {len(kept)} times"
         sizes = {(keys.shape[1], keys.shape[3], values.shape[3]) for keys, values in kept}
@@ -155,15 +160,16 @@ class _Trial:
     def _off(self, ours_RTV: Tensor) -> float:
         """The largest difference; in half precision, that of the median token of a beginning or of a rest."""
         off_RT = (ours_RTV - self.theirs_RTV).abs().amax(2)
-        parts = off_RT.split([_SHARED, _OWN], dim=1)
-        return max((part.amax(1) if self.exact else part.median(1).values).max().item() for part in parts)
+        parts = torch.split(off_RT, [_SHARED, _OWN], dim=1)
+        worst = [(part.amax(1) if self.exact else part.median(1).values).max() for part in parts]
+        return float(torch.stack(worst).max())
 
     def _masked(self, keep_kv: list[KeysValues] | None = None) -> Tensor:
         rows, tokens = self.ids_RT.shape
         positions_RT = torch.arange(tokens, device=self.ids_RT.device).expand(rows, -1)
         mask_RTT = torch.ones(rows, tokens, tokens, dtype=torch.bool, device=self.ids_RT.device).tril()
         ours_RTD = hidden_states(self.model, self.ids_RT, positions_RT, mask_RTT, keep_kv=keep_kv)
-        return head(self.model, ours_RTD.flatten(0, 1)).unflatten(0, (rows, tokens))
+        return head(self.model, ours_RTD.flatten(0, 1)).view(rows, tokens, -1)
 
     def _tree(self) -> Tensor:
         tokens, device = _SHARED + _OWN, self.ids_RT.device

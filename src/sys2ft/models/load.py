@@ -144,7 +144,7 @@ def _load_folder(folder: Path, number: torch.dtype, place: torch.device) -> tupl
             )
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
         # The dtype is set here, since a later `model.to(bfloat16)` would cast the rotary frequencies too.
-        model = read_model(folder, dtype=number, attn_implementation="sdpa")
+        model = read_model(folder, dtype=number)
     return model.to(place).eval().requires_grad_(False), tokenizer
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -10,10 +11,12 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from sys2ft.engine.adapters.bank import AdapterBank
+from sys2ft.engine.adapters.linears import TransposedLinear
 from sys2ft.errors import ModelError
 from sys2ft.files import atomic_folder, read_json, write_json
 
 _PREFIX = "base_model.model."
+_EXPERT_NAMES = {"gate", "gate_proj", "up_proj", "down_proj", "w1", "w2", "w3"}
 _OTHER_SCALINGS = ("use_rslora", "alpha_pattern", "rank_pattern")
 
 
@@ -25,11 +28,15 @@ def save_adapter(bank: AdapterBank, slot: int, folder: Path, *, base_name: str) 
     for name in bank.modules:
         tensors[f"{_PREFIX}{name}.lora_A.weight"] = bank.a[name][slot].detach().cpu().contiguous()
         tensors[f"{_PREFIX}{name}.lora_B.weight"] = bank.b[name][slot].detach().cpu().contiguous()
+    renamed = [f"{name}.weight" for name in bank.modules if _renamed(bank, name)]
+    targets = sorted({name.rpartition(".")[2] for name in bank.modules if not _renamed(bank, name)})
     config = LoraConfig(
         r=bank.rank,
         lora_alpha=bank.alpha,
         lora_dropout=bank.dropout,
-        target_modules=bank.targets,
+        target_modules=targets,
+        target_parameters=renamed or None,
+        fan_in_fan_out=any(isinstance(layer, TransposedLinear) for layer in bank.modules.values()),
         bias="none",
         task_type="CAUSAL_LM",
         base_model_name_or_path=base_name,
@@ -39,16 +46,31 @@ def save_adapter(bank: AdapterBank, slot: int, folder: Path, *, base_name: str) 
         config.save_pretrained(str(temporary))
         # PEFT writes the names of the layers in an order that differs between processes.
         written = read_json(temporary / "adapter_config.json")
-        write_json(temporary / "adapter_config.json", {**written, "target_modules": bank.targets})
+        write_json(temporary / "adapter_config.json", {**written, "target_modules": targets})
         # Not by safetensors' `save_file`, whose errors do not say that the disk is full.
         (temporary / "adapter_model.safetensors").write_bytes(save(tensors, metadata={"format": "pt"}))
+
+
+def _renamed(bank: AdapterBank, name: str) -> bool:
+    """Whether PEFT would take this layer for a part of the fused experts, by its name.
+
+    It does so in models with such experts, for example for their shared ones. A layer that is named as a parameter is
+    the same to it, and is left alone.
+    """
+    return bank.fused and name.rpartition(".")[2] in _EXPERT_NAMES
+
+
+def _targets(config: dict[str, Any]) -> list[str]:
+    """Last parts of the names of the layers that an adapter covers."""
+    named = [name.removesuffix(".weight").rpartition(".")[2] for name in config.get("target_parameters") or []]
+    return sorted({*config["target_modules"], *named})
 
 
 def open_adapter(model: nn.Module, folder: Path) -> AdapterBank:
     """A bank of one slot over `model` with the adapter of a PEFT LoRA folder. Raises ModelError if it does not load."""
     try:
         config = read_json(folder / "adapter_config.json")
-        rank, alpha, targets = int(config["r"]), float(config["lora_alpha"]), list(config["target_modules"])
+        rank, alpha, targets = int(config["r"]), float(config["lora_alpha"]), _targets(config)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
             f"{folder} cannot be read as an adapter: {type(error).__name__}: {error}",
