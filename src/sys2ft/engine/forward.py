@@ -18,6 +18,7 @@ from sys2ft.engine.cpu.plan import plan_of
 from sys2ft.engine.decoding.prefix_attention import DecodeState
 from sys2ft.engine.trees.path_attention import Paths
 
+
 def masks(model: nn.Module, mask_RTK: Tensor, positions_RT: Tensor) -> Tensor | dict[str, Tensor]:
     """Boolean mask(s) (R, 1, T, K) as the model's class expects them.
 

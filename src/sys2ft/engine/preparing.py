@@ -162,7 +162,7 @@ class _Trial:
         off_RT = (ours_RTV - self.theirs_RTV).abs().amax(2)
         parts = torch.split(off_RT, [_SHARED, _OWN], dim=1)
         worst = [(part.amax(1) if self.exact else part.median(1).values).max() for part in parts]
-        return float(torch.stack(worst).max())
+        return cast(float, torch.stack(worst).max().item())
 
     def _masked(self, keep_kv: list[KeysValues] | None = None) -> Tensor:
         rows, tokens = self.ids_RT.shape

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sys2ft.engine import Bank
+from sys2ft.engine import Bank, uncovered
 from sys2ft.errors import SettingsError
 from sys2ft.evaluation import EvaluateSettings, Prediction, Route, evaluate, routes_to
 from sys2ft.evaluation.records import CHOICE_SCORINGS
@@ -124,6 +124,8 @@ def train_stage(run: Run, model: LoadedModel, settings: TrainSettings, show: Dis
         trained = list(dict.fromkeys(job.group for job in bank_jobs))
         checkpoint = run.path / "training" / f"bank-{number}.checkpoint"
         if not all((run.path / "training" / f"{name}.json").is_file() for name in trained):
+            if number == 0 and (left_out := uncovered(model.model)):
+                show.note(f"train: {left_out}")
             training = train(model, bank_jobs, checkpoint=checkpoint, show=show)
             try:
                 for name in trained:
@@ -177,6 +179,8 @@ def _write_training(run: Run, cell: Cell, training: Training | None) -> None:
         curve, totals = training.curve, training.totals
         names = [adapter.name for adapter in training.adapters if not adapter.diverged]
         elements = sum(len(job.items) for job in training.jobs)
+        left_out = uncovered(training.bank.model)
+        totals["uncovered"] = asdict(left_out) if left_out else None
     name = cell.protocol
     write_jsonl(run.path / "training" / f"{name}.jsonl", curve)
     # Written last: its presence means that the protocol's adapters are complete.

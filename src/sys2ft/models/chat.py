@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime, time
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -19,9 +20,25 @@ Role = Literal["system", "user", "assistant"]
 # Placeholder for the assistant's answer while a template is analysed. Letters only: no template trims or escapes it.
 SENTINEL = "Zanswerzoneqx"
 
-# A rendering must not depend on the current date nor open a reasoning trace. Templates that do not use these names
-# ignore them. The date is the default of Llama 3.1's template.
-TEMPLATE_SETTINGS: dict[str, Any] = {"date_string": "26 Jul 2024", "enable_thinking": False}
+TEMPLATE_DATE = date(2024, 7, 26)
+"""The day on which every conversation takes place, for templates that write the date: the default of Llama 3.1's."""
+
+# The names by which templates ask for the date.
+_ASKS_DATE = ("strftime_now", "date_string")
+
+
+def _strftime_now(form: str) -> str:
+    """What transformers offers to templates as the current time, at midnight of the fixed day."""
+    return datetime.combine(TEMPLATE_DATE, time()).strftime(form)
+
+
+# A rendering must not depend on the clock nor open a reasoning trace. Templates that do not use these names ignore
+# them.
+TEMPLATE_SETTINGS: dict[str, Any] = {
+    "date_string": _strftime_now("%d %b %Y"),
+    "strftime_now": _strftime_now,
+    "enable_thinking": False,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +100,12 @@ class ChatFormat:
         has_template = bool(tokenizer.chat_template)
         shape = _template_shape(tokenizer) if has_template else _plain_shape(tokenizer)
         return cls(tokenizer, shape, has_template=has_template, stop_ids=eos)
+
+    @property
+    def date(self) -> str | None:
+        """The fixed date (ISO 8601) that renderings contain; None if the template does not ask for one."""
+        template = str(self._tokenizer.chat_template or "")
+        return TEMPLATE_DATE.isoformat() if any(name in template for name in _ASKS_DATE) else None
 
     def prompt_text(self, messages: Sequence[Message], *, thinking: bool = False) -> str:
         """The text of `prompt_ids`, without a begin-of-text token that only the tokenizer adds."""

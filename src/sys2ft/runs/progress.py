@@ -1,4 +1,4 @@
-"""Progress display of a run: bars if standard error is a terminal, else nothing."""
+"""Progress display of a run: bars and notes if standard error is a terminal, else notes."""
 
 from __future__ import annotations
 
@@ -58,6 +58,13 @@ class Display:
         """Print a line that remains on the screen."""
 
 
+class NotesDisplay(Display):
+    """Lines on standard error, without bars: for a log."""
+
+    def note(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+
 class TerminalDisplay(Display):
     """Progress bars on standard error, since standard output is for results."""
 
@@ -84,9 +91,9 @@ class TerminalDisplay(Display):
 
 @contextmanager
 def display(quiet: bool = False) -> Iterator[Display]:
-    """The display of a command: bars if standard error is a terminal, else nothing."""
+    """The display of a command: bars and notes if standard error is a terminal, else notes; nothing if `quiet`."""
     if quiet or not sys.stderr.isatty():
-        yield Display()
+        yield Display() if quiet else NotesDisplay()
         return
     columns = (
         TextColumn("{task.description:<34}"),

@@ -8,6 +8,7 @@ what the router chooses.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -29,8 +30,8 @@ class Uncovered:
         return f"adapters do not cover {', '.join(self.names)} ({self.share:.0%} of the model's parameters)"
 
 
-def uncovered(model: nn.Module) -> Uncovered | None:
-    """The matrices outside linear layers, embeddings and the head; None if there are none."""
+def outside_linears(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """The matrices outside linear layers, embeddings and the head, with their names."""
     head = cast(Any, model).get_output_embeddings()
     known = {
         id(parameter)
@@ -38,11 +39,17 @@ def uncovered(model: nn.Module) -> Uncovered | None:
         if module is head or isinstance(module, nn.Embedding) or as_linear(module) is not None
         for parameter in module.parameters(recurse=False)
     }
-    sizes: dict[str, int] = {}
     for name, parameter in model.named_parameters():
         if parameter.dim() > 1 and id(parameter) not in known:
-            place = re.sub(r"\.\d+(?=\.)", ".*", name)
-            sizes[place] = sizes.get(place, 0) + parameter.numel()
+            yield name, parameter
+
+
+def uncovered(model: nn.Module) -> Uncovered | None:
+    """What `outside_linears` finds; None if that is nothing."""
+    sizes: dict[str, int] = {}
+    for name, parameter in outside_linears(model):
+        place = re.sub(r"\.\d+(?=\.)", ".*", name)
+        sizes[place] = sizes.get(place, 0) + parameter.numel()
     if not sizes:
         return None
     share = sum(sizes.values()) / sum(parameter.numel() for parameter in model.parameters())
