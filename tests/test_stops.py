@@ -36,7 +36,22 @@ GENERATE = sys2ft.GenerateSettings(
 TRAIN = sys2ft.TrainSettings(
     epochs=16, batch_size=1, rank=4, alpha=8, checkpoint_seconds=0.05, held_out=0.34, patience=99
 )
-FLAGS = "--epochs 16 --batch-size 1 --rank 4 --alpha 8 --checkpoint-seconds 0.05 --held-out 0.34 --patience 99".split()
+FLAGS = [
+    "--epochs",
+    "16",
+    "--batch-size",
+    "1",
+    "--rank",
+    "4",
+    "--alpha",
+    "8",
+    "--checkpoint-seconds",
+    "0.05",
+    "--held-out",
+    "0.34",
+    "--patience",
+    "99",
+]
 
 
 @pytest.fixture(scope="module")
@@ -324,12 +339,11 @@ def test_a_signal_finishes_the_step_and_writes_a_checkpoint(
 
 def test_the_second_signal_stops_at_once() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(Stopped) as caught, stopping_on_signals():
-        with current_stop().finish_steps():
-            signal.raise_signal(signal.SIGTERM)
-            assert current_stop().requested
-            signal.raise_signal(signal.SIGINT)
-            raise AssertionError("still running")
+    with pytest.raises(Stopped) as caught, stopping_on_signals(), current_stop().finish_steps():
+        signal.raise_signal(signal.SIGTERM)
+        assert current_stop().requested
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("still running")
     assert caught.value.number == signal.SIGINT
     assert signal.getsignal(signal.SIGTERM) == before
 

@@ -92,7 +92,7 @@ class _Trial:
 
     @classmethod
     def of(cls, model: nn.Module) -> _Trial:
-        """Read the texts by the model's own forward pass. Raises ModelError if its logits are not finite."""
+        """Read the texts by the model's own forward pass. Raises ModelError if that fails or is not finite."""
         place = next(model.parameters())
         # Drawn from the whole vocabulary: the first ids are special tokens, not text.
         drawn = torch.randint(
@@ -100,8 +100,18 @@ class _Trial:
         )
         shared_T, *own = torch.split(drawn, [_SHARED, _OWN, _OWN])
         ids_RT = torch.stack([torch.cat([shared_T, own_T]) for own_T in own]).to(place.device)
-        with torch.inference_mode():
-            theirs_RTV = model(input_ids=ids_RT, attention_mask=torch.ones_like(ids_RT), use_cache=False).logits.float()
+        try:
+            with torch.inference_mode():
+                theirs_RTV = model(input_ids=ids_RT, attention_mask=torch.ones_like(ids_RT), use_cache=False).logits
+                theirs_RTV = theirs_RTV.float()
+        except Exception as error:  # a model's code may raise anything
+            if out_of_memory(error):
+                raise
+            raise ModelError(
+                f"{type(model).__name__} cannot read a text by its own forward pass: {type(error).__name__}: {error}",
+                expected="a model whose configuration fits its code and its weights",
+                fix="check the model's config.json, or download the model again",
+            ) from error
         if not theirs_RTV.isfinite().all():
             dtype = str(place.dtype).removeprefix("torch.")
             raise ModelError(

@@ -28,14 +28,13 @@ def save_adapter(bank: AdapterBank, slot: int, folder: Path, *, base_name: str) 
     for name in bank.modules:
         tensors[f"{_PREFIX}{name}.lora_A.weight"] = bank.a[name][slot].detach().cpu().contiguous()
         tensors[f"{_PREFIX}{name}.lora_B.weight"] = bank.b[name][slot].detach().cpu().contiguous()
-    renamed = [f"{name}.weight" for name in bank.modules if _renamed(bank, name)]
-    targets = sorted({name.rpartition(".")[2] for name in bank.modules if not _renamed(bank, name)})
+    modules, parameters = _named_for_peft(bank)
     config = LoraConfig(
         r=bank.rank,
         lora_alpha=bank.alpha,
         lora_dropout=bank.dropout,
-        target_modules=targets,
-        target_parameters=renamed or None,
+        target_modules=modules,
+        target_parameters=parameters or None,
         fan_in_fan_out=any(isinstance(layer, TransposedLinear) for layer in bank.modules.values()),
         bias="none",
         task_type="CAUSAL_LM",
@@ -46,24 +45,33 @@ def save_adapter(bank: AdapterBank, slot: int, folder: Path, *, base_name: str) 
         config.save_pretrained(str(temporary))
         # PEFT writes the names of the layers in an order that differs between processes.
         written = read_json(temporary / "adapter_config.json")
-        write_json(temporary / "adapter_config.json", {**written, "target_modules": targets})
+        write_json(temporary / "adapter_config.json", {**written, "target_modules": modules})
         # Not by safetensors' `save_file`, whose errors do not say that the disk is full.
         (temporary / "adapter_model.safetensors").write_bytes(save(tensors, metadata={"format": "pt"}))
 
 
-def _renamed(bank: AdapterBank, name: str) -> bool:
-    """Whether PEFT would take this layer for a part of the fused experts, by its name.
+def _named_for_peft(bank: AdapterBank) -> tuple[list[str], list[str]]:
+    """The covered layers as `target_modules` (last parts of names, if no other module has them) and
+    `target_parameters` of PEFT.
 
-    It does so in models with such experts, for example for their shared ones. A layer that is named as a parameter is
-    the same to it, and is left alone.
+    In models with fused experts PEFT takes some names for parts of these, also those of the shared ones, which are
+    ordinary layers. A layer that is named as a parameter is the same to it, and keeps its place.
     """
-    return bank.fused and name.rpartition(".")[2] in _EXPERT_NAMES
+    others = {name.rpartition(".")[2] for name, _ in bank.model.named_modules() if name not in bank.modules}
+    modules, parameters = set(), []
+    for name in bank.modules:
+        last = name.rpartition(".")[2]
+        if bank.fused and last in _EXPERT_NAMES:
+            parameters.append(f"{name}.weight")
+        else:
+            modules.add(name if last in others else last)
+    return sorted(modules), parameters
 
 
 def _targets(config: dict[str, Any]) -> list[str]:
     """Last parts of the names of the layers that an adapter covers."""
-    named = [name.removesuffix(".weight").rpartition(".")[2] for name in config.get("target_parameters") or []]
-    return sorted({*config["target_modules"], *named})
+    parameters = [name.removesuffix(".weight") for name in config.get("target_parameters") or []]
+    return sorted({name.rpartition(".")[2] for name in (*config["target_modules"], *parameters)})
 
 
 def open_adapter(model: nn.Module, folder: Path) -> AdapterBank:
