@@ -1,4 +1,4 @@
-"""Which models: every family in README's table is what its row says, and what cannot be used is refused with a reason."""
+"""Which models: every family of README's table is what its row says, and a model is refused with the true reason."""
 
 from __future__ import annotations
 

@@ -36,22 +36,8 @@ GENERATE = sys2ft.GenerateSettings(
 TRAIN = sys2ft.TrainSettings(
     epochs=16, batch_size=1, rank=4, alpha=8, checkpoint_seconds=0.05, held_out=0.34, patience=99
 )
-FLAGS = [
-    "--epochs",
-    "16",
-    "--batch-size",
-    "1",
-    "--rank",
-    "4",
-    "--alpha",
-    "8",
-    "--checkpoint-seconds",
-    "0.05",
-    "--held-out",
-    "0.34",
-    "--patience",
-    "99",
-]
+FLAGS = ["--epochs", "16", "--batch-size", "1", "--rank", "4", "--alpha", "8", "--checkpoint-seconds", "0.05"]
+FLAGS += ["--held-out", "0.34", "--patience", "99"]
 
 
 @pytest.fixture(scope="module")
@@ -372,7 +358,7 @@ def test_a_command_in_another_thread_installs_no_handler(capsys: pytest.CaptureF
     assert codes == [0]
 
 
-# Where a local model is ------------------------------------------------------------------------------------------------
+# Where a local model is -------------------------------------------------------------------------------------------
 
 
 def test_a_relative_model_is_found_again_from_another_folder(

@@ -20,10 +20,9 @@ def weights(model: nn.Module) -> tuple[int, int]:
     """
     head = model.get_output_embeddings()  # type: ignore[operator]
     body = sum(m.weight.numel() for m in model.modules() if as_linear(m) is not None and m is not head)
-    sent = getattr(model.config, "num_experts_per_tok", None)
     for _, parameter in outside_linears(model):
-        is_experts = parameter.dim() == 3 and sent
-        body += parameter.numel() * sent // len(parameter) if is_experts else parameter.numel()
+        sent = getattr(model.config, "num_experts_per_tok", None) if parameter.dim() == 3 else None
+        body += parameter.numel() * sent // len(parameter) if sent else parameter.numel()
     return body, int(head.weight.numel())
 
 

@@ -1,8 +1,8 @@
 """Preparing a model: its attention is routed through the engine, and a model that would be computed wrong is refused.
 
-The engine reads token trees and decodes beside a shared prefix, so whatever a token's result depends on must be on its
-path. Each model is therefore tried: two texts with one beginning, under a mask and as a tree, with a window that is
-shorter than they are. The logits must be those of the model's own forward pass.
+The engine reads token trees, and decodes rows that share a prefix, so everything that a token's result depends on must
+be on its path. Each model is therefore tried: two texts with one beginning, under a mask and as a tree, with a window
+that is shorter than they are. The logits must be those of the model's own forward pass.
 
 Shapes: R rows, T tokens of a row, N nodes of a tree, D hidden size, V vocabulary.
 """
