@@ -24,7 +24,8 @@ from sys2ft.cli.signals import stopping_on_signals
 from sys2ft.engine.adapters.checkpoint import State
 from sys2ft.errors import SettingsError, Sys2ftError
 from sys2ft.job import evaluate_stage, generate_stage, open_run, train_stage
-from sys2ft.models import load_model, resolve
+from sys2ft.job.audit import _folder_name
+from sys2ft.models import Source, load_model, resolve
 from sys2ft.news import read_news
 from sys2ft.runs import Display, Run, Stop, Stopped, current_stop, read_json, stoppable
 from talking import write_news_file
@@ -278,7 +279,7 @@ def test_generation_and_evaluation_stop_between_units(
     assert re.fullmatch(r"evaluate base: \d+ of \d+", caught.value.places[0])
 
 
-def test_nothing_stops_without_a_request(fresh: Path, model: sys2ft.LoadedModel) -> None:
+def test_nothing_stops_without_a_request() -> None:
     with stoppable() as stop:
         assert current_stop() is stop
         with stoppable() as inner:
@@ -395,3 +396,14 @@ def test_models_of_one_name_have_audits_of_their_own(
     folders = sorted(folder.name for folder in (tmp_path / "sys2ft-runs" / "audit").iterdir())
     assert len(folders) == 2
     assert all(re.fullmatch(r"m-[0-9a-f]{8}", folder) for folder in folders)
+
+
+def test_folders_of_audits_are_named_after_the_whole_id(model: sys2ft.LoadedModel) -> None:
+    def named(name: str, kind: Any, path: str, digest: str = "ab" * 32) -> str:
+        return _folder_name(replace(model, source=Source(name, kind, Path(path)), fingerprint=digest))
+
+    assert named("org1/m", "hub", "snapshots/1") == "org1--m"
+    assert named("org2/m", "hub", "snapshots/1") == "org2--m"
+    assert named("smollm2-135m-instruct", "embedded", "a.gguf") == "smollm2-135m-instruct"
+    assert named("/models/my model", "folder", "/models/my model") == "my-model-abababab"
+    assert named("/models/m.gguf", "gguf", "/models/m.gguf", "cd" * 32) == "m.gguf-cdcdcdcd"

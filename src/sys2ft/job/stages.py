@@ -129,7 +129,7 @@ def train_stage(run: Run, model: LoadedModel, settings: TrainSettings, show: Dis
             training = train(model, bank_jobs, checkpoint=checkpoint, show=show)
             try:
                 for name in trained:
-                    _write_adapters(run, name, training.select(name))
+                    _write_adapters(run.path / "adapters" / name, model.source.name, training.select(name))
                 for name in trained:
                     _write_training(run, cells[name], training.select(name))
             finally:
@@ -158,12 +158,11 @@ def require_layers(model: LoadedModel, settings: TrainSettings) -> None:
     learner_of(settings).size(model.model)
 
 
-def _write_adapters(run: Run, name: str, training: Training) -> None:
+def _write_adapters(folder: Path, base_name: str, training: Training) -> None:
     for adapter in training.adapters:
         if not adapter.diverged:
             learner = adapter.job.chosen_learner
-            target = run.path / "adapters" / name / adapter.name
-            learner.save(training.bank, adapter.slot, target, base_name=run.record["model"]["name"])
+            learner.save(training.bank, adapter.slot, folder / adapter.name, base_name=base_name)
 
 
 def _write_training(run: Run, cell: Cell, training: Training | None) -> None:

@@ -107,9 +107,12 @@ class Below:
 
 
 def memoise(memo: Memo, key: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """The result stored under `key`; computed and stored first if there is none."""
+    """The result stored under `key`; computed and stored first if there is none, unless a stop is requested."""
     kept = memo.get(key)
-    return memo.put(key, compute()) if kept is None else kept
+    if kept is not None:
+        return kept
+    current_stop().check()
+    return memo.put(key, compute())
 
 
 def compute_units(units: Sequence[Unit], executor: Executor, memo: Memo) -> Iterator[tuple[dict[str, Any], bool]]:
