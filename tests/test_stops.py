@@ -296,29 +296,58 @@ def test_nothing_stops_without_a_request() -> None:
 # Signals ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)]
-)
-def test_a_signal_finishes_the_step_and_writes_a_checkpoint(
-    number: signal.Signals, code: int, fresh: Path, trained: Path
-) -> None:
-    process = start_training(fresh)
-    while process.poll() is None and not list(fresh.glob("training/*.checkpoint/state.safetensors")):
-        time.sleep(0.002)
-    process.send_signal(number)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == code, err
-    assert out == ""
-    assert "Traceback" not in err
-    lines = err.strip().splitlines()
+def stopped_in_training(said: str, folder: Path) -> None:
+    """Check what a stopped training printed, and its checkpoint."""
+    assert "Traceback" not in said
+    lines = [line for line in said.splitlines() if line.startswith("sys2ft:")]
     assert lines[0] == "sys2ft: stopping after the step in progress; once more stops at once"
     done, total = steps(lines[-1])
     assert lines[-1] == (
         f"sys2ft: stopped at train (steps): {done:,} of {total:,}. Finished work is kept: the same command resumes it."
     )
     assert 0 < done < total
-    assert checkpointed(fresh) == done
-    assert not list(fresh.rglob("*.tmp"))
+    assert checkpointed(folder) == done
+    assert not list(folder.rglob("*.tmp"))
+
+
+def wait_for_checkpoint(folder: Path) -> None:
+    deadline = time.monotonic() + 120
+    while not list(folder.glob("training/*.checkpoint/state.safetensors")) and time.monotonic() < deadline:
+        time.sleep(0.002)
+
+
+def test_a_signal_stops_a_command_in_training(fresh: Path, trained: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    def stop() -> None:
+        wait_for_checkpoint(fresh)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, lambda *_: None)  # of a signal that comes too late
+    try:
+        thread = threading.Thread(target=stop)
+        thread.start()
+        code = call(["train", str(fresh), *FLAGS])
+        thread.join()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert code == 143
+    stopped_in_training(capfd.readouterr().err, fresh)
+    assert call(["train", str(fresh), *FLAGS]) == 0
+    assert contents(fresh) == contents(trained)
+    assert not leftovers(fresh)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_finishes_the_step_and_writes_a_checkpoint(
+    number: signal.Signals, code: int, fresh: Path, trained: Path
+) -> None:
+    process = start_training(fresh)
+    wait_for_checkpoint(fresh)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == code, err
+    assert out == ""
+    stopped_in_training(err, fresh)
     assert call(["train", str(fresh), *FLAGS]) == 0
     assert contents(fresh) == contents(trained)
     assert not leftovers(fresh)
