@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from conftest import build_tokenizer
 from sys2ft.engine import Example, StepCost
 from sys2ft.evaluation import EvaluateSettings, Prediction
 from sys2ft.job import open_run
 from sys2ft.job.stages import _write_training, cell_of
-from sys2ft.models import LoadedModel, Source
+from sys2ft.models import ChatFormat, LoadedModel, Source
 from sys2ft.news import News, Question
 from sys2ft.replay import GenerateSettings, ReplayElement, withheld
 from sys2ft.replay.elements import count_yield
@@ -98,7 +99,7 @@ def known_model() -> LoadedModel:
     return LoadedModel(
         model=KnownModel(),
         tokenizer=None,
-        chat=None,  # type: ignore[arg-type]
+        chat=ChatFormat.of(build_tokenizer()),
         source=Source("example/Tiny-Instruct", "hub", Path("Tiny-Instruct")),
         fingerprint="ab" * 32,
         device=torch.device("cpu"),

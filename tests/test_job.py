@@ -222,7 +222,8 @@ def test_a_kill_in_the_very_first_write_does_not_spoil_the_folder(tmp_path: Path
     (tmp_path / "run" / ".run.json.abc123.tmp").write_text('{"form')
     run = Run.open(tmp_path / "run", {"model": "m"})
     with run.lock():
-        assert sorted(p.name for p in run.path.iterdir()) == [".lock", "run.json"]
+        assert sorted(p.name for p in run.path.iterdir()) == [".holder.json", ".lock", "run.json"]
+    assert sorted(p.name for p in run.path.iterdir()) == [".lock", "run.json"]
 
 
 def test_one_process_per_folder(tmp_path: Path, model: sys2ft.LoadedModel, news_file: Path) -> None:

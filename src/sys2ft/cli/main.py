@@ -20,12 +20,11 @@ from sys2ft.cli.news_import import NewsImport
 from sys2ft.cli.news_probe import NewsProbe
 from sys2ft.cli.represent import Represent
 from sys2ft.cli.run import Demo, Run
+from sys2ft.cli.signals import describe_stop, stopping_on_signals
 from sys2ft.cli.stages import Evaluate, Generate, Report, Train
 from sys2ft.errors import Sys2ftError, out_of_memory
 from sys2ft.runs.provenance import versions
 from sys2ft.terminal import lenient_streams, print, print_coloured, report, silence
-
-_INTERRUPTED = 130
 
 _Models = (
     Annotated[ModelsList, subcommand("list")]
@@ -82,7 +81,7 @@ Versions: sys2ft --version. Completion in bash: eval "$(sys2ft --tyro-print-comp
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command and exit: 0, 1 when something failed, 2 for a wrong input, 130 after Ctrl-C."""
+    """Run a command and exit: 0, 1 when something failed, 2 for a wrong input, 130 after Ctrl-C, 143 after SIGTERM."""
     sys.exit(call(arguments))
 
 
@@ -91,15 +90,17 @@ def call(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     lenient_streams()
     try:
-        _run(words)
+        with stopping_on_signals():
+            _run(words)
         sys.stdout.flush()  # reports a full disk (`> file`) here, not at Python's exit
     except Sys2ftError as error:
         first, *rest = str(error).split("\n")
         report(f"sys2ft: {first}", *(f"  {line}" for line in rest))
         return error.exit_code
-    except KeyboardInterrupt:
-        report("sys2ft: stopped. Finished work is kept: the same command resumes it.")
-        return _INTERRUPTED
+    except KeyboardInterrupt as stopped:
+        said, code = describe_stop(stopped)
+        report(said)
+        return code
     except BrokenPipeError:
         # The reader of our output has ended (`sys2ft ... | head`): print nothing more, not even at exit.
         silence(sys.stdout)

@@ -2,12 +2,13 @@
 
 It takes a transformers model, examples or prompts, and gives losses with gradients, log-likelihoods, texts and
 adapters. The plain path, in the order to read it: `forward.py` (the one pass through the model), `attention.py` (its
-attention), `trees/loss.py` (training), `trees/score.py`, `decoding/decode.py`. `adapters/` is the bank of LoRA slots,
-`cpu/` what only makes a CPU faster, `trace.py` a reader that observes every layer. What is below uses `models`, `runs`
-and `errors` only.
+attention), `trees/loss.py` (training), `trees/score.py`, `decoding/decode.py`. `preparing.py` tries a model and refuses
+what would be computed wrong, `adapters/` is the bank of LoRA slots, `cpu/` what only makes a CPU faster, `trace.py` a
+reader that observes every layer. What is below uses `models`, `runs` and `errors` only.
 """
 
 from sys2ft.engine.adapters.bank import BASE, AdapterBank
+from sys2ft.engine.adapters.coverage import Uncovered, uncovered
 from sys2ft.engine.adapters.interface import Bank, Learner
 from sys2ft.engine.adapters.learner import LoRA
 from sys2ft.engine.adapters.optimiser import SlotAdamW
@@ -15,7 +16,7 @@ from sys2ft.engine.adapters.peft_format import load_adapter, open_adapter, save_
 from sys2ft.engine.decoding.decode import Decoded, DecodeRequest, DecodeResult, decode
 from sys2ft.engine.decoding.sampling import Sampling
 from sys2ft.engine.decoding.stops import StopStrings
-from sys2ft.engine.forward import prepare
+from sys2ft.engine.preparing import prepare
 from sys2ft.engine.trees.loss import SlotGradients, backward
 from sys2ft.engine.trees.objective import CROSS_ENTROPY, CrossEntropy, Differentiated, Objective, Targets
 from sys2ft.engine.trees.score import LogLikelihood, ScoreResult, score
@@ -43,6 +44,7 @@ __all__ = [
     "StepCost",
     "StopStrings",
     "Targets",
+    "Uncovered",
     "backward",
     "decode",
     "load_adapter",
@@ -50,4 +52,5 @@ __all__ = [
     "prepare",
     "save_adapter",
     "score",
+    "uncovered",
 ]

@@ -1,7 +1,8 @@
 """The attention of a pass: three forms of scaled dot-product attention, and the function that picks one.
 
-The engine registers `attention` with transformers under the name 'sys2ft'. A pass picks the form by the keyword
-argument `form` that it hands to the model: None, or an object of a class below.
+The engine registers `attention` with transformers under the name 'sys2ft'. A pass hands over its data by `attending`,
+since not every model passes unknown keyword arguments on to its attention. `form` picks the form of attention: None, or
+an object of a class below.
 
 | form | class | used for | what a token sees |
 |---|---|---|---|
@@ -21,8 +22,11 @@ Shapes: R rows, H query heads, h key-value heads, T tokens, P tokens of a prefix
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 import torch
@@ -38,6 +42,10 @@ KeysValues = tuple[Tensor, Tensor]
 _UNKNOWN_TERMS = ("softcap", "s_aux", "sinks", "position_bias", "block_indices")
 
 
+class UnknownTerm(ValueError):
+    """The model's attention adds a term that the engine does not compute."""
+
+
 class Form(Protocol):
     """A form of attention with the data of one pass."""
 
@@ -46,43 +54,68 @@ class Form(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What the attention of one pass needs besides queries, keys, values and mask.
+
+    `all_slide`: every layer looks back no further than the window (not every model says so to its attention function).
+    Of the masked form only: `prefix` are each layer's keys and values of tokens before all rows, and `heads_off` the
+    heads, by layer, whose output is zero. `keep_kv` receives the key and value of each layer.
+    """
+
+    form: Form | None = None
+    all_slide: bool = False
+    prefix: list[KeysValues] | None = None
+    keep_kv: list[KeysValues] | None = None
+    heads_off: Mapping[int, Tensor] | None = None
+
+
+class _Here(threading.local):
+    """The pass of each thread."""
+
+    def __init__(self) -> None:
+        self.now = Pass()
+
+
+_HERE = _Here()
+
+
+@contextlib.contextmanager
+def attending(now: Pass) -> Iterator[None]:
+    """Within the block, the attention of this thread's passes is that of `now`."""
+    before, _HERE.now = _HERE.now, now
+    try:
+        yield
+    finally:
+        _HERE.now = before
+
+
 def as_bias(visible: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """What is added to scores: 0 where a key is visible, -inf elsewhere."""
     return torch.zeros(visible.shape, dtype=dtype, device=visible.device).masked_fill_(~visible, -math.inf)
 
 
 def attention(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    form: Form | None = None,
-    prefix: list[KeysValues] | None = None,
-    keep_kv: list[KeysValues] | None = None,
-    heads_off: Mapping[int, Tensor] | None = None,
-    **kwargs: Any,
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **kwargs: Any
 ) -> tuple[Tensor, None]:
-    """Attention output (R, T, H, d). query (R, H, T, d); key and value (R, h, T, d), rotary positions applied.
-
-    Of the masked form only: `prefix` are each layer's keys and values of tokens before all rows, and `heads_off` the
-    heads, by layer, whose output is zero. `keep_kv` receives the key and value of each layer.
-    """
+    """Attention output (R, T, H, d). query (R, H, T, d); key and value (R, h, T, d), rotary positions applied."""
+    now = _HERE.now
     for term in _UNKNOWN_TERMS:
         if kwargs.get(term) is not None:
-            raise ValueError(f"its attention has the term {term}")
-    if keep_kv is not None:
-        keep_kv.append((key, value))
-    if form is not None:
-        sliding = kwargs.get("sliding_window") is not None
-        return form.attend(_layer(module), query, key, value, scaling=kwargs["scaling"], sliding=sliding), None
-    if prefix is not None:
-        before_keys, before_values = prefix[_layer(module)]
+            raise UnknownTerm(f"its attention has the term {term}")
+    if now.keep_kv is not None:
+        now.keep_kv.append((key, value))
+    if now.form is not None:
+        sliding, scaling = now.all_slide or kwargs.get("sliding_window") is not None, kwargs.get("scaling")
+        scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+        return now.form.attend(_layer(module), query, key, value, scaling=scaling, sliding=sliding), None
+    if now.prefix is not None:
+        before_keys, before_values = now.prefix[_layer(module)]
         rows = key.shape[0]
         key = torch.cat([before_keys.transpose(1, 2).expand(rows, -1, -1, -1), key], dim=2)
         value = torch.cat([before_values.expand(rows, -1, -1, -1), value], dim=2)
     output, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
-    off = heads_off.get(_layer(module)) if heads_off else None
+    off = now.heads_off.get(_layer(module)) if now.heads_off else None
     return (output if off is None else output.index_fill(2, off, 0.0)), None
 
 

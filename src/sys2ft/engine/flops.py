@@ -9,11 +9,21 @@ from __future__ import annotations
 
 from torch import nn
 
+from sys2ft.engine.adapters.coverage import outside_linears
+from sys2ft.engine.adapters.linears import as_linear
+
 
 def weights(model: nn.Module) -> tuple[int, int]:
-    """Weights of the linear layers in the body, and of the head."""
+    """Weights of the body that a token is multiplied with, and of the head.
+
+    Of the experts of a layer, only those are counted that a token is sent to.
+    """
     head = model.get_output_embeddings()  # type: ignore[operator]
-    body = sum(m.weight.numel() for m in model.modules() if isinstance(m, nn.Linear) and m is not head)
+    layers = [as_linear(module) for module in model.modules() if module is not head]
+    body = sum(layer.weight.numel() for layer in layers if layer is not None)
+    for _, parameter in outside_linears(model):
+        sent = getattr(model.config, "num_experts_per_tok", None) if parameter.dim() == 3 else None
+        body += parameter.numel() * sent // len(parameter) if sent else parameter.numel()
     return body, int(head.weight.numel())
 
 

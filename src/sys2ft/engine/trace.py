@@ -23,7 +23,9 @@ from transformers import DynamicCache
 
 from sys2ft.engine.adapters.bank import BASE, adapter_rows
 from sys2ft.engine.adapters.interface import Bank
-from sys2ft.engine.forward import masks, prepare
+from sys2ft.engine.attention import Pass, attending
+from sys2ft.engine.forward import masks
+from sys2ft.engine.preparing import prepare
 from sys2ft.errors import ModelError
 
 SeeLayer = Callable[[int, int, Tensor], None]
@@ -56,14 +58,13 @@ class Reader:
         The mask says which keys each token sees: the P keys of the past, then the T tokens themselves.
         """
         off = {block: torch.tensor(list(heads), device=self.device) for block, heads in (self.heads_off or {}).items()}
-        with torch.inference_mode(), adapter_rows(self.bank, [self.slot]):
+        with torch.inference_mode(), adapter_rows(self.bank, [self.slot]), attending(Pass(heads_off=off)):
             output = cast(Any, self.model).base_model(
                 input_ids=torch.tensor([list(tokens_T)], device=self.device),
                 position_ids=positions_T[None],
                 attention_mask=masks(self.model, mask_TK[None], positions_T[None]),
                 past_key_values=past,
                 use_cache=True,
-                heads_off=off,
             )
         return cast(Tensor, output.last_hidden_state[0])
 

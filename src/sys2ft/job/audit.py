@@ -155,7 +155,7 @@ def audit_model(
     """
     require_questions(news, settings)
     require_fit(Reader.of(model), news, evaluate=settings)
-    run = open_run(Path(out) / _folder_name(model.source.name), model, news, seed=seed, command=command)
+    run = open_run(Path(out) / _folder_name(model), model, news, seed=seed, command=command)
     once = replace(settings, scorings=(settings.headline,))
     with run.lock():
         run.stage("audit", asdict(settings))
@@ -175,8 +175,12 @@ def audit_model(
     return result
 
 
-def _folder_name(model: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", Path(model).name).strip("-.") or "model"
+def _folder_name(model: LoadedModel) -> str:
+    """`org--name` for a model of the hub; for a local one its file's name and the start of its digest."""
+    source = model.source
+    local = source.kind in ("folder", "gguf")
+    name = f"{source.path.name}-{model.fingerprint[:8]}" if local else source.name.replace("/", "--")
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.")
 
 
 def _measured(

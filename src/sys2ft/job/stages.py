@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sys2ft.engine import Bank
+from sys2ft.engine import Bank, uncovered
 from sys2ft.errors import SettingsError
 from sys2ft.evaluation import EvaluateSettings, Route, evaluate, measurements, routes_to
 from sys2ft.evaluation.records import CHOICE_SCORINGS
@@ -51,7 +51,8 @@ def open_run(out: str | Path, model: LoadedModel, news: Sequence[News], *, seed:
     }
     run = Run.open(out, identity, about)
     if not (run.path / "news.jsonl").is_file():
-        write_jsonl(run.path / "news.jsonl", [news_to_dict(item) for item in news])
+        with run.lock():
+            write_jsonl(run.path / "news.jsonl", [news_to_dict(item) for item in news])
     return run
 
 
@@ -131,17 +132,19 @@ def train_stage(run: Run, model: LoadedModel, settings: TrainSettings, show: Dis
     require_elements_fit(Reader.of(model), jobs)
     for number, bank_jobs in enumerate(banks(model.model, jobs)):
         trained = list(dict.fromkeys(job.group for job in bank_jobs))
+        checkpoint = run.path / "training" / f"bank-{number}.checkpoint"
         if not all(is_trained(run, name, versions[name]) for name in trained):
-            checkpoint = run.path / "training" / f"bank-{number}.checkpoint"
+            if number == 0 and (left_out := uncovered(model.model)):
+                show.note(f"train: {left_out}")
             training = train(model, bank_jobs, checkpoint=checkpoint, show=show)
             try:
                 for name in trained:
-                    _write_adapters(run, name, training.select(name))
+                    _write_adapters(run.path / "adapters" / name, model.source.name, training.select(name))
                 for name in trained:
                     _write_training(run, cells[name], versions[name], training.select(name))
             finally:
                 training.bank.close()
-            Checkpoint.remove(checkpoint)
+        Checkpoint.remove(checkpoint)  # not before every file is written: a full disk must not cost a training
     for name in protocols:
         if not (run.path / "training" / f"{name}.json").is_file():
             _write_training(run, cells[name], versions[name], None)
@@ -165,12 +168,11 @@ def require_layers(model: LoadedModel, settings: TrainSettings) -> None:
     learner_of(settings).size(model.model)
 
 
-def _write_adapters(run: Run, name: str, training: Training) -> None:
+def _write_adapters(folder: Path, base_name: str, training: Training) -> None:
     for adapter in training.adapters:
         if not adapter.diverged:
             learner = adapter.job.chosen_learner
-            target = run.path / "adapters" / name / adapter.name
-            learner.save(training.bank, adapter.slot, target, base_name=run.record["model"]["name"])
+            learner.save(training.bank, adapter.slot, folder / adapter.name, base_name=base_name)
 
 
 def is_trained(run: Run, name: str, version: str) -> bool:
@@ -204,6 +206,8 @@ def _write_training(run: Run, cell: Cell, version: str, training: Training | Non
         curve, totals = training.curve, training.totals
         names = [adapter.name for adapter in training.adapters if not adapter.diverged]
         elements = sum(len(job.items) for job in training.jobs)
+        left_out = uncovered(training.bank.model)
+        totals["uncovered"] = asdict(left_out) if left_out else None
     name = cell.protocol
     write_jsonl(run.path / "training" / f"{name}.jsonl", curve)
     # Written last: its presence means that the protocol's adapters are complete.

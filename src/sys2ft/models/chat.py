@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime, time
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -19,9 +20,30 @@ Role = Literal["system", "user", "assistant"]
 # Placeholder for the assistant's answer while a template is analysed. Letters only: no template trims or escapes it.
 SENTINEL = "Zanswerzoneqx"
 
-# A rendering must not depend on the current date nor open a reasoning trace. Templates that do not use these names
-# ignore them. The date is the default of Llama 3.1's template.
-TEMPLATE_SETTINGS: dict[str, Any] = {"date_string": "26 Jul 2024", "enable_thinking": False}
+TEMPLATE_DATE = date(2024, 7, 26)
+"""The day on which every conversation takes place, for templates that write the date: the default of Llama 3.1's."""
+
+# A rendering must not depend on the clock nor open a reasoning trace. Templates that do not use these names ignore
+# them.
+TEMPLATE_SETTINGS: dict[str, Any] = {"date_string": TEMPLATE_DATE.strftime("%d %b %Y"), "enable_thinking": False}
+
+_CLOCK = "strftime_now"  # the function that transformers offers to templates
+
+
+def _fixed_clock() -> str:
+    """A Jinja macro in place of `strftime_now`, which writes midnight of the fixed day.
+
+    transformers passes plain data to templates only, so the function itself cannot be replaced.
+    """
+    now = datetime.combine(TEMPLATE_DATE, time())
+    forms = [f"%{letter}" for letter in "aAbBcdefFDgGhHIjklmMpPrRSTuUVwWxXyYzZ"] + [f"%-{x}" for x in "demyHIjMS"]
+    percent = "\ue000"  # in no template: '%%' must not take part in what follows it
+    chain = "".join(f"|replace('{form}', '{now.strftime(form)}')" for form in forms)
+    return (
+        f"{{% macro {_CLOCK}(form) %}}"
+        f"{{{{ form|replace('%%', '{percent}'){chain}|replace('{percent}', '%') }}}}"
+        "{% endmacro %}\n"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +105,12 @@ class ChatFormat:
         has_template = bool(tokenizer.chat_template)
         shape = _template_shape(tokenizer) if has_template else _plain_shape(tokenizer)
         return cls(tokenizer, shape, has_template=has_template, stop_ids=eos)
+
+    @property
+    def date(self) -> str | None:
+        """The fixed date (ISO 8601) that renderings contain; None if the template does not ask for one."""
+        template = str(self._tokenizer.chat_template or "")
+        return TEMPLATE_DATE.isoformat() if _CLOCK in template or "date_string" in template else None
 
     def prompt_text(self, messages: Sequence[Message], *, thinking: bool = False) -> str:
         """The text of `prompt_ids`, without a begin-of-text token that only the tokenizer adds."""
@@ -161,6 +189,9 @@ def _adds_bos(tokenizer: Any) -> bool:
 def _apply(tokenizer: Any, messages: Sequence[Message], *, generation_prompt: bool, thinking: bool = False) -> str:
     turns = [{"role": m.role, "content": m.content} for m in messages]
     settings = {**TEMPLATE_SETTINGS, "enable_thinking": thinking}
+    template = tokenizer.get_chat_template()
+    if _CLOCK in template:
+        settings["chat_template"] = _fixed_clock() + template
     text: str = tokenizer.apply_chat_template(
         turns, tokenize=False, add_generation_prompt=generation_prompt, **settings
     )

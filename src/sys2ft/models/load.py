@@ -35,11 +35,12 @@ class LoadedModel:
     dtype: torch.dtype
 
     def described(self) -> dict[str, Any]:
-        """What identifies the model in a run's record."""
+        """What identifies the model in a run's record; `date` only if its chat template writes one."""
         return {
             "sha256": self.fingerprint,
             "architecture": type(self.model).__name__,
             "parameters": sum(p.numel() for p in self.model.parameters()),
+            **({"date": self.chat.date} if self.chat.date else {}),
         }
 
 
@@ -144,8 +145,28 @@ def _load_folder(folder: Path, number: torch.dtype, place: torch.device) -> tupl
             )
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
         # The dtype is set here, since a later `model.to(bfloat16)` would cast the rotary frequencies too.
-        model = read_model(folder, dtype=number, attn_implementation="sdpa")
+        model = read_model(folder, dtype=number)
+        require_finite(model, folder)
     return model.to(place).eval().requires_grad_(False), tokenizer
+
+
+def require_finite(model: Any, folder: Path) -> None:
+    """Raise ModelError if a weight is NaN or infinite: nothing computed with it would be a number."""
+    found = []
+    for name, parameter in model.named_parameters():
+        # The extremes first: they need no copy of the weights, and NaN is one of them if there is any.
+        if parameter.numel() and not all(end.isfinite() for end in parameter.aminmax()):
+            nan, infinite = int(parameter.isnan().sum()), int(parameter.isinf().sum())
+            found.append(f"{name} ({nan} NaN and {infinite} infinite of {parameter.numel()})")
+    if found:
+        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+        dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
+        raise ModelError(
+            f"the model in {folder} has weights that are not finite, as {dtype}, in {len(found)} tensors: "
+            f"{', '.join(found[:3])}{more}",
+            expected="weights that are finite numbers",
+            fix="download the weights again or use an earlier checkpoint; instead of --dtype float16 use float32",
+        )
 
 
 def _eos_ids(settings: Any) -> list[int]:

@@ -38,7 +38,10 @@ Kind = Literal["folder", "gguf", "embedded", "hub"]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A resolved model: its name as given, the kind of place it was found in, and its path."""
+    """A resolved model: its name, the kind of place it was found in, and its path.
+
+    The name finds the model again from any working directory: that of a local model is its absolute path.
+    """
 
     name: str
     kind: Kind
@@ -69,7 +72,7 @@ def resolve(name: str) -> Source:
         raise ModelError("an empty model name", expected=_expected(), fix=f"use {DEFAULT_MODEL}, for example")
     path = Path(name).expanduser()
     if path.exists():
-        return _local(name, path)
+        return _local(path.resolve())
     if (key := name.lower()) in EMBEDDED:
         return Source(key, "embedded", _embedded_file(EMBEDDED[key]))
     tried = [f"local folder or .gguf file: {path} does not exist", f"embedded model: not one of {', '.join(EMBEDDED)}"]
@@ -155,17 +158,17 @@ def _expected() -> str:
     return "a model folder, a .gguf file, an embedded model's name, or a hub id such as org/name"
 
 
-def _local(name: str, path: Path) -> Source:
+def _local(path: Path) -> Source:
     if path.is_dir():
         check_folder(path)
-        return Source(name, "folder", path.resolve())
+        return Source(str(path), "folder", path)
     if path.suffix.lower() != ".gguf":
         raise ModelError(
             f"{path} is a file that does not end in .gguf",
             expected="a model folder or a .gguf file",
             fix=f"use the folder that contains it: {path.parent}",
         )
-    return Source(name, "gguf", path.resolve())
+    return Source(str(path), "gguf", path)
 
 
 def _embedded_file(requirement: str) -> Path:

@@ -101,7 +101,7 @@ def _open(out: str | Path, model: LoadedModel, adapter: str | Path | None, seed:
         identity,
         {
             "model": {"name": model.source.name, **about},
-            "adapter": str(adapter) if adapter else None,
+            "adapter": str(Path(adapter).resolve()) if adapter else None,
             "dtype": dtype,
             "device": device,
             "seed": seed,

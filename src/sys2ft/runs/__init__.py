@@ -1,4 +1,4 @@
-"""Run folders, units of work, provenance and progress; re-exports the functions of `files`."""
+"""Run folders, units of work, provenance, progress and requests to stop; re-exports the functions of `files`."""
 
 from sys2ft.files import (
     atomic_folder,
@@ -14,6 +14,7 @@ from sys2ft.files import (
 from sys2ft.runs.folder import Run
 from sys2ft.runs.progress import Advance, Display, display
 from sys2ft.runs.provenance import item_seed
+from sys2ft.runs.stops import Stop, Stopped, current_stop, stoppable
 from sys2ft.runs.units import NO_MEMO, Below, Executor, LocalExecutor, Memo, Needs, Unit, compute_units, memoise
 
 __all__ = [
@@ -26,9 +27,12 @@ __all__ = [
     "Memo",
     "Needs",
     "Run",
+    "Stop",
+    "Stopped",
     "Unit",
     "atomic_folder",
     "compute_units",
+    "current_stop",
     "digest",
     "display",
     "item_seed",
@@ -36,6 +40,7 @@ __all__ = [
     "memoise",
     "read_json",
     "read_jsonl",
+    "stoppable",
     "write_bytes",
     "write_json",
     "write_jsonl",

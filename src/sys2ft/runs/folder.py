@@ -17,17 +17,22 @@ from typing import Any
 from sys2ft import files
 from sys2ft.errors import SettingsError
 from sys2ft.runs import provenance
+from sys2ft.runs.exclusive import LOCK_FILES, exclusive
 from sys2ft.runs.units import memoise
 
 _FORMAT = 1
 
 
 class Run:
-    """A run folder, created or opened by `Run.open`."""
+    """A run folder, created or opened by `Run.open`.
+
+    `record` is run.json as it was last read: when the folder was opened, and again when it was locked.
+    """
 
     def __init__(self, path: Path, record: dict[str, Any]) -> None:
         self.path = path
         self.record = record
+        self._locked = False
 
     @classmethod
     def open(
@@ -41,48 +46,38 @@ class Run:
         """
         folder = Path(path)
         file = folder / "run.json"
-        if file.is_file():
-            run = cls(folder, _read_record(file))
-            if identity is not None:
-                run._require_same("identity", dict(identity))
-            return run
-        if identity is None:
-            raise SettingsError(
-                f"{folder} is not a run folder: it contains no run.json",
-                expected="a folder created by `sys2ft run` or `sys2ft generate`",
-                fix="check the path, or start a run there with `sys2ft run NEWS --out FOLDER`",
-            )
-        if folder.exists() and (not folder.is_dir() or any(not _unfinished(p.name) for p in folder.iterdir())):
-            raise SettingsError(
-                f"{folder} exists and is not a run folder",
-                expected="a new or empty folder, or the folder of an earlier run",
-                fix="choose another folder with --out",
-            )
-        record = {
-            "format": _FORMAT,
-            "name": folder.resolve().name,
-            "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            **(about or {}),
-            "identity": dict(identity),
-            "settings": {},
-            "versions": provenance.versions(),
-            "hardware": provenance.hardware(),
-            "git": provenance.git_revision(),
-        }
-        run = cls(folder, record)
-        run._save()
+        if not file.is_file():
+            if identity is None:
+                raise SettingsError(
+                    f"{folder} is not a run folder: it contains no run.json",
+                    expected="a folder created by `sys2ft run` or `sys2ft generate`",
+                    fix="check the path, or start a run there with `sys2ft run NEWS --out FOLDER`",
+                )
+            if folder.exists() and (not folder.is_dir() or any(not _unfinished(p.name) for p in folder.iterdir())):
+                raise SettingsError(
+                    f"{folder} exists and is not a run folder",
+                    expected="a new or empty folder, or the folder of an earlier run",
+                    fix="choose another folder with --out",
+                )
+            with exclusive(folder):
+                if not file.is_file():  # another process may have created the run since
+                    files.write_json(file, _new_record(folder, identity, about or {}))
+        run = cls(folder, _read_record(file))
+        if identity is not None:
+            run._require_same("identity", dict(identity))
         return run
 
     def stage(self, name: str, settings: Mapping[str, Any], free: Collection[str] = ()) -> None:
         """Record that the stage `name` runs with `settings`.
 
         Settings named in `free` change no result beyond rounding, so they may differ from those recorded. Raises
-        SettingsError if the folder has the stage with other settings.
+        SettingsError if the folder has the stage with other settings, or if another process works in the folder.
         """
-        if self.check(name, settings, free):
-            return
-        self.record["settings"][name] = json.loads(json.dumps(settings))  # as a later process reads it
-        self._save()
+        with self.lock():
+            if self.check(name, settings, free):
+                return
+            self.record["settings"][name] = json.loads(json.dumps(settings))  # as a later process reads it
+            files.write_json(self.path / "run.json", self.record)
 
     def check(self, name: str, settings: Mapping[str, Any], free: Collection[str] = ()) -> bool:
         """Whether the folder has the stage `name`. Raises SettingsError if it has it with other settings."""
@@ -112,25 +107,25 @@ class Run:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Lock the folder against other processes and remove temporary files of a killed one.
+        """Lock the folder against other processes, read its record again, remove temporary files of a killed process.
 
-        Raises SettingsError if another process has the lock.
+        Within the block, locking again does nothing. Raises SettingsError if another process has the lock (the message
+        names it), or if the folder has become that of another run since it was opened.
         """
-        file = self.path / ".lock"
-        with contextlib.ExitStack() as stack:
-            with files.storage_errors(file):
-                mine = stack.enter_context(files.locked(file))
-            if not mine:
-                raise SettingsError(
-                    f"{self.path} is in use by another process",
-                    expected="one process per run folder",
-                    fix="wait for the other process, or choose another folder with --out",
-                )
-            files.remove_leftovers(self.path)
+        if self._locked:
             yield
-
-    def _save(self) -> None:
-        files.write_json(self.path / "run.json", self.record)
+            return
+        with exclusive(self.path):
+            # Settings that another process has recorded since the folder was opened count.
+            newest = Run(self.path, _read_record(self.path / "run.json"))
+            newest._require_same("identity", self.record["identity"])
+            self.record = newest.record
+            files.remove_leftovers(self.path)
+            self._locked = True
+            try:
+                yield
+            finally:
+                self._locked = False
 
     def _require_same(self, part: str, asked: Mapping[str, Any]) -> None:
         held = self.record["identity"] if part == "identity" else self.record["settings"][part]
@@ -143,9 +138,23 @@ class Run:
             )
 
 
+def _new_record(folder: Path, identity: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "format": _FORMAT,
+        "name": folder.resolve().name,
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        **about,
+        "identity": dict(identity),
+        "settings": {},
+        "versions": provenance.versions(),
+        "hardware": provenance.hardware(),
+        "git": provenance.git_revision(),
+    }
+
+
 def _unfinished(name: str) -> bool:
     """Whether `name` is a file left by a run that was killed before its first write finished."""
-    return name == ".lock" or (name.startswith(".run.json.") and name.endswith(".tmp"))
+    return name in LOCK_FILES or (name.startswith((".run.json.", "..holder.json.")) and name.endswith(".tmp"))
 
 
 def _read_record(file: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Progress display of a run: bars if standard error is a terminal, else nothing."""
+"""Progress display of a run: bars and notes if standard error is a terminal, else notes."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from sys2ft.runs.stops import Stopped
 from sys2ft.terminal import Console, print, printable
 
 
@@ -31,11 +32,37 @@ class Display:
 
     @contextmanager
     def task(self, name: str, total: int, *, passing: bool = False) -> Iterator[Advance]:
-        """A task of `total` units; yields the function that advances it. With `passing` it disappears at the end."""
+        """A task of `total` units; yields the function that advances it. With `passing` it disappears at the end.
+
+        Work that stops on request says in `Stopped.places` how far the task was.
+        """
+        done = 0
+
+        def advance(units: int = 1) -> None:
+            nonlocal done
+            done += units
+            shown(units)
+
+        with self._shown(name, total, passing) as shown:
+            try:
+                yield advance
+            except Stopped as stopped:
+                stopped.places.append(f"{name.strip()}: {done:,} of {total:,}")
+                raise
+
+    @contextmanager
+    def _shown(self, name: str, total: int, passing: bool) -> Iterator[Advance]:
         yield lambda units=1: None
 
     def note(self, text: str) -> None:
         """Print a line that remains on the screen."""
+
+
+class NotesDisplay(Display):
+    """Notes only, on standard error, for logs: what is left out or done again must not go unseen."""
+
+    def note(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
 
 
 class TerminalDisplay(Display):
@@ -45,7 +72,7 @@ class TerminalDisplay(Display):
         self._progress = progress
 
     @contextmanager
-    def task(self, name: str, total: int, *, passing: bool = False) -> Iterator[Advance]:
+    def _shown(self, name: str, total: int, passing: bool) -> Iterator[Advance]:
         identity: TaskID = self._progress.add_task(printable(name), total=total)
 
         def advance(units: int = 1) -> None:
@@ -62,16 +89,9 @@ class TerminalDisplay(Display):
         self._progress.console.print(text)
 
 
-class NotesDisplay(Display):
-    """Notes only, on standard error, for logs: what is left out or done again must not go unseen."""
-
-    def note(self, text: str) -> None:
-        print(text, file=sys.stderr)
-
-
 @contextmanager
 def display(quiet: bool = False) -> Iterator[Display]:
-    """The display of a command: bars and notes if standard error is a terminal, else notes only; nothing if `quiet`."""
+    """The display of a command: bars and notes if standard error is a terminal, else notes; nothing if `quiet`."""
     if quiet or not sys.stderr.isatty():
         yield Display() if quiet else NotesDisplay()
         return

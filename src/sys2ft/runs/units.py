@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any, Protocol
 
 from sys2ft.files import digest
+from sys2ft.runs.stops import current_stop
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,16 +118,21 @@ class Below:
 
 
 def memoise(memo: Memo, key: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """The result stored under `key`; computed and stored first if there is none."""
+    """The result stored under `key`; computed and stored first if there is none, unless a stop is requested."""
     kept = memo.get(key)
-    return memo.put(key, compute()) if kept is None else kept
+    if kept is not None:
+        return kept
+    current_stop().check()
+    return memo.put(key, compute())
 
 
 def compute_units(units: Sequence[Unit], executor: Executor, memo: Memo) -> Iterator[tuple[dict[str, Any], bool]]:
     """Yield the result of each unit, in order, and whether it was computed now rather than read from `memo`.
 
-    Results are written here, so an executor's workers need no access to the run folder.
+    Results are written here, so an executor's workers need no access to the run folder. Raises Stopped before the next
+    unit if that was requested (see `runs.stops`).
     """
+    stop = current_stop()
     paths = [unit.path for unit in units]
     kept = {path: result for path in paths if (result := memo.get(path)) is not None}
     computed = executor.map([unit for unit, path in zip(units, paths, strict=True) if path not in kept])
@@ -134,4 +140,5 @@ def compute_units(units: Sequence[Unit], executor: Executor, memo: Memo) -> Iter
         if path in kept:
             yield kept[path], False
         else:
+            stop.check()
             yield memo.put(path, next(computed)), True

@@ -1,7 +1,8 @@
 """Training checkpoints: an interrupted training resumes from its last checkpoint and ends with the same weights.
 
 Each finished adapter is written once, to its own file. Adapters in training are written to one file with all
-counters, between rounds. Waiting adapters are not written: their initial weights are derived from the seed.
+counters, between rounds. Waiting adapters are not written: their initial weights are derived from the seed. The last
+checkpoint holds the finished training, until its caller has written the results.
 """
 
 from __future__ import annotations

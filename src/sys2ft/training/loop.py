@@ -21,9 +21,9 @@ from sys2ft.engine import Bank, Example, SlotAdamW, SlotGradients, backward, pre
 from sys2ft.engine.adapters import memory
 from sys2ft.engine.adapters.moments import off_device
 from sys2ft.engine.trees.tree import slot_trees
-from sys2ft.errors import MemoryShortage, out_of_memory
+from sys2ft.errors import MemoryShortage, StorageError, out_of_memory
 from sys2ft.models import LoadedModel, Message
-from sys2ft.runs import Display, item_seed
+from sys2ft.runs import Advance, Display, Stop, current_stop, item_seed
 from sys2ft.training.adapter import Adapter
 from sys2ft.training.checkpoint import Checkpoint
 from sys2ft.training.ending import describe_end
@@ -43,7 +43,9 @@ def train(
 
     Jobs may differ in group, seed, learning rate, batch size and number of epochs. They must have the same values of
     the settings in `SHARED`; `banks` splits jobs that do not. With `checkpoint` (a folder), an interrupted call
-    resumes from its last checkpoint and ends with the same weights. An adapter whose loss is not finite stops and is
+    resumes from its last checkpoint and ends with the same weights; one that was finished is only read. The folder
+    remains until the caller has written the results (`Checkpoint.remove`). Raises Stopped after the step in progress
+    and a checkpoint if a stop is requested (see `runs.stops`). An adapter whose loss is not finite stops and is
     listed in `ended`; the others are unaffected. The caller closes the returned `bank`. Raises SettingsError for jobs
     that cannot share a bank or have no items, and MemoryShortage if memory does not hold the bank
     or the training of a single adapter.
@@ -112,23 +114,41 @@ class _Trainer:
             if self.checkpoint and self.training.adapters_at_once < len(self.adapters):
                 # A resumed training has the same batches, however much memory is free then.
                 self.checkpoint.save([])
-        saved, wait = time.perf_counter(), self.settings.checkpoint_seconds
-        with self.show.task(self.label, sum(len(a.batches) for a in self.adapters)) as advance:
-            shown = 0
-            while self.active or self.waiting:
-                done = sum(len(a.batches) if a.done else a.step for a in self.adapters)
-                advance(done - shown)
-                shown = done
-                self._round()
-                unfinished = bool(self.active or self.waiting)
-                if self.checkpoint and unfinished and time.perf_counter() - saved > wait:
-                    begun = time.perf_counter()
-                    self.checkpoint.save(self.active)
-                    saved = time.perf_counter()
-                    # Many adapters amount to gigabytes: spend at most a twentieth of the time writing them.
-                    wait = max(self.settings.checkpoint_seconds, 20 * (saved - begun))
-            advance(sum(len(a.batches) for a in self.adapters) - shown)
+        stop, total = current_stop(), sum(len(a.batches) for a in self.adapters)
+        with self.show.task(f"{self.label} (steps)", total) as advance, stop.finish_steps():
+            self._rounds(stop, advance)
         return self.training
+
+    def _rounds(self, stop: Stop, advance: Advance) -> None:
+        """Train to the end, or to the end of the step in progress when a stop is requested, and write checkpoints."""
+        shown, changed = 0, False
+        saved, wait = time.perf_counter(), self.settings.checkpoint_seconds
+        while True:
+            done = sum(len(a.batches) if a.done else a.step for a in self.adapters)
+            advance(done - shown)
+            shown = done
+            if not (self.active or self.waiting):
+                if self.checkpoint and changed:
+                    self._save_finished(self.checkpoint)
+                return
+            if self.checkpoint and changed and (stop.requested or time.perf_counter() - saved > wait):
+                begun = time.perf_counter()
+                self.checkpoint.save(self.active)
+                saved = time.perf_counter()
+                # Many adapters amount to gigabytes: spend at most a twentieth of the time writing them.
+                wait = max(self.settings.checkpoint_seconds, 20 * (saved - begun))
+            if stop.requested:
+                return
+            self._round()
+            changed = True
+
+    def _save_finished(self, checkpoint: Checkpoint) -> None:
+        """Write the finished adapters, in case the caller fails to: nothing is trained again then."""
+        try:
+            checkpoint.save([])
+        except StorageError as error:
+            # There may still be room for the results themselves, which are smaller than those and an older checkpoint.
+            self.show.note(f"{self.label}: the last checkpoint was not written: {error.found}")
 
     def _limit(self) -> int:
         """How many adapters to train concurrently, from the estimated and the free memory."""

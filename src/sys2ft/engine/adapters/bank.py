@@ -20,9 +20,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from sys2ft.engine.adapters.coverage import uncovered
 from sys2ft.engine.adapters.dropout import Dropout
 from sys2ft.engine.adapters.interface import Bank
-from sys2ft.engine.adapters.linears import LinearGroup, Linears, is_linear
+from sys2ft.engine.adapters.linears import Linear, LinearGroup, Linears, as_linear
 from sys2ft.engine.adapters.low_rank import Batch, Gradient, Layer, Stack
 from sys2ft.engine.cpu.plan import plan_of
 from sys2ft.engine.cpu.shared_inputs import SharedInputLinears, groups_of
@@ -58,6 +59,8 @@ class AdapterBank:
         self.model, self.slots, self.rank, self.alpha, self.dropout = model, slots, rank, float(alpha), dropout
         self.modules = linear_layers(model, targets)
         self._plan = plan_of(model)
+        self.fused = uncovered(model) is not None
+        """Whether the model has fused experts, or other matrices outside linear layers."""
         self.targets = sorted({name.rpartition(".")[2] for name in self.modules})
         device = next(model.parameters()).device
         self.size = weights_a_slot(self.modules.values(), rank)
@@ -101,7 +104,8 @@ class AdapterBank:
 
     def _cover(self, names: Sequence[str]) -> None:
         """Build the forwards of layers that read the same tensor, some of which the bank covers."""
-        layers = [cast(nn.Linear, self.model.get_submodule(name)) for name in names]
+        modules = [self.model.get_submodule(name) for name in names]
+        layers = [cast(Linear, as_linear(module)) for module in modules]
         places = [place for place, name in enumerate(names) if name in self.modules]
         numbers = {name: number for number, name in enumerate(self.modules)}
         covered, single = list[Layer](), list[Stack]()
@@ -111,11 +115,11 @@ class AdapterBank:
             single.append(Stack(covered[-1:], self.a[name], a_start, self.rank, self.scaling))
         first, size = single[0].a_start, sum(stack.a_KRI[0].numel() for stack in single)
         a_KRI = self.weights_KP[:, first : first + size].view(self.slots, -1, layers[0].in_features)
-        base = SharedInputLinears(layers) if len(layers) > 1 else Linears(layers)
+        base = SharedInputLinears(cast(list[nn.Linear], modules)) if len(layers) > 1 else Linears(layers)
         group = LinearGroup(base, places, Stack(covered, a_KRI, first, self.rank, self.scaling), single)
         self._groups.append(group)
-        for place, layer in enumerate(layers):
-            self._forwards[layer] = group.forward_of(place, lambda: self._batch, self._tracked)
+        for place, module in enumerate(modules):
+            self._forwards[module] = group.forward_of(place, lambda: self._batch, self._tracked)
 
     @property
     def _batch(self) -> Batch | None:
@@ -196,26 +200,26 @@ def _successive(start: int, sizes: Iterable[int]) -> tuple[list[int], int]:
     return starts, end
 
 
-def weights_a_slot(layers: Iterable[nn.Linear], rank: int) -> int:
+def weights_a_slot(layers: Iterable[Linear], rank: int) -> int:
     """Number of weights of one adapter over these layers."""
     return sum(rank * (layer.in_features + layer.out_features) for layer in layers)
 
 
-def linear_layers(model: nn.Module, targets: Sequence[str] | None = None) -> dict[str, nn.Linear]:
+def linear_layers(model: nn.Module, targets: Sequence[str] | None = None) -> dict[str, Linear]:
     """The linear layers a bank covers, by full name. Raises ModelError if a target matches none."""
     head = cast(Any, model).get_output_embeddings()
-    found = {
-        name: cast(nn.Linear, layer)
-        for name, layer in model.named_modules()
-        if is_linear(layer) and layer is not head and (not targets or name.rpartition(".")[2] in targets)
+    every = {
+        name: layer
+        for name, module in model.named_modules()
+        if module is not head and (layer := as_linear(module)) is not None
     }
+    found = {name: layer for name, layer in every.items() if not targets or name.rpartition(".")[2] in targets}
     present = {name.rpartition(".")[2] for name in found}
     missing = [target for target in targets or [] if target not in present]
     if missing or not found:
-        every = {n.rpartition(".")[2] for n, m in model.named_modules() if is_linear(m) and m is not head}
         raise ModelError(
             f"{type(model).__name__} has no linear layer named {', '.join(missing) or 'anything'}",
-            expected=f"some of: {', '.join(sorted(every)) or 'none at all'}",
+            expected=f"some of: {', '.join(sorted({name.rpartition('.')[2] for name in every})) or 'none at all'}",
             fix="set --target-modules to names from that list",
         )
     return found

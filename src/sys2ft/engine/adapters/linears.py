@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 from sys2ft.engine.adapters.low_rank import Batch, Stack
+from sys2ft.errors import ModelError
 
 
 def is_linear(module: nn.Module) -> bool:
@@ -23,10 +25,30 @@ def is_linear(module: nn.Module) -> bool:
     return isinstance(module, nn.Linear) and type(module).forward is nn.Linear.forward
 
 
+class TransposedLinear:
+    """A `Conv1D` of transformers (GPT-2) as a linear layer: it stores its weight as (I, O)."""
+
+    def __init__(self, module: Conv1D) -> None:
+        self.in_features, self.out_features = module.weight.shape
+        self.weight: Tensor = module.weight.T
+        self.bias: Tensor | None = module.bias
+
+
+Linear = nn.Linear | TransposedLinear
+"""A layer that computes x W^T + b, with `weight` W (O, I) and `bias` b (O)."""
+
+
+def as_linear(module: nn.Module) -> Linear | None:
+    """The module as a linear layer; None if it is something else."""
+    if is_linear(module):
+        return cast(nn.Linear, module)
+    return TransposedLinear(module) if isinstance(module, Conv1D) else None
+
+
 class Linears:
     """Frozen linear layers that read the same tensor, multiplied one by one."""
 
-    def __init__(self, layers: Sequence[nn.Linear]) -> None:
+    def __init__(self, layers: Sequence[Linear]) -> None:
         self.weights = [layer.weight.detach() for layer in layers]
         self.biases = [None if layer.bias is None else layer.bias.detach() for layer in layers]
 
@@ -103,6 +125,12 @@ class _GroupFunction(torch.autograd.Function):
         lows = []
         for stack, places in group.stacks(batch):
             assert batch is not None
+            if len(x_TI) % batch.units:
+                raise ModelError(
+                    "a linear layer reads some tokens of a batch only, as the experts of some models do",
+                    expected="layers that read every token, so that each token meets its own adapter",
+                    fix="leave such layers out with --target-modules",
+                )
             lows.append(stack.add([outputs[p] for p in places], x_TI, batch))
         ctx.group, ctx.batch = group, batch
         ctx.save_for_backward(x, *lows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -10,10 +11,12 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from sys2ft.engine.adapters.bank import AdapterBank
+from sys2ft.engine.adapters.linears import TransposedLinear
 from sys2ft.errors import ModelError
 from sys2ft.files import atomic_folder, read_json, write_json
 
 _PREFIX = "base_model.model."
+_EXPERT_NAMES = {"gate", "gate_proj", "up_proj", "down_proj", "w1", "w2", "w3"}
 _OTHER_SCALINGS = ("use_rslora", "alpha_pattern", "rank_pattern")
 
 
@@ -25,11 +28,14 @@ def save_adapter(bank: AdapterBank, slot: int, folder: Path, *, base_name: str) 
     for name in bank.modules:
         tensors[f"{_PREFIX}{name}.lora_A.weight"] = bank.a[name][slot].detach().cpu().contiguous()
         tensors[f"{_PREFIX}{name}.lora_B.weight"] = bank.b[name][slot].detach().cpu().contiguous()
+    modules, parameters = _named_for_peft(bank)
     config = LoraConfig(
         r=bank.rank,
         lora_alpha=bank.alpha,
         lora_dropout=bank.dropout,
-        target_modules=bank.targets,
+        target_modules=modules,
+        target_parameters=parameters or None,
+        fan_in_fan_out=any(isinstance(layer, TransposedLinear) for layer in bank.modules.values()),
         bias="none",
         task_type="CAUSAL_LM",
         base_model_name_or_path=base_name,
@@ -39,16 +45,40 @@ def save_adapter(bank: AdapterBank, slot: int, folder: Path, *, base_name: str) 
         config.save_pretrained(str(temporary))
         # PEFT writes the names of the layers in an order that differs between processes.
         written = read_json(temporary / "adapter_config.json")
-        write_json(temporary / "adapter_config.json", {**written, "target_modules": bank.targets})
+        write_json(temporary / "adapter_config.json", {**written, "target_modules": modules})
         # Not by safetensors' `save_file`, whose errors do not say that the disk is full.
         (temporary / "adapter_model.safetensors").write_bytes(save(tensors, metadata={"format": "pt"}))
+
+
+def _named_for_peft(bank: AdapterBank) -> tuple[list[str], list[str]]:
+    """The covered layers as `target_modules` (last parts of names, if no other module has them) and
+    `target_parameters` of PEFT.
+
+    In models with fused experts PEFT takes some names for parts of these, also those of the shared ones, which are
+    ordinary layers. A layer that is named as a parameter is the same to it, and keeps its place.
+    """
+    others = {name.rpartition(".")[2] for name, _ in bank.model.named_modules() if name not in bank.modules}
+    modules, parameters = set(), []
+    for name in bank.modules:
+        last = name.rpartition(".")[2]
+        if bank.fused and last in _EXPERT_NAMES:
+            parameters.append(f"{name}.weight")
+        else:
+            modules.add(name if last in others else last)
+    return sorted(modules), parameters
+
+
+def _targets(config: dict[str, Any]) -> list[str]:
+    """Last parts of the names of the layers that an adapter covers."""
+    parameters = [name.removesuffix(".weight") for name in config.get("target_parameters") or []]
+    return sorted({name.rpartition(".")[2] for name in (*config["target_modules"], *parameters)})
 
 
 def open_adapter(model: nn.Module, folder: Path) -> AdapterBank:
     """A bank of one slot over `model` with the adapter of a PEFT LoRA folder. Raises ModelError if it does not load."""
     try:
         config = read_json(folder / "adapter_config.json")
-        rank, alpha, targets = int(config["r"]), float(config["lora_alpha"]), list(config["target_modules"])
+        rank, alpha, targets = int(config["r"]), float(config["lora_alpha"]), _targets(config)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
             f"{folder} cannot be read as an adapter: {type(error).__name__}: {error}",

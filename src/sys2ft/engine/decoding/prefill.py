@@ -164,15 +164,15 @@ class _Reader:
         nodes_RC = torch.tensor([own + [0] * (longest - len(own)) for own in own_nodes], device=self.device)
         rows_R = torch.tensor(list(paths), device=self.device)
         if not self.own:
-            self.own = [self._buffers(keys, longest) for keys, _ in kept]
+            self.own = [self._buffers(*layer, longest) for layer in kept]
         for (keys, values), (own_keys, own_values) in zip(kept, self.own, strict=True):
             own_keys[..., :longest].index_copy_(0, rows_R, keys[0][:, nodes_RC].permute(1, 0, 3, 2))
             own_values[:, :, :longest].index_copy_(0, rows_R, values[0][:, nodes_RC].transpose(0, 1))
 
-    def _buffers(self, like_1HTd: Tensor, longest: int) -> KeysValues:
+    def _buffers(self, keys_1HTd: Tensor, values_1HTd: Tensor, longest: int) -> KeysValues:
         """Keys and values to be filled up to `longest`; the spare space behind it is zero."""
-        (_, heads, _, size), rows = like_1HTd.shape, len(self.prompts)
-        keys = like_1HTd.new_empty(rows, heads, size, longest + self.spare)
-        values = like_1HTd.new_empty(rows, heads, longest + self.spare, size)
+        (_, heads, _, size), rows, width = keys_1HTd.shape, len(self.prompts), values_1HTd.shape[3]
+        keys = keys_1HTd.new_empty(rows, heads, size, longest + self.spare)
+        values = values_1HTd.new_empty(rows, heads, longest + self.spare, width)
         keys[..., longest:] = values[:, :, longest:] = 0
         return keys, values

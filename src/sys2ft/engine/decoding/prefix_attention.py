@@ -116,7 +116,7 @@ class DecodeState:
 
         query (B, H*Q, 1, d), key and value (B, H, 1, d), rotary positions applied.
         """
-        rows, heads, _, size = key.shape
+        (rows, heads, _, size), width = key.shape, value.shape[3]  # latent attention has narrower values
         own_keys, own_values = self.own[layer]
         own_keys[self.rows_B, :, :, self.lengths_B] = key[:, :, 0]
         own_values[self.rows_B, :, self.lengths_B] = value[:, :, 0]
@@ -139,13 +139,13 @@ class DecodeState:
         weights_HBQK = scores_HBQK.float().add_(bias_BK[:, None]).softmax(-1).to(query.dtype)
 
         weights_HNK = weights_HBQK.view(heads, rows * queries, -1)
-        output_HNd = torch.empty_like(query_HNd)
+        output_HNd = query.new_empty(heads, rows * queries, width)
         for start, end, group in self.spans:  # a prefix of length 0 gives zeros
             here = slice(start * queries, end * queries)
             torch.bmm(weights_HNK[:, here, : group.shared], _prefix_of(group, layer)[1], out=output_HNd[:, here])
         output_BHQd = torch.matmul(weights_HBQK[..., longest:].transpose(0, 1), own_values)
-        output_BHQd += output_HNd.view(heads, rows, queries, size).transpose(0, 1)
-        return output_BHQd.view(rows, 1, heads * queries, size)
+        output_BHQd += output_HNd.view(heads, rows, queries, width).transpose(0, 1)
+        return output_BHQd.view(rows, 1, heads * queries, width)
 
 
 def _extended(own: KeysValues, tokens: int) -> KeysValues:
