@@ -5,8 +5,8 @@ beside another choice. `number` compares the number that answers. The rules, and
 in docs/grading.md. Other packages provide graders as entry points in the group 'sys2ft.graders'.
 """
 
-from sys2ft.evaluation.graders.amounts import number
 from sys2ft.evaluation.graders.final import final_answer
+from sys2ft.evaluation.graders.numeric import number
 from sys2ft.evaluation.graders.phrases import alias, exact
 from sys2ft.evaluation.graders.quantities import numbers
 from sys2ft.evaluation.graders.registry import GRADERS, VERSION, grade, grader, identity, takes

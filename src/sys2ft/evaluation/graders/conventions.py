@@ -10,8 +10,12 @@ from sys2ft.evaluation.graders.markup import plain
 from sys2ft.news import Question
 
 _NOT_BEFORE = r"(?<![\d.,])"
-_COMMA = regex.compile(rf"{_NOT_BEFORE}(?:\d+,\d{{1,2}}|\d+,\d{{4,}}|0,\d+|\d{{1,3}}(?:\.\d{{3}})+,\d+|\d{{1,3}}(?:\.\d{{3}}){{2,}})(?![\d.,]\d|\d)")
-_POINT = regex.compile(rf"{_NOT_BEFORE}(?:\d*\.\d{{1,2}}|\d*\.\d{{4,}}|0?\.\d+|\d{{1,3}}(?:,\d{{3}})+\.\d+|\d{{1,3}}(?:,\d{{3}}){{2,}})(?![\d.,]\d|\d)")
+_COMMA = regex.compile(
+    rf"{_NOT_BEFORE}(?:\d+,\d{{1,2}}|\d+,\d{{4,}}|0,\d+|\d{{1,3}}(?:\.\d{{3}})+,\d+|\d{{1,3}}(?:\.\d{{3}}){{2,}})(?![\d.,]\d|\d)"
+)
+_POINT = regex.compile(
+    rf"{_NOT_BEFORE}(?:\d*\.\d{{1,2}}|\d*\.\d{{4,}}|0?\.\d+|\d{{1,3}}(?:,\d{{3}})+\.\d+|\d{{1,3}}(?:,\d{{3}}){{2,}})(?![\d.,]\d|\d)"
+)
 # Common words of languages with a decimal comma, and of English; a language is guessed only for a number like '1.234'.
 _COMMA_WORDS = frozenset(
     """wie viele viel der die das den dem und ist hat wird wurde werden welche welcher welches kostet jahr einwohner
@@ -20,9 +24,9 @@ _COMMA_WORDS = frozenset(
     quanti quante quanto quale il gli della è sono nel costa abitanti
     quantos quantas qual o os as um uma são custa
     hoeveel welke het een zijn heeft kost inwoners ile jaki jest są ma kosztuje hur många vilken är har kostar
-    hvor mange hvilken er koster kolik jaký je má stojí kaç hangi ne kadar berapa bao nhiêu""".split()
+    hvor mange hvilken er koster kolik jaký je má stojí kaç hangi ne kadar berapa bao nhiêu""".split()  # noqa: SIM905 - lists of words read best as text
 )
-_ENGLISH = frozenset("the of is are was how many much what which in does do did a an to for has have".split())
+_ENGLISH = frozenset("the of is are was how many much what which in does do did a an to for has have".split())  # noqa: SIM905
 
 
 @lru_cache(maxsize=512)

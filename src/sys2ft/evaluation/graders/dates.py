@@ -19,7 +19,9 @@ _NAME = r"(?P<month>\p{L}[\p{L}\p{M}]{1,14})\.?"
 _DAY_FIRST = regex.compile(rf"{_DAY}\s*(?:de |of |d[ie] |-)?\s*{_NAME}(?:(?:\s+de[l]?|\s+of)?[\s,-]+{_YEAR})?", _F)
 _MONTH_FIRST = regex.compile(rf"(?<!\p{{L}}){_NAME}\s+(?:the\s+)?{_DAY}(?!\d)(?:,?\s+(?:of\s+)?{_YEAR})?", _F)
 _ISO = regex.compile(r"(?<!\d)(?P<year>\d{4})(?P<mark>[-/.])(?P<month>\d{1,2})(?P=mark)(?P<day>\d{1,2})(?!\d)")
-_EAST_ASIA = regex.compile(r"(?:(?P<year>\d{4})\s*[年년]\s*)?(?P<month>\d{1,2})\s*[月월]\s*(?P<day>\d{1,2})\s*[日号號일]")
+_EAST_ASIA = regex.compile(
+    r"(?:(?P<year>\d{4})\s*[年년]\s*)?(?P<month>\d{1,2})\s*[月월]\s*(?P<day>\d{1,2})\s*[日号號일]"
+)
 _DIGITS = regex.compile(r"(?<![\d.])(?P<first>\d{1,2})(?P<mark>[-/.])(?P<second>\d{1,2})(?P=mark)(?P<year>\d{4})(?!\d)")
 
 

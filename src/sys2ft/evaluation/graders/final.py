@@ -7,20 +7,25 @@ import regex
 _F = regex.IGNORECASE | regex.V1
 _AROUND = r"[\s*_`#>\"'“”]*"
 _MARKS = (
-    r"(?:(?:the|my|our|so the|thus the|hence the|therefore the)\s+)?(?:final\s+|correct\s+|right\s+|short\s+)?(?:answer|final\s+result)"
+    r"(?:(?:the|my|our)\s+)?(?:final\s+|correct\s+|right\s+|short\s+)?(?:answer|final\s+result)"
     r"|(?:endg[uü]ltige\s+|richtige\s+)?antwort|(?:la\s+)?r[eé]ponse(?:\s+(?:finale|correcte))?"
     r"|(?:la\s+)?respuesta(?:\s+(?:final|correcta))?|(?:a\s+)?resposta(?:\s+final)?|(?:la\s+)?risposta(?:\s+finale)?"
     r"|(?:het\s+)?antwoord|(?:окончательный\s+|правильный\s+)?ответ|відповідь|odpowied[źz]|svar(?:et)?|cevap|yanıt"
     r"|(?:最终|最終|正确)?(?:的)?答案|答え|答|回答|정답|답|답변|الجواب|الإجابة|उत्तर|תשובה|απάντηση|đáp án"
 )
 _IS = (
-    r"\s*(?:(?:is|was|would be|should be|must be|ist|lautet|est|es|é|è|jest|это|является)(?!\p{L})|是|为|為|は|은|는|هو|هي|है|[:：=—–]|-(?=\s))"
+    r"\s*(?:(?:is|was|would be|should be|must be|ist|lautet|est|es|é|è|jest|это|является)(?!\p{L})"
+    r"|是|为|為|は|은|는|هو|هي|है|[:：=—–]|-(?=\s))"
     r"\s*"
 )
 _LINE = regex.compile(rf"(?m)^{_AROUND}(?:{_MARKS}){_AROUND}(?::|：|=)[ \t*_`]*:?[ \t]*(?P<said>.*)$", _F)
-_PHRASE = regex.compile(rf"(?<![\p{{L}}])(?:{_MARKS})(?:\s+to\s+[^.:\n]{{1,60}}?)?{_AROUND}{_IS}[*_`]*\s*[:：]?[ \t]*(?P<said>[^\n]*)", _F)
+_PHRASE = regex.compile(
+    rf"(?<![\p{{L}}])(?:{_MARKS})(?:\s+to\s+[^.:\n]{{1,60}}?)?{_AROUND}{_IS}[*_`]*\s*[:：]?[ \t]*(?P<said>[^\n]*)", _F
+)
 _BOXED = regex.compile(r"\\boxed\s*\{(?P<said>(?:[^{}]|\{[^{}]*\})*)\}")
-_CLOSING = regex.compile(r"(?:\s|[*_`#-]|i hope[^\n]*|let me know[^\n]*|(?:is|does) [^\n]*\?|thank[^\n]*|feel free[^\n]*)*", _F)
+_CLOSING = regex.compile(
+    r"(?:\s|[*_`#-]|i hope[^\n]*|let me know[^\n]*|(?:is|does) [^\n]*\?|thank[^\n]*|feel free[^\n]*)*", _F
+)
 
 
 def final_answer(text: str, *, finished: bool = True) -> tuple[str, bool]:

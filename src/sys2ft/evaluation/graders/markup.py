@@ -56,7 +56,7 @@ def unmarked(text: str) -> str:
     text = _RAISED.sub(lambda found: "^" + found[1], _LOWERED.sub(r"\1", regex.sub(r"(?i)<br\s*/?>", "\n", text)))
     for pattern, inner in ((_PAIRED, 2), (_COMMAND, 1)):
         while pattern.search(text):
-            text = pattern.sub(lambda found, at=inner: found[at], text)  # type: ignore[misc]
+            text = pattern.sub(lambda found, at=inner: found[at], text)
     text = _FRACTION.sub(lambda found: f"{' ' if found[1] else ''}{_side(found[2])}/{_side(found[3])}", text)
     text = _BRACED_EXPONENT.sub(r"^\1", _SIGNS.sub(lambda found: _LATEX[found.group()], text)).replace("^°", "°")
     text = _MATH.sub(lambda found: found[1] or found[2], text)

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import regex
 
-from sys2ft.evaluation.graders.amounts import Amount, accepted_amounts, judge_amount, whole_amount
+from sys2ft.evaluation.graders.amounts import Amount, accepted_amounts, whole_amount
 from sys2ft.evaluation.graders.conventions import decimal_comma
 from sys2ft.evaluation.graders.dates import Date, dates
 from sys2ft.evaluation.graders.final import final_answer
 from sys2ft.evaluation.graders.markup import plain
+from sys2ft.evaluation.graders.numeric import judge_amount
 from sys2ft.evaluation.graders.polar import judge_polar
 from sys2ft.evaluation.graders.stance import FILLER, Mention, alternative, aside, denied, first_clause
 from sys2ft.evaluation.graders.tokens import Level, Token, accepted_texts, find, level_for, wrong_choices
@@ -36,9 +37,8 @@ def alias(said: str, question: Question) -> Grade:
     """
     level = level_for(question)
     form = _form(level, said)
-    if not form or not any(sign.strip(".") for sign in form):
-        if form not in {_form(level, text) for text in accepted_texts(question)}:
-            return Grade(False, "nothing was said")
+    if not "".join(form).strip(".") and form not in {_form(level, text) for text in accepted_texts(question)}:
+        return Grade(False, "nothing was said")
     amounts = accepted_amounts(question)
     for text in accepted_texts(question):
         if _form(level, text) == form and not _another_unit(said, text, amounts, question):

@@ -15,7 +15,9 @@ _NO = ("no", "false", "incorrect", "nope", "wrong", "untrue")
 _OPPOSITE = {"yes": "no", "true": "false", "correct": "incorrect", "right": "wrong"}
 _OPPOSITE |= {no: yes for yes, no in _OPPOSITE.items()}
 _WORD = regex.compile(rf"(?i)(?<![\w-])(?:{'|'.join((*_YES, *_NO))})(?![\w-])")
-_IDIOM = regex.compile(r"(?i)\b(?:(?:no|without)(?: a| any)? (?:doubt|question|problem|wonder|matter)|no longer|no one)\b")
+_IDIOM = regex.compile(
+    r"(?i)\b(?:(?:no|without)(?: a| any)? (?:doubt|question|problem|wonder|matter)|no longer|no one)\b"
+)
 _SHORT = regex.compile(
     r"(?i)(?:it|he|she|they|this|that|you|we|i|there|the (?:\w+ ){1,3}?)\s*"
     r"(?:is|was|are|were|does|did|do|has|have|had|can|could|will|would|should|must|may|might)(?P<no>\s+not|n't|\s+never)?\.?"
@@ -37,7 +39,9 @@ def judge_polar(said: str, question: Question) -> Grade | None:
 
 def _polarity(text: str) -> bool | None:
     masked = _IDIOM.sub(lambda found: "_" * len(found.group()), text)
-    if regex.search(r"(?i)\b(?:yes|true)\s*(?:and|or|/)\s*(?:no|false)\b|\b(?:no|false)\s*(?:and|or|/)\s*(?:yes|true)\b", text):
+    if regex.search(
+        r"(?i)\b(?:yes|true)\s*(?:and|or|/)\s*(?:no|false)\b|\b(?:no|false)\s*(?:and|or|/)\s*(?:yes|true)\b", text
+    ):
         return None
     first = _WORD.match(masked.lstrip(" \"'(*"))
     if first and first.group().casefold() in ("yes", "no", "yeah", "yep", "nope", "true", "false"):

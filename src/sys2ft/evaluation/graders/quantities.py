@@ -51,7 +51,10 @@ _SCIENTIFIC = regex.compile(r"\s*[x×*·⋅∙]\s*10\s*(?:\^|\*\*)\s*[({]?\s*([-
 _POWER = regex.compile(r"\s?(?:\^|\*\*|to the power of)\s*[({]?\s*([-+]?\d+)\s*[)}]?", _F)
 _ORDINAL = regex.compile(r"(?:st|nd|rd|th)\b", _F)
 _MAGNITUDE = regex.compile(
-    r"(?:\s*(?:-\s?)?(?:a\s+)?(" + "|".join(sorted(spelled.MAGNITUDES, key=len, reverse=True)) + r")s?(?![\p{L}\d'])\.?)+", _F
+    r"(?:\s*(?:-\s?)?(?:a\s+)?("
+    + "|".join(sorted(spelled.MAGNITUDES, key=len, reverse=True))
+    + r")s?(?![\p{L}\d'])\.?)+",
+    _F,
 )
 _LETTER = regex.compile(r"\s?([kmb])(?![\p{L}\d'/^])", _F)
 _PERCENT = regex.compile(r"\s*(?:%|٪|per\s?cent(?:age)?\b|pct\b|prozent\b|por ciento\b|pour cent\b|процент\w*)", _F)
@@ -59,7 +62,9 @@ _MONEY_AFTER = regex.compile(rf"\s?{_MONEY}", _F)
 _NEGATIVE_WORD = regex.compile(r"(?<![\d)]\s?)\b(?:minus|negative)\s+(?:a\s+)?$", _F)
 _BELOW_ZERO = regex.compile(r"\s*(?:°|degrees?\b)?\s*(?:[cf]\b|celsius|fahrenheit)?\s*below (?:zero|freezing)\b", _F)
 # A dash with a space after it is a minus at the start, or after one of these.
-_BEFORE_MINUS = regex.compile(r"(?:^|[=:(\n]|\b(?:is|was|are|were|be|of|at|to|equals|about|answer|by|or|and|it's))\s*$", _F)
+_BEFORE_MINUS = regex.compile(
+    r"(?:^|[=:(\n]|\b(?:is|was|are|were|be|of|at|to|equals|about|answer|by|or|and|it's))\s*$", _F
+)
 _LIST = regex.compile(r"\[[^\[\]]*$")
 _LONGEST = 400  # digits, and the largest exponent
 
@@ -68,12 +73,16 @@ _LONGEST = 400  # digits, and the largest exponent
 def quantities(text: str, comma: bool = False) -> tuple[Quantity, ...]:
     """The numbers of a text from `plain`, in order. `comma`: '1,234' and '1.234' are read with a decimal comma."""
     found = [*_digits(text, comma)]
-    taken = [(one.start, one.end) for one in found] + [match.span("no") for match in _NUMBER.finditer(text) if match["no"]]
+    taken = [(one.start, one.end) for one in found] + [
+        match.span("no") for match in _NUMBER.finditer(text) if match["no"]
+    ]
     for spell in (spelled.english, spelled.han):
         for start, end, value in spell(text):
             if any(start < other_end and other_start < end for other_start, other_end in taken):
                 continue
-            found.append(_finish(text, Quantity(value, start, end, step=Fraction(1) if value.denominator == 1 else Fraction(0))))
+            found.append(
+                _finish(text, Quantity(value, start, end, step=Fraction(1) if value.denominator == 1 else Fraction(0)))
+            )
             taken.append((found[-1].start, found[-1].end))
     if not any(one.kind == "cardinal" for one in found):
         found += [Quantity(value, start, end, kind="ordinal") for start, end, value in spelled.ordinals(text)]
@@ -138,11 +147,13 @@ def _digits(text: str, comma: bool) -> Iterator[Quantity]:
             before = text[: match.start("sign")] if match["sign"] else ""
             binary = regex.search(r"[\d)\]}]\s*$", before) is not None
             glued = regex.search(r"[\w.)\]}%]$", before) is not None
-            negative = bool(_BEFORE_MINUS.search(before)) if spaced else not (binary and not sign == "-") and not glued
+            negative = bool(_BEFORE_MINUS.search(before)) if spaced else not (binary and sign != "-") and not glued
             if sign == "-" and binary and regex.search(r"[\d)\]}]\s+$", before):
                 negative = False  # '7 -5'
             start = match.start("sign") if negative and match["sign"] else start
-        currency = CURRENCY_CODES.get((match["pre"] or "").strip().casefold(), (match["pre"] or "").strip().casefold()[-1:])
+        currency = CURRENCY_CODES.get(
+            (match["pre"] or "").strip().casefold(), (match["pre"] or "").strip().casefold()[-1:]
+        )
         for here, (value, step) in enumerate(values):
             last = here == len(values) - 1
             one = Quantity(value, start, match.end("body"), step, currency if last else "")
@@ -183,7 +194,9 @@ def _magnified(text: str, value: Fraction, step: Fraction, end: int, money: bool
             value, step = value * spelled.MAGNITUDES[word.casefold()], step * spelled.MAGNITUDES[word.casefold()]
         return value, step, words.end() - (1 if words.group().endswith(".") else 0)
     letter = _LETTER.match(text, end)
-    if letter and (money or (letter[1] == "k" and letter.start(1) == end) or (letter[1] in "MB" and letter.start(1) == end)):
+    if letter and (
+        money or (letter[1] == "k" and letter.start(1) == end) or (letter[1] in "MB" and letter.start(1) == end)
+    ):
         scale = {"k": 10**3, "m": 10**6, "b": 10**9}[letter[1].casefold()]
         return value * scale, step * scale, letter.end()
     after, factor = spelled.han_scale(text, end)
@@ -193,14 +206,21 @@ def _magnified(text: str, value: Fraction, step: Fraction, end: int, money: bool
     more = _NUMBER.match(text, after) or regex.match(r"(?P<body>\d+)", text[after:])  # '1億2000万'
     if more and more["body"] and text[after : after + 1].isdigit():
         digits = regex.compile(r"\d+").match(text, after)
-        added, _, last = _magnified(text, Fraction(int(digits.group()[:_LONGEST])), Fraction(1), digits.end(), money=False)
+        added, _, last = _magnified(
+            text, Fraction(int(digits.group()[:_LONGEST])), Fraction(1), digits.end(), money=False
+        )
         if added < factor:
             return value + added, Fraction(1), last
     return value, step, after
 
 
 def _inside(one: Quantity, other: Quantity) -> bool:
-    return one is not other and other.start <= one.start and one.end <= other.end and other.end - other.start > one.end - one.start
+    return (
+        one is not other
+        and other.start <= one.start
+        and one.end <= other.end
+        and other.end - other.start > one.end - one.start
+    )
 
 
 def _as_float(value: Fraction) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from importlib import metadata
 
-from sys2ft.evaluation.graders.amounts import number
+from sys2ft.evaluation.graders.numeric import number
 from sys2ft.evaluation.graders.phrases import alias, exact
 from sys2ft.evaluation.graders.tokens import wrong_choices
 from sys2ft.evaluation.graders.verdict import Grade, Grader
@@ -63,7 +63,9 @@ def takes(question: Question) -> Grade:
             verdict = grade(text, question)
             if (verdict.correct is True) != right:
                 taken = "graded as correct" if verdict.correct else "not graded as correct"
-                return Grade(False, f"the {what} {text!r}, said exactly, is {taken} by {question.grader!r}: {verdict.why}")
+                return Grade(
+                    False, f"the {what} {text!r}, said exactly, is {taken} by {question.grader!r}: {verdict.why}"
+                )
     return Grade(True, "answer and aliases are graded as correct, wrong choices are not")
 
 
@@ -77,5 +79,5 @@ def identity(names: Iterable[str] = ()) -> str:
     for name in sorted(set(names) - GRADERS.keys()):
         entry = entries.get(name)
         package = entry.dist if entry else None
-        parts.append(f"{name}={entry.value if entry else ''} {package.name if package else ''} {package.version if package else ''}")
+        parts.append(f"{name} {entry.value if entry else ''} {f'{package.name} {package.version}' if package else ''}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

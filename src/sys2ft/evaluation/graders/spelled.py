@@ -88,7 +88,7 @@ def ordinals(text: str) -> Iterator[tuple[int, int, Fraction]]:
 
 
 def han(text: str) -> Iterator[tuple[int, int, Fraction]]:
-    """(start, end, value) of the numbers in Han numerals; a lone 一 is mostly an article, and not read within a text."""
+    """(start, end, value) of the numbers in Han numerals; a lone 一 within a text is mostly an article, and none."""
     for found in _HAN.finditer(text):
         value = han_value(found.group())
         if value is not None and (found.group() not in _RARELY_ALONE or text.strip(" 。.") == found.group()):
@@ -103,7 +103,9 @@ def han_value(numeral: str) -> int | None:
     total = below = digit = 0
     for sign, worth in zip(numeral, digits, strict=True):
         if sign in _HAN_SCALES:
-            total = (total + below + digit or 1) * worth if worth > 10**4 or not total else total + (below + digit) * worth
+            total = (
+                (total + below + digit or 1) * worth if worth > 10**4 or not total else total + (below + digit) * worth
+            )
             below = digit = 0
         elif worth >= 10:
             below, digit = below + (digit or 1) * worth, 0
@@ -237,7 +239,7 @@ def _whole(words: list[str]) -> Fraction | None:
             total, below = total + below * scaled, 0
         elif word in _WORTH:
             worth = _WORTH[word]
-            if last < 100 and not (20 <= last < 100 and last % 10 == 0 and 1 <= worth <= 9) or last == 0:
+            if last == 0 or (last < 100 and not (last >= 20 and last % 10 == 0 and 1 <= worth <= 9)):
                 return None
             below, last = below + worth, worth if worth else 0
         else:

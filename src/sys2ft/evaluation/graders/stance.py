@@ -31,8 +31,10 @@ _NO_NEGATION = regex.compile(
     r"|(?:\bnot|n't|\bnever|\bcannot)\b[^.,;]{0,20}\banything\s+(?:but|other\s+than|except)\b"
     r"|\bnot\s+(?:only|just|merely|simply|until|to mention|surprisingly|unlike|without|unlikely|mistaken|wrong)\b"
     r"|\b(?:no|without|beyond)\s+(?:a\s+|any\s+)?(?:doubt|question|problem|worries|wonder|surprise|matter|later than)\b"
-    r"|(?:\bnot|n't)\s+doubt\b|\bwhether or not\b|\bwhy not\b|\bno\.(?=\s*\d)|\bno(?=\s+\d)|n't\s+(?:you|it|he|she|they)\b"
-    r"|\b(?:ne|n')\s*\S+\s+que\b|\bnicht nur\b|\bno s[oó]lo\b|\bне только\b|\bpas (?:seule|unique)ment\b|不仅|不但|不只",
+    r"|(?:\bnot|n't)\s+doubt\b|\bwhether or not\b|\bwhy not\b|\bno\.(?=\s*\d)|\bno(?=\s+\d)"
+    r"|n't\s+(?:you|it|he|she|they)\b"
+    r"|\b(?:ne|n')\s*\S+\s+que\b|\bnicht nur\b|\bno s[oó]lo\b|\bне только\b"
+    r"|\bpas (?:seule|unique)ment\b|不仅|不但|不只",
     _I,
 )
 _AUXILIARY = r"is|was|are|were|do|does|did|ca|could|would|wo|has|have|had|should|ai|need|might"
@@ -49,8 +51,8 @@ _NEGATION = regex.compile(
 )
 # The words after which a negation reaches no further.
 _TURN = regex.compile(
-    r"\b(?:but|instead(?! of)|however|although|though|because|since|while|whereas|so|then|yet|nor|sondern|aber|mais|sino"
-    r"|pero|sen[aã]o|mas|bensì|ma|maar|utan|а|но|بل|אלא|αλλά)\b|而是|但",
+    r"\b(?:but|instead(?! of)|however|although|though|because|since|while|whereas|so|then|yet|nor"
+    r"|sondern|aber|mais|sino|pero|sen[aã]o|mas|bensì|ma|maar|utan|а|но|بل|אלא|αλλά)\b|而是|但",
     _I,
 )
 _VERB = regex.compile(
@@ -59,7 +61,8 @@ _VERB = regex.compile(
     _I,
 )
 _DENIED_AFTER = regex.compile(
-    rf"\s*[\"'”)]?\s*(?:(?:(?:{_AUXILIARY}|can|will)\s*n't|(?:is|was|are|were|would be|can|could|seems)\s+(?:not|never|no longer)"
+    rf"\s*[\"'”)]?\s*(?:(?:(?:{_AUXILIARY}|can|will)\s*n't"
+    r"|(?:is|was|are|were|would be|can|could|seems)\s+(?:not|never|no longer)"
     r"|cannot|can't)\b(?=\s*(?:be\s+)?(?:the|it|right|correct|true|possible|what|an? (?:option|answer)|so|where|who|one"
     r"|in question|at all|anymore|any more|valid|among)\b|\s*(?:be)?\s*(?:[.,;!]|$|because|but|since))"
     r"|(?:is|was|are|were|would be|seems)\s+(?:wrong|incorrect|false|untrue|out|excluded|ruled out|impossible)\b"
@@ -70,30 +73,35 @@ _DENIED_AFTER = regex.compile(
 )
 # 'Does not glow green', but what stands in brackets, in a reason or behind a label is set aside and not denied.
 _REASON = regex.compile(
-    r"\b(?:because|since|given that|due to|as (?:it|he|she|they|the|there|\d)|for example|e\.g\.|such as|compared (?:to|with)"
-    r"|parce que|weil|denn|porque|perch[eé]|потому что)|因为|因為|なぜなら|왜냐하면",
+    r"\b(?:because|since|given that|due to|as (?:it|he|she|they|the|there|\d)|for example|e\.g\.|such as"
+    r"|compared (?:to|with)|parce que|weil|denn|porque|perch[eé]|потому что)|因为|因為|なぜなら|왜냐하면",
     _I,
 )
 _CLOSING = regex.compile(
-    r"(?:i (?:really )?hope|hope (?:this|that|it)|let me know|(?:please )?feel free|is there anything|please (?:note|let|tell)"
-    r"|thank|you(?:'re| are) welcome|note(?: that)?\b|if you (?:need|have|want|would)|does (?:that|this) (?:help|make)|(?:i am|i'm) happy"
-    r"|happy to|confidence|sources?:|see also|references?:|good luck|have a|anything else|do you)",
+    r"(?:i (?:really )?hope|hope (?:this|that|it)|let me know|(?:please )?feel free|is there anything"
+    r"|please (?:note|let|tell)|thank|you(?:'re| are) welcome|note(?: that)?\b|if you (?:need|have|want|would)"
+    r"|does (?:that|this) (?:help|make)"
+    r"|(?:i am|i'm) happy|happy to|confidence|sources?:|see also|references?:|good luck|have a|anything else|do you)",
     _I,
 )
 FILLER = regex.compile(
     r"(?:(?:so|well|yes|sure|ok(?:ay)?|therefore|thus|hence|correct|right|certainly|of course)\b[,.:!]?\s+)*"
     r"(?:(?:(?:the|my|our|its|his|her|their)\s+(?:[\p{L}'-]+\s+){1,4}?(?:is|was|are|were|will be|would be)"
-    r"|(?:it|he|she|they|that|this|there|these|those|we|you)\s*(?:'s|is|was|are|were|has|had|have|takes|took|costs?|will be|would be)"
+    r"|(?:it|he|she|they|that|this|there|these|those|we|you)\s*(?:'s|is|was|are|were|has|had|have|takes|took|costs?"
+    r"|will be|would be)"
     r"|in total,?)\s+)?(?:[:=]\s*)?",
     _I,
 )
 """What a sentence may begin with before its answer: 'So it is', 'The colour of the frog is'."""
 
 _OR = r"(?:or|oder|ou|или|o|eller|atau|veya|أو|או)"
-_WORDS_BETWEEN = r"(?:(?:an?|the|in|on|at|to|by|maybe|perhaps|possibly|even|else|else it is|about|around|approximately)\s+)*"
+_WORDS_BETWEEN = (
+    r"(?:(?:an?|the|in|on|at|to|by|maybe|perhaps|possibly|even|else|else it is|about|around|approximately)\s+)*"
+)
 _OR_BEFORE = regex.compile(rf"(?:\b{_OR}\s+{_WORDS_BETWEEN}|或者?|还是|または|もしくは|또는|혹은)[\"'(]?$", _I)
 _OR_AFTER = regex.compile(
-    rf"[\"')]?,?\s*(?:\b{_OR}\b(?!\s+(?:so|thereabouts|something|rather|not|otherwise|else\b))|或者?|还是|または|もしくは|또는|혹은)", _I
+    rf"[\"')]?,?\s*(?:\b{_OR}\b(?!\s+(?:so|thereabouts|something|rather|not|otherwise|else\b))|或者?|还是|または|もしくは|또는|혹은)",
+    _I,
 )
 
 
@@ -117,7 +125,11 @@ def alternative(text: str, mention: Mention, others: Sequence[Mention]) -> bool:
     for other in others:
         first, second = sorted((mention, other), key=lambda one: one.start)
         between = text[first.end : second.start]
-        if other is not mention and other.right == mention.right and regex.fullmatch(rf"[\s,(\"']*{_OR}\s+{_WORDS_BETWEEN}", between, _I):
+        if (
+            other is not mention
+            and other.right == mention.right
+            and regex.fullmatch(rf"[\s,(\"']*{_OR}\s+{_WORDS_BETWEEN}", between, _I)
+        ):
             return False
     before = text[: mention.start]
     return _OR_BEFORE.search(before) is not None or _OR_AFTER.match(text, mention.end) is not None
@@ -125,7 +137,11 @@ def alternative(text: str, mention: Mention, others: Sequence[Mention]) -> bool:
 
 def first_clause(text: str) -> str:
     """The text up to the first end of a sentence or clause, or the first word of a turn or reason."""
-    ends = (_SENTENCE, regex.compile(r"\(|（|,?\s*\b(?:but )?not\b|\s*(?:,\s*)?(?:instead of|rather than|as opposed to|unlike)\b", _I), _REASON)
+    ends = (
+        _SENTENCE,
+        regex.compile(r"\(|（|,?\s*\b(?:but )?not\b|\s*(?:,\s*)?(?:instead of|rather than|as opposed to|unlike)\b", _I),
+        _REASON,
+    )
     found = [match.start() for match in (end.search(text, 1) for end in ends) if match]
     return text[: min(found, default=len(text))]
 

@@ -18,6 +18,7 @@ _SIGNS_OF_A_NAME = regex.compile(r"(?:\+\+|#+|\+(?!\s*[\d=]))(?![\p{L}\p{N}])") 
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 _JOINT = regex.compile(rf"(?<=[\p{{L}}\p{{N}}--[{_UNSPACED}]])-(?=[\p{{L}}\p{{N}}--[{_UNSPACED}]])", regex.V1)
 _SOFT = regex.compile(r"[[\p{P}`]--[-+*/#%&@\\]]+", regex.V1)
+_FREE_SIGNS = regex.compile(r"(?:^|\s)[\p{P}--[-*#_`\"'.…]]{2,}\s+\S", regex.V1)  # '!! go', where '!!' is a word
 _INITIALS = regex.compile(r"(?:\p{L}\.)+\p{L}")  # 'p.m', 'U.S'
 
 
@@ -143,7 +144,9 @@ def level_for(question: Question) -> Level:
     wrong = wrong_choices(question)
     for level in _LEVELS:
         forms = {level.form(text) for text in accepted}
-        if _meaningful(level, accepted) and not any(level.form(choice) in forms for choice in wrong if level.form(choice)):
+        if _meaningful(level, accepted) and not any(
+            level.form(choice) in forms for choice in wrong if level.form(choice)
+        ):
             return level
     return _LEVELS[-1]
 
@@ -169,6 +172,8 @@ def find(part: Sequence[str], whole: Sequence[Token], start: int = 0) -> int | N
 
 def _meaningful(level: Level, texts: Sequence[str]) -> bool:
     # An answer with marks of its own ('**cat**') keeps them; one of punctuation only has a rule of its own.
+    if any(_FREE_SIGNS.search(text) and not level.punctuation for text in texts):
+        return False
     if level.marks:
         return True
     return all(not level.form(text) or level.form(text) == Level(marks=True).form(text) for text in texts)

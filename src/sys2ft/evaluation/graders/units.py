@@ -25,28 +25,34 @@ _SAME = {
     "c": "celsius", "°c": "celsius", "degree celsius": "celsius", "degree c": "celsius", "degree centigrade": "celsius",
     "centigrade": "celsius", "f": "fahrenheit", "°f": "fahrenheit", "degree fahrenheit": "fahrenheit",
     "degree f": "fahrenheit", "°": "degree", "person": "people", "child": "children", "foot": "feet", "man": "men",
-    "woman": "women", "公斤": "kg", "千克": "kg", "公里": "km", "米": "m", "メートル": "m", "キロ": "kg", "км": "km", "кг": "kg",
+    "woman": "women", "公斤": "kg", "千克": "kg", "公里": "km", "米": "m", "メートル": "m", "キロ": "kg",
+    "км": "km", "кг": "kg",
     "hr": "hour", "sec": "second", "yr": "year", "mph": "mile per hour", "kph": "km/h", "kmh": "km/h",
 }  # fmt: skip
 # Words after a number that are no unit.
 _NO_UNIT = frozenset(
     """a about above added after again all already also altogether among an and any anymore are as at be because been
-    before being below between both but by can come comes could did divided do does done down due each either equal
-    equals even ever every exactly except few fewer find for from get gets give given gives go goes had has have he
-    hence her here his how however i if in inside instead into is it its just kept left less like make makes many may me
-    might minus more most much multiplied must my need needs next no nor not now of off on once one only or other others
-    our out outside over overall own per plus please rather remain remained remaining remains right same see she should
-    since so some still such sum take takes than that the their them then there therefore these they this those though
-    thus till times to today together too total under until up upon us use used very was we went were what when where
-    which while who whole whose why will with within without would yes yet you your ist sind war und oder von der die das
-    est sont et ou de du des le la les es son y o el los las и или это в на из для""".split()
+    before being below between both but by can come comes could did divided do does done down due each either
+    equal equals even ever every exactly except few fewer find for from get gets give given gives go goes had
+    has have he hence her here his how however i if in inside instead into is it its just kept left less like
+    make makes many may me might minus more most much multiplied must my need needs next no nor not now of off
+    on once one only or other others our out outside over overall own per plus please rather remain remained
+    remaining remains right same see she should since so some still such sum take takes than that the their them
+    then there therefore these they this those though thus till times to today together too total under until up
+    upon us use used very was we went were what when where which while who whole whose why will with within
+    without would yes yet you your ist sind war und oder von der die das est sont et ou de du des le la les es
+    son y o el los las и или это в на из для""".split()  # noqa: SIM905 - a list of words reads best as text
 )
-_WORD = regex.compile(r"\s*[-]?\s*((?:[\p{L}°µμΩ'\"]|(?<=[\p{L}])[\p{M}])+\.?(?:\s?[/·*]\s?\p{L}+|\s?\^\s?-?\d)*)", regex.V1)
+_WORD = regex.compile(
+    r"\s*[-]?\s*((?:[\p{L}°µμΩ'\"]|(?<=[\p{L}])[\p{M}])+\.?(?:\s?[/·*]\s?\p{L}+|\s?\^\s?-?\d)*)", regex.V1
+)
 
 
 def rest_of(text: str, end: int) -> str:
     """What follows a number up to the end of its clause."""
-    clause = regex.compile(r"(?:[^.,;:!?()\n=。，、；：！？（）]|\.(?=\p{L})|(?<=\b\p{L})\.)*", regex.V1).match(text, end)
+    clause = regex.compile(r"(?:[^.,;:!?()\n=。，、；：！？（）]|\.(?=\p{L})|(?<=\b\p{L})\.)*", regex.V1).match(
+        text, end
+    )
     return clause.group().strip() if clause else ""
 
 
