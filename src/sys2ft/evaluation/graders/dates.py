@@ -13,6 +13,8 @@ import regex
 _F = regex.IGNORECASE | regex.V1
 _MONTHS = {name.casefold(): n for n, name in enumerate(calendar.month_name) if n}
 _MONTHS |= {name.casefold(): n for n, name in enumerate(calendar.month_abbr) if n} | {"sept": 9}
+# Those that dateparser reads quickly: for a word that is no month it loads every language.
+_LANGUAGES = "en es fr de it pt nl ru uk pl cs sv da nb fi el tr ar he hi bn fa ur id vi ro hu bg th".split()  # noqa: SIM905
 _YEAR = r"(?P<year>[12]\d{3})(?!\d)"
 _DAY = r"(?<![\d.,])(?P<day>\d{1,2})(?:st|nd|rd|th|er|\.|º|ª)?"
 _NAME = r"(?P<month>\p{L}[\p{L}\p{M}]{1,14})\.?"
@@ -87,7 +89,9 @@ def _month(name: str, dated: bool) -> int | None:
         return _MONTHS.get(name)
     import dateparser  # slow to load, and most answers are no dates
 
-    found = dateparser.parse(f"1 {name} 2000", settings={"REQUIRE_PARTS": ["day", "month", "year"]})
+    found = dateparser.parse(
+        f"1 {name} 2000", languages=_LANGUAGES, settings={"REQUIRE_PARTS": ["day", "month", "year"]}
+    )
     return found.month if found and (found.year, found.day) == (2000, 1) else None
 
 

@@ -20,11 +20,13 @@ _IS = (
 )
 _LINE = regex.compile(rf"(?m)^{_AROUND}(?:{_MARKS}){_AROUND}(?::|：|=)[ \t*_`]*:?[ \t]*(?P<said>.*)$", _F)
 _PHRASE = regex.compile(
-    rf"(?<![\p{{L}}])(?:{_MARKS})(?:\s+to\s+[^.:\n]{{1,60}}?)?{_AROUND}{_IS}[*_`]*\s*[:：]?[ \t]*(?P<said>[^\n]*)", _F
+    rf"(?<![\p{{Latin}}\p{{Cyrillic}}\p{{Greek}}])(?:{_MARKS})(?:\s+to\s+[^.:\n]{{1,60}}?)?{_AROUND}{_IS}[*_`]*\s*[:：]?[ \t]*"
+    r"(?P<said>[^\n]*)",
+    _F,
 )
 _BOXED = regex.compile(r"\\boxed\s*\{(?P<said>(?:[^{}]|\{[^{}]*\})*)\}")
 _CLOSING = regex.compile(
-    r"(?:\s|[*_`#-]|i hope[^\n]*|let me know[^\n]*|(?:is|does) [^\n]*\?|thank[^\n]*|feel free[^\n]*)*", _F
+    r"(?:[\s*_`#.$)\]\\-]|i hope[^\n]*|let me know[^\n]*|(?:is|does) [^\n]*\?|thank[^\n]*|feel free[^\n]*)*", _F
 )
 
 

@@ -43,6 +43,9 @@ def alias(said: str, question: Question) -> Grade:
     for text in accepted_texts(question):
         if _form(level, text) == form and not _another_unit(said, text, amounts, question):
             return Grade(True, f"equals {text!r}")
+    for text in wrong_choices(question):
+        if _form(level, text) == form:
+            return Grade(False, f"equals the choice {text!r}")
     if (verdict := judge_polar(said, question)) is not None:
         return verdict
     days = {} if amounts else _accepted_days(question)
