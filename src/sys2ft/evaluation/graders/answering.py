@@ -26,7 +26,7 @@ _OR = regex.compile(
     r"(?:\s*[\p{L}%°]+){0,3}\s*[,(]?\s*(?:\b(?:or|oder|ou|или|o)\b|或者?|还是|または|또는)\s*(?:maybe|perhaps|possibly|even|about)?\s*",
     _F,
 )
-_LISTED = regex.compile(r"\s*(?:[,;/&、]|,?\s*\b(?:and|und|et|y|e|и)\b|和|と)\s*(?:and\s*)?", _F)
+_LISTED = regex.compile(r"\s*(?:[\s,;/&、]+|,?\s*\b(?:and|und|et|y|e|и)\b|和|と)\s*(?:and\s*)?(?:the\s+)?", _F)
 _LABEL = regex.compile(
     r"(?:\b(?:section|chapter|page|pages|pp?|figure|fig|table|step|part|item|line|paragraph|para|question|version|verse|ref"
     r"|reference|footnote|appendix|note|example|option|volume|vol|act|scene|no|day|level|grade|room|rule|article|point)"
@@ -44,7 +44,19 @@ _BOUND = regex.compile(
     r"(?:about\s+)?$|[<>≤≥]\s*$",
     _F,
 )
-_RESULT = regex.compile(r"=|\b(?:makes?|equals?|totals?|gives?|sum|altogether|so|therefore|thus|hence)\b", _F)
+_RESULT = regex.compile(
+    r"=|:\s*[\d$]|\b(?:mak(?:es?|ing)|equals?|total(?:s|ing)?|giv(?:es?|ing)|get|leav(?:es?|ing)|sum|altogether|which is|so"
+    r"|therefore|thus|hence)\b",
+    _F,
+)
+_BOUND_AFTER = regex.compile(
+    r"\s*(?:\+(?!\s*\d)|±|or (?:more|fewer|less|over|under|older|younger|higher|lower)\b|and (?:more|over|up)\b)", _F
+)
+_CHANGE = regex.compile(
+    r"\b(?:rose|risen|grew|grown|fell|fallen|increased?|decreased?|dropped|changed?|moved|went|climbed|up|down|raised|cut"
+    r"|reduced|shrank|jumped|doubled|switched)\b[^.,;]{0,30}\bfrom\s+$",
+    _F,
+)
 
 
 def answering(
@@ -63,15 +75,16 @@ def answering(
     if len(live) > 1 and operands == set(live):
         return None, "an expression was said, not its value"
     left = _narrowed(text, live, operands, accepted, question)
-    one = (_leading(text, live, operands) if live[0] in left else None) or left[-1]
+    rank = live[0].kind == "ordinal" and regex.match(r"(?i)\s*of\b", text[live[0].end :])  # '16th of 20'
+    one = (_leading(text, live, operands) if live[0] in left or rank else None) or left[-1]
     for first, second in itertools.pairwise(live):
         if one in (first, second) and first.value != second.value and not {first, second} <= operands:
             what = _several(text, first, second, both_left=first in left and second in left)
             if what:
                 return None, f"{what} was said: {shown(text, first)} and {shown(text, second)}"
-    bound = _BOUND.search(text[: one.start])
-    if bound and not _BOUND.search(plain(question.answer)[: len(bound.group()) + 1]):
-        return None, f"only a bound was said: {bound.group().strip()} {shown(text, one)}"
+    bound = _BOUND.search(text[: one.start]) or _BOUND_AFTER.match(text, one.end)
+    if bound and bound.group().strip().casefold() not in plain(question.answer).casefold():
+        return None, f"only a bound was said: {bound.group().strip()!r} with {shown(text, one)}"
     return one, ""
 
 
@@ -85,6 +98,8 @@ def _several(text: str, first: Quantity, second: Quantity, both_left: bool) -> s
     """What two neighbouring numbers are together if not two separate numbers: a range, a choice, a list."""
     between = text[first.end : second.start]
     opens = regex.search(r"(?i)\b(?:between|zwischen|entre)\s+$", text[: first.start])
+    if _CHANGE.search(text[: first.start]):
+        return None
     if _RANGE.fullmatch(between) or (opens and regex.fullmatch(r"(?i).{0,12}\b(?:and|und|et|y)\s*", between)):
         return "a range"
     if _OR.fullmatch(between):

@@ -10,6 +10,8 @@ from functools import lru_cache
 
 import regex
 
+from sys2ft.evaluation.graders.spelled import ordinals
+
 _F = regex.IGNORECASE | regex.V1
 _MONTHS = {name.casefold(): n for n, name in enumerate(calendar.month_name) if n}
 _MONTHS |= {name.casefold(): n for n, name in enumerate(calendar.month_abbr) if n} | {"sept": 9}
@@ -54,6 +56,13 @@ def dates(text: str, day_first: bool = False) -> tuple[Date, ...]:
         if not any(one.start < other.end and other.start < one.end for other in kept):
             kept.append(one)
     return tuple(sorted(kept, key=lambda date: date.start))
+
+
+def with_digits(text: str) -> str:
+    """The text with its ordinals in digits: 'the twenty-fifth of May' becomes 'the 25th of May'."""
+    for start, end, value in reversed([*ordinals(text)]):
+        text = f"{text[:start]}{value}th{text[end:]}"
+    return text
 
 
 def _named(text: str) -> Iterator[Date]:

@@ -40,7 +40,7 @@ _EMPHASIS = regex.compile(
     r"(?<![\w*_\\])(\*{1,3}|_{1,3}|`{1,3})(?=[^\s*_`])((?:(?!\n\n).)*?[^\s*_`\\]|)\1(?![\w*_])", regex.DOTALL
 )
 _FENCE = regex.compile(r"(?m)^[ \t]*(?:```|~~~)[ \t]*\w*[ \t]*$\n?")
-_HEADING = regex.compile(r"(?m)^\s*(?:#{1,6}\s+|>\s+)")
+_HEADING = regex.compile(r"(?m)^[ \t]*(?:#{1,6}|>)[ \t]+(?=\S)")
 _BULLET = regex.compile(r"(?m)^[ \t]*[*+•‣◦–-][ \t]+(?=\S)")
 _ORDER = regex.compile(r"(?m)^[ \t]*\(?\d{1,2}[.)][ \t]+(?=\S)")
 _NUMERO = regex.compile(r"№\s*")
@@ -68,6 +68,7 @@ def unmarked(text: str) -> str:
     for mark in (_BULLET, _ORDER):
         if len(mark.findall(text)) > 1 or (mark is _BULLET and not regex.match(r"\s*[-–]\s+[\d$€£.]", text)):
             text = mark.sub("", text)  # one dash before a number is a minus: '- 5'
+    text = regex.sub(r"^\s*\(?1[.)]\s+(?=.*\d)", "", text, flags=regex.DOTALL)
     return text
 
 
@@ -77,7 +78,7 @@ def plain(text: str, *, marks: bool = False) -> str:
     text = regex.sub(r"\p{Default_Ignorable_Code_Point}", "", text)
     text = text if marks else unmarked(text)
     text = _LISTED.sub(lambda found: found.group().replace(",", ", "), _RAISED_LETTER.sub("^", text))
-    text = _NUMERO.sub("", _GROUPED.sub("_", text)).replace("٫", ".").replace("٬", ",")
+    text = _NUMERO.sub("", _GROUPED.sub("_", text)).replace("٫", ".").replace("º", "°").replace("٬", ",")
     text = _DOUBLE_DASH.sub(" - ", _LONG_DASH.sub(" - ", text))
     return "\n".join(line for line in (fold(line, keep_case=True) for line in text.splitlines()) if line)
 

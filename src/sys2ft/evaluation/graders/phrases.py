@@ -8,25 +8,26 @@ import regex
 
 from sys2ft.evaluation.graders.amounts import Amount, accepted_amounts, whole_amount
 from sys2ft.evaluation.graders.conventions import decimal_comma
-from sys2ft.evaluation.graders.dates import Date, dates
+from sys2ft.evaluation.graders.dates import Date, dates, with_digits
 from sys2ft.evaluation.graders.final import final_answer
 from sys2ft.evaluation.graders.markup import plain
 from sys2ft.evaluation.graders.numeric import judge_amount
 from sys2ft.evaluation.graders.polar import judge_polar
-from sys2ft.evaluation.graders.stance import FILLER, Mention, alternative, aside, denied, first_clause
+from sys2ft.evaluation.graders.stance import FILLER, Mention, alternative, aside, current, denied, first_clause
 from sys2ft.evaluation.graders.tokens import Level, Token, accepted_texts, find, level_for, wrong_choices
 from sys2ft.evaluation.graders.units import differ_in_case
 from sys2ft.evaluation.graders.verdict import Grade
 from sys2ft.news import Question
 
 _AROUND_A_DATE = regex.compile(r"(?i)(?:(?:on|the|in|am|le|el|em|il|den|в)\s+)?(?:\p{L}+day,?\s+)?")
+_BOUND_OF_A_DATE = regex.compile(r"(?i)\b(before|after|earlier than|later than)\s+(?:the\s+)?$")
 _ENDS_AN_ARTICLE = regex.compile(r"[\"')]?(?:\s*$|[.,;:!?)\n]|\s+(?:is|was|because|since|and|or|but|as|not)\b)")
 
 
 def exact(said: str, question: Question) -> Grade:
     """Correct if equal to the answer, markup, punctuation, case and articles aside (see docs/grading.md)."""
     level = level_for(question)
-    same = bool(_form(level, said)) and _form(level, said) == _form(level, question.answer)
+    same = bool(_form(level, said)) and _equal(level, said, question.answer, question)
     return Grade(same, "equals the answer" if same else "differs from the answer")
 
 
@@ -41,7 +42,7 @@ def alias(said: str, question: Question) -> Grade:
         return Grade(False, "nothing was said")
     amounts = accepted_amounts(question)
     for text in accepted_texts(question):
-        if _form(level, text) == form and not _another_unit(said, text, amounts, question):
+        if _equal(level, said, text, question) and not _another_unit(said, text, amounts, question):
             return Grade(True, f"equals {text!r}")
     for text in wrong_choices(question):
         if _form(level, text) == form:
@@ -79,7 +80,7 @@ def _judge_words(said: str, accepted: Sequence[str], question: Question) -> Grad
         return Grade(False, f"denies {mentions[0].key!r}")
     main = [one for one in live if not aside(text, one)] or live
     lead = _leading(level, text, main)
-    main = [lead] if lead else main
+    main = [lead] if lead else current(text, main)
     right = [one for one in main if one.right]
     wrong = [one for one in main if not one.right]
     if right and wrong:
@@ -122,7 +123,7 @@ def _spans(form: tuple[str, ...], tokens: Sequence[Token], text: str) -> list[tu
 
 def _signs(name: str, text: str) -> list[tuple[int, int]]:
     """Where a name of punctuation only appears, apart from words: in quotes or between spaces."""
-    pattern = regex.compile(rf"(?<![^\s\"'`]){regex.escape(name)}(?=[\"'`\s]|\.?(?:\s|$))")
+    pattern = regex.compile(rf"(?<![^\s\"'`]){regex.escape(name)}(?=[\"'`\s]|[.,;]?(?:\s|$))")
     return [match.span() for match in pattern.finditer(text)]
 
 
@@ -140,6 +141,20 @@ def _leading(level: Level, text: str, main: Sequence[Mention]) -> Mention | None
     return None
 
 
+def _equal(level: Level, said: str, text: str, question: Question) -> bool:
+    """Whether two texts are equal; hyphens count as spaces if they do for no wrong choice."""
+    one, other = _form(level, said), _form(level, text)
+    if one == other or level.punctuation:
+        return one == other
+    split = {_without_hyphens(_form(level, choice)) for choice in wrong_choices(question)}
+    return _without_hyphens(one) == _without_hyphens(other) and _without_hyphens(one) not in split
+
+
+def _without_hyphens(form: tuple[str, ...]) -> str:
+    words = regex.sub(r"(?<=\p{L})-(?=\p{L})", " ", " ".join(form)).split()
+    return " ".join(word for word in words[:-1] if word not in ("a", "an", "the")) + " ".join(["", *words[-1:]])
+
+
 def _form(level: Level, text: str) -> tuple[str, ...]:
     """What is compared of a text; of one that is punctuation only, that."""
     return level.form(text) or Level(marks=True, punctuation=True).form(text)
@@ -154,7 +169,7 @@ def _accepted_days(question: Question) -> dict[str, Date]:
 
 
 def _whole_day(text: str, day_first: bool) -> Date | None:
-    shown = plain(text).rstrip(". ")
+    shown = with_digits(plain(text)).rstrip(". ")
     found = dates(shown, day_first)
     if len(found) != 1 or found[0].other or found[0].end != len(shown):
         return None
@@ -163,7 +178,7 @@ def _whole_day(text: str, day_first: bool) -> Date | None:
 
 def _judge_date(said: str, accepted: Sequence[Date], question: Question) -> Grade:
     marked, is_marked = final_answer(said)
-    text = plain(marked if is_marked else said)
+    text = with_digits(plain(marked if is_marked else said))
     found = dates(text, decimal_comma(question))
     mentions = [Mention(one.start, one.end, one.day, any(one.is_day_of(day) for day in accepted)) for one in found]
     live = [one for one in mentions if not denied(text, one)]
@@ -174,6 +189,9 @@ def _judge_date(said: str, accepted: Sequence[Date], question: Question) -> Grad
         return Grade(False, "denies the date")
     if any(one.other for one in found):
         return Grade(False, "the date said can be read in two ways")
+    bound = _BOUND_OF_A_DATE.search(text[: main[-1].start])
+    if bound and bound[1].casefold() not in question.answer.casefold():
+        return Grade(False, f"only a bound was said: {bound[1]!r}")
     if not all(one.right for one in main):
         return Grade(False, "another date was said")
     return Grade(True, "the date said is the expected one")

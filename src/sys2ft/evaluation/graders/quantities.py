@@ -36,7 +36,7 @@ class Quantity:
 _F = regex.IGNORECASE | regex.V1
 _LEFT = r"(?<![\p{Latin}\p{Greek}\p{Cyrillic}\p{Devanagari}\d_^])(?<!\d[.,:/])"
 _MONEY = rf"(?:(?:us|au?|ca?|hk|nz)?[{CURRENCY_SIGNS}]|(?:{'|'.join(CURRENCY_CODES)})(?![\p{{L}}]))"
-_BODY = r"(?:\d{1,3}(?:[ '_]\d{3})+(?:[.,]\d+)?(?![\d.,]*\d)|\d+(?:[.,_]\d+)*|\.\d+)(?:e[-+]?\d+)?"
+_BODY = r"(?:\d{1,3}(?:[ '_]\d{3})+(?:[.,]\d+)?(?![\d.,]*\d)|0\.\d{3}(?: \d{3})+(?!\d)|\d+(?:[.,_]\d+)*|\.\d+)(?:e[-+]?\d+)?"
 # Times, dates in digits and the like are no numbers.
 _COMPOUND = r"\d{1,2}:\d{2}(?::\d{2})?(?!\d)|\d{1,4}(?P<mark>[-/.])\d{1,2}(?P=mark)\d{1,4}(?![\d/]|\.\d)"
 _NUMBER = regex.compile(
@@ -47,7 +47,7 @@ _NUMBER = regex.compile(
 )
 _MIXED = regex.compile(r"[ -](\d+)/(\d+)(?![\d/])")
 _FRACTION = regex.compile(r"\s?/\s?(\d+)(?![\d/]|[.,]\d)")
-_SCIENTIFIC = regex.compile(r"\s*[x×*·⋅∙]\s*10\s*(?:\^|\*\*)\s*[({]?\s*([-+]?\d+)\s*[)}]?", _F)
+_SCIENTIFIC = regex.compile(r"\s*(?:[x×*·⋅∙]|times)\s*10\s*(?:\^|\*\*)\s*[({]?\s*([-+]?\d+)\s*[)}]?", _F)
 _POWER = regex.compile(r"\s?(?:\^|\*\*|to the power of)\s*[({]?\s*([-+]?\d+)\s*[)}]?", _F)
 _ORDINAL = regex.compile(r"(?:st|nd|rd|th)\b", _F)
 _MAGNITUDE = regex.compile(

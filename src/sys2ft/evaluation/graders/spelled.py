@@ -53,6 +53,8 @@ _HAN = regex.compile(r"[一二三四五六七八九〇零两兩十百千廿卅�
 def english(text: str) -> Iterator[tuple[int, int, Fraction]]:
     """(start, end, value) of the numbers in English words."""
     words = list(_WORD.finditer(text))
+    if len(words) == 1 and words[0].group().casefold() in ("hundred", "thousand", "million", "billion", "dozen"):
+        yield *words[0].span(), Fraction(MAGNITUDES[words[0].group().casefold()])
     at = 0
     while at < len(words):
         run = _run(text, words, at)

@@ -40,9 +40,11 @@ _NO_NEGATION = regex.compile(
 _AUXILIARY = r"is|was|are|were|do|does|did|ca|could|would|wo|has|have|had|should|ai|need|might"
 _NEGATION = regex.compile(
     rf"\b(?:(?:{_AUXILIARY})n'?t|not|never|no longer|neither|nor|without|cannot|anything (?:but|except|other than)"
-    r"|other than|rather than|instead of|in place of|as opposed to|unlike|except(?:ing)?(?: for)?|excluding|far from"
+    r"|other than|rather than|instead of|in place of|as opposed to|unlike|except(?:ing)?(?: for)?|excluding|far from|lacks?|lacking|nothing|no (?:way|chance)|by no means"
+    r"|(?:any|every|all|each)(?:thing|body|one)?(?:\s+\p{L}+)? but|refus(?:es?|ed) to|fail(?:s|ed)? to|avoid(?:s|ed)?"
+    r"|stop(?:s|ped) \p{L}+ing|ceas(?:es|ed)|(?:chang|switch|turn|mov)(?:es|s|ed)? from|went from"
     r"|doubt(?:s|ed|ful)?|unlikely|den(?:y|ies|ied)|rul(?:e|es|ed|ing) out|exclud(?:e|es|ed)|none|nobody|hardly"
-    r"|(?:false|untrue|wrong|incorrect|impossible) (?:that|to say)|stopped being|ceased to be|quit being"
+    r"|(?:false|untrue|wrong|incorrect|impossible) (?:that|to (?:say|call|think|claim|believe|assume))|stopped being|ceased to be|quit being"
     r"|nicht|kein(?:e[rsnm]?)?|nie(?:mals)?|weder|statt|anstatt|ohne|pas|jamais|aucune?|sans|plutôt que|au lieu de"
     r"|nunca|jam[aá]s|ning[uú]na?|ni|tampoco|en (?:lugar|vez) de|não|nem|em vez de|non|invece di|niet|geen|inte"
     r"|ikke|nie|не|ни|нет|никогда|вместо|ليس|ليست|ليسوا|لا|لم|لن|غير|לא|אינו|אינה|אין|איננו|δεν|όχι|μη|μην"
@@ -55,6 +57,10 @@ _TURN = regex.compile(
     r"|sondern|aber|mais|sino|pero|sen[aã]o|mas|bensì|ma|maar|utan|а|но|بل|אלא|αλλά)\b|而是|但",
     _I,
 )
+# Those that deny what they are joined to, and not the rest of the clause.
+_OF_A_NAME = regex.compile(
+    r"\b(?:of|than|unlike|except\w*|excluding|for|from|but|without|statt|anstatt|ohne|sans)$", _I
+)
 _VERB = regex.compile(
     r"\b(?:it|he|she|they|we|i|this|that|there|is|was|are|were|be|been|has|had|will|would|became|turned|glows?|means?"
     r"|ist|war|es|est|era|это)\b|'s\b|是",
@@ -65,7 +71,8 @@ _DENIED_AFTER = regex.compile(
     r"|(?:is|was|are|were|would be|can|could|seems)\s+(?:not|never|no longer)"
     r"|cannot|can't)\b(?=\s*(?:be\s+)?(?:the|it|right|correct|true|possible|what|an? (?:option|answer)|so|where|who|one"
     r"|in question|at all|anymore|any more|valid|among)\b|\s*(?:be)?\s*(?:[.,;!]|$|because|but|since))"
-    r"|(?:is|was|are|were|would be|seems)\s+(?:wrong|incorrect|false|untrue|out|excluded|ruled out|impossible)\b"
+    r"|(?:is|was|are|were|would be|seems)\s+(?:wrong|incorrect|false|untrue|out|excluded|ruled out|impossible|rejected"
+    r"|dismissed|eliminated|discarded)\b|\?\s*(?:no|nope|not|never|wrong)\b"
     r"|(?:ist|war|est|es|is|era)\s+(?:es\s+)?(?:nicht|pas|niet|no)\b"
     r"|(?:では|じゃ|で)(?:な[いくかっ]|ありません|なかった)|[가-힣]{0,2}\s*(?:이|가|은|는)?\s*(?:아니|아닙|아녜|않)"
     r"|\s*(?:रंग\s*)?नहीं|\s*değil|\s*нет\b)",
@@ -87,13 +94,20 @@ _CLOSING = regex.compile(
 FILLER = regex.compile(
     r"(?:(?:so|well|yes|sure|ok(?:ay)?|therefore|thus|hence|correct|right|certainly|of course)\b[,.:!]?\s+)*"
     r"(?:(?:(?:the|my|our|its|his|her|their)\s+(?:[\p{L}'-]+\s+){1,4}?(?:is|was|are|were|will be|would be)"
-    r"|(?:it|he|she|they|that|this|there|these|those|we|you)\s*(?:'s|is|was|are|were|has|had|have|takes|took|costs?"
-    r"|will be|would be)"
+    r"|(?:it|he|she|they|that|this|there|these|those|we|you)\s*(?:'s|is|was|are|were|has|had|have|will be|would be|\p{L}{3,}s)"
     r"|in total,?)\s+)?(?:[:=]\s*)?",
     _I,
 )
 """What a sentence may begin with before its answer: 'So it is', 'The colour of the frog is'."""
 
+_NOW = regex.compile(
+    r"\b(?:now|today|currently|nowadays|in the end|jetzt|heute|ahora|maintenant|теперь)\b|现在|今は", _I
+)
+_PAST = regex.compile(
+    r"\b(?:used to be|formerly|previously|initially|at first|first thought|originally|once was|earlier|(?:the|its) old"
+    r"|last year|in the past|before that|früher|antes|avant|раньше)\b",
+    _I,
+)
 _OR = r"(?:or|oder|ou|или|o|eller|atau|veya|أو|או)"
 _WORDS_BETWEEN = (
     r"(?:(?:an?|the|in|on|at|to|by|maybe|perhaps|possibly|even|else|else it is|about|around|approximately)\s+)*"
@@ -135,6 +149,16 @@ def alternative(text: str, mention: Mention, others: Sequence[Mention]) -> bool:
     return _OR_BEFORE.search(before) is not None or _OR_AFTER.match(text, mention.end) is not None
 
 
+def current(text: str, mentions: Sequence[Mention]) -> list[Mention]:
+    """The mentions without those of the past, where something else is said of the present.
+
+    'It was red, now it is green.', 'I first thought red, but it is green.'
+    """
+    clauses = {one: text[_after_last(_CLAUSE, text[: one.start]) : one.end] for one in mentions}
+    now = [one for one in mentions if _NOW.search(clauses[one])]
+    return now or [one for one in mentions if not _PAST.search(_TURN.split(clauses[one])[-1])] or list(mentions)
+
+
 def first_clause(text: str) -> str:
     """The text up to the first end of a sentence or clause, or the first word of a turn or reason."""
     ends = (
@@ -150,12 +174,14 @@ def _denials_before(text: str, at: int) -> int:
     before = text[:at]
     start = _after_last(_SENTENCE, before)
     clause = _NO_NEGATION.sub(lambda found: "_" * len(found.group()), before[start:])
-    return sum(_reaches(clause[found.end() :], text[at:]) for found in _NEGATION.finditer(clause))
+    return sum(_reaches(found.group(), clause[found.end() :], text[at:]) for found in _NEGATION.finditer(clause))
 
 
-def _reaches(gap: str, after: str) -> bool:
-    """Whether a negation reaches over `gap`, what stands between it and what `after` begins with."""
-    if _TURN.search(gap):
+def _reaches(negation: str, gap: str, after: str) -> bool:
+    """Whether a negation reaches over `gap`, the text between it and the beginning of `after`."""
+    if _TURN.search(gap) or (_OF_A_NAME.search(negation) and _VERB.search(gap)):
+        return False
+    if negation.endswith("from") and regex.search(r"\bto\b", gap):
         return False
     comma = regex.search(r"[,，、]", gap)
     if comma and gap[: comma.start()].strip():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import regex
@@ -59,7 +59,7 @@ class Level:
 
 # From the loosest to the strictest.
 _LEVELS = (
-    Level(), Level(case=True), Level(marks=True), Level(marks=True, case=True), Level(marks=True, punctuation=True),
+    Level(), Level(articles=True), Level(case=True), Level(case=True, articles=True), Level(marks=True), Level(marks=True, case=True), Level(marks=True, punctuation=True),
     Level(marks=True, punctuation=True, case=True), Level(marks=True, punctuation=True, case=True, articles=True),
 )  # fmt: skip
 
@@ -144,7 +144,7 @@ def level_for(question: Question) -> Level:
     wrong = wrong_choices(question)
     for level in _LEVELS:
         forms = {level.form(text) for text in accepted}
-        if _meaningful(level, accepted) and not any(
+        if _meaningful(level, accepted, wrong) and not any(
             level.form(choice) in forms for choice in wrong if level.form(choice)
         ):
             return level
@@ -170,10 +170,12 @@ def find(part: Sequence[str], whole: Sequence[Token], start: int = 0) -> int | N
     return None
 
 
-def _meaningful(level: Level, texts: Sequence[str]) -> bool:
+def _meaningful(level: Level, texts: Sequence[str], wrong: Sequence[str]) -> bool:
+    if not level.articles and any(fold(text) in _ARTICLES for text in (*texts, *wrong)):
+        return False
     # An answer with marks of its own ('**cat**') keeps them; one of punctuation only has a rule of its own.
     if any(_FREE_SIGNS.search(text) and not level.punctuation for text in texts):
         return False
     if level.marks:
         return True
-    return all(not level.form(text) or level.form(text) == Level(marks=True).form(text) for text in texts)
+    return all(not level.form(text) or level.form(text) == replace(level, marks=True).form(text) for text in texts)

@@ -27,7 +27,7 @@ _SAME = {
     "degree f": "fahrenheit", "°": "degree", "person": "people", "child": "children", "foot": "feet", "man": "men",
     "woman": "women", "公斤": "kg", "千克": "kg", "公里": "km", "米": "m", "メートル": "m", "キロ": "kg",
     "км": "km", "кг": "kg",
-    "hr": "hour", "sec": "second", "yr": "year", "mph": "mile per hour", "kph": "km/h", "kmh": "km/h",
+    "hr": "hour", "kilo": "kg", "metric ton": "tonne", "sec": "second", "yr": "year", "mph": "mile per hour", "kph": "km/h", "kmh": "km/h",
 }  # fmt: skip
 # Words after a number that are no unit.
 _NO_UNIT = frozenset(
@@ -44,7 +44,8 @@ _NO_UNIT = frozenset(
     son y o el los las и или это в на из для""".split()  # noqa: SIM905 - a list of words reads best as text
 )
 _WORD = regex.compile(
-    r"\s*[-]?\s*((?:[\p{L}°µμΩ'\"]|(?<=[\p{L}])[\p{M}])+\.?(?:\s?[/·*]\s?\p{L}+|\s?\^\s?-?\d)*)", regex.V1
+    r"\s*[-]?\s*((?:[\p{L}°µμΩ'\"]|(?<=[\p{L}])[\p{M}])+\.?(?:\s?[/·*]\s?\p{L}+|\s?\^\s?-?\d|[23](?![\d.,]))*)",
+    regex.V1,
 )
 
 
@@ -77,6 +78,8 @@ def factor(said: str, expected: str) -> Fraction | None:
     one, other = _canonical(said), _canonical(expected)
     if one == other:
         return None if differ_in_case(said, expected) else Fraction(1)
+    if {one, other} == {"£", "pound"}:
+        return Fraction(1)
     if "degree" in (one, other) and {one, other} & {"celsius", "fahrenheit"}:
         return Fraction(1)
     first, second = _measure(said), _measure(expected)
@@ -94,6 +97,7 @@ def is_known(unit: str) -> bool:
 def _canonical(unit: str) -> str:
     if unit in ("%", *CURRENCY_SIGNS):
         return unit
+    unit = regex.sub(r"(?<=\p{L})(?=[23]$)", "^", unit)
     words = [word if word in _SAME else _singular(word) for word in fold(unit).replace("-", " ").split()]
     form = " ".join(words).removeprefix("the ")
     return _CURRENCY_WORDS.get(form) or _SAME.get(form) or form
@@ -117,7 +121,7 @@ def _registry() -> Any:
 @lru_cache(maxsize=1024)
 def _measure(unit: str) -> tuple[float, str] | None:
     """(size in base units, dimension) of a physical unit; None if it is none, or has an offset like degrees Celsius."""
-    words = unit.replace(" per ", "/").strip()
+    words = regex.sub(r"(?<=\p{L})(?=[23]$)", "^", unit.replace(" per ", "/").strip())
     if not regex.search(r"\p{L}|°", words) or regex.search(r"\d{3}", words) or len(words) > 40:
         return None
     for form in (words, words.lower(), fold(words)):
@@ -134,7 +138,7 @@ def _measure(unit: str) -> tuple[float, str] | None:
 
 def differ_in_case(one: str, other: str) -> bool:
     """Whether two units that differ in capitals only are different ones: 'MW' and 'mW'."""
-    if one == other or one.casefold() != other.casefold():
+    if one == other or one.casefold() != other.casefold() or one.casefold() in ("am", "pm"):
         return False
     first, second = _measure(one), _measure(other)
     return first is not None and second is not None and first != second
