@@ -9,7 +9,7 @@ from fractions import Fraction
 import regex
 
 from sys2ft.evaluation.graders.amounts import ABOUT, Amount, stem, unit_factor
-from sys2ft.evaluation.graders.markup import plain
+from sys2ft.evaluation.graders.markup import before, plain
 from sys2ft.evaluation.graders.quantities import Quantity
 from sys2ft.evaluation.graders.stance import FILLER, Mention, aside, denied
 from sys2ft.evaluation.graders.units import rest_of, words_of
@@ -45,8 +45,8 @@ _BOUND = regex.compile(
     _F,
 )
 _RESULT = regex.compile(
-    r"=|:\s*[\d$]|\b(?:mak(?:es?|ing)|equals?|total(?:s|ing)?|giv(?:es?|ing)|get|leav(?:es?|ing)|sum|altogether|which is|so"
-    r"|therefore|thus|hence)\b",
+    r"=|:\s*[\d$]|\b(?:mak(?:es?|ing)|equals?|total(?:s|ing)?|giv(?:es?|ing)|get|leav(?:es?|ing)|sum|altogether"
+    r"|which is|so|therefore|thus|hence)\b",
     _F,
 )
 _BOUND_AFTER = regex.compile(
@@ -82,7 +82,7 @@ def answering(
             what = _several(text, first, second, both_left=first in left and second in left)
             if what:
                 return None, f"{what} was said: {shown(text, first)} and {shown(text, second)}"
-    bound = _BOUND.search(text[: one.start]) or _BOUND_AFTER.match(text, one.end)
+    bound = _BOUND.search(before(text, one.start)) or _BOUND_AFTER.match(text, one.end)
     if bound and bound.group().strip().casefold() not in plain(question.answer).casefold():
         return None, f"only a bound was said: {bound.group().strip()!r} with {shown(text, one)}"
     return one, ""
@@ -97,8 +97,8 @@ def shown(text: str, one: Quantity) -> str:
 def _several(text: str, first: Quantity, second: Quantity, both_left: bool) -> str | None:
     """What two neighbouring numbers are together if not two separate numbers: a range, a choice, a list."""
     between = text[first.end : second.start]
-    opens = regex.search(r"(?i)\b(?:between|zwischen|entre)\s+$", text[: first.start])
-    if _CHANGE.search(text[: first.start]):
+    opens = regex.search(r"(?i)\b(?:between|zwischen|entre)\s+$", before(text, first.start))
+    if _CHANGE.search(before(text, first.start)):
         return None
     if _RANGE.fullmatch(between) or (opens and regex.fullmatch(r"(?i).{0,12}\b(?:and|und|et|y)\s*", between)):
         return "a range"
@@ -125,8 +125,8 @@ def _narrowed(
     nouns = _counted(question)
     tests: tuple[Callable[[Quantity], object], ...] = (
         lambda one: not aside(text, _mention(one)),
-        lambda one: not _LABEL.search(text[: one.start]),
-        lambda one: years or not (_like_year(one.value) and _BEFORE_YEAR.search(text[: one.start])),
+        lambda one: not _LABEL.search(before(text, one.start)),
+        lambda one: years or not (_like_year(one.value) and _BEFORE_YEAR.search(before(text, one.start))),
         lambda one: one not in operands,
         lambda one: one.kind == "cardinal",
         lambda one: any(unit_factor(amount, one, text) is not None for amount in accepted),

@@ -20,8 +20,8 @@ _IS = (
 )
 _LINE = regex.compile(rf"(?m)^{_AROUND}(?:{_MARKS}){_AROUND}(?::|：|=)[ \t*_`]*:?[ \t]*(?P<said>.*)$", _F)
 _PHRASE = regex.compile(
-    rf"(?<![\p{{Latin}}\p{{Cyrillic}}\p{{Greek}}])(?:{_MARKS})(?:\s+to\s+[^.:\n]{{1,60}}?)?{_AROUND}{_IS}[*_`]*\s*[:：]?[ \t]*"
-    r"(?P<said>[^\n]*)",
+    rf"(?<![\p{{Latin}}\p{{Cyrillic}}\p{{Greek}}])(?:{_MARKS})(?:\s+to\s+[^.:\n]{{1,60}}?)?"
+    rf"{_AROUND}{_IS}[*_`]*\s*[:：]?[ \t]*(?P<said>[^\n]*)",
     _F,
 )
 _BOXED = regex.compile(r"\\boxed\s*\{(?P<said>(?:[^{}]|\{[^{}]*\})*)\}")

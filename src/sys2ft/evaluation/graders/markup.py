@@ -43,6 +43,7 @@ _FENCE = regex.compile(r"(?m)^[ \t]*(?:```|~~~)[ \t]*\w*[ \t]*$\n?")
 _HEADING = regex.compile(r"(?m)^[ \t]*(?:#{1,6}|>)[ \t]+(?=\S)")
 _BULLET = regex.compile(r"(?m)^[ \t]*[*+•‣◦–-][ \t]+(?=\S)")
 _ORDER = regex.compile(r"(?m)^[ \t]*\(?\d{1,2}[.)][ \t]+(?=\S)")
+_FIRST = regex.compile(r"^\s*\(?1[.)]\s+(?=.*\d)", regex.DOTALL)  # '1. 16', a list of one
 _NUMERO = regex.compile(r"№\s*")
 _RAISED_LETTER = regex.compile(r"(?<=\p{L})(?=[²³])")
 _LISTED = regex.compile(r"\[\d+(?:,\d+)+\]|\(\d+(?:,\d{1,2})+\)")
@@ -68,19 +69,23 @@ def unmarked(text: str) -> str:
     for mark in (_BULLET, _ORDER):
         if len(mark.findall(text)) > 1 or (mark is _BULLET and not regex.match(r"\s*[-–]\s+[\d$€£.]", text)):
             text = mark.sub("", text)  # one dash before a number is a minus: '- 5'
-    text = regex.sub(r"^\s*\(?1[.)]\s+(?=.*\d)", "", text, flags=regex.DOTALL)
-    return text
+    return _FIRST.sub("", text)
 
 
 @lru_cache(maxsize=4096)
 def plain(text: str, *, marks: bool = False) -> str:
     """The folded text (see `sys2ft.text.fold`) with its capitals and its lines; `marks` keeps Markdown and the like."""
-    text = regex.sub(r"\p{Default_Ignorable_Code_Point}", "", text)
+    text = regex.sub(r"[ \t]{2,}", " ", regex.sub(r"\p{Default_Ignorable_Code_Point}", "", text))
     text = text if marks else unmarked(text)
     text = _LISTED.sub(lambda found: found.group().replace(",", ", "), _RAISED_LETTER.sub("^", text))
     text = _NUMERO.sub("", _GROUPED.sub("_", text)).replace("٫", ".").replace("º", "°").replace("٬", ",")
     text = _DOUBLE_DASH.sub(" - ", _LONG_DASH.sub(" - ", text))
     return "\n".join(line for line in (fold(line, keep_case=True) for line in text.splitlines()) if line)
+
+
+def before(text: str, at: int) -> str:
+    """The text before `at`, as far back as rules look; it keeps the time linear for a text that repeats itself."""
+    return text[max(0, at - 240) : at]
 
 
 def _side(of_fraction: str) -> str:

@@ -10,7 +10,7 @@ from sys2ft.evaluation.graders.amounts import Amount, accepted_amounts, whole_am
 from sys2ft.evaluation.graders.conventions import decimal_comma
 from sys2ft.evaluation.graders.dates import Date, dates, with_digits
 from sys2ft.evaluation.graders.final import final_answer
-from sys2ft.evaluation.graders.markup import plain
+from sys2ft.evaluation.graders.markup import before, plain
 from sys2ft.evaluation.graders.numeric import judge_amount
 from sys2ft.evaluation.graders.polar import judge_polar
 from sys2ft.evaluation.graders.stance import FILLER, Mention, alternative, aside, current, denied, first_clause
@@ -189,7 +189,7 @@ def _judge_date(said: str, accepted: Sequence[Date], question: Question) -> Grad
         return Grade(False, "denies the date")
     if any(one.other for one in found):
         return Grade(False, "the date said can be read in two ways")
-    bound = _BOUND_OF_A_DATE.search(text[: main[-1].start])
+    bound = _BOUND_OF_A_DATE.search(before(text, main[-1].start))
     if bound and bound[1].casefold() not in question.answer.casefold():
         return Grade(False, f"only a bound was said: {bound[1]!r}")
     if not all(one.right for one in main):

@@ -11,7 +11,7 @@ from typing import Literal
 import regex
 
 from sys2ft.evaluation.graders import spelled
-from sys2ft.evaluation.graders.markup import plain
+from sys2ft.evaluation.graders.markup import before, plain
 from sys2ft.evaluation.graders.units import CURRENCY_CODES, CURRENCY_SIGNS
 
 Kind = Literal["cardinal", "ordinal"]
@@ -36,7 +36,10 @@ class Quantity:
 _F = regex.IGNORECASE | regex.V1
 _LEFT = r"(?<![\p{Latin}\p{Greek}\p{Cyrillic}\p{Devanagari}\d_^])(?<!\d[.,:/])"
 _MONEY = rf"(?:(?:us|au?|ca?|hk|nz)?[{CURRENCY_SIGNS}]|(?:{'|'.join(CURRENCY_CODES)})(?![\p{{L}}]))"
-_BODY = r"(?:\d{1,3}(?:[ '_]\d{3})+(?:[.,]\d+)?(?![\d.,]*\d)|0\.\d{3}(?: \d{3})+(?!\d)|\d+(?:[.,_]\d+)*|\.\d+)(?:e[-+]?\d+)?"
+_BODY = (
+    r"(?:\d{1,3}(?:[ '_]\d{3})+(?:[.,]\d+)?(?![\d.,]*\d)|0\.\d{3}(?: \d{3})+(?!\d)|\d+(?:[.,_]\d+)*|\.\d+)"
+    r"(?:e[-+]?\d+)?"
+)
 # Times, dates in digits and the like are no numbers.
 _COMPOUND = r"\d{1,2}:\d{2}(?::\d{2})?(?!\d)|\d{1,4}(?P<mark>[-/.])\d{1,2}(?P=mark)\d{1,4}(?![\d/]|\.\d)"
 _NUMBER = regex.compile(
@@ -73,21 +76,21 @@ _LONGEST = 400  # digits, and the largest exponent
 def quantities(text: str, comma: bool = False) -> tuple[Quantity, ...]:
     """The numbers of a text from `plain`, in order. `comma`: '1,234' and '1.234' are read with a decimal comma."""
     found = [*_digits(text, comma)]
-    taken = [(one.start, one.end) for one in found] + [
+    taken = bytearray(len(text))  # 1 at each place that belongs to a number
+    for start, end in [(one.start, one.end) for one in found] + [
         match.span("no") for match in _NUMBER.finditer(text) if match["no"]
-    ]
+    ]:
+        taken[start:end] = b"\1" * (end - start)
     for spell in (spelled.english, spelled.han):
         for start, end, value in spell(text):
-            if any(start < other_end and other_start < end for other_start, other_end in taken):
-                continue
-            found.append(
-                _finish(text, Quantity(value, start, end, step=Fraction(1) if value.denominator == 1 else Fraction(0)))
-            )
-            taken.append((found[-1].start, found[-1].end))
+            if not any(taken[start:end]):
+                step = Fraction(1) if value.denominator == 1 else Fraction(0)
+                one = _finish(text, Quantity(value, start, end, step))
+                found.append(one)
+                taken[start : one.end] = b"\1" * (one.end - start)
     if not any(one.kind == "cardinal" for one in found):
         found += [Quantity(value, start, end, kind="ordinal") for start, end, value in spelled.ordinals(text)]
-    inner = [one for one in found if any(_inside(one, other) for other in found)]
-    return tuple(sorted((one for one in found if one not in inner), key=lambda one: one.start))
+    return tuple(_outermost(found))
 
 
 def numbers(text: str, comma: bool = False) -> list[int | float]:
@@ -134,7 +137,7 @@ def _digits(text: str, comma: bool) -> Iterator[Quantity]:
     for match in _NUMBER.finditer(text):
         if match["no"]:
             continue
-        in_list = _LIST.search(text[: match.start()]) is not None and "]" in text[match.end() :]
+        in_list = _LIST.search(before(text, match.start())) is not None and "]" in text[match.end() : match.end() + 240]
         if in_list and match["body"].count(",") == 1 and "." not in match["body"]:
             values = [one for part in match["body"].split(",") for one in read(part, comma)]
         else:
@@ -144,11 +147,11 @@ def _digits(text: str, comma: bool) -> Iterator[Quantity]:
         sign = match["sign"] or ("-" if match["late"] else "")
         if sign and (sign != "+"):
             spaced = sign != "-" and sign.strip() == "-"
-            before = text[: match.start("sign")] if match["sign"] else ""
-            binary = regex.search(r"[\d)\]}]\s*$", before) is not None
-            glued = regex.search(r"[\w.)\]}%]$", before) is not None
-            negative = bool(_BEFORE_MINUS.search(before)) if spaced else not (binary and sign != "-") and not glued
-            if sign == "-" and binary and regex.search(r"[\d)\]}]\s+$", before):
+            ahead = before(text, match.start("sign")) if match["sign"] else ""
+            binary = regex.search(r"[\d)\]}]\s*$", ahead) is not None
+            glued = regex.search(r"[\w.)\]}%]$", ahead) is not None
+            negative = bool(_BEFORE_MINUS.search(ahead)) if spaced else not (binary and sign != "-") and not glued
+            if sign == "-" and binary and regex.search(r"[\d)\]}]\s+$", ahead):
                 negative = False  # '7 -5'
             start = match.start("sign") if negative and match["sign"] else start
         currency = CURRENCY_CODES.get(
@@ -183,7 +186,7 @@ def _finish(text: str, one: Quantity) -> Quantity:
         sign = money.group().strip().casefold()
         end, currency = money.end(), CURRENCY_CODES.get(sign, sign[-1])
     below = _BELOW_ZERO.match(text, end)
-    if below or _NEGATIVE_WORD.search(text[: one.start]):
+    if below or _NEGATIVE_WORD.search(before(text, one.start)):
         value, end = -abs(value), below.end() if below else end
     return Quantity(value, one.start, end, step, currency)
 
@@ -214,13 +217,14 @@ def _magnified(text: str, value: Fraction, step: Fraction, end: int, money: bool
     return value, step, after
 
 
-def _inside(one: Quantity, other: Quantity) -> bool:
-    return (
-        one is not other
-        and other.start <= one.start
-        and one.end <= other.end
-        and other.end - other.start > one.end - one.start
-    )
+def _outermost(found: list[Quantity]) -> Iterator[Quantity]:
+    """The numbers in order, without those within another one: the '8' of '10^8'."""
+    span = (0, 0)
+    for one in sorted(found, key=lambda one: (one.start, -one.end)):
+        if one.end <= span[1] and (one.start, one.end) != span:
+            continue
+        span = (one.start, one.end)
+        yield one
 
 
 def _as_float(value: Fraction) -> float:

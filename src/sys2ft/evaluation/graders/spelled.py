@@ -137,7 +137,7 @@ def _worth(sign: str) -> int:
 def _run(text: str, words: Sequence[regex.Match[str]], at: int) -> list[regex.Match[str]]:
     """The words from `at` that may be of one number: number words, and links between or after them."""
     run: list[regex.Match[str]] = []
-    for word in words[at:]:
+    for word in words[at : at + 24]:
         if run and not _GAP.fullmatch(text, run[-1].end(), word.start()):
             break
         form = word.group().casefold()

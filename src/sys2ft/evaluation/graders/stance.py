@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import regex
 
+from sys2ft.evaluation.graders.markup import before
+
 
 @dataclass(frozen=True, slots=True)
 class Mention:
@@ -40,11 +42,12 @@ _NO_NEGATION = regex.compile(
 _AUXILIARY = r"is|was|are|were|do|does|did|ca|could|would|wo|has|have|had|should|ai|need|might"
 _NEGATION = regex.compile(
     rf"\b(?:(?:{_AUXILIARY})n'?t|not|never|no longer|neither|nor|without|cannot|anything (?:but|except|other than)"
-    r"|other than|rather than|instead of|in place of|as opposed to|unlike|except(?:ing)?(?: for)?|excluding|far from|lacks?|lacking|nothing|no (?:way|chance)|by no means"
+    r"|other than|rather than|instead of|in place of|as opposed to|unlike|except(?:ing)?(?: for)?|excluding|far from"
+    r"|lacks?|lacking|nothing|no (?:way|chance)|by no means"
     r"|(?:any|every|all|each)(?:thing|body|one)?(?:\s+\p{L}+)? but|refus(?:es?|ed) to|fail(?:s|ed)? to|avoid(?:s|ed)?"
     r"|stop(?:s|ped) \p{L}+ing|ceas(?:es|ed)|(?:chang|switch|turn|mov)(?:es|s|ed)? from|went from"
     r"|doubt(?:s|ed|ful)?|unlikely|den(?:y|ies|ied)|rul(?:e|es|ed|ing) out|exclud(?:e|es|ed)|none|nobody|hardly"
-    r"|(?:false|untrue|wrong|incorrect|impossible) (?:that|to (?:say|call|think|claim|believe|assume))|stopped being|ceased to be|quit being"
+    r"|(?:false|untrue|wrong|incorrect|impossible) (?:that|to (?:say|call|think|claim|believe|assume))"
     r"|nicht|kein(?:e[rsnm]?)?|nie(?:mals)?|weder|statt|anstatt|ohne|pas|jamais|aucune?|sans|plutôt que|au lieu de"
     r"|nunca|jam[aá]s|ning[uú]na?|ni|tampoco|en (?:lugar|vez) de|não|nem|em vez de|non|invece di|niet|geen|inte"
     r"|ikke|nie|не|ни|нет|никогда|вместо|ليس|ليست|ليسوا|لا|لم|لن|غير|לא|אינו|אינה|אין|איננו|δεν|όχι|μη|μην"
@@ -94,7 +97,8 @@ _CLOSING = regex.compile(
 FILLER = regex.compile(
     r"(?:(?:so|well|yes|sure|ok(?:ay)?|therefore|thus|hence|correct|right|certainly|of course)\b[,.:!]?\s+)*"
     r"(?:(?:(?:the|my|our|its|his|her|their)\s+(?:[\p{L}'-]+\s+){1,4}?(?:is|was|are|were|will be|would be)"
-    r"|(?:it|he|she|they|that|this|there|these|those|we|you)\s*(?:'s|is|was|are|were|has|had|have|will be|would be|\p{L}{3,}s)"
+    r"|(?:it|he|she|they|that|this|there|these|those|we|you)\s*(?:'s|is|was|are|were|has|had|have|will be|would be"
+    r"|\p{L}{3,}s)"
     r"|in total,?)\s+)?(?:[:=]\s*)?",
     _I,
 )
@@ -126,11 +130,11 @@ def denied(text: str, mention: Mention) -> bool:
 
 def aside(text: str, mention: Mention) -> bool:
     """Whether a mention is in brackets, in a reason ('because ...') or in a closing phrase ('I hope this helps')."""
-    before = text[: mention.start]
-    line = before[before.rfind("\n") + 1 :]
+    ahead = before(text, mention.start)
+    line = ahead[ahead.rfind("\n") + 1 :]
     if any(line.rfind(left) > line.rfind(right) for left, right in (("(", ")"), ("（", "）"))):
         return True
-    sentence = before[_after_last(_SENTENCE, before) :]
+    sentence = ahead[_after_last(_SENTENCE, ahead) :]
     return _REASON.search(sentence) is not None or _CLOSING.match(sentence.lstrip(" \"'")) is not None
 
 
@@ -145,8 +149,7 @@ def alternative(text: str, mention: Mention, others: Sequence[Mention]) -> bool:
             and regex.fullmatch(rf"[\s,(\"']*{_OR}\s+{_WORDS_BETWEEN}", between, _I)
         ):
             return False
-    before = text[: mention.start]
-    return _OR_BEFORE.search(before) is not None or _OR_AFTER.match(text, mention.end) is not None
+    return _OR_BEFORE.search(before(text, mention.start)) is not None or _OR_AFTER.match(text, mention.end) is not None
 
 
 def current(text: str, mentions: Sequence[Mention]) -> list[Mention]:
@@ -154,7 +157,8 @@ def current(text: str, mentions: Sequence[Mention]) -> list[Mention]:
 
     'It was red, now it is green.', 'I first thought red, but it is green.'
     """
-    clauses = {one: text[_after_last(_CLAUSE, text[: one.start]) : one.end] for one in mentions}
+    ahead = {one: before(text, one.start) for one in mentions}
+    clauses = {one: said[_after_last(_CLAUSE, said) :] + text[one.start : one.end] for one, said in ahead.items()}
     now = [one for one in mentions if _NOW.search(clauses[one])]
     return now or [one for one in mentions if not _PAST.search(_TURN.split(clauses[one])[-1])] or list(mentions)
 
@@ -171,10 +175,12 @@ def first_clause(text: str) -> str:
 
 
 def _denials_before(text: str, at: int) -> int:
-    before = text[:at]
-    start = _after_last(_SENTENCE, before)
-    clause = _NO_NEGATION.sub(lambda found: "_" * len(found.group()), before[start:])
-    return sum(_reaches(found.group(), clause[found.end() :], text[at:]) for found in _NEGATION.finditer(clause))
+    ahead = before(text, at)
+    start = _after_last(_SENTENCE, ahead)
+    clause = _NO_NEGATION.sub(lambda found: "_" * len(found.group()), ahead[start:])
+    return sum(
+        _reaches(found.group(), clause[found.end() :], text[at : at + 240]) for found in _NEGATION.finditer(clause)
+    )
 
 
 def _reaches(negation: str, gap: str, after: str) -> bool:

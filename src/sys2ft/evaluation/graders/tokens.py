@@ -59,7 +59,8 @@ class Level:
 
 # From the loosest to the strictest.
 _LEVELS = (
-    Level(), Level(articles=True), Level(case=True), Level(case=True, articles=True), Level(marks=True), Level(marks=True, case=True), Level(marks=True, punctuation=True),
+    Level(), Level(articles=True), Level(case=True), Level(case=True, articles=True),
+    Level(marks=True), Level(marks=True, case=True), Level(marks=True, punctuation=True),
     Level(marks=True, punctuation=True, case=True), Level(marks=True, punctuation=True, case=True, articles=True),
 )  # fmt: skip
 
@@ -119,7 +120,9 @@ def without_articles(tokens: Sequence[Token], text: str) -> list[Token]:
     kept = []
     for here, token in enumerate(tokens):
         follows = tokens[here + 1] if here + 1 < len(tokens) else None
-        opens = here == 0 or regex.search(r"[.!?:;,\n\"'(]\s*$", text[: token.start]) is not None
+        opens = (
+            here == 0 or regex.search(r"[.!?:;,\n\"'(]\s*$", text[max(0, token.start - 3) : token.start]) is not None
+        )
         name = token.form == "A" or (text[token.start : token.end] == "A" and not opens)
         joined = follows is not None and regex.fullmatch(r"[\s\"'(\[*_`]+", text[token.end : follows.start]) is not None
         if fold(token.form) in _ARTICLES and joined and not name:

@@ -27,7 +27,8 @@ _SAME = {
     "degree f": "fahrenheit", "°": "degree", "person": "people", "child": "children", "foot": "feet", "man": "men",
     "woman": "women", "公斤": "kg", "千克": "kg", "公里": "km", "米": "m", "メートル": "m", "キロ": "kg",
     "км": "km", "кг": "kg",
-    "hr": "hour", "kilo": "kg", "metric ton": "tonne", "sec": "second", "yr": "year", "mph": "mile per hour", "kph": "km/h", "kmh": "km/h",
+    "hr": "hour", "kilo": "kg", "metric ton": "tonne", "sec": "second",
+    "yr": "year", "mph": "mile per hour", "kph": "km/h", "kmh": "km/h",
 }  # fmt: skip
 # Words after a number that are no unit.
 _NO_UNIT = frozenset(
@@ -43,6 +44,7 @@ _NO_UNIT = frozenset(
     without would yes yet you your ist sind war und oder von der die das est sont et ou de du des le la les es
     son y o el los las и или это в на из для""".split()  # noqa: SIM905 - a list of words reads best as text
 )
+_CLAUSE = regex.compile(r"(?:[^.,;:!?()\n=。，、；：！？（）]|\.(?=\p{L})|(?<=\b\p{L})\.)*", regex.V1)
 _WORD = regex.compile(
     r"\s*[-]?\s*((?:[\p{L}°µμΩ'\"]|(?<=[\p{L}])[\p{M}])+\.?(?:\s?[/·*]\s?\p{L}+|\s?\^\s?-?\d|[23](?![\d.,]))*)",
     regex.V1,
@@ -51,9 +53,7 @@ _WORD = regex.compile(
 
 def rest_of(text: str, end: int) -> str:
     """What follows a number up to the end of its clause."""
-    clause = regex.compile(r"(?:[^.,;:!?()\n=。，、；：！？（）]|\.(?=\p{L})|(?<=\b\p{L})\.)*", regex.V1).match(
-        text, end
-    )
+    clause = _CLAUSE.match(text, end, end + 120)
     return clause.group().strip() if clause else ""
 
 
