@@ -15,7 +15,7 @@ from sys2ft.evaluation.graders.units import factor, is_known, is_unit, rest_of, 
 from sys2ft.news import Question
 
 TOLERANCE = Fraction(1, 10**6)
-"""Relative; only where one of two values is not whole, and never more than half of the last digit expected."""
+"""Relative; only where one of two values is not whole, and never more than half of the last digit of either."""
 
 ABOUT = (
     r"(?:(?:exactly|about|around|roughly|approximately|approx\.?|circa|ca\.|nearly|almost|just|only|some|the"
@@ -34,13 +34,13 @@ class Amount:
     text: str
     needs_unit: bool = False
 
-    def equals(self, value: Fraction) -> bool:
-        """Whether a value is this one: whole numbers exactly, others within `TOLERANCE`."""
+    def equals(self, value: Fraction, step: Fraction = Fraction(0)) -> bool:
+        """Whether a value, whose last digit is worth `step`, is this one: whole numbers exactly, others nearly."""
         if value.denominator == 1 and self.value.denominator == 1:
             return value == self.value
         allowed = TOLERANCE * abs(self.value)
         if self.step:  # as written, '1000000.5' is not 1000000.4, and '13' is not 13.4
-            allowed = min(allowed, self.step / (1000 if self.value.denominator == 1 else 2))
+            allowed = min(allowed, self.step / 1000 if self.value.denominator == 1 else max(self.step, step) / 2)
         return abs(value - self.value) <= allowed
 
 
@@ -73,11 +73,11 @@ def accepted_amounts(question: Question) -> list[Amount]:
 
 
 def fits(amount: Amount, one: Quantity, text: str, *, any_unit: bool = False) -> bool:
-    """Whether a number of a text is the amount; `any_unit`: whatever its unit."""
+    """Whether a number of a text is the amount; `any_unit`: in any unit."""
     times = Fraction(1) if any_unit else unit_factor(amount, one, text)
     if times is None:
         return False
-    if amount.equals(one.value * times):
+    if amount.equals(one.value * times, one.step * times):
         return True
     if one.currency == "%" and not amount.unit:  # 50% is 0.5
         return amount.equals(one.value / 100)

@@ -29,7 +29,7 @@ _OR = regex.compile(
 _LISTED = regex.compile(r"\s*(?:[\s,;/&、]+|,?\s*\b(?:and|und|et|y|e|и)\b|和|と)\s*(?:and\s*)?(?:the\s+)?", _F)
 _LABEL = regex.compile(
     r"(?:\b(?:section|chapter|page|pages|pp?|figure|fig|table|step|part|item|line|paragraph|para|question|version|verse|ref"
-    r"|reference|footnote|appendix|note|example|option|volume|vol|act|scene|no|day|level|grade|room|rule|article|point)"
+    r"|reference|footnote|appendix|note|example|option|volume|vol|act|scene|no|day|level|grade|room|rule|article|point|every)"
     r"\.?\s*|[#§]\s*|(?<=[\p{L}\d.,)])\s?\[)$",
     _F,
 )

@@ -14,7 +14,8 @@ _MARKS = (
     r"|(?:endg[uü]ltige\s+|richtige\s+)?antwort|(?:la\s+)?r[eé]ponse(?:\s+(?:finale|correcte))?"
     r"|(?:la\s+)?respuesta(?:\s+(?:final|correcta))?|(?:a\s+)?resposta(?:\s+final)?|(?:la\s+)?risposta(?:\s+finale)?"
     r"|(?:het\s+)?antwoord|(?:окончательный\s+|правильный\s+)?ответ|відповідь|odpowied[źz]|svar(?:et)?|cevap|yanıt"
-    r"|(?:最终|最終|正确)?(?:的)?答案|答え|答|回答|정답|답|답변|(?:الجواب|الإجابة)(?:\s+(?:النهائي|الصحيح)ة?)?|उत्तर|תשובה|απάντηση|đáp án"
+    r"|(?:最终|最終|正确)?(?:的)?答案|答え|答|回答|정답|답|답변|(?:الجواب|الإجابة)(?:\s+(?:النهائي|الصحيح)ة?)?"
+    r"|उत्तर|תשובה|απάντηση|đáp án"
 )
 _IS = (
     r"\s*(?:(?:is|was|'s|would be|should be|must be|ist|lautet|est|es|é|è|jest|это|является)(?!\p{L})"

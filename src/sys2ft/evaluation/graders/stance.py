@@ -31,8 +31,11 @@ _CLAUSE = regex.compile(r"[.!?,](?=[\s\"')\]]|$)|[。！？、，,;；:：\n()]|
 _NO_NEGATION = regex.compile(
     r"\bno(?:thing|ne|body)?\s+(?:other\s+)?(?:but|than|except)\b"
     r"|(?:\bnot|n't|\bnever|\bcannot)\b[^.,;]{0,20}\banything\s+(?:but|other\s+than|except)\b"
-    r"|\bnot\s+(?:only|just|merely|simply|until|to mention|surprisingly|unlike|without|unlikely|mistaken|wrong)\b"
+    r"|\bnot\s+(?:only|just|merely|simply|until|to mention|surprisingly|unlike|uncommon|without"
+    r"|unlikely|mistaken|wrong)\b"
     r"|\b(?:no|without|beyond)\s+(?:a\s+|any\s+)?(?:doubt|question|problem|worries|wonder|surprise|matter|later than)\b"
+    r"|(?:\bnot|n't|\bnobody|\bno one)\s+(?:clear|known?|knows|understood|sa(?:id|ys?))\s+(?:why|how|when|where)\b"
+    r"|n't until\b"
     r"|(?:\bnot|n't)\s+doubt\b|\bwhether or not\b|\bwhy not\b|\bno\.(?=\s*\d)|\bno(?=\s+\d)"
     r"|n't\s+(?:you|it|he|she|they)\b"
     r"|\b(?:ne|n')\s*\S+\s+que\b|\bnicht nur\b|\bno s[oó]lo\b|\bне только\b"
@@ -43,7 +46,7 @@ _AUXILIARY = r"is|was|are|were|do|does|did|ca|could|would|wo|has|have|had|should
 _NEGATION = regex.compile(
     rf"\b(?:(?:{_AUXILIARY})n'?t|not|never|no longer|neither|nor|without|cannot|anything (?:but|except|other than)"
     r"|other than|rather than|instead of|in place of|as opposed to|unlike|except(?:ing)?(?: for)?|excluding|far from"
-    r"|lacks?|lacking|nothing|no (?:way|chance)|by no means"
+    r"|lacks?|lacking|nothing|no (?:way|chance|information|evidence|mention|indication|sign|trace)|by no means"
     r"|(?:any|every|all|each)(?:thing|body|one)?(?:\s+\p{L}+)? but|refus(?:es?|ed) to|fail(?:s|ed)? to|avoid(?:s|ed)?"
     r"|stop(?:s|ped) \p{L}+ing|ceas(?:es|ed)|(?:chang|switch|turn|mov)(?:es|s|ed)? from|went from"
     r"|doubt(?:s|ed|ful)?|unlikely|den(?:y|ies|ied)|rul(?:e|es|ed|ing) out|exclud(?:e|es|ed)|none|nobody|hardly"
@@ -75,15 +78,19 @@ _DENIED_AFTER = regex.compile(
     r"|cannot|can't)\b(?=\s*(?:be\s+)?(?:the|it|right|correct|true|possible|what|an? (?:option|answer)|so|where|who|one"
     r"|in question|at all|anymore|any more|valid|among)\b|\s*(?:be)?\s*(?:[.,;!]|$|because|but|since))"
     r"|(?:is|was|are|were|would be|seems)\s+(?:wrong|incorrect|false|untrue|out|excluded|ruled out|impossible|rejected"
-    r"|dismissed|eliminated|discarded)\b|\?\s*(?:no|nope|not|never|wrong)\b"
+    r"|dismissed|eliminated|discarded)\b|\?\s*(?:no|nope|not|never|wrong|i (?:do not|don't) think so"
+    r"|(?:definitely|certainly|absolutely) not)\b"
+    r"|(?:can|could|must|should) be (?:excluded|ruled out|rejected)\b|[-:,]\s*(?:no|not|nope|wrong)[.!]?\s*$"
     r"|(?:ist|war|est|es|is|era)\s+(?:es\s+)?(?:nicht|pas|niet|no)\b"
     r"|(?:では|じゃ|で)(?:な[いくかっ]|ありません|なかった)|[가-힣]{0,2}\s*(?:이|가|은|는)?\s*(?:아니|아닙|아녜|않)"
     r"|\s*(?:रंग\s*)?नहीं|\s*değil|\s*нет\b)",
     _I,
 )
-# 'Does not glow green', but what stands in brackets, in a reason or behind a label is set aside and not denied.
+# What follows gives a reason or an example, and is not the answer.
+_LABELLED = regex.compile(r"\b(?:not|false|wrong|incorrect)\s*:\s*[\"']?$", _I)
 _REASON = regex.compile(
-    r"\b(?:because|since|given that|due to|as (?:it|he|she|they|the|there|\d)|for example|e\.g\.|such as"
+    r",\s*(?:which(?! (?:gives|makes|equals|leaves|results))|who|whose|where)\b[^,]*$"
+    r"|\b(?:because|since|given that|due to|as (?:it|he|she|they|the|there|\d)|for example|e\.g\.|such as"
     r"|compared (?:to|with)|parce que|weil|denn|porque|perch[eé]|потому что)|因为|因為|なぜなら|왜냐하면",
     _I,
 )
@@ -118,14 +125,16 @@ _WORDS_BETWEEN = (
 )
 _OR_BEFORE = regex.compile(rf"(?:\b{_OR}\s+{_WORDS_BETWEEN}|或者?|还是|または|もしくは|또는|혹은)[\"'(]?$", _I)
 _OR_AFTER = regex.compile(
-    rf"[\"')]?,?\s*(?:\b{_OR}\b(?!\s+(?:so|thereabouts|something|rather|not|otherwise|else\b))|或者?|还是|または|もしくは|또는|혹은)",
+    rf"[\"')]?,?\s*\(?(?:\b{_OR}\b(?!\s+(?:so|thereabouts|something|rather|not|otherwise|else\b))|或者?|还是|または|もしくは|또는|혹은)",
     _I,
 )
 
 
 def denied(text: str, mention: Mention) -> bool:
     """Whether the clause of a mention denies it: an odd number of negations reach it, or one follows it."""
-    return _denials_before(text, mention.start) % 2 == 1 or _DENIED_AFTER.match(text, mention.end) is not None
+    if _LABELLED.search(before(text, mention.start)) or _DENIED_AFTER.match(text, mention.end):
+        return True
+    return _denials_before(text, mention.start) % 2 == 1
 
 
 def aside(text: str, mention: Mention) -> bool:
