@@ -69,7 +69,7 @@ def unmarked(text: str) -> str:
     for mark in (_BULLET, _ORDER):
         if len(mark.findall(text)) > 1 or (mark is _BULLET and not regex.match(r"\s*[-–]\s+[\d$€£.]", text)):
             text = mark.sub("", text)  # one dash before a number is a minus: '- 5'
-    return _FIRST.sub("", text)
+    return str(_FIRST.sub("", text))
 
 
 @lru_cache(maxsize=4096)

@@ -142,9 +142,9 @@ def _leading(level: Level, text: str, main: Sequence[Mention]) -> Mention | None
 
 
 def _equal(level: Level, said: str, text: str, question: Question) -> bool:
-    """Whether two texts are equal; hyphens count as spaces if they do for no wrong choice."""
+    """Whether two texts are equal; hyphens are spaces if no wrong choice becomes equal by it."""
     one, other = _form(level, said), _form(level, text)
-    if one == other or level.punctuation:
+    if one == other or level.punctuation or regex.fullmatch(r"\s*([\"'`]).*\1\s*", text):  # a quoted text is literal
         return one == other
     split = {_without_hyphens(_form(level, choice)) for choice in wrong_choices(question)}
     return _without_hyphens(one) == _without_hyphens(other) and _without_hyphens(one) not in split
