@@ -49,6 +49,7 @@ _RESULT = regex.compile(
     r"|which is|so|therefore|thus|hence)\b",
     _F,
 )
+_NO_NOUN = regex.compile(r"\s+(?:did|do|does|is|are|was|were|has|have|had|can|will|of|in|on|at|per)\b", _F)
 _BOUND_AFTER = regex.compile(
     r"\s*(?:\+(?!\s*\d)|±|or (?:more|fewer|less|over|under|older|younger|higher|lower)\b|and (?:more|over|up)\b)", _F
 )
@@ -162,12 +163,8 @@ def _reason_follows(text: str, one: Quantity) -> bool:
 def _counted(question: Question) -> set[str]:
     """The stems of what 'how many ...' counts in the question."""
     asked = regex.search(r"(?i)\bhow many\s+((?:\p{L}+\s*){1,3})", question.text)
-    stop = (
-        regex.split(r"(?i)\s+(?:did|do|does|is|are|was|were|has|have|had|can|will|of|in|on|at|per)\b", asked[1])[0]
-        if asked
-        else ""
-    )
-    return {stem(word) for word in stop.split()[-1:]}
+    words = _NO_NOUN.split(asked[1])[0].split() if asked else []
+    return {stem(word) for word in words[-1:]}
 
 
 def _like_year(value: Fraction) -> bool:

@@ -41,7 +41,7 @@ _BODY = (
     r"(?:e[-+]?\d+)?"
 )
 # Times, dates in digits, decades and the like are no numbers.
-_COMPOUND = r"\d{3}0s\b|\d{1,2}:\d{2}(?::\d{2})?(?!\d)|\d{1,4}(?P<mark>[-/.])\d{1,2}(?P=mark)\d{1,4}(?![\d/]|\.\d)"
+_COMPOUND = r"\d{3}0s\b|\d{1,4}:\d{1,4}(?::\d{2})?(?!\d)|\d{1,4}(?P<mark>[-/.])\d{1,2}(?P=mark)\d{1,4}(?![\d/]|\.\d)"
 _NUMBER = regex.compile(
     rf"{_LEFT}(?:(?P<no>{_COMPOUND})"
     rf"|(?:(?P<sign>[-+](?:\s(?=\d))?|(?:minus|negative|moins|menos|минус|负|負|マイナス)\s*)?(?P<pre>{_MONEY})?\s?(?P<late>-)?"

@@ -60,7 +60,7 @@ _NEGATION = regex.compile(
 # The words after which a negation reaches no further.
 _TURN = regex.compile(
     r"\b(?:but|instead(?! of)|however|although|though|because|since|while|whereas|so|then|yet|nor"
-    r"|sondern|aber|mais|sino|pero|sen[aã]o|mas|bensì|ma|maar|utan|а|но|بل|אלא|αλλά)\b|而是|但",
+    r"|sondern|aber|mais|sino|pero|sen[aã]o|mas|bensì|ma|maar|utan|а|но|بل|אלא|αλλά|ni|ani)\b|而是|但|也",
     _I,
 )
 # Those that deny what they are joined to, and not the rest of the clause.
@@ -81,6 +81,7 @@ _DENIED_AFTER = regex.compile(
     r"|dismissed|eliminated|discarded)\b|\?\s*(?:no|nope|not|never|wrong|i (?:do not|don't) think so"
     r"|(?:definitely|certainly|absolutely) not)\b"
     r"|(?:can|could|must|should) be (?:excluded|ruled out|rejected)\b|[-:,]\s*(?:no|not|nope|wrong)[.!]?\s*$"
+    r"|(?:\.{2,}|[,?-])\s*(?:no|sorry|wait|correction|i mean)\s*,"
     r"|(?:ist|war|est|es|is|era)\s+(?:es\s+)?(?:nicht|pas|niet|no)\b"
     r"|(?:では|じゃ|で)(?:な[いくかっ]|ありません|なかった)|[가-힣]{0,2}\s*(?:이|가|은|는)?\s*(?:아니|아닙|아녜|않)"
     r"|\s*(?:रंग\s*)?नहीं|\s*değil|\s*нет\b)",
@@ -111,6 +112,7 @@ FILLER = regex.compile(
 )
 """What a sentence may begin with before its answer: 'So it is', 'The colour of the frog is'."""
 
+_CONTRAST = regex.compile(r"\(|（|,?\s*\b(?:but )?not\b|,?\s*\b(?:instead of|rather than|as opposed to|unlike)\b", _I)
 _NOW = regex.compile(
     r"\b(?:now|today|currently|nowadays|in the end|jetzt|heute|ahora|maintenant|теперь)\b|现在|今は", _I
 )
@@ -174,12 +176,8 @@ def current(text: str, mentions: Sequence[Mention]) -> list[Mention]:
 
 def first_clause(text: str) -> str:
     """The text up to the first end of a sentence or clause, or the first word of a turn or reason."""
-    ends = (
-        _SENTENCE,
-        regex.compile(r"\(|（|,?\s*\b(?:but )?not\b|\s*(?:,\s*)?(?:instead of|rather than|as opposed to|unlike)\b", _I),
-        _REASON,
-    )
-    found = [match.start() for match in (end.search(text, 1) for end in ends) if match]
+    ends = (pattern.search(text, 1) for pattern in (_SENTENCE, _CONTRAST, _REASON))
+    found = [match.start() for match in ends if match]
     return text[: min(found, default=len(text))]
 
 
