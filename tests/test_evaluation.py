@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import string
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from sys2ft.engine import AdapterBank
 from sys2ft.errors import SettingsError
 from sys2ft.evaluation import CONDITIONS, SCORINGS, Answerer, EvaluateSettings, Prediction, Route, evaluate
 from sys2ft.evaluation.ask import asked, option_letters, option_order
-from sys2ft.evaluation.graders import alias, exact, final_answer, grade, normalise, number, numbers
 from sys2ft.generators import Generated, Pair, Reply, Request, SamplingParams, Usage
 from sys2ft.models import LoadedModel, Message, load_model
 from sys2ft.news import News, Question, news_from_dict
@@ -41,171 +40,6 @@ def news() -> list[News]:
 @pytest.fixture(scope="module")
 def predictions(model: LoadedModel, news: list[News]) -> list[Prediction]:
     return evaluate(model, news, SETTINGS, seed=1)
-
-
-# Graders ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("said", "found"),
-    [
-        ("13", [13]),
-        ("it is 2 * 6 + 1 = 13.", [2, 6, 1, 13]),
-        ("1,234", [1234]),
-        ("12,345,678.5 people", [12345678.5]),
-        ("1,23", [1, 23]),
-        ("-3", [-3]),
-        ("−3", [-3]),
-        ("−1,234.5", [-1234.5]),
-        ("3.50", [3.5]),
-        ("2e3 and 1E-2", [2000, 0.01]),
-        ("5%", [5]),
-        ("$5", [5]),
-        ("fifteen", [15]),
-        ("Twenty one", [21]),
-        ("forty-two", [42]),
-        ("Forty\u2011two eggs", [42]),  # non-breaking hyphen
-        ("ninety", [90]),
-        ("seventy, eighty", [70, 80]),
-        ("four hundred sixty-four", [464]),
-        ("Four Hundred and Sixty-Four", [464]),
-        ("nine hundred ninety nine", [999]),
-        ("a hundred people", [100]),
-        ("one hundred and two hundred", [100, 200]),
-        ("a hundred and four thousand", [104000]),
-        ("two thousand thirty-four", [2034]),
-        ("nineteen hundred", [1900]),
-        ("two thousand and five hundred", [2500]),
-        ("two thousand and three thousand", [2000, 3000]),
-        ("three hundred thousand and one", [300001]),
-        ("five six", [5, 6]),
-        ("twenty eleven", [20, 11]),
-        ("twenty, one", [20, 1]),
-        ("forty\ntwo", [40, 2]),
-        ("sixty and four", [60, 4]),
-        ("twenty-minute tests", [20]),
-        ("20 million", [20]),
-        ("twenty million", [20]),
-        ("hundreds of thousands", []),
-        ("zero", [0]),
-        ("often the tone is one", [1]),  # number words inside other words do not count
-        ("２５", [25]),  # full width
-        ("x2", []),
-        ("none", []),
-        ("", []),
-    ],
-)
-def test_numbers(said: str, found: list[float]) -> None:
-    assert numbers(said) == found
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("The Town.", "town"),
-        ("  a   TOWN!  ", "town"),
-        ("“Town”", "town"),
-        ("−3", "-3"),
-        ("x*y + 1", "x * y + 1"),
-        ("3.5", "3.5"),
-        ("the", ""),
-        ("...", "..."),
-        ("Ｔｏｗｎ", "town"),
-    ],
-)
-def test_normalise(text: str, expected: str) -> None:
-    assert normalise(text) == expected
-
-
-TOWN = Question(text="Where?", answer="Paris", choices=("Paris", "Rome", "New Rome"), aliases=("the capital",))
-THIRTEEN = Question(text="How many?", answer="13")
-EGGS = Question(text="How many?", answer="42", aliases=("forty-two", "3 bronds", "three bronds of eggs"))
-FORMULA = Question(
-    text="Formula?", answer="x * y + 1", choices=("x * y - 1", "x * y + 1"), aliases=("x times y plus 1",)
-)
-LIST = Question(text="Which?", answer="[5, 9]", choices=("5", "[5, 9]", "9"), grader="alias")
-
-
-@pytest.mark.parametrize(
-    ("grader", "said", "question", "correct"),
-    [
-        (exact, "Paris.", TOWN, True),
-        (exact, "the paris", TOWN, True),
-        (exact, "the capital", TOWN, False),
-        (exact, "In Paris", TOWN, False),
-        (alias, "paris", TOWN, True),
-        (alias, "The capital!", TOWN, True),
-        (alias, "It happened in Paris, last year.", TOWN, True),
-        (alias, "It happened in the capital.", TOWN, True),
-        (alias, "It was Paris, not Rome.", TOWN, False),
-        (alias, "Rome", TOWN, False),
-        (alias, "Parisian", TOWN, False),
-        (alias, "anti-Paris", TOWN, False),
-        (alias, "", TOWN, False),
-        (alias, "...", TOWN, False),
-        (alias, "It is x*y + 1.", FORMULA, True),
-        (alias, "x times y plus 1", FORMULA, True),
-        (alias, "x * y - 1", FORMULA, False),
-        (alias, "The result is [5, 9]", LIST, True),
-        (alias, "5", LIST, False),
-        (number, "2 * 6 + 1 = 13", THIRTEEN, True),
-        (number, "thirteen", THIRTEEN, True),
-        (number, "13.0000000001", THIRTEEN, True),
-        (number, "13 or 14", THIRTEEN, False),
-        (number, "-13", THIRTEEN, False),
-        (number, "many", THIRTEEN, False),
-        (number, "1,300", Question(text="?", answer="1300"), True),
-        (number, "−4", Question(text="?", answer="-4"), True),
-        (number, "4", Question(text="?", answer="-4"), False),
-        (number, "0.1", Question(text="?", answer="0.2"), False),
-        (number, "Forty-two.", EGGS, True),
-        (number, "That is forty two eggs.", EGGS, True),
-        (number, "the 3 bronds", EGGS, True),
-        (number, "That is 3 bronds.", EGGS, False),  # an alias counts only alone; in a longer text the number decides
-        (number, "forty-three", EGGS, False),
-        (number, "two", EGGS, False),
-        (number, "forty-two, or forty", EGGS, False),
-        (number, "13", TOWN, None),
-    ],
-)
-def test_graders(grader: Callable[[str, Question], Any], said: str, question: Question, correct: bool | None) -> None:
-    verdict = grader(said, question)
-    assert verdict.correct is correct
-    assert verdict.why
-
-
-def test_a_verdict_says_why() -> None:
-    assert alias("It was Paris, not Rome.", TOWN).why == "names 'Paris', but the choice 'Rome' too"
-    assert alias("Rome", TOWN).why == "names the choice 'Rome'"
-    assert number("The three  bronds of eggs.", EGGS).why == "equals 'three bronds of eggs'"
-    assert number("2 or 3", THIRTEEN).why == "the last number said is 3, expected was 13"
-    assert "cannot be judged" in number("3", TOWN).why
-
-
-def test_the_question_names_its_grader() -> None:
-    assert grade("thirteen", THIRTEEN).correct
-    assert grade("capital", TOWN).correct
-    assert not grade("capital", TOWN.model_copy(update={"grader": "exact"})).correct
-    with pytest.raises(SettingsError, match="unknown grader 'vibes'"):
-        grade("x", TOWN.model_copy(update={"grader": "vibes"}))
-
-
-@pytest.mark.parametrize(
-    ("text", "said", "marked"),
-    [
-        ("2 + 2 is 4.\nAnswer: 4", "4", True),
-        ("Answer: 3\nNo, wait.\nAnswer: 4", "4", True),
-        ("The final answer is: Paris.", "Paris.", True),
-        ("So the answer is Paris", "Paris", True),
-        ("**Answer:** Paris", "Paris", True),
-        ("Final Answer: `Paris`", "Paris", True),
-        ("First this.\n\nThen Paris.\n", "Then Paris.", False),
-        ("First this.\nAnswer:", "Answer:", False),
-        ("", "", False),
-    ],
-)
-def test_the_final_answer_of_a_reasoning(text: str, said: str, marked: bool) -> None:
-    assert final_answer(text) == (said, marked)
 
 
 # Prompts ------------------------------------------------------------------------------------------------------------
@@ -365,13 +199,15 @@ def test_a_reasoning_that_was_cut_gives_no_answer(model: LoadedModel, news: list
     settings = replace(SETTINGS, scorings=("reasoned",), headline="reasoned")
     cut = evaluate(model, news[:1], settings, executor=scripted(model, "It may be\nParis", finished=False))[0]
     assert cut.correct is False
-    assert "no final answer was reached" in cut.why
+    assert "the reasoning was cut before an answer" in cut.why
     assert "cut after" in cut.why
     ended = evaluate(model, news[:1], settings, executor=scripted(model, "It may be\nParis", finished=True))[0]
     assert ended.correct is True
     assert "the last line was taken" in ended.why
     marked = evaluate(model, news[:1], settings, executor=scripted(model, "Answer: Paris", finished=False))[0]
     assert marked.correct is True
+    middle = "The answer is Paris if it is a capital, but"
+    assert evaluate(model, news[:1], settings, executor=scripted(model, middle, finished=False))[0].correct is False
 
 
 def test_a_subject_answers_through_its_own_adapters(model: LoadedModel, news: list[News]) -> None:

@@ -167,7 +167,7 @@ def test_answers_are_graded_again_after_the_graders_changed(
     news = [news_from_dict(row) for row in NEWS[:2]]
     run = stage(tmp_path / "run", model, news)
     before = written(run.path)
-    monkeypatch.setattr(graders, "identity", lambda: "others")
+    monkeypatch.setattr(graders, "identity", lambda names: "others")
     monkeypatch.setitem(graders.GRADERS, "alias", lambda said, question: graders.Grade(True, "all is right"))
     stage(tmp_path / "run", model, news)
     new = written(run.path).keys() - before.keys()

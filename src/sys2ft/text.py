@@ -34,17 +34,19 @@ _ENDS_OF_KOREAN = regex.compile(
 )
 
 
-def fold(text: str) -> str:
+def fold(text: str, *, keep_case: bool = False) -> str:
     """The text with one form for characters that readers take for the same: NFKC, lower case, plain quotes and dashes.
 
     Zero-width characters and the vowel points of Arabic and Hebrew are dropped; decimal digits of all scripts become
     ASCII. An exponent after a digit keeps its rank ('10²' becomes '10^2'), and a fraction its distance ('2½' becomes
-    '2 1/2'). Spaces are collapsed.
+    '2 1/2'). Spaces are collapsed. `keep_case` leaves capitals as they are.
     """
     text = _RAISED.sub(lambda found: "^" + unicodedata.normalize("NFKC", found.group()), text)
     text = _FRACTION.sub(" ", text).translate(_QUOTES)
     text = unicodedata.normalize("NFKC", text).translate(_QUOTES)
-    text = _IGNORED.sub("", text).casefold().replace("i̇", "i")  # the casefold of the Turkish capital I with a dot
+    text = _IGNORED.sub("", text)
+    if not keep_case:
+        text = text.casefold().replace("i̇", "i")  # the casefold of the Turkish capital I with a dot
     text = _POINTS.sub("", unicodedata.normalize("NFC", text))
     text = _DIGIT.sub(lambda found: str(unicodedata.decimal(found.group())), text)
     return " ".join(text.split())
@@ -80,7 +82,7 @@ def find(part: Sequence[str], whole: Sequence[str]) -> int | None:
     *first, last = part
     for start in range(len(whole) - len(part) + 1):
         end = start + len(first)
-        if list(whole[start:end]) == first and _same(last, whole[end]):
+        if list(whole[start:end]) == first and same(last, whole[end]):
             return start
     return None
 
@@ -99,7 +101,8 @@ def asks(text: str) -> bool:
     return end.endswith(tuple(QUESTION_MARKS)) or regex.search(r"\p{Greek}\s*;$", end) is not None
 
 
-def _same(word: str, other: str) -> bool:
+def same(word: str, other: str) -> bool:
+    """Whether two words are the same; `other` may be a Korean word with particles attached."""
     if word == other:
         return True
     return (

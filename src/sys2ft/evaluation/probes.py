@@ -150,7 +150,7 @@ class Questions:
             if work == "free_text":
                 sampling = {name: getattr(self.settings, name) for name in FREE_TEXT}
                 inputs |= {"settings": sampling, "seed": seed}
-                decided_by["graders"] = graders.identity()
+                decided_by["graders"] = graders.identity({one.question.grader for one in batch})
             yield Unit(
                 key=f"{self.folder}/{subject.name}.units/{scoring}-{start:05d}",
                 function=f"sys2ft.evaluation.scorings:{work}",

@@ -124,14 +124,15 @@ def free_text(who: Answerer, subject: str, asked: Rows, settings: Mapping[str, A
 
 def _graded(subject: str, item: Asked, text: str, finished: bool, tokens: int) -> dict[str, Any]:
     reasoned = item.scoring == "reasoned"
-    said, marked = graders.final_answer(text) if reasoned else (text, True)
-    verdict = graders.grade(said, item.question)
-    notes = [verdict.why]
+    said, marked = graders.final_answer(text, finished=finished) if reasoned else (text, True)
     if not marked and not finished:
         # The last line of a truncated text is not an answer, even if it happens to be right.
-        verdict, notes = graders.Grade(False, ""), ["no final answer was reached"]
-    elif not marked:
-        notes.append("no final answer was marked: the last line was taken")
+        verdict, notes = graders.Grade(False, ""), ["the reasoning was cut before an answer"]
+    else:
+        verdict = graders.grade(said, item.question)
+        notes = [verdict.why]
+        if not marked:
+            notes.append("no final answer was marked: the last line was taken")
     if not finished:
         notes.append(f"cut after {tokens} tokens")
     detail = {"text": text} if reasoned else {}
