@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from sys2ft.news.importers.joints import joint as joint_of
 from sys2ft.news.importers.pieces import Bad, Block, Entry, Remark, excerpt
 from sys2ft.news.importers.sentences import sentences
 from sys2ft.news.schema import Question
@@ -109,9 +110,9 @@ class Packer:
         units: list[_Unit] = []
         remarks = []
         if block.by_line:
-            parts, joint = [line.rstrip() for line in block.text.split("\n")], "\n"
+            parts = [line.rstrip() for line in block.text.split("\n")]
         else:
-            parts, joint = [" ".join(part.split()) for part in sentences(block.text, self.language)], " "
+            parts = [" ".join(part.split()) for part in sentences(block.text, self.language)]
         for part in parts:
             if not part.strip():
                 continue
@@ -119,7 +120,10 @@ class Packer:
             if len(smaller) > 1:
                 what = "longer than the budget without a sentence boundary: split between words"
                 remarks.append(Remark(what=what, place=block.place, shown=excerpt(part), left_out=False))
-            units += [_Unit(text, joint if i == 0 else " ", block.place) for i, text in enumerate(smaller)]
+            for number, text in enumerate(smaller):
+                before = units[-1].text if units else ""
+                joint = "\n" if block.by_line and number == 0 else joint_of(before.rstrip(), text)
+                units.append(_Unit(text, joint, block.place))
         if units:
             units[0] = replace(units[0], joint="\n")
         return units, remarks
