@@ -27,8 +27,8 @@ class NewsImport:
     """Convert documents, tables and data sets into a news file, and report what was omitted and why."""
 
     sources: Positional[tuple[Path, ...]]
-    """Files and folders: text, Markdown, HTML, PDF, DOCX, CSV, JSON Lines; SQuAD, Fictional Knowledge, CounterFact and
-    ZsRE as JSON."""
+    """Files and folders: text, Markdown, HTML, PDF, DOCX, CSV, spreadsheets, JSON Lines; SQuAD, CMRC, Fictional
+    Knowledge, CounterFact, KnowEdit and ZsRE as JSON; any of them compressed (.gz)."""
     out: Path = Path("news.jsonl")
     """The news file to write."""
     tokenizer: str | None = None

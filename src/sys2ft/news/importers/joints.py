@@ -20,10 +20,40 @@ _HYPHENS = "-\u2010"
 _DIVIDED = re.compile(rf"([^\W_]+(?:[{_HYPHENS}'’][^\W_]+)*)([{_HYPHENS}{_SOFT}])\Z")
 _WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
 # "pre- and post-war", "Vor- und Nachteile": the hyphen belongs to the word, and the space too.
-_CONJUNCTIONS = frozenset("and or to nor und oder bis sowie bzw et ou y o e en of och eller og i a или и".split())
+_CONJUNCTIONS = frozenset(
+    [
+        "and",
+        "or",
+        "to",
+        "nor",
+        "und",
+        "oder",
+        "bis",
+        "sowie",
+        "bzw",
+        "et",
+        "ou",
+        "y",
+        "o",
+        "e",
+        "en",
+        "of",
+        "och",
+        "eller",
+        "og",
+        "i",
+        "a",
+        "или",
+        "и",
+    ]
+)
 # First parts that nearly always keep their hyphen.
-_COMPOUNDING = frozenset("self well ex quasi twenty thirty forty fifty sixty seventy eighty ninety".split())
-_INNER = frozenset("in of the to on up by and a an at de la le du sur".split())  # mother-in-law, up-to-date
+_COMPOUNDING = frozenset(
+    ["self", "well", "ex", "quasi", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+)
+_INNER = frozenset(
+    ["in", "of", "the", "to", "on", "up", "by", "and", "a", "an", "at", "de", "la", "le", "du", "sur"]
+)  # mother-in-law, up-to-date
 _SUFFIX = re.compile(r"(?:ish|ness|less|hood|ing|ed|ist)(?:ly|s)?\b")
 
 

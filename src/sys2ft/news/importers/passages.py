@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from sys2ft.news.importers.joints import joint as joint_of
 from sys2ft.news.importers.pieces import Bad, Block, Entry, Remark, excerpt
 from sys2ft.news.importers.sentences import sentences
-from sys2ft.news.schema import Question
+from sys2ft.news.schema import Cloze, Question
 
 Count = Callable[[str], int]
 BYTES_A_TOKEN = 3
@@ -159,17 +159,27 @@ class Packer:
         texts = [entry.text[start:end] for start, end in spans]
         mine: list[list[Question]] = [[] for _ in spans]
         at = entry.answer_at or (None,) * len(entry.questions)
+        lost = "question about a text that was split, whose answer is in no part"
         for question, position in zip(entry.questions, at, strict=True):
             number = _where(question, position, spans, texts)
             if number is None:
-                what = "question about a text that was split, whose answer is in no part"
-                yield Remark(what=what, place=entry.place, shown=excerpt(question.text))
+                yield Remark(what=lost, place=entry.place, shown=excerpt(question.text))
             else:
                 mine[number].append(question)
+        open_end = _where(entry.cloze, None, spans, texts) if entry.cloze else None
+        if entry.cloze and open_end is None:
+            yield Remark(what=lost, place=entry.place, shown=excerpt(entry.cloze.text))
         what = "longer than the budget: split at sentence boundaries"
         yield Remark(what=what, place=entry.place, shown=f"{len(spans)} passages", left_out=False)
         for number, (text, own) in enumerate(zip(texts, mine, strict=True), start=1):
-            part = replace(entry, text=text, questions=tuple(own), answer_at=())
+            part = replace(
+                entry,
+                text=text,
+                questions=tuple(own),
+                answer_at=(),
+                neighbours=entry.neighbours if number == 1 else (),
+                cloze=entry.cloze if number - 1 == open_end else None,
+            )
             place = f"{entry.place}, part {number}" if entry.place else f"part {number}"
             yield Passage(text=head + text.strip(), place=place, entry=part)
 
@@ -210,7 +220,7 @@ def fit(text: str, budget: int, count: Count) -> list[str]:
 
 
 def _where(
-    question: Question, position: int | None, spans: Sequence[tuple[int, int]], texts: Sequence[str]
+    question: Question | Cloze, position: int | None, spans: Sequence[tuple[int, int]], texts: Sequence[str]
 ) -> int | None:
     """The part with a question's answer: by offset if known, else the part most similar to the question."""
     if position is not None:

@@ -239,11 +239,11 @@ def _remove_running(pages: Sequence[_Page]) -> Iterator[Running]:
     """Remove repeated lines and page numbers from the pages, and yield them."""
     for end in (0, -1):
         lines = [_lines(page.rows, end) for page in pages]
-        inner = False
-        while (found := next_running(lines, end, inner)) is not None:
+        outer: set[int] = set()
+        while (found := next_running(lines, end, outer)) is not None:
             for number in found.pages:
                 del lines[number - 1][end], pages[number - 1].rows[end]
-            inner = inner or not found.number
+            outer.update(found.pages)
             yield found
 
 
@@ -358,7 +358,9 @@ def _blocks(pages: Sequence[list[Paragraph]], title: tuple[str, ...], outline: _
         for one in paragraphs:
             first = one.lines[0][0]
             goes_on = bool(held) and not one.by_line and not _ENDS.search(held)
-            goes_on = goes_on and (first.islower() or (one.opens and (full or not (first.isupper() or first.isdigit()))))
+            goes_on = goes_on and (
+                first.islower() or (one.opens and (full or not (first.isupper() or first.isdigit())))
+            )
             full = one.full
             if held and not goes_on:
                 yield Block(text=clean(held), titles=path, place=place)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from statistics import mean, median
 
 from sys2ft.news.importers.joints import joint
@@ -89,7 +90,11 @@ def _merged(row: list[Cell], head: Cell) -> Row:
     merged: Row = []
     for cell in sorted(row, key=lambda one: -one.right if backwards else one.left):
         moved = cell.base - head.base
-        if cell.height < 0.85 * head.height and abs(moved) > 0.08 * head.height and _SCRIPT.fullmatch(cell.text.strip()):
+        if (
+            cell.height < 0.85 * head.height
+            and abs(moved) > 0.08 * head.height
+            and _SCRIPT.fullmatch(cell.text.strip())
+        ):
             cell.text = cell.text.strip().translate(_RAISED if moved > 0 else _LOWERED)
         last = merged[-1] if merged else None
         gap = 0.0 if last is None else (last.left - cell.right if backwards else cell.left - last.right)
@@ -150,7 +155,7 @@ def _region(rows: Sequence[Row], start: int) -> tuple[int, list[float]]:
             break
         occupied = _united([*occupied, *((cell.left, cell.right) for cell in row)])
         height = median(cell.height for cell in row)
-        gaps = [(a, b) for (_, a), (b, _) in zip(occupied, occupied[1:], strict=False) if b - a > _CELL_GAP * height]
+        gaps = [(a, b) for (_, a), (b, _) in pairwise(occupied) if b - a > _CELL_GAP * height]
         taken = rows[start : end + 1]
         gutters = [(a + b) / 2 for a, b in gaps if _beside(taken, (a + b) / 2, b - a)]
         if gutters:
@@ -217,7 +222,7 @@ def _is_prose(columns: Sequence[Sequence[Row]]) -> bool:
     lines = [[text_of(row) for row in column] for column in columns]
     if min(mean(map(_size, column)) for column in lines) < 2.5:
         return False
-    pairs = [pair for column in lines for pair in zip(column, column[1:], strict=False)]
+    pairs = [pair for column in lines for pair in pairwise(column)]
     goes_on = sum(not _ENDS.search(a) and (b[0].islower() or not (b[0].isupper() or b[0].isdigit())) for a, b in pairs)
     return goes_on >= 0.25 * len(pairs) or mean(_size(line) for column in lines for line in column) >= 6
 
@@ -258,7 +263,7 @@ def _plain(rows: Sequence[Row], made: Layout) -> None:
     """Rows of full width as paragraphs."""
     if not rows:
         return
-    pitches = [a[0].base - b[0].base for a, b in zip(rows, rows[1:], strict=False)]
+    pitches = [a[0].base - b[0].base for a, b in pairwise(rows)]
     close = [one for one, row in zip(pitches, rows, strict=False) if 0 < one < 2.5 * row[0].height]
     setting = _Setting(
         pitch=_lower_median(close), left=min(row[0].left for row in rows), right=max(row[-1].right for row in rows)
@@ -313,4 +318,3 @@ class _Setting:
 
 def _lower_median(values: Sequence[float]) -> float:
     return sorted(values)[(len(values) - 1) // 3] if values else 0.0
-

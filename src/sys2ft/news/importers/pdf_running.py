@@ -4,15 +4,49 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 
 _SHARE = 0.6
 """A line is repeated if it is on at least this share of the pages, of the even or odd pages, or of those between."""
 _LEAST = 3
 _PAGE_WORDS = frozenset(
-    "page pages p pp pg seite seiten s von of página páginas pagina pág pag de di sur folio стр страница из"
-    " 第 页 頁 ページ 共 页共 頁共 第页共页 쪽 페이지 صفحة من".split()
+    [
+        "page",
+        "pages",
+        "p",
+        "pp",
+        "pg",
+        "seite",
+        "seiten",
+        "s",
+        "von",
+        "of",
+        "página",
+        "páginas",
+        "pagina",
+        "pág",
+        "pag",
+        "de",
+        "di",
+        "sur",
+        "folio",
+        "стр",
+        "страница",
+        "из",
+        "第",
+        "页",
+        "頁",
+        "ページ",
+        "共",
+        "页共",
+        "頁共",
+        "第页共页",
+        "쪽",
+        "페이지",
+        "صفحة",
+        "من",
+    ]
 )
 _COUNTED = re.compile(r"(\d+)\s*(?:/|of|von|de|di|sur|из|من|页\s*共|頁\s*共|ページ\s*/)\s*(\d+)", re.I)
 _MARKED = re.compile(
@@ -45,16 +79,14 @@ class Running:
 
     line: str
     pages: tuple[int, ...]
-    number: bool
-    """A page number, which differs from page to page."""
 
 
-def next_running(pages: Sequence[Sequence[Line]], end: int, inner: bool) -> Running | None:
+def next_running(pages: Sequence[Sequence[Line]], end: int, outer: Container[int]) -> Running | None:
     """The next line to remove from one end of the pages (0: the first line, -1: the last); None if nothing is repeated.
 
     A line is removed when its text is the same on at least three pages: most of all, of the even, of the odd, or of
     consecutive pages. White space must separate a sentence from the text, which then stays where it is first, and the
-    lines further in (`inner`). Page numbers are removed: '3 of 12' on page 3 of 12, and numbers that grow with the
+    lines further in (on the pages `outer`, a line was removed here already). Page numbers are removed: '3 of 12' on page 3 of 12, and numbers that grow with the
     pages, alone, beside words such as 'page', or at an end of a line that a mark or white space sets apart. Lines that
     merely differ in numbers ('Bridge 1 is green.') stay.
     """
@@ -66,10 +98,11 @@ def next_running(pages: Sequence[Sequence[Line]], end: int, inner: bool) -> Runn
         if _repeated(numbers, list(lines)):
             text = lines[numbers[0]].text
             sentence = _SENTENCE.search(text) is not None and len(_WORD.findall(text)) > 1
+            inner = any(number in outer for number in numbers)
             if not (sentence or inner) or _block_is_apart([pages[n - 1] for n in numbers], end):
-                return Running(line=text, pages=tuple(numbers[sentence:]), number=False)
+                return Running(line=text, pages=tuple(numbers[sentence:]))
     numbered = _numbered(lines, len(pages))
-    return Running(line=lines[numbered[0]].text, pages=tuple(numbered), number=True) if numbered else None
+    return Running(line=lines[numbered[0]].text, pages=tuple(numbered)) if numbered else None
 
 
 def _block_is_apart(pages: Sequence[Sequence[Line]], end: int) -> bool:
