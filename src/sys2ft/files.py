@@ -181,7 +181,7 @@ class _Gzip(io.BufferedIOBase):
     """A gzip file whose faults are OSErrors that say so: gzip raises three types of errors."""
 
     def __init__(self, path: Path) -> None:
-        self._file = gzip.open(path)
+        self._file = gzip.open(path)  # noqa: SIM115 - closed by close()
 
     def readable(self) -> bool:
         return True

@@ -152,7 +152,7 @@ def _probes(groups: object, place: str, unchanged: bool, subject: str) -> Iterat
         if not isinstance(probe, Mapping) or not isinstance(probe.get("prompt"), str | list):
             yield Remark(what=_NO_FORM, place=place, shown=excerpt(str(probe)))
             continue
-        given = next((probe[key] for key in ("ground_truth", "answers", "answer", "target") if key in probe), [])
+        given: Any = next((probe[key] for key in ("ground_truth", "answers", "answer", "target") if key in probe), [])
         prompts = probe["prompt"]
         if isinstance(prompts, str):
             prompts, given = [prompts], [given]

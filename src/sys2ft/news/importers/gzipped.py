@@ -1,4 +1,4 @@
-"""Files compressed with gzip: the name without `.gz` decides the form, the content is unpacked beside other temporaries."""
+"""Files compressed with gzip: the name without `.gz` decides the form, the content is unpacked while it is read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
+from sys2ft.errors import NewsError
 from sys2ft.files import open_binary, storage_errors
 from sys2ft.news.importers.pieces import Source
 
@@ -56,15 +58,14 @@ def _unpack(source: Source, plain: Path) -> None:
                 )
 
 
-def _read(source: Source, packed: object) -> bytes:
+def _read(source: Source, packed: BinaryIO) -> bytes:
     try:
-        block: bytes = packed.read(_BLOCK)  # type: ignore[attr-defined]
+        return packed.read(_BLOCK)
     except OSError as error:
         raise _damaged(source, error) from error
-    return block
 
 
-def _damaged(source: Source, error: OSError) -> Exception:
+def _damaged(source: Source, error: OSError) -> NewsError:
     return source.error(
         f"a file that cannot be unpacked ({error.strerror or error})",
         expected="a file compressed with gzip",

@@ -20,40 +20,13 @@ _HYPHENS = "-\u2010"
 _DIVIDED = re.compile(rf"([^\W_]+(?:[{_HYPHENS}'’][^\W_]+)*)([{_HYPHENS}{_SOFT}])\Z")
 _WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
 # "pre- and post-war", "Vor- und Nachteile": the hyphen belongs to the word, and the space too.
-_CONJUNCTIONS = frozenset(
-    [
-        "and",
-        "or",
-        "to",
-        "nor",
-        "und",
-        "oder",
-        "bis",
-        "sowie",
-        "bzw",
-        "et",
-        "ou",
-        "y",
-        "o",
-        "e",
-        "en",
-        "of",
-        "och",
-        "eller",
-        "og",
-        "i",
-        "a",
-        "или",
-        "и",
-    ]
+_CONJUNCTIONS = re.compile(
+    r"and|or|to|nor|und|oder|bis|sowie|bzw|et|ou|y|o|e|en|of|och|eller|og|i|a|или|и",
+    re.I,
 )
 # First parts that nearly always keep their hyphen.
-_COMPOUNDING = frozenset(
-    ["self", "well", "ex", "quasi", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
-)
-_INNER = frozenset(
-    ["in", "of", "the", "to", "on", "up", "by", "and", "a", "an", "at", "de", "la", "le", "du", "sur"]
-)  # mother-in-law, up-to-date
+_COMPOUNDING = re.compile(r"self|well|ex|quasi|(?:twen|thir|for|fif|six|seven|eigh|nine)ty", re.I)
+_INNER = re.compile(r"in|of|the|to|on|up|by|and|a|an|at|de|la|le|du|sur", re.I)  # mother-in-law, up-to-date
 _SUFFIX = re.compile(r"(?:ish|ness|less|hood|ing|ed|ist)(?:ly|s)?\b")
 
 
@@ -103,7 +76,7 @@ def join_lines(before: str, after: str, known: Container[str] = ()) -> Joined:
     stem, rest = before[: -len(mark)], after[head.end() :]
     if mark == _SOFT:
         return Joined(stem + after)
-    if head[0].casefold() in _CONJUNCTIONS and re.match(r"\s", rest):
+    if _CONJUNCTIONS.fullmatch(head[0]) and re.match(r"\s", rest):
         return Joined(f"{stem}- {after}")
     compound, whole = (f"{first}-{head[0]}".casefold(), f"{first}{head[0]}".casefold())
     capital = head[0][:1].isupper() and not head[0].isupper()
@@ -113,6 +86,9 @@ def join_lines(before: str, after: str, known: Container[str] = ()) -> Joined:
     if not capitals and not (first[-1].islower() and head[0][0].islower()):
         return Joined(f"{stem}-{after}")
     *chain, last = first.casefold().replace("\u2010", "-").split("-")
-    keep = (last in _INNER) if chain else last in _COMPOUNDING and not _SUFFIX.fullmatch(head[0])
+    if chain:
+        keep = _INNER.fullmatch(last) is not None
+    else:
+        keep = _COMPOUNDING.fullmatch(last) is not None and _SUFFIX.fullmatch(head[0]) is None
     mended = "-" if keep else ""
     return Joined(stem + mended + after, guessed=f"{first}-|{head[0]}: {first}{mended}{head[0]}")

@@ -10,43 +10,10 @@ from dataclasses import dataclass
 _SHARE = 0.6
 """A line is repeated if it is on at least this share of the pages, of the even or odd pages, or of those between."""
 _LEAST = 3
-_PAGE_WORDS = frozenset(
-    [
-        "page",
-        "pages",
-        "p",
-        "pp",
-        "pg",
-        "seite",
-        "seiten",
-        "s",
-        "von",
-        "of",
-        "página",
-        "páginas",
-        "pagina",
-        "pág",
-        "pag",
-        "de",
-        "di",
-        "sur",
-        "folio",
-        "стр",
-        "страница",
-        "из",
-        "第",
-        "页",
-        "頁",
-        "ページ",
-        "共",
-        "页共",
-        "頁共",
-        "第页共页",
-        "쪽",
-        "페이지",
-        "صفحة",
-        "من",
-    ]
+_PAGE_WORDS = re.compile(
+    r"pages?|pp?|pg|seiten?|s|von|of|páginas?|paginas?|pág|pag|de|di|sur|folio|стр|страница|из"
+    r"|第|[页頁]共?|ページ|共|第页共页|쪽|페이지|صفحة|من",
+    re.I,
 )
 _COUNTED = re.compile(r"(\d+)\s*(?:/|of|von|de|di|sur|из|من|页\s*共|頁\s*共|ページ\s*/)\s*(\d+)", re.I)
 _MARKED = re.compile(
@@ -86,9 +53,9 @@ def next_running(pages: Sequence[Sequence[Line]], end: int, outer: Container[int
 
     A line is removed when its text is the same on at least three pages: most of all, of the even, of the odd, or of
     consecutive pages. White space must separate a sentence from the text, which then stays where it is first, and the
-    lines further in (on the pages `outer`, a line was removed here already). Page numbers are removed: '3 of 12' on page 3 of 12, and numbers that grow with the
-    pages, alone, beside words such as 'page', or at an end of a line that a mark or white space sets apart. Lines that
-    merely differ in numbers ('Bridge 1 is green.') stay.
+    lines further in (on the pages `outer`, a line was removed here already). Page numbers are removed: '3 of 12' on
+    page 3 of 12, and numbers that grow with the pages, alone, beside words such as 'page', or at an end of a line that
+    a mark or white space sets apart. Lines that merely differ in numbers ('Bridge 1 is green.') stay.
     """
     lines = {number: page[end] for number, page in enumerate(pages, start=1) if page}
     by_text: dict[str, list[int]] = {}
@@ -152,8 +119,8 @@ def _numbered(lines: dict[int, Line], total: int) -> list[int]:
 
 def _is_label(text: str) -> bool:
     """Whether a line is numbers, words such as 'page' and marks, and nothing else."""
-    words = _LETTERS.findall(text.casefold())
-    return all(word in _PAGE_WORDS for word in words) and _MARKS.fullmatch(_LETTERS.sub("", text)) is not None
+    words = _LETTERS.findall(text)
+    return all(_PAGE_WORDS.fullmatch(word) for word in words) and _MARKS.fullmatch(_LETTERS.sub("", text)) is not None
 
 
 def _labels(line: Line, number: int, what: str) -> Iterator[tuple[str, str, int]]:

@@ -6,7 +6,7 @@ Knowledge, the edits of `edits`, and news items of this package. Prompts to be c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 

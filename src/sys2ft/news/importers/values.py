@@ -15,43 +15,11 @@ from sys2ft.news.importers.texts import clean
 _ANSWER_KEYS = ("text", "answer", "answers", "value", "values", "ground_truth", "str", "name", "span", "spans")
 """Keys of a mapping that hold an answer or a list of answers, such as 'text' in the rows of SQuAD."""
 _ALIAS_KEYS = ("aliases", "alias", "normalized_aliases")
-MISSING = frozenset(
-    [
-        "NaN",
-        "nan",
-        "NAN",
-        "NULL",
-        "Null",
-        "null",
-        "None",
-        "N/A",
-        "n/a",
-        "N.A.",
-        "n.a.",
-        "NA",
-        "<NA>",
-        "<NULL>",
-        "<null>",
-        "<none>",
-        "NaT",
-        "#N/A",
-        "#NA",
-        "#VALUE!",
-        "#REF!",
-        "#DIV/0!",
-        "#NAME?",
-        "#NULL!",
-        "#NUM!",
-        "#N/V",
-        "#WERT!",
-        "-nan",
-        "-NaN",
-        "-",
-        "--",
-        "–",
-        "—",
-    ]
-)
+_WORDS_FOR_EMPTY = """
+NaN nan NAN NULL Null null None N/A n/a N.A. n.a. NA <NA> <NULL> <null> <none> NaT -nan -NaN - -- – —
+#N/A #NA #N/V #NV #VALUE! #WERT! #REF! #DIV/0! #NAME? #NULL! #NUM!
+"""
+MISSING = frozenset(_WORDS_FOR_EMPTY.split())
 """What programs (pandas, R, databases, spreadsheets) write for an empty value; not 'none' or 'Na', which are words."""
 _STRUCTURE = re.compile(r"\s*(?:[\[{]|(?:np\.|numpy\.)?array\()")
 
