@@ -29,7 +29,7 @@ def raw_pdf(path: Path, pages: Sequence[Sequence[Show]], *, unnamed: str = "", t
         "1 begincodespacerange <00> <FF> endcodespacerange\n"
         f"{len(named)} beginbfchar\n{entries}\nendbfchar endcmap end end"
     )
-    widths = " ".join("1000" if chr(n) not in named and n >= 128 else "500" for n in range(256))
+    widths = " ".join(["500"] * 256)
     # Without /Encoding names for the upper half, such codes have no Unicode value but that of the map.
     names = " ".join(f"/x{n}" for n in range(128, 256))
     objects = [

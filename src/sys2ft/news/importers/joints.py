@@ -15,6 +15,7 @@ _UNSPACED = (
 _ENDS_UNSPACED = re.compile(f"[{_UNSPACED}]\\Z")
 _BEGINS_UNSPACED = re.compile(f"[{_UNSPACED}]")
 _SPACE_AMONG_UNSPACED = re.compile(f"(?<=[{_UNSPACED}]) +(?=[{_UNSPACED}])")
+_PART = re.compile(f"[{_UNSPACED}]|[^\\W{_UNSPACED}]+")
 _SOFT = "\u00ad"
 _HYPHENS = "-\u2010"
 _DIVIDED = re.compile(rf"([^\W_]+(?:[{_HYPHENS}'’][^\W_]+)*)([{_HYPHENS}{_SOFT}])\Z")
@@ -39,6 +40,11 @@ def joint(before: str, after: str) -> str:
 def without_inner_spaces(text: str) -> str:
     """The text without spaces between two characters of scripts that have none."""
     return _SPACE_AMONG_UNSPACED.sub("", text)
+
+
+def parts_of(text: str) -> set[str]:
+    """The words of a text in lower case; in scripts without spaces its characters."""
+    return set(_PART.findall(text.casefold()))
 
 
 def _hangul(pair: str) -> bool:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from sys2ft.news.importers.joints import joint as joint_of
+from sys2ft.news.importers.joints import joint as joint_of, parts_of
 from sys2ft.news.importers.pieces import Bad, Block, Entry, Remark, excerpt
 from sys2ft.news.importers.sentences import sentences
 from sys2ft.news.schema import Cloze, Question
@@ -227,5 +227,5 @@ def _where(
         return next((n for n, (start, end) in enumerate(spans) if start <= position < end), None)
     sought = [answer.casefold() for answer in (question.answer, *question.aliases)]
     holding = [n for n, text in enumerate(texts) if any(answer in text.casefold() for answer in sought)]
-    asked = set(re.findall(r"\w+", question.text.casefold()))
-    return max(holding, key=lambda n: len(asked & set(re.findall(r"\w+", texts[n].casefold()))), default=None)
+    asked = parts_of(question.text)
+    return max(holding, key=lambda n: len(asked & parts_of(texts[n])), default=None)

@@ -74,7 +74,9 @@ def read_pdf(source: Source) -> Iterator[Piece]:
 
 def _open(source: Source, pdfium: Any) -> Any:
     try:
-        return pdfium.PdfDocument(source.path)
+        file = pdfium.PdfDocument(source.path)
+        file.init_forms()
+        return file
     except OSError as error:
         raise cannot_be_read(source, error) from error
     except pdfium.PdfiumError as error:
@@ -102,6 +104,9 @@ def _damaged(source: Source, error: Exception, place: str = "") -> NewsError:
 def _page(source: Source, pdfium: Any, file: Any, number: int) -> _Page:
     try:
         page = file[number]
+        if pdfium.raw.FPDFPage_GetAnnotCount(page):  # form fields: their values become text of the page
+            page.flatten()
+            page = file[number]
         _widen_empty(pdfium, page)
         text = page.get_textpage()
         return _characters(pdfium.raw, text)

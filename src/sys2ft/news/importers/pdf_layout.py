@@ -86,7 +86,7 @@ def rows_of(cells: Iterable[Cell]) -> list[Row]:
 
 
 def _merged(row: list[Cell], head: Cell) -> Row:
-    backwards = sum(bool(_RIGHT_TO_LEFT.search(cell.text)) for cell in row) * 2 > len(row)
+    backwards = _is_backwards(row)
     merged: Row = []
     for cell in sorted(row, key=lambda one: -one.right if backwards else one.left):
         moved = cell.base - head.base
@@ -106,6 +106,12 @@ def _merged(row: list[Cell], head: Cell) -> Row:
         last.height = last.height if last.right - last.left >= cell.right - cell.left else cell.height
         last.left, last.right = min(last.left, cell.left), max(last.right, cell.right)
     return [cell for cell in merged if cell.text.strip()]
+
+
+def _is_backwards(row: Row) -> bool:
+    """Whether most letters of a row are of a script that is written from right to left."""
+    letters = [letter for cell in row for letter in cell.text if letter.isalpha()]
+    return 2 * len(_RIGHT_TO_LEFT.findall("".join(letters))) > len(letters)
 
 
 def text_of(row: Row) -> str:
@@ -213,7 +219,7 @@ def _split(rows: Sequence[Row], gutters: Sequence[float]) -> list[list[Row]]:
             mine = [cell for cell in row if sum(cell.left > gutter for gutter in gutters) == number]
             if mine:
                 column.append(mine)
-    backwards = sum(len(_RIGHT_TO_LEFT.findall(text_of(row))) > len(text_of(row)) / 3 for row in rows) * 2 > len(rows)
+    backwards = sum(map(_is_backwards, rows)) * 2 > len(rows)
     return columns[::-1] if backwards else columns
 
 

@@ -218,7 +218,7 @@ def _files(
             if form is None and without_gzip(source).suffix:
                 raise bad_input(
                     str(source),
-                    f"a file name that ends in {source.suffix!r}",
+                    f"a file name that ends in {source.name.removeprefix(without_gzip(source).stem)!r}",
                     expected="a name that ends in " + ", ".join(ENDINGS) + ", perhaps with .gz after it",
                     fix="save it in one of these forms, or set --form",
                 )

@@ -158,7 +158,8 @@ def same_text_together(pieces: Iterable[Piece]) -> Iterator[Piece]:
     held: Entry | None = None
     for piece in pieces:
         if isinstance(piece, Entry) and piece.made is None and not piece.answer_at:
-            if held is not None and (held.text, held.titles) == (piece.text, piece.titles) and piece.questions:
+            same = held is not None and (held.text, held.titles) == (piece.text, piece.titles)
+            if held is not None and same and (held.questions or piece.questions):
                 held = replace(
                     held,
                     questions=(*held.questions, *piece.questions),
