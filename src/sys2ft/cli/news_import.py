@@ -74,6 +74,7 @@ def _print(summary: ImportSummary, settings: ImportSettings) -> None:
         print("  These news items are in the file. Generation skips them unless it is given --keep-instructions.")
     limits = f"at most {settings.max_tokens} tokens each, counted by {summary.tokens_by}"
     print(f"{summary.out}: {summary.news} news items ({limits}), {summary.questions} questions", end="")
+    print(f", {summary.neighbours} neighbours" if summary.neighbours else "", end="")
     print(f", {summary.bad.count} not usable" if summary.bad.count else "")
     print(f"next: {_next(summary)}")
 

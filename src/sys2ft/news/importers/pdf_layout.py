@@ -152,21 +152,20 @@ def _regions(rows: Sequence[Row], made: Layout) -> None:
 
 def _region(rows: Sequence[Row], start: int) -> tuple[int, list[float]]:
     """End of the longest run of rows from `start` that leaves vertical gaps free, and the middles of these gaps."""
-    best: tuple[int, list[float]] = (start, [])
+    tried: list[list[tuple[float, float]]] = []  # the free gaps of the rows from `start` to each end
     occupied: list[tuple[float, float]] = []
-    for end in range(start, len(rows)):
-        row = rows[end]
-        above = rows[end - 1][0] if end > start else row[0]
-        if above.base - row[0].base > _NEW_ARTICLE * max(row[0].height, above.height):
+    for row, above in zip(rows[start:], [rows[start], *rows[start:]], strict=False):
+        if above[0].base - row[0].base > _NEW_ARTICLE * max(row[0].height, above[0].height):
             break
         occupied = _united([*occupied, *((cell.left, cell.right) for cell in row)])
         height = median(cell.height for cell in row)
-        gaps = [(a, b) for (_, a), (b, _) in pairwise(occupied) if b - a > _CELL_GAP * height]
-        taken = rows[start : end + 1]
-        gutters = [(a + b) / 2 for a, b in gaps if _beside(taken, (a + b) / 2, b - a)]
+        tried.append([(a, b) for (_, a), (b, _) in pairwise(occupied) if b - a > _CELL_GAP * height])
+    for number in range(len(tried), 0, -1):
+        taken = rows[start : start + number]
+        gutters = [(a + b) / 2 for a, b in tried[number - 1] if _beside(taken, (a + b) / 2, b - a)]
         if gutters:
-            best = (end + 1, gutters)
-    return best
+            return start + number, gutters
+    return start, []
 
 
 def _trimmed(rows: Sequence[Row], start: int, end: int, gutter: float, prose: bool) -> tuple[int, int]:

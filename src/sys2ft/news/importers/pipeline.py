@@ -95,6 +95,7 @@ class FileCount:
     news: int = 0
     questions: int = 0
     with_choices: int = 0
+    neighbours: int = 0
 
 
 @dataclass(slots=True)
@@ -126,6 +127,11 @@ class ImportSummary:
     def with_choices(self) -> int:
         """Number of questions written with choices."""
         return sum(one.with_choices for one in self.files)
+
+    @property
+    def neighbours(self) -> int:
+        """Number of questions written whose answers must not change."""
+        return sum(one.neighbours for one in self.files)
 
     def report(self, what: str, place: str, *, left_out: bool = True) -> None:
         """Count one omission or change."""
@@ -331,6 +337,7 @@ class _Import:
         (counted,) = summary.files
         counted.news += 1
         counted.questions += len(news.questions)
+        counted.neighbours += len(news.neighbours)
         counted.with_choices += sum(bool(question.choices) for question in news.questions)
         self.file.write(json_line(news))
 
