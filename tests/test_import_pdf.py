@@ -33,7 +33,7 @@ def read(folder: Path, *pages: Page, unnamed: str = "", turned: Page | None = No
 
 
 COLUMNS = "columns: read one after the other"
-TABLE = "text side by side (a table?): read row by row"
+TABLE = "text in columns (a table?): read row by row"
 RUNNING = "running header or footer"
 GUESS = "word divided at a line's end: joined by a guess"
 

@@ -48,7 +48,7 @@ def question_of(
 ) -> Question | Remark:
     """A question with the first of `answers`, the others as aliases; or a remark that it is not usable.
 
-    `wrong` are wrong choices; or `choices` are all choices, the answer among them. Words that stand for an empty value
+    `wrong` are wrong choices; or `choices` are all choices, the answer among them. Words for an empty value
     ('NaN', 'None') are no answers, unless they are one of the choices.
     """
     text, options = clean(text).strip(), [clean(one).strip() for one in choices]

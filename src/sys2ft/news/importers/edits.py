@@ -221,7 +221,7 @@ class FlatEdit(Record):
 
 
 class WikiBio(Record):
-    """KnowEdit's WikiBio: the beginning of a biography and how it goes on."""
+    """KnowEdit's WikiBio: the beginning of a biography and its continuation."""
 
     text: str
     labels: str

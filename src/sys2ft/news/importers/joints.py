@@ -32,7 +32,7 @@ _SUFFIX = re.compile(r"(?:ish|ness|less|hood|ing|ed|ist)(?:ly|s)?\b")
 
 
 def joint(before: str, after: str) -> str:
-    """What stands between two parts of a text: nothing next to a script without spaces, else a space."""
+    """What belongs between two parts of a text: nothing next to a script without spaces, else a space."""
     unspaced = _ENDS_UNSPACED.search(before) or _BEGINS_UNSPACED.match(after)
     return "" if not before or not after or (unspaced and not _hangul(before[-1] + after[0])) else " "
 
@@ -68,8 +68,8 @@ class Joined:
 def join_lines(before: str, after: str, known: Container[str] = ()) -> Joined:
     """Join two lines of one paragraph.
 
-    A soft hyphen at the line's end is omitted. At another hyphen the halves are joined as they stand elsewhere in the
-    document (`known`: its words in lower case): with the hyphen or without. If neither stands there, the hyphen is kept
+    A soft hyphen at the line's end is omitted. At another hyphen the halves are joined as they are found elsewhere
+    in the document (`known`: its words in lower case): with the hyphen or without. If neither is there, the hyphen is kept
     next to a digit, before a capital letter, in chains such as 'mother-in-law', and after a few first parts such as
     'self' and 'well'; else it is omitted, as most words divided at a line's end are written without one.
     """

@@ -180,7 +180,7 @@ def _turned(
 
 
 def _follows(cell: Cell, left: float, right: float, base: float, height: float) -> bool:
-    """Whether a character goes on with a cell: same baseline and size, no wide gap, on either side."""
+    """Whether a character continues a cell: same baseline and size, no wide gap, on either side."""
     if abs(base - cell.base) > 0.08 * cell.height or max(height, cell.height) > 1.15 * min(height, cell.height):
         return False
     gap = max(left - cell.right, cell.left - right)
@@ -236,7 +236,7 @@ def _remarks(page: _Page, place: str) -> Iterator[Remark]:
         what = "columns: read one after the other"
         yield Remark(what=what, place=place, shown=f"{page.made.columns} times", left_out=False)
     if page.made.tables:
-        what = "text side by side (a table?): read row by row"
+        what = "text in columns (a table?): read row by row"
         yield Remark(what=what, place=place, shown=f"{page.made.tables} times", left_out=False)
 
 
@@ -351,7 +351,7 @@ def _text(lines: Sequence[str]) -> str:
 
 
 def _blocks(pages: Sequence[list[Paragraph]], title: tuple[str, ...], outline: _Outline) -> Iterator[Piece]:
-    """The paragraphs as blocks; an unfinished sentence at the end of a column or page goes on in the next one."""
+    """The paragraphs as blocks; an unfinished sentence at the end of a column or page is continued in the next one."""
     known = {word for page in pages for one in page for line in one.lines for word in words_of(line)}
     held, place, under, full = "", "", title, False
     for path, page, paragraphs in _by_outline(pages, title, outline) if outline else _by_size(pages, title):

@@ -61,7 +61,7 @@ class Paragraph:
 
 @dataclass(slots=True)
 class Layout:
-    """Paragraphs of a page in reading order, and what was decided about text side by side."""
+    """Paragraphs of a page in reading order, and how text in columns was read."""
 
     paragraphs: list[Paragraph] = field(default_factory=list)
     columns: int = 0
@@ -120,7 +120,7 @@ def text_of(row: Row) -> str:
 
 
 def layout(rows: Sequence[Row]) -> Layout:
-    """The paragraphs of a page: columns of prose one after the other, other text side by side row by row."""
+    """The paragraphs of a page: columns of prose one after the other, other text in columns row by row."""
     made = Layout()
     _regions(rows, made)
     return made
@@ -189,7 +189,7 @@ def _united(spans: list[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def _beside(rows: Sequence[Row], at: float, width: float) -> bool:
-    """Whether text stands on both sides of `at`, in at least two rows each, side by side."""
+    """Whether text is on both sides of `at`, in at least two rows each, at the same height."""
     right = [row for row in rows if any(cell.left > at for cell in row)]
     left = [row for row in rows if any(cell.right < at for cell in row)]
     if min(len(left), len(right)) < 2:

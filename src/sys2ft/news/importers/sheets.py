@@ -101,7 +101,7 @@ _Rows = list[tuple[int, list[str]]]
 
 
 def _rows(source: Source, calamine: Any, book: Any, name: str) -> Iterator[tuple[int, list[str]]]:
-    """The rows of a sheet that have values; a value merged over several rows stands in each of them."""
+    """The rows of a sheet that have values; a value merged over several rows is in each of them."""
     try:
         sheet = book.get_sheet_by_name(name)
         rows = [[_words(value) for value in row] for row in sheet.to_python(skip_empty_area=False)]
