@@ -336,6 +336,13 @@ def test_a_repeated_sentence_stays_once(tmp_path: Path) -> None:
     assert reported == {RUNNING: ["on 3 pages (All rights are reserved.)"]}
 
 
+def test_a_row_of_a_table_that_all_pages_share_stays(tmp_path: Path) -> None:
+    heights = [down(["Olm", "Elm"]) + down([f"{n}0 m", "30 m"], x=200) for n in range(1, 5)]
+    text, reported = read(tmp_path, *heights)
+    assert text == "\n".join(f"Olm; {n}0 m\nElm; 30 m" for n in range(1, 5))
+    assert list(reported) == [TABLE]
+
+
 # Protection
 
 OPEN_AES = (

@@ -68,10 +68,10 @@ class Joined:
 def join_lines(before: str, after: str, known: Container[str] = ()) -> Joined:
     """Join two lines of one paragraph.
 
-    A soft hyphen at the line's end is omitted. At another hyphen the halves are joined as they are found elsewhere
-    in the document (`known`: its words in lower case): with the hyphen or without. If neither is there, the hyphen is kept
-    next to a digit, before a capital letter, in chains such as 'mother-in-law', and after a few first parts such as
-    'self' and 'well'; else it is omitted, as most words divided at a line's end are written without one.
+    A soft hyphen at the line's end is omitted. At another hyphen the halves are joined as the document has the word
+    elsewhere (`known`: its words in lower case): with the hyphen or without. If it has neither, the hyphen is kept next
+    to a digit, before a capital letter, in chains such as 'mother-in-law', and after a few first parts such as 'self'
+    and 'well'; else it is omitted, as most words divided at a line's end are written without one.
     """
     divided = _DIVIDED.search(before)
     head = _WORD.match(after)

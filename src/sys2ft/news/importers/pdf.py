@@ -260,7 +260,8 @@ def _lines(rows: Sequence[Row], end: int) -> list[Line]:
         other = number - 1 if end else number + 1
         gap = abs(row[0].base - rows[other][0].base) if 0 <= other < len(rows) else 0.0
         apart = gap > 1.8 * row[0].height and row[0].height <= 1.05 * largest
-        found.append(Line(" | ".join(" ".join(cell.text.split()) for cell in row), apart))
+        in_table = 0 <= other < len(rows) and min(len(row), len(rows[other])) > 1
+        found.append(Line(" | ".join(" ".join(cell.text.split()) for cell in row), apart, in_table))
     return found
 
 

@@ -34,10 +34,13 @@ _WORD = re.compile(r"[^\W\d_]{2,}")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of a page; `apart`: white space separates it from the line nearer to the middle, and it is not larger."""
+    """A line of a page."""
 
     text: str
     apart: bool = False
+    """White space separates it from the line nearer to the middle, and it is not larger."""
+    in_table: bool = False
+    """It and the line nearer to the middle have several cells."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,8 +55,8 @@ def next_running(pages: Sequence[Sequence[Line]], end: int, outer: Container[int
     """The next line to remove from one end of the pages (0: the first line, -1: the last); None if nothing is repeated.
 
     A line is removed when its text is the same on at least three pages: most of all, of the even, of the odd, or of
-    consecutive pages. White space must separate a sentence from the text, which then stays where it is first, and the
-    lines further in (on the pages `outer`, a line was removed here already). Page numbers are removed: '3 of 12' on
+    consecutive pages. White space must separate a sentence from the text, which then stays where it is first, a row of
+    a table, and the lines further in (on the pages `outer`, a line was removed here already). Page numbers are removed: '3 of 12' on
     page 3 of 12, and numbers that grow with the pages, alone, beside words such as 'page', or at an end of a line that
     a mark or white space sets apart. Lines that merely differ in numbers ('Bridge 1 is green.') stay.
     """
@@ -66,7 +69,8 @@ def next_running(pages: Sequence[Sequence[Line]], end: int, outer: Container[int
             text = lines[numbers[0]].text
             sentence = _SENTENCE.search(text) is not None and len(_WORD.findall(text)) > 1
             inner = any(number in outer for number in numbers)
-            if not (sentence or inner) or _block_is_apart([pages[n - 1] for n in numbers], end):
+            in_table = any(lines[number].in_table for number in numbers)
+            if not (sentence or inner or in_table) or _block_is_apart([pages[n - 1] for n in numbers], end):
                 return Running(line=text, pages=tuple(numbers[sentence:]))
     numbered = _numbered(lines, len(pages))
     return Running(line=lines[numbered[0]].text, pages=tuple(numbered)) if numbered else None
