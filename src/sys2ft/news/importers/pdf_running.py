@@ -55,10 +55,10 @@ def next_running(pages: Sequence[Sequence[Line]], end: int, outer: Container[int
     """The next line to remove from one end of the pages (0: the first line, -1: the last); None if nothing is repeated.
 
     A line is removed when its text is the same on at least three pages: most of all, of the even, of the odd, or of
-    consecutive pages. White space must separate a sentence from the text, which then stays where it is first, a row of
-    a table, and the lines further in (on the pages `outer`, a line was removed here already). Page numbers are removed: '3 of 12' on
-    page 3 of 12, and numbers that grow with the pages, alone, beside words such as 'page', or at an end of a line that
-    a mark or white space sets apart. Lines that merely differ in numbers ('Bridge 1 is green.') stay.
+    consecutive pages. White space must separate from the text a sentence (which stays where it is first), a row of a
+    table, and a line further in (on the pages `outer`, a line was removed here already). Page numbers are removed: '3
+    of 12' on page 3 of 12, and numbers that grow with the pages, alone, beside words such as 'page', or at an end of a
+    line that a mark or white space sets apart. Lines that merely differ in numbers ('Bridge 1 is green.') stay.
     """
     lines = {number: page[end] for number, page in enumerate(pages, start=1) if page}
     by_text: dict[str, list[int]] = {}
