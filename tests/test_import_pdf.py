@@ -175,6 +175,20 @@ def test_ligatures_are_letters(tmp_path: Path) -> None:
     )
 
 
+def test_characters_beyond_the_basic_plane_are_whole(tmp_path: Path) -> None:
+    assert read(tmp_path, down(["A smile 😀 and 𠀀 here."])) == ("A smile 😀 and 𠀀 here.", {})
+
+
+def test_a_row_of_spaces_is_no_row(tmp_path: Path) -> None:
+    pages = [down([" ", f"Bridge {n} is green.", "  ", "It is new.", " "]) for n in range(1, 4)]
+    assert read(tmp_path, *pages)[0].count("It is new.") == 3
+
+
+def test_cells_side_by_side_in_one_row_are_reported(tmp_path: Path) -> None:
+    page = down(["The bridge of Olm is", "painted green in May."]) + down(["The gate of Elm was"], x=320)
+    assert list(read(tmp_path, page)[1]) == [TABLE]
+
+
 def test_characters_without_a_unicode_value_are_reported(tmp_path: Path) -> None:
     text, reported = read(tmp_path, down(["The ¤ridge is green."]), down(["¤€¤€"]), unnamed="¤€")
     assert text == "The \ufffdridge is green."

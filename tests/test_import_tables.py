@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zipfile
 import zlib
 from base64 import b85decode
 from datetime import date, datetime, time, timedelta
@@ -17,7 +18,7 @@ from sys2ft.errors import NewsError
 from sys2ft.files import open_binary
 from sys2ft.news import News, read_news
 from sys2ft.news.importers import ImportSettings, ImportSummary, import_news
-from sys2ft.news.importers.sheets import _words
+from sys2ft.news.importers.sheet_process import words_of
 
 
 def imported(path: Path, **changes: object) -> tuple[list[News], ImportSummary]:
@@ -159,7 +160,7 @@ def test_values_are_written_as_a_person_reads_them(tmp_path: Path) -> None:
         "2031-05-02 14:30:05": datetime(2031, 5, 2, 14, 30, 5), "06:00:07": time(6, 0, 7),
         "30:00:00": timedelta(hours=30),
     }  # fmt: skip
-    assert {_words(value): value for value in values.values()} == values
+    assert {words_of(value): value for value in values.values()} == values
 
 
 def test_titles_above_the_header_and_merged_cells(tmp_path: Path) -> None:
@@ -206,6 +207,19 @@ def test_a_workbook_without_a_text_column_names_its_columns(tmp_path: Path) -> N
         imported(xlsx(tmp_path / "b.xlsx", {"Sheet1": [["text", "text"], ["a", "b"]]}))
     with pytest.raises(NewsError, match="no text: it is empty"):
         imported(xlsx(tmp_path / "c.xlsx", {"Sheet1": []}))
+
+
+def test_a_sheet_that_claims_more_cells_than_memory_is_one_clear_error(tmp_path: Path) -> None:
+    path = xlsx(tmp_path / "a.xlsx", {"Sheet1": BRIDGES})
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    far = parts["xl/worksheets/s1.xml"].replace(b'<row r="4">', b'<row r="1048576">').replace(b'"A4"', b'"XFD1048576"')
+    parts["xl/worksheets/s1.xml"] = far
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in parts.items():
+            archive.writestr(name, data)
+    with pytest.raises(NewsError, match=r"not a readable spreadsheet.*4 GB of memory"):
+        imported(path)
 
 
 # Compressed files

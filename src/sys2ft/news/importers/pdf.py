@@ -132,9 +132,15 @@ def _characters(raw: Any, text: Any) -> _Page:
     page = _Page([])
     x, y = c_double(), c_double()
     cell: Cell | None = None
-    angle = 0
+    angle = high = 0
     for i in range(text.count_chars()):
         code = raw.FPDFText_GetUnicode(text, i)
+        if 0xD800 <= code < 0xDC00:  # half of a character; its other half has the same place
+            high = code
+            continue
+        if 0xDC00 <= code < 0xE000 and high:
+            code = 0x10000 + ((high - 0xD800) << 10) + code - 0xDC00
+        high = 0
         if raw.FPDFText_IsGenerated(text, i):
             if code == 0x20 and cell is not None:
                 cell.text += " "

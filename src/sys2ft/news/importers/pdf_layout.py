@@ -67,7 +67,7 @@ class Layout:
     columns: int = 0
     """Regions read one column after the other."""
     tables: int = 0
-    """Regions read row by row."""
+    """Regions with cells read row by row."""
 
 
 def rows_of(cells: Iterable[Cell]) -> list[Row]:
@@ -82,7 +82,8 @@ def rows_of(cells: Iterable[Cell]) -> list[Row]:
         else:
             found.append([cell])
             heads.append(cell)
-    return [_merged(row, head) for row, head in zip(found, heads, strict=True)]
+    merged = (_merged(row, head) for row, head in zip(found, heads, strict=True))
+    return [row for row in merged if row]
 
 
 def _merged(row: list[Cell], head: Cell) -> Row:
@@ -273,6 +274,7 @@ def _plain(rows: Sequence[Row], made: Layout) -> None:
     setting = _Setting(
         pitch=_lower_median(close), left=min(row[0].left for row in rows), right=max(row[-1].right for row in rows)
     )
+    made.tables += any(b.left - a.right > 1.5 * a.height for row in rows for a, b in pairwise(row))
     above: Row | None = None
     for row in rows:
         text, height = text_of(row), max(row, key=lambda cell: len(cell.text)).height
