@@ -195,7 +195,7 @@ def _follows(cell: Cell, left: float, right: float, base: float, height: float) 
 
 def _character(code: int, unmapped: bool) -> str:
     """A character as text: ligatures as letters, bullets of symbol fonts as bullets, U+FFFD for what has no value."""
-    if code == ord(_HYPHEN):
+    if code == ord(_HYPHEN) and not unmapped:
         return "-"
     one = chr(code).translate(_BULLETS)
     if one.isspace():
