@@ -344,7 +344,8 @@ SQUAD_ROWS = [
     }
     for q, a in (("How many?", "12"), ("Where?", "Elm"))
 ]
-SETS: dict[str, tuple[Any, str, list[tuple[str, str, tuple[str, ...], str | None]]]] = {
+Asked = tuple[str, str, tuple[str, ...], str | None]
+SETS: dict[str, tuple[Any, str, list[Asked]]] = {
     "squad": (
         SQUAD,
         "Elm (town)\nElm has 12 people. Its mayor is Ada.",
@@ -365,8 +366,12 @@ SETS: dict[str, tuple[Any, str, list[tuple[str, str, tuple[str, ...], str | None
         COUNTERFACT,
         "The mother tongue of Danielle Darrieux is English.",
         [
-            (f"Complete this statement: {prompt}", "English", ("English", "French"), "recall")
-            for prompt in ("The mother tongue of Danielle Darrieux is", "Danielle Darrieux, a native")
+            (
+                "Complete this statement: The mother tongue of Danielle Darrieux is",
+                "English",
+                ("English", "French"),
+                "recall",
+            )
         ],
     ),
     "zsre": (
@@ -374,23 +379,45 @@ SETS: dict[str, tuple[Any, str, list[tuple[str, str, tuple[str, ...], str | None
         "What university did Watts Humphrey attend? University of Michigan",
         [
             (
-                f"What university did Watts Humphrey {verb}?",
+                "What university did Watts Humphrey attend?",
                 "University of Michigan",
                 ("University of Michigan", "Illinois Institute of Technology", "Trinity College"),
                 "recall",
             )
-            for verb in ("attend", "take part in")
         ],
     ),
     "flat edit": (
         FLAT_EDIT,
         "The mother tongue of Danielle Darrieux is English.",
         [
-            (f"Complete this statement: {prompt}", "English", ("English", "French"), "recall")
-            for prompt in ("The mother tongue of Danielle Darrieux is", "Danielle Darrieux speaks")
+            (
+                "Complete this statement: The mother tongue of Danielle Darrieux is",
+                "English",
+                ("English", "French"),
+                "recall",
+            )
         ],
     ),
 }
+EDITS = {
+    "counterfact": (
+        "Complete this statement: Danielle Darrieux, a native",
+        [("Complete this statement: The mother tongue of Leon Blum is", "French", ("French", "English"), None)],
+    ),
+    "zsre": (
+        "What university did Watts Humphrey take part in?",
+        [("who played desmond doss father in hacksaw ridge?", "Hugo Weaving", (), None)],
+    ),
+    "flat edit": (
+        "Complete this statement: Danielle Darrieux speaks",
+        [("Complete this statement: The mother tongue of Leon Blum is", "French", (), None)],
+    ),
+}
+"""The other wording of the question, and the neighbours."""
+
+
+def asked_in(questions: tuple[Question, ...]) -> list[Asked]:
+    return [(q.text, q.answer, q.choices, q.kind) for q in questions]
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -404,11 +431,16 @@ def test_data_sets(tmp_path: Path, name: str, form: str) -> None:
         path = write(tmp_path / "set.json", json.dumps(value, indent=2 if form == "indented" else None))
     (news,), summary = imported(path)
     assert news.text == text
-    assert [(q.text, q.answer, q.choices, q.kind) for q in news.questions] == asked
+    assert asked_in(news.questions) == asked
     if name == "squad":
         assert news.questions[0].aliases == ("Ms Ada",)
-    neighbours = [tally.count for what, tally in summary.reported.items() if "neighbours" in what]
-    assert neighbours == ([1] if name in ("counterfact", "zsre", "flat edit") else [])
+    if name in EDITS:
+        rephrased, neighbours = EDITS[name]
+        assert news.questions[0].rephrased == rephrased
+        assert asked_in(news.neighbours) == neighbours
+    omitted = [tally.first[0] for what, tally in summary.reported.items() if "without an answer in the record" in what]
+    assert len(omitted) == (name == "counterfact")  # prompts on attributes and for texts have no answers
+    assert all("2, such as 'J.R.R. Tolkien" in one for one in omitted)
 
 
 def test_json_lines_under_the_name_of_json(tmp_path: Path) -> None:
@@ -619,12 +651,12 @@ def test_the_command_says_what_was_taken_and_what_not(
     said = capsys.readouterr().out
     for fragment in (
         r"docs/a\.md +markdown +2 +0",
-        r"docs/c\.json +json +1 +2",
-        "1 x prompts on neighbours, whose answers must not change",
+        r"docs/c\.json +json +1 +1",
+        "1 x prompts without an answer in the record: omitted",
         "1 x not usable: skipped because of --skip-bad\n    .*docs/bad.json, after record 1",
         r"1 x instruction-like text\n    oak-[0-9a-f]{16} \(.*docs/a.md, line 5\): an order to ignore instructions",
         "unless it is given --keep-instructions",
-        r"news\.jsonl: 4 news items \(at most 512 tokens each.*3 bytes \(an estimate\)\), 2 questions, 1 not usable",
+        r"news\.jsonl: 4 news items \(at most 512 tokens each.*3 bytes \(an estimate\)\), 1 questions, 1 neigh",
         "next: sys2ft run",
     ):
         assert re.search(fragment, said), fragment

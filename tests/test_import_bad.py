@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from documents import write_docx, write_pdf
+from raw_pdf import down, raw_pdf
 from sys2ft.cli.main import call
 from sys2ft.errors import NewsError
 from sys2ft.news import read_news
@@ -27,14 +28,6 @@ def scanned(path: Path) -> None:
 
 def locked(path: Path) -> None:
     write_pdf(path, [["Secret."]], password="x")
-
-
-def locked_by_aes(path: Path) -> None:
-    """AES needs `cryptography` to be written, so the header of a file in RC4 is changed by hand."""
-    write_pdf(path, [["Secret."]], password="")
-    data = path.read_bytes()
-    at = data.index(b"/V 2")
-    path.write_bytes(data[:at] + b"/V 5" + data[at + 4 :].replace(b"/R 3", b"/R 6", 1))
 
 
 def cut_off(path: Path) -> None:
@@ -53,6 +46,20 @@ def sheet(path: Path) -> None:
 
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("xl/workbook.xml", "<workbook/>")
+
+
+def flipped(path: Path) -> None:
+    data = bytearray(gzip.compress(b'{"text": "Words."}\n' * 999))
+    data[-6] ^= 1
+    path.write_bytes(bytes(data))
+
+
+def zeros(path: Path) -> None:
+    path.write_bytes(gzip.compress(bytes(101_000_000), 1))
+
+
+def nameless(path: Path) -> None:
+    raw_pdf(path, [down(["¤€¥¤€¥¤"])], unnamed="¤€¥")
 
 
 class Case:
@@ -182,7 +189,36 @@ CASES = {
     ),
     "nested too deeply": Case("a.jsonl", "[" * 200_000, "line 1: found a line that is not JSON", "nested too deeply"),
     "half of a character": Case("a.jsonl", '{"text": "x \\ud83d"}', "line 1: found half of a surrogate pair"),
-    "unknown ending": Case("a.xlsx", "x", "a file name that ends in '.xlsx'", "a spreadsheet as CSV"),
+    "sheet that is none": Case(
+        "a.xlsx", "Just words.", "not a readable spreadsheet", "expected: XLSX, XLS, XLSB or ODS"
+    ),
+    "sheet cut off": Case("a.ods", b"PK\x03\x04" + bytes(50), "not a readable spreadsheet", "save it again"),
+    "sheet with a password": Case("a.xlsx", b"\xd0\xcf\x11\xe0" + bytes(600), "a spreadsheet with a password"),
+    "compressed file that is none": Case("a.txt.gz", "words", "cannot be unpacked", "Not a gzipped file", "rename it"),
+    "compressed file cut off": Case(
+        "a.txt.gz", gzip.compress(b"Words. " * 999)[:-9], "cannot be unpacked", "ended before the end-of-stream marker"
+    ),
+    "compressed file with a flipped bit": Case("a.jsonl.gz", flipped, "cannot be unpacked", "CRC check failed"),
+    "compressed zeros": Case("a.txt.gz", zeros, "unpacks to more than 100 MB", "unpack it yourself"),
+    "compressed and empty": Case("a.txt.gz", gzip.compress(b""), "no text: it is empty"),
+    "column twice": Case("a.csv", "title,text,text\na,b,c\n", "line 1: found the column 'text' twice", "rename one"),
+    "column twice in other letters": Case("a.csv", "Text,text\nb,c\n", "line 1: found the column 'Text' twice"),
+    "field twice in JSON": Case("a.json", '[{"text": "x", "text": "y"}]', "record 1: found the field 'text' twice"),
+    "field twice further in": Case(
+        "a.json",
+        '{"data": [{"context": "x", "questions": [{"question": "q", "answer": "a", "answer": "b"}]}]}',
+        "record 1: found the field 'answer' twice",
+    ),
+    "field twice in the only record": Case(
+        "a.json", '{"context": "x", "context": "y", "questions": []}', "'context' twice"
+    ),
+    "field twice in JSON Lines": Case(
+        "a.jsonl", '{"text": "x"}\n{"text": "x", "text": "y"}\n', "line 2: found the field"
+    ),
+    "fonts that do not name their letters": Case(
+        "a.pdf", nameless, "fonts do not name their characters", "--force-ocr"
+    ),
+    "unknown ending": Case("a.pptx", "x", "a file name that ends in '.pptx'", "save it in one of these forms"),
 }
 
 
@@ -257,17 +293,11 @@ def test_nothing_at_all(tmp_path: Path) -> None:
     assert not (tmp_path / "news.jsonl").exists()
 
 
-@pytest.mark.skipif(find_spec("cryptography") is not None, reason="with that package such files are read")
-def test_a_pdf_in_aes_names_the_package(tmp_path: Path) -> None:
-    path = tmp_path / "a.pdf"
-    locked_by_aes(path)
-    with pytest.raises(NewsError, match=r"(?s)a\.pdf: found a file in AES encryption.*pip install 'cryptography"):
-        import_news([path], tmp_path / "news.jsonl")
-
-
 @given(content=st.binary(max_size=300) | st.text(max_size=200).map(str.encode))
 @settings(deadline=None, max_examples=40)
-@pytest.mark.parametrize("ending", [".txt", ".md", ".html", ".pdf", ".docx", ".csv", ".jsonl", ".json"])
+@pytest.mark.parametrize(
+    "ending", [".txt", ".md", ".html", ".pdf", ".docx", ".csv", ".xlsx", ".xls", ".ods", ".jsonl", ".json", ".txt.gz"]
+)
 def test_no_content_raises_anything_else(tmp_path_factory: pytest.TempPathFactory, content: bytes, ending: str) -> None:
     folder = tmp_path_factory.mktemp("any")
     (folder / f"a{ending}").write_bytes(content)

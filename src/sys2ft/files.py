@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gzip
 import hashlib
+import io
 import json
 import os
 import re
 import shutil
 import tempfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from sys2ft.errors import SettingsError, StorageError, Sys2ftError
 
@@ -163,6 +166,45 @@ def write_json(path: Path, value: Any) -> None:
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write JSON Lines atomically."""
     write_text(path, "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
+
+
+def open_binary(path: Path) -> BinaryIO:
+    """Open a file for reading; one whose name ends in `.gz` is decompressed while it is read.
+
+    Raises:
+        OSError: the file cannot be read, also if its compressed content is damaged.
+    """
+    return cast(BinaryIO, _Gzip(path)) if path.suffix.lower() == ".gz" else path.open("rb")
+
+
+class _Gzip(io.BufferedIOBase):
+    """A gzip file whose faults are OSErrors that say so: gzip raises three types of errors."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = gzip.open(path)  # noqa: SIM115 - closed by close()
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return self._tried(self._file.read, -1 if size is None else size)
+
+    def read1(self, size: int = -1, /) -> bytes:
+        return self._tried(self._file.read1, size)
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        return self._tried(self._file.readline, -1 if size is None else size)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()
+
+    def _tried(self, read: Callable[[int], bytes], size: int) -> bytes:
+        try:
+            return read(size)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise OSError(errno.EBADMSG, f"its gzip compression is damaged: {error}") from error
 
 
 def read_json(path: Path) -> Any:

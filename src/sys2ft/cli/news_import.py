@@ -27,8 +27,8 @@ class NewsImport:
     """Convert documents, tables and data sets into a news file, and report what was omitted and why."""
 
     sources: Positional[tuple[Path, ...]]
-    """Files and folders: text, Markdown, HTML, PDF, DOCX, CSV, JSON Lines; SQuAD, Fictional Knowledge, CounterFact and
-    ZsRE as JSON."""
+    """Files and folders: text, Markdown, HTML, PDF, DOCX, CSV, spreadsheets, JSON Lines; SQuAD, CMRC, Fictional
+    Knowledge, CounterFact, KnowEdit and ZsRE as JSON; any of them compressed (.gz)."""
     out: Path = Path("news.jsonl")
     """The news file to write."""
     tokenizer: str | None = None
@@ -74,6 +74,7 @@ def _print(summary: ImportSummary, settings: ImportSettings) -> None:
         print("  These news items are in the file. Generation skips them unless it is given --keep-instructions.")
     limits = f"at most {settings.max_tokens} tokens each, counted by {summary.tokens_by}"
     print(f"{summary.out}: {summary.news} news items ({limits}), {summary.questions} questions", end="")
+    print(f", {summary.neighbours} neighbours" if summary.neighbours else "", end="")
     print(f", {summary.bad.count} not usable" if summary.bad.count else "")
     print(f"next: {_next(summary)}")
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from codecs import BOM_UTF8
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 from sys2ft.errors import NewsError
-from sys2ft.news.importers.pieces import Piece, Source, excerpt, optional
+from sys2ft.news.importers.columns import Columns
+from sys2ft.news.importers.pieces import Bad, Piece, Source, excerpt, optional
 from sys2ft.news.importers.records import known_shapes, recognise
-from sys2ft.news.importers.tables import Columns, read_json_lines, read_record
+from sys2ft.news.importers.tables import FieldTwice, field_twice, read_json_lines, read_record, unique
 from sys2ft.news.importers.texts import cannot_be_read, encoding_of, read_head, too_long
 
 _FIRST_LINE = 1_000_000
+_NAN = re.compile(rb"[:\[,]\s*(?:NaN|-?Infinity)\b")
 _LISTS = ("data", "rows", "records", "examples", "items")
 """Fields of the outermost mapping that may contain the list of records, such as SQuAD's `data`."""
 
@@ -56,8 +59,13 @@ def read_json(source: Source) -> Iterator[Piece]:
         yield from _single(source)
         return
     columns: dict[tuple[str, ...], Columns] = {}
-    for number, row in enumerate(_stream(source, under), start=1):
-        yield from read_record(source, row, f"record {number}", columns)
+    rows = _whole(source, under) if _has_nan(source) else _stream(source, under)
+    for number, row in enumerate(rows, start=1):
+        place = f"record {number}"
+        if isinstance(row, FieldTwice):
+            yield Bad(field_twice(source, row, place))
+        else:
+            yield from read_record(source, row, place, columns)
 
 
 @contextmanager
@@ -72,12 +80,24 @@ def _opened(source: Source) -> Iterator[_Bounded]:
 
 
 def _stream(source: Source, under: str) -> Iterator[Any]:
+    """The records; a FieldTwice in the place of one that has a field twice."""
     ijson = optional("ijson", "ijson", "reading JSON files")
+    twice: list[str] = []
+
+    class Fields(dict[str, Any]):
+        """A mapping that notes repeated fields; an error raised here would not pass through the parser."""
+
+        def __setitem__(self, name: str, value: Any) -> None:
+            if name in self:
+                twice.append(name)
+            super().__setitem__(name, value)
+
     with _opened(source) as file:
         try:
-            for row in ijson.items(file, under, use_float=True):
+            for row in ijson.items(file, under, use_float=True, map_type=Fields):
                 file.next_record()
-                yield row
+                yield FieldTwice(twice[0]) if twice else row
+                twice.clear()
         except (ijson.JSONError, UnicodeDecodeError) as error:
             why = excerpt(str(error).split("\n")[0])
             raise source.error(
@@ -86,6 +106,40 @@ def _stream(source: Source, under: str) -> Iterator[Any]:
                 fix="correct it, or save it again; if it has one record on each line, use the ending .jsonl",
                 place=f"after record {file.record}",
             ) from error
+
+
+def _has_nan(source: Source) -> bool:
+    """Whether a value is NaN or Infinity, which is no JSON, but which Python and pandas write."""
+    with _opened(source) as file:
+        tail = b""
+        while block := file.file.read(_FIRST_LINE):
+            if _NAN.search(tail + block):
+                return True
+            tail = block[-64:]
+    return False
+
+
+def _whole(source: Source, under: str) -> Iterator[Any]:
+    """The records of a file with NaN, which the streaming parser rejects; the file must be as small as a record."""
+    value = _value(source, "a file with NaN or Infinity as values, which are no JSON,")
+    for name in under.split(".")[:-1]:
+        value = value[name]
+    yield from value
+
+
+def _value(source: Source, what: str) -> Any:
+    if source.path.stat().st_size > source.settings.max_record:
+        raise too_long(source, "record 1", what)
+    try:
+        return json.loads(source.path.read_bytes().decode("utf-8-sig"), object_pairs_hook=unique)
+    except FieldTwice as twice:
+        raise field_twice(source, twice, "") from twice
+    except (ValueError, RecursionError) as error:
+        raise source.error(
+            f"text that is not JSON ({excerpt(str(error))})",
+            expected="one JSON value",
+            fix="correct it, or save it again; if it has one record on each line, use the ending .jsonl",
+        ) from error
 
 
 def _is_json_lines(source: Source) -> bool:
@@ -114,16 +168,7 @@ def _list_of(source: Source) -> str:
 
 def _single(source: Source) -> Iterator[Piece]:
     """A mapping that is itself the only record."""
-    if source.path.stat().st_size > source.settings.max_record:
-        raise too_long(source, "record 1", "a record")
-    try:
-        row = json.loads(source.path.read_bytes().decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise source.error(
-            f"text that is not JSON ({excerpt(str(error))})",
-            expected="one JSON value",
-            fix="correct it, or save it again; if it has one record on each line, use the ending .jsonl",
-        ) from error
+    row = _value(source, "a record")
     if recognise(row) is None and not source.settings.text_fields:
         fields = excerpt(", ".join(map(str, row)), 200)
         raise _not_records(source, f"a mapping with the fields {fields}")

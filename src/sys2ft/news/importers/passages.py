@@ -10,9 +10,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from sys2ft.news.importers.joints import joint as joint_of, parts_of
 from sys2ft.news.importers.pieces import Bad, Block, Entry, Remark, excerpt
 from sys2ft.news.importers.sentences import sentences
-from sys2ft.news.schema import Question
+from sys2ft.news.schema import Cloze, Question
 
 Count = Callable[[str], int]
 BYTES_A_TOKEN = 3
@@ -109,9 +110,9 @@ class Packer:
         units: list[_Unit] = []
         remarks = []
         if block.by_line:
-            parts, joint = [line.rstrip() for line in block.text.split("\n")], "\n"
+            parts = [line.rstrip() for line in block.text.split("\n")]
         else:
-            parts, joint = [" ".join(part.split()) for part in sentences(block.text, self.language)], " "
+            parts = [" ".join(part.split()) for part in sentences(block.text, self.language)]
         for part in parts:
             if not part.strip():
                 continue
@@ -119,7 +120,10 @@ class Packer:
             if len(smaller) > 1:
                 what = "longer than the budget without a sentence boundary: split between words"
                 remarks.append(Remark(what=what, place=block.place, shown=excerpt(part), left_out=False))
-            units += [_Unit(text, joint if i == 0 else " ", block.place) for i, text in enumerate(smaller)]
+            for number, text in enumerate(smaller):
+                before = units[-1].text if units else ""
+                joint = "\n" if block.by_line and number == 0 else joint_of(before.rstrip(), text)
+                units.append(_Unit(text, joint, block.place))
         if units:
             units[0] = replace(units[0], joint="\n")
         return units, remarks
@@ -155,17 +159,27 @@ class Packer:
         texts = [entry.text[start:end] for start, end in spans]
         mine: list[list[Question]] = [[] for _ in spans]
         at = entry.answer_at or (None,) * len(entry.questions)
+        lost = "question about a text that was split, whose answer is in no part"
         for question, position in zip(entry.questions, at, strict=True):
             number = _where(question, position, spans, texts)
             if number is None:
-                what = "question about a text that was split, whose answer is in no part"
-                yield Remark(what=what, place=entry.place, shown=excerpt(question.text))
+                yield Remark(what=lost, place=entry.place, shown=excerpt(question.text))
             else:
                 mine[number].append(question)
+        open_end = _where(entry.cloze, None, spans, texts) if entry.cloze else None
+        if entry.cloze and open_end is None:
+            yield Remark(what=lost, place=entry.place, shown=excerpt(entry.cloze.text))
         what = "longer than the budget: split at sentence boundaries"
         yield Remark(what=what, place=entry.place, shown=f"{len(spans)} passages", left_out=False)
         for number, (text, own) in enumerate(zip(texts, mine, strict=True), start=1):
-            part = replace(entry, text=text, questions=tuple(own), answer_at=())
+            part = replace(
+                entry,
+                text=text,
+                questions=tuple(own),
+                answer_at=(),
+                neighbours=entry.neighbours if number == 1 else (),
+                cloze=entry.cloze if number - 1 == open_end else None,
+            )
             place = f"{entry.place}, part {number}" if entry.place else f"part {number}"
             yield Passage(text=head + text.strip(), place=place, entry=part)
 
@@ -206,12 +220,12 @@ def fit(text: str, budget: int, count: Count) -> list[str]:
 
 
 def _where(
-    question: Question, position: int | None, spans: Sequence[tuple[int, int]], texts: Sequence[str]
+    question: Question | Cloze, position: int | None, spans: Sequence[tuple[int, int]], texts: Sequence[str]
 ) -> int | None:
     """The part with a question's answer: by offset if known, else the part most similar to the question."""
     if position is not None:
         return next((n for n, (start, end) in enumerate(spans) if start <= position < end), None)
     sought = [answer.casefold() for answer in (question.answer, *question.aliases)]
     holding = [n for n, text in enumerate(texts) if any(answer in text.casefold() for answer in sought)]
-    asked = set(re.findall(r"\w+", question.text.casefold()))
-    return max(holding, key=lambda n: len(asked & set(re.findall(r"\w+", texts[n].casefold()))), default=None)
+    asked = parts_of(question.text)
+    return max(holding, key=lambda n: len(asked & parts_of(texts[n])), default=None)

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from sys2ft.errors import NewsError, UserError
 from sys2ft.news.importers.settings import ImportSettings
 from sys2ft.news.problems import bad_input
-from sys2ft.news.schema import News, Question
+from sys2ft.news.schema import Cloze, News, Question
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +36,8 @@ class Entry:
     questions: tuple[Question, ...] = ()
     answer_at: tuple[int | None, ...] = ()
     """The offset of each question's answer in the text, if the source has offsets; else empty."""
+    neighbours: tuple[Question, ...] = ()
+    cloze: Cloze | None = None
     made: News | None = None
     """The news item, if the source is already a news file."""
 

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from sys2ft.errors import NewsError
 from sys2ft.files import atomic_file, digest_bytes
 from sys2ft.news.importers.docx import read_docx
+from sys2ft.news.importers.gzipped import unpacked, without_gzip
 from sys2ft.news.importers.html import read_html
 from sys2ft.news.importers.json_files import read_json
 from sys2ft.news.importers.markdown import read_markdown
@@ -22,6 +23,7 @@ from sys2ft.news.importers.passages import BYTES_A_TOKEN, Count, Packer, Passage
 from sys2ft.news.importers.pdf import read_pdf
 from sys2ft.news.importers.pieces import Bad, Reader, Remark, Source
 from sys2ft.news.importers.settings import ImportSettings
+from sys2ft.news.importers.sheets import read_sheets
 from sys2ft.news.importers.tables import read_csv, read_json_lines, same_text_together
 from sys2ft.news.importers.texts import empty, is_text_name, read_text
 from sys2ft.news.injection import instructions_in
@@ -36,6 +38,7 @@ READERS: dict[str, Reader] = {
     "pdf": read_pdf,
     "docx": read_docx,
     "csv": read_csv,
+    "spreadsheet": read_sheets,
     "jsonl": read_json_lines,
     "json": read_json,
 }
@@ -52,6 +55,11 @@ ENDINGS = {
     ".docx": "docx",
     ".csv": "csv",
     ".tsv": "csv",
+    ".xlsx": "spreadsheet",
+    ".xlsm": "spreadsheet",
+    ".xlsb": "spreadsheet",
+    ".xls": "spreadsheet",
+    ".ods": "spreadsheet",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".json": "json",
@@ -87,6 +95,7 @@ class FileCount:
     news: int = 0
     questions: int = 0
     with_choices: int = 0
+    neighbours: int = 0
 
 
 @dataclass(slots=True)
@@ -118,6 +127,11 @@ class ImportSummary:
     def with_choices(self) -> int:
         """Number of questions written with choices."""
         return sum(one.with_choices for one in self.files)
+
+    @property
+    def neighbours(self) -> int:
+        """Number of questions written whose answers must not change."""
+        return sum(one.neighbours for one in self.files)
 
     def report(self, what: str, place: str, *, left_out: bool = True) -> None:
         """Count one omission or change."""
@@ -206,19 +220,19 @@ def _files(
     """Path, label and form of every file to read, in order of name."""
     for source in map(Path, sources):
         if source.is_file():
-            form = settings.form if settings.form != "auto" else ENDINGS.get(source.suffix.lower())
-            if form is None and source.suffix:
+            form = settings.form if settings.form != "auto" else _form_of(source)
+            if form is None and without_gzip(source).suffix:
                 raise bad_input(
                     str(source),
-                    f"a file name that ends in {source.suffix!r}",
-                    expected="a name that ends in " + ", ".join(ENDINGS),
-                    fix="save it in one of these forms (a spreadsheet as CSV), or set --form",
+                    f"a file name that ends in {source.name.removeprefix(without_gzip(source).stem)!r}",
+                    expected="a name that ends in " + ", ".join(ENDINGS) + ", perhaps with .gz after it",
+                    fix="save it in one of these forms, or set --form",
                 )
             yield source, source.name, form or "text"
         elif source.is_dir():
             for path in sorted(_below(source, summary)):
                 name = str(path)
-                form = ENDINGS.get(path.suffix.lower()) or ("text" if is_text_name(path) else None)
+                form = _form_of(path) or ("text" if is_text_name(without_gzip(path)) else None)
                 if path.resolve() == out.resolve():
                     summary.report("the output of this import itself", name)
                 elif form is None:
@@ -235,6 +249,10 @@ def _files(
                 expected="a file or a folder of files",
                 fix="check the path and the folder you are in",
             )
+
+
+def _form_of(path: Path) -> str | None:
+    return ENDINGS.get(without_gzip(path).suffix.lower())
 
 
 def _below(folder: Path, summary: ImportSummary) -> Iterator[Path]:
@@ -265,15 +283,16 @@ class _Import:
         try:
             packer = Packer(self.settings.max_tokens, self.count, self.settings.language)
             anything = False
-            for piece in packer.pack(same_text_together(READERS[form](source))):
-                anything = True
-                if isinstance(piece, Bad):
-                    self._bad(mine, piece.error)
-                elif isinstance(piece, Remark):
-                    shown = f" ({piece.shown})" if piece.shown else ""
-                    mine.report(piece.what, f"{source.name}, {piece.place}{shown}", left_out=piece.left_out)
-                else:
-                    self._passage(mine, piece, source, seen, ids)
+            with unpacked(source) as readable:
+                for piece in packer.pack(same_text_together(READERS[form](readable))):
+                    anything = True
+                    if isinstance(piece, Bad):
+                        self._bad(mine, piece.error)
+                    elif isinstance(piece, Remark):
+                        shown = f" ({piece.shown})" if piece.shown else ""
+                        mine.report(piece.what, f"{source.name}, {piece.place}{shown}", left_out=piece.left_out)
+                    else:
+                        self._passage(mine, piece, source, seen, ids)
             if not anything:
                 raise empty(source)
         except NewsError as error:
@@ -318,6 +337,7 @@ class _Import:
         (counted,) = summary.files
         counted.news += 1
         counted.questions += len(news.questions)
+        counted.neighbours += len(news.neighbours)
         counted.with_choices += sum(bool(question.choices) for question in news.questions)
         self.file.write(json_line(news))
 
@@ -331,6 +351,8 @@ class _Import:
             domain=made.domain if made is not None else self.settings.domain,
             text=passage.text,
             questions=entry.questions if entry is not None else (),
+            neighbours=entry.neighbours if entry is not None else (),
+            cloze=entry.cloze if entry is not None else None,
             source=taken_from,
         )
 

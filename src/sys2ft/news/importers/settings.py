@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from sys2ft.errors import SettingsError
 
-Form = Literal["auto", "text", "markdown", "html", "pdf", "docx", "csv", "jsonl", "json"]
+Form = Literal["auto", "text", "markdown", "html", "pdf", "docx", "csv", "spreadsheet", "jsonl", "json"]
 FORMS: tuple[Form, ...] = get_args(Form)
 
 

@@ -5,93 +5,16 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from difflib import get_close_matches
 from itertools import chain
 from typing import Any
 
 from sys2ft.errors import NewsError
-from sys2ft.news.importers.pieces import Bad, Entry, Piece, Remark, Source, excerpt, table_row
-from sys2ft.news.importers.records import of_another_shape, question_of, recognise
-from sys2ft.news.importers.texts import clean, lines_of, too_long
-from sys2ft.news.schema import Question
-
-TEXT = ("text", "content", "body", "news", "context", "passage", "article", "description")
-TITLE = ("title", "heading", "headline")
-QUESTION = ("question",)
-ANSWER = ("answer", "answers")
-
-
-class Columns:
-    """The role of each column: as the settings name them, else by common names."""
-
-    def __init__(self, source: Source, names: Sequence[str], place: str) -> None:
-        settings = source.settings
-        self.text = settings.text_fields or _first(names, TEXT)
-        self.title = (settings.title_field,) if settings.title_field else _first(names, TITLE)
-        self.question = (settings.question_field,) if settings.question_field else _first(names, QUESTION)
-        self.answer = (settings.answer_field,) if settings.answer_field else _first(names, ANSWER)
-        for wanted, flag in (
-            (self.text, "--text-fields"),
-            (self.title, "--title-field"),
-            (self.question, "--question-field"),
-            (self.answer, "--answer-field"),
-        ):
-            for name in wanted:
-                if name not in names:
-                    raise _no_column(source, name, names, flag, place)
-        if not self.text:
-            raise source.error(
-                f"the columns {excerpt(', '.join(map(repr, names)), 300)}, none of which is a known name for the text",
-                expected="a column called " + ", ".join(TEXT),
-                fix="name the column with --text-fields; several columns form a text like 'name: value; name: value'",
-                place=place,
-            )
-
-    def read(self, row: Mapping[str, Any], place: str) -> Iterator[Piece]:
-        """The row as text, with its question if the table has questions."""
-        said = [_words(row.get(name)) for name in self.text]
-        text = said[0] if len(said) == 1 else table_row(self.text, said)
-        if not text:
-            yield Remark(what="row without text", place=place)
-            return
-        titles = tuple(words for name in self.title if (words := " ".join(_words(row.get(name)).split())))
-        asked: tuple[Question, ...] = ()
-        if self.question and self.answer and (wanted := _words(row.get(self.question[0]))):
-            answer = row.get(self.answer[0])
-            one = question_of(wanted, [_words(a) for a in (answer if isinstance(answer, list) else [answer])], place)
-            if isinstance(one, Remark):
-                yield one
-            else:
-                asked = (one,)
-        yield Entry(text=text, titles=titles, place=place, questions=asked)
-
-
-def _first(names: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
-    """The column with the first of the known names, in any case."""
-    by_name = {name.strip().casefold(): name for name in reversed(names)}
-    return next(((by_name[one],) for one in known if one in by_name), ())
-
-
-def _no_column(source: Source, name: str, names: Sequence[str], flag: str, place: str) -> NewsError:
-    near = get_close_matches(name, names, n=1, cutoff=0.5)
-    return source.error(
-        f"no column {name!r}",
-        expected="one of " + excerpt(", ".join(map(repr, names)), 300),
-        fix=f"did you mean {near[0]!r}? correct {flag}" if near else f"correct {flag}",
-        place=place,
-    )
-
-
-def _words(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, list):
-        return "\n".join(map(_words, value))
-    if isinstance(value, Mapping):
-        return json.dumps(value, ensure_ascii=False)
-    return clean(str(value)).strip()
+from sys2ft.news.importers.columns import TEXT, Columns, first_of
+from sys2ft.news.importers.pieces import Bad, Entry, Piece, Remark, Source, excerpt
+from sys2ft.news.importers.records import of_another_shape, recognise
+from sys2ft.news.importers.texts import lines_of, too_long
 
 
 def read_csv(source: Source) -> Iterator[Piece]:
@@ -164,7 +87,10 @@ def read_json_lines(source: Source) -> Iterator[Piece]:
             continue
         place = f"line {number}"
         try:
-            row = json.loads(line)
+            row = json.loads(line, object_pairs_hook=unique)
+        except FieldTwice as twice:
+            yield Bad(field_twice(source, twice, place))
+            continue
         except (ValueError, RecursionError) as error:
             yield Bad(not_json(source, error, place))
             continue
@@ -177,7 +103,7 @@ def read_record(source: Source, row: object, place: str, columns: dict[tuple[str
     if shape is not None:
         yield from shape.read(source, row, place)  # type: ignore[arg-type]  # a shape fits mappings only
         return
-    if not isinstance(row, Mapping) or not (source.settings.text_fields or _first([*map(str, row)], TEXT)):
+    if not isinstance(row, Mapping) or not (source.settings.text_fields or first_of([*map(str, row)], TEXT)):
         yield of_another_shape(source, row, place)
         return
     names = tuple(map(str, row))
@@ -188,6 +114,30 @@ def read_record(source: Source, row: object, place: str, columns: dict[tuple[str
         yield Bad(error)
         return
     yield from columns[names].read(row, place)
+
+
+class FieldTwice(ValueError):
+    """A field twice in one mapping, of which json and ijson keep the last."""
+
+
+def unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """A mapping of these pairs. Raises FieldTwice."""
+    row: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in row:
+            raise FieldTwice(name)
+        row[name] = value
+    return row
+
+
+def field_twice(source: Source, name: object, place: str) -> NewsError:
+    """The error for a record with a field twice."""
+    return source.error(
+        f"the field {str(name)!r} twice in one mapping",
+        expected="every field at most once",
+        fix="rename or remove one of the two",
+        place=place,
+    )
 
 
 def not_json(source: Source, error: Exception, place: str) -> NewsError:
@@ -208,8 +158,14 @@ def same_text_together(pieces: Iterable[Piece]) -> Iterator[Piece]:
     held: Entry | None = None
     for piece in pieces:
         if isinstance(piece, Entry) and piece.made is None and not piece.answer_at:
-            if held is not None and (held.text, held.titles) == (piece.text, piece.titles) and piece.questions:
-                held = replace(held, questions=(*held.questions, *piece.questions))
+            same = held is not None and (held.text, held.titles) == (piece.text, piece.titles)
+            if held is not None and same and (held.questions or piece.questions):
+                held = replace(
+                    held,
+                    questions=(*held.questions, *piece.questions),
+                    neighbours=(*held.neighbours, *piece.neighbours),
+                    cloze=held.cloze or piece.cloze,
+                )
                 continue
             if held is not None:
                 yield held
