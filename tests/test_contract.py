@@ -29,7 +29,7 @@ ROOMS = (
     {"generators"},
     {"engine"},
     {"models", "news", "runs", "pages"},
-    {"files", "plugins", "statistics", "text"},
+    {"files", "languages", "plugins", "statistics", "text"},
     {"errors"},
 )
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}

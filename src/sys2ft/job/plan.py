@@ -13,6 +13,7 @@ from sys2ft.engine import DecodeRequest, Example, Sampling, decode, flops, prepa
 from sys2ft.evaluation import EvaluateSettings, Questions, Route, Subject, routes_to, unit_needs
 from sys2ft.job.cell import Cell
 from sys2ft.job.stages import identity_of, require_layers, require_protocols, require_questions
+from sys2ft.languages import ENGLISH
 from sys2ft.models import LoadedModel, Message
 from sys2ft.news import News
 from sys2ft.replay import GenerateSettings, ReplayElement, plan as replay_plan, protocol
@@ -142,7 +143,7 @@ class _Planner:
 
     def _expected(self, name: str) -> list[ReplayElement]:
         """Placeholders for elements not generated yet: the requested number, each as long as its news item's text."""
-        cues = protocol(name).cues or [f"Question {n}?" for n in range(self.generate.samples_per_news)]
+        cues = protocol(name).cues_in(ENGLISH) or [f"Question {n}?" for n in range(self.generate.samples_per_news)]
         return [
             ReplayElement(
                 id=f"{name}/{item.id}/{number:04d}",

@@ -1,0 +1,53 @@
+"""Which language a text is in, by py3langid, and in which language a news item is prompted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+from sys2ft.errors import SettingsError
+from sys2ft.languages.language import ENGLISH, LANGUAGES, Language, language
+
+AUTO = "auto"
+LEAST_CONFIDENCE = 0.3
+"""Texts that the detector assigns to no language with at least this confidence are taken for English: formulas, names."""
+
+
+@lru_cache(maxsize=4096)
+def detect(text: str) -> str:
+    """The code (ISO 639-1) of the language that the text is most probably in; English if that cannot be said."""
+    code, confidence = _detector().classify(text)
+    return str(code) if confidence >= LEAST_CONFIDENCE else ENGLISH
+
+
+def language_of(text: str, wanted: str = AUTO) -> Language:
+    """The language of a news item with this text: that of the text, or the one that the setting names."""
+    return language(detect(text) if wanted == AUTO else wanted)
+
+
+def check_language(wanted: str) -> None:
+    """Raise SettingsError for a language that is neither 'auto' nor one with prompts."""
+    if wanted != AUTO and wanted not in LANGUAGES:
+        raise SettingsError(
+            f"language {wanted!r}",
+            expected=f"'auto' or one of {', '.join(LANGUAGES)}",
+            fix="choose one of them, or add a language file (docs/internals.md, 'A language')",
+        )
+
+
+def unprompted(texts: Iterable[str], wanted: str = AUTO) -> dict[str, int]:
+    """How many of the texts are in a language without prompts, by its code. They are prompted in English."""
+    found = Counter(own.code for text in texts if not (own := language_of(text, wanted)).prompted)
+    return dict(sorted(found.items()))
+
+
+@lru_cache(maxsize=1)
+def _detector() -> Any:
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    # Only languages with a code of two letters: the others are small, or varieties that are written like a large one.
+    identifier.set_languages([code for code in identifier.labels if len(code) == 2])
+    return identifier
