@@ -33,7 +33,8 @@ from sys2ft.news import (
     write_news,
 )
 from sys2ft.news.bundled import SUBSETS
-from sys2ft.news.checks import stands_in, words
+from sys2ft.news.checks import stands_in
+from sys2ft.text import words
 from sys2ft.runs import digest
 
 NEWS = bundled_news("new-news")

@@ -83,7 +83,7 @@ def words(text: str) -> list[str]:
         if before and before[-1] in (".", "-") and not before[:-1][-1:].strip("(\"' "):
             # '.net' and '.5', '-5'; but not the dash of '- item' or the dot before a new sentence
             piece = before[-1] + piece if (before[-1] == ".") or not letters else piece
-        if letters and (sign := _PLUS.match(folded, at)):
+        if letters and (sign := _PLUS.match(folded, at)) and not before.endswith(("+", "#")):  # not '++word++'
             piece += sign.group()
         found.append(piece.removesuffix("'s"))
     return found

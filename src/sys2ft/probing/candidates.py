@@ -164,7 +164,7 @@ def wrong_choices(said: Sequence[str], candidate: Candidate, wanted: int) -> lis
     for one in said:
         others = (candidate.answer, *taken)
         alike = any(_within(one, other) or _within(other, one) for other in others)
-        is_number = bool(numbers_within(candidate.answer)) == bool(numbers_within(one))
+        is_number = bool(regex.search(r"\d", candidate.answer)) == bool(regex.search(r"\d", one))
         length = max(len(candidate.answer), 8)
         if not alike and is_number and len(one) <= _MOST_TIMES_LONGER * length and not filters.refused(one):
             taken.append(one)
