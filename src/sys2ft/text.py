@@ -33,6 +33,7 @@ _QUOTES = str.maketrans(
 )
 _BORDER = regex.compile(r"(?V1w)\b")
 _WORD = regex.compile(r"[\p{L}\p{N}]")
+_ELIDED = regex.compile(r"^(?:[cdjlmnst]|qu|(?:jus|lors|puis)qu|(?:d|n|s)?[aeu]ll|quest|un)'(?=\p{L}{2})")
 _PLUS = regex.compile(r"(\+\+|\+|#+)(?![\p{L}\p{N}])")  # C++, C#: part of the name if no word follows
 _UNSPACED_WORD = regex.compile(rf"(?:(?!\p{{Katakana}}{{2}})[{UNSPACED}]\p{{M}}*)+")
 _EAST_ASIAN = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}]")
@@ -70,7 +71,7 @@ def fold(text: str) -> str:
 
 
 def words(text: str) -> list[str]:
-    """The words and numbers of the folded text, without punctuation and without the possessive 's.
+    """The words and numbers of the folded text, without punctuation, the possessive 's and elided articles ("l'eau").
 
     Signs that belong to a word stay with it: 'c++', 'c#', '.net', '-5', '3.5'.
     """
@@ -85,7 +86,7 @@ def words(text: str) -> list[str]:
             piece = before[-1] + piece if (before[-1] == ".") or not letters else piece
         if letters and (sign := _PLUS.match(folded, at)) and not before.endswith(("+", "#")):  # not '++word++'
             piece += sign.group()
-        found.append(piece.removesuffix("'s"))
+        found.append(_ELIDED.sub("", piece).removesuffix("'s"))
     return found
 
 

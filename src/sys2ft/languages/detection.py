@@ -13,6 +13,11 @@ from sys2ft.languages.language import ENGLISH, LANGUAGES, Language, language
 AUTO = "auto"
 LEAST_CONFIDENCE = 0.3
 """Texts that the detector assigns to no language with at least this confidence are taken for English: formulas, names."""
+# Languages with much text. Among more, short texts are often taken for a small relative of their language.
+_CONSIDERED = """
+af am ar az be bg bn bs ca cs cy da de el en es et eu fa fi fr ga gl gu he hi hr hu hy id is it ja ka kk km kn ko lo lt
+lv mk ml mn mr ms my ne nl no pa pl ps pt ro ru si sk sl sq sr sv sw ta te th tl tr uk ur uz vi zh
+"""
 
 
 @lru_cache(maxsize=4096)
@@ -48,6 +53,5 @@ def _detector() -> Any:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    # Only languages with a code of two letters: the others are small, or varieties that are written like a large one.
-    identifier.set_languages([code for code in identifier.labels if len(code) == 2])
+    identifier.set_languages(_CONSIDERED.split())
     return identifier

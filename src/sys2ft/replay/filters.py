@@ -142,11 +142,14 @@ def invents(text: str, news: str, code: str = ENGLISH) -> bool:
         return True
     known = words(news)
     names = names_within(text, capitals=not language(code).has("capital nouns"))
+    if _CASELESS.search(news):  # a name in Latin letters may be attached to other letters
+        names = [name for name in names if fold(name) not in fold(news)]
     parts = [words(name) for name in names if name != "I"]
     return not all(_has(known, part, code) or all(_has(known, [one], code) for one in part) for part in parts)
 
 
 _IN_SENTENCE = regex.compile(r"(?<=[\p{Ll},] )\p{Lu}\p{L}+")
+_CASELESS = regex.compile(r"\p{Lo}")
 _DIGITS = regex.compile(r"\d+")
 _KANA = regex.compile(r"[\p{Hiragana}ー]+")
 
