@@ -66,7 +66,7 @@ def fold(text: str) -> str:
     text = unicodedata.normalize("NFKC", text).translate(_QUOTES)
     text = _IGNORED.sub("", text).casefold().replace("i̇", "i")  # the casefold of the Turkish capital I with a dot
     text = _POINTS.sub("", unicodedata.normalize("NFC", text))
-    text = _DIGIT.sub(lambda found: str(unicodedata.decimal(found.group())), text)
+    text = _DIGIT.sub(lambda found: str(unicodedata.decimal(found.group(), found.group())), text)
     return " ".join(text.split())
 
 
