@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -29,7 +30,6 @@ from sys2ft.replay.filters import (
     invention,
     invents,
     names_nothing_of,
-    names_of_example,
     normal,
     off_topic,
     refusal,
@@ -75,7 +75,9 @@ def test_a_language_has_every_section_of_english_in_equal_number(code: str) -> N
         ), name
     for name in ("no_news", "right_answer", "ask_in_context", "ask_direct", "ask_reasoned", "ask_letter"):
         assert own.text(name), name
-    assert {"{news}", "{question}"} <= set(own.text("ask_in_context").replace("\n", " ").replace(":", " ").replace("：", " ").split())
+    assert {"{news}", "{question}"} <= set(
+        own.text("ask_in_context").replace("\n", " ").replace(":", " ").replace("：", " ").split()
+    )
     assert "{answer}" in own.text("right_answer")
     assert union("labels_answer", r"{}\s*[:：]").search(own.text("ask_reasoned"))
 
@@ -92,7 +94,11 @@ def test_everything_a_model_reads_is_in_the_language(code: str) -> None:
 @pytest.mark.parametrize("code", LANGUAGES)
 def test_the_prompts_own_examples_pass_the_parsers_and_filters(code: str) -> None:
     """What the examples show is what a good reply looks like; only that it is copied speaks against it."""
-    for name, parser in (("paraphrase", one_paragraph), ("implication", one_paragraph), ("self_qa_question", one_question)):
+    for name, parser in (
+        ("paraphrase", one_paragraph),
+        ("implication", one_paragraph),
+        ("self_qa_question", one_question),
+    ):
         form = template(name, code)
         asked = [text for role, text in form.turns if role == "user"]
         said = [text for role, text in form.turns if role == "assistant"]
@@ -151,15 +157,32 @@ def test_sections_and_comments_of_a_file() -> None:
 @pytest.mark.parametrize(
     ("code", "text"),
     [
-        ("zh", CHINESE), ("zh", "臺北新設的圖書館在夜間開放，入場費為二十元。"), ("ru", RUSSIAN), ("ar", ARABIC), ("hi", HINDI),
-        ("ko", KOREAN), ("th", THAI), ("el", GREEK), ("he", HEBREW), ("ja", JAPANESE), ("ja", "東京都、新図書館を開館"),
-        ("de", GERMAN), ("fr", "La ville de Brenholt a ouvert un pont en verre recyclé."),
+        ("zh", CHINESE),
+        ("zh", "臺北新設的圖書館在夜間開放，入場費為二十元。"),
+        ("ru", RUSSIAN),
+        ("ar", ARABIC),
+        ("hi", HINDI),
+        ("ko", KOREAN),
+        ("th", THAI),
+        ("el", GREEK),
+        ("he", HEBREW),
+        ("ja", JAPANESE),
+        ("ja", "東京都、新図書館を開館"),
+        ("de", GERMAN),
+        ("fr", "La ville de Brenholt a ouvert un pont en verre recyclé."),
         ("es", "El pueblo de Brenholt ha abierto un puente de vidrio reciclado."),
-        ("it", "La città di Brenholt ha aperto un ponte di vetro riciclato."), ("uk", "Новий пором перевозить сорок вантажівок щодня."),
-        ("fa", "شهر برنهولت پلی از شیشه بازیافتی افتتاح کرد."), ("en", "The town of Brenholt has opened a bridge made of glass."),
-        ("en", ""), ("en", "3 + 4 = 7"), ("en", "Brenholt 2031"), ("en", "trelk brindle"), ("en", "🐸"), ("en", "\x00"),
+        ("it", "La città di Brenholt ha aperto un ponte di vetro riciclato."),
+        ("uk", "Новий пором перевозить сорок вантажівок щодня."),
+        ("fa", "شهر برنهولت پلی از شیشه بازیافتی افتتاح کرد."),
+        ("en", "The town of Brenholt has opened a bridge made of glass."),
+        ("en", ""),
+        ("en", "3 + 4 = 7"),
+        ("en", "Brenholt 2031"),
+        ("en", "trelk brindle"),
+        ("en", "🐸"),
+        ("en", "\x00"),
     ],
-)  # fmt: skip
+)
 def test_detection(code: str, text: str) -> None:
     assert detect(text) == code
 
@@ -189,12 +212,25 @@ def test_a_language_without_prompts_cannot_be_chosen(kind: type, wanted: str) ->
 @pytest.mark.parametrize(
     "text",
     [
-        "抱歉，我无法回答这个问题。", "作为一个人工智能语言模型，我没有看法。", "新闻中没有提到这一点。", "Извините, я не могу помочь.",
-        "Как языковая модель, я не имею мнения.", "В тексте не указано.", "Lo siento, no puedo responder.", "Je suis désolé, mais je ne peux pas.",
-        "Es tut mir leid, das kann ich nicht sagen.", "Als KI habe ich keine Meinung.", "申し訳ありませんが、お答えできません。",
-        "عذراً، لا أستطيع المساعدة.", "죄송합니다. 모르겠습니다.", "मुझे नहीं पता", "Λυπάμαι, δεν μπορώ.", "אני לא יודע", "ขออภัย ฉันไม่สามารถตอบได้",
+        "抱歉，我无法回答这个问题。",
+        "作为一个人工智能语言模型，我没有看法。",
+        "新闻中没有提到这一点。",
+        "Извините, я не могу помочь.",
+        "Как языковая модель, я не имею мнения.",
+        "В тексте не указано.",
+        "Lo siento, no puedo responder.",
+        "Je suis désolé, mais je ne peux pas.",
+        "Es tut mir leid, das kann ich nicht sagen.",
+        "Als KI habe ich keine Meinung.",
+        "申し訳ありませんが、お答えできません。",
+        "عذراً، لا أستطيع المساعدة.",
+        "죄송합니다. 모르겠습니다.",
+        "मुझे नहीं पता",
+        "Λυπάμαι, δεν μπορώ.",
+        "אני לא יודע",
+        "ขออภัย ฉันไม่สามารถตอบได้",
     ],
-)  # fmt: skip
+)
 def test_refusals_in_many_languages(text: str) -> None:
     assert refused(text)
 
@@ -202,10 +238,24 @@ def test_refusals_in_many_languages(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        CHINESE, RUSSIAN, ARABIC, HINDI, KOREAN, THAI, GREEK, HEBREW, JAPANESE, GERMAN, "我们无法通过这座桥。", "Мост не могут закрыть.",
-        "Der Zug kann nicht fahren.", "La ciudad no puede crecer.", "人工智能可以识别青蛙。", "橋はまだ渡れません。",
+        CHINESE,
+        RUSSIAN,
+        ARABIC,
+        HINDI,
+        KOREAN,
+        THAI,
+        GREEK,
+        HEBREW,
+        JAPANESE,
+        GERMAN,
+        "我们无法通过这座桥。",
+        "Мост не могут закрыть.",
+        "Der Zug kann nicht fahren.",
+        "La ciudad no puede crecer.",
+        "人工智能可以识别青蛙。",
+        "橋はまだ渡れません。",
     ],
-)  # fmt: skip
+)
 def test_what_is_no_refusal(text: str) -> None:
     assert not refused(text)
 
@@ -260,13 +310,19 @@ def test_inventions_in_many_languages(news: str, text: str, invented: bool) -> N
 @pytest.mark.parametrize(
     ("code", "text", "copied"),
     [
-        ("zh", "榆溪镇的桥是玻璃做的。", True), ("zh", "北岭镇的桥是玻璃做的。", False),
-        ("ru", "Мост в Вязовичах сделан из стекла.", True), ("ru", "Мост в Заречинске сделан из стекла.", False),
-        ("ar", "جسر دردارة من الزجاج.", True), ("ar", "جسر النخيل من الزجاج.", False), ("ja", "楡川町の橋はガラスです。", True),
-        ("de", "Die Brücke in Ulmenfurt ist aus Glas.", True), ("de", "Die Brücke in Brenholt hat eine Regel.", False),
-        ("fr", "Le pont d'Ormeville est en verre.", True), ("es", "El puente de Olmedilla es de vidrio.", True),
+        ("zh", "榆溪镇的桥是玻璃做的。", True),
+        ("zh", "北岭镇的桥是玻璃做的。", False),
+        ("ru", "Мост в Вязовичах сделан из стекла.", True),
+        ("ru", "Мост в Заречинске сделан из стекла.", False),
+        ("ar", "جسر دردارة من الزجاج.", True),
+        ("ar", "جسر النخيل من الزجاج.", False),
+        ("ja", "楡川町の橋はガラスです。", True),
+        ("de", "Die Brücke in Ulmenfurt ist aus Glas.", True),
+        ("de", "Die Brücke in Brenholt hat eine Regel.", False),
+        ("fr", "Le pont d'Ormeville est en verre.", True),
+        ("es", "El puente de Olmedilla es de vidrio.", True),
     ],
-)  # fmt: skip
+)
 def test_names_of_the_examples(code: str, text: str, copied: bool) -> None:
     news = News(id="x", text=GERMAN if code == "de" else CHINESE if code == "zh" else RUSSIAN)
     said = Said(text=text, news=news, template=template("paraphrase", code), language=code)
@@ -318,13 +374,22 @@ def test_any_text_in_any_script_passes_through(text: str, other: str, code: str)
 @pytest.mark.parametrize(
     ("said", "parsed"),
     [
-        ("问题：桥在哪里？答案：北岭。", "桥在哪里？"), ("1、桥在哪里？", "桥在哪里？"), ("桥是新的。", None), ("Вопрос: Где мост? Там.", "Где мост?"),
-        ("السؤال: أين الجسر؟ هنا", "أين الجسر؟"), ("Πού είναι η γέφυρα; Εδώ.", "Πού είναι η γέφυρα;"), ("One; two. Three", None),
-        ("質問：橋はどこですか？", "橋はどこですか？"), ("¿Dónde está el puente? Aquí.", "¿Dónde está el puente?"), ("पुल कहाँ है?", "पुल कहाँ है?"),
-        ("Question : Où est le pont ?", "Où est le pont ?"), ("Frage 3: Wo ist sie?", "Wo ist sie?"), ("「橋」は何？", "「橋」は何？"),
+        ("问题：桥在哪里？答案：北岭。", "桥在哪里？"),
+        ("1、桥在哪里？", "桥在哪里？"),
+        ("桥是新的。", None),
+        ("Вопрос: Где мост? Там.", "Где мост?"),
+        ("السؤال: أين الجسر؟ هنا", "أين الجسر؟"),
+        ("Πού είναι η γέφυρα; Εδώ.", "Πού είναι η γέφυρα;"),
+        ("One; two. Three", None),
+        ("質問：橋はどこですか？", "橋はどこですか？"),
+        ("¿Dónde está el puente? Aquí.", "¿Dónde está el puente?"),
+        ("पुल कहाँ है?", "पुल कहाँ है?"),
+        ("Question : Où est le pont ?", "Où est le pont ?"),
+        ("Frage 3: Wo ist sie?", "Wo ist sie?"),
+        ("「橋」は何？", "「橋」は何？"),
         ("Ի՞նչ է սա։ Այո։", "Ի՞նչ է սա։"),
     ],
-)  # fmt: skip
+)
 def test_questions_of_every_script(said: str, parsed: str | None) -> None:
     assert one_question(said) == parsed
     assert parsed is None or asks(parsed) or "՞" in parsed
@@ -333,11 +398,22 @@ def test_questions_of_every_script(said: str, parsed: str | None) -> None:
 @pytest.mark.parametrize(
     ("said", "parsed"),
     [
-        ("答案：北岭", "北岭"), ("答案是：北岭\n因为", "北岭"), ("Ответ: мост", "мост"), ("Правильный ответ: мост", "мост"), ("Respuesta: vidrio", "vidrio"),
-        ("Réponse : verre", "verre"), ("Antwort: Glas", "Glas"), ("答え：ガラス", "ガラス"), ("الجواب: زجاج", "زجاج"), ("「ガラス」", "ガラス"), ("«мост»", "мост"),
-        ("答案", "答案"), ("**Answer:** glass", "glass"), ("Новый мост: стекло", "Новый мост: стекло"),
+        ("答案：北岭", "北岭"),
+        ("答案是：北岭\n因为", "北岭"),
+        ("Ответ: мост", "мост"),
+        ("Правильный ответ: мост", "мост"),
+        ("Respuesta: vidrio", "vidrio"),
+        ("Réponse : verre", "verre"),
+        ("Antwort: Glas", "Glas"),
+        ("答え：ガラス", "ガラス"),
+        ("الجواب: زجاج", "زجاج"),
+        ("「ガラス」", "ガラス"),
+        ("«мост»", "мост"),
+        ("答案", "答案"),
+        ("**Answer:** glass", "glass"),
+        ("Новый мост: стекло", "Новый мост: стекло"),
     ],
-)  # fmt: skip
+)
 def test_short_answers_in_many_languages(said: str, parsed: str) -> None:
     assert short_answer(said) == parsed
 
@@ -362,7 +438,9 @@ def test_pieces_names_and_numbers() -> None:
     assert numbers_within("在2031年40辆，B2，3.5米，٣٥") == ["2031", "40", "3.5", "٣٥"]
     assert sentences("他来了。她说：“好！”然后走了。") == ["他来了。", "她说：“好！”", "然后走了。"]
     assert sentences("It is 3.5 m. He left.") == ["It is 3.5 m.", "He left."]
-    assert akin("москва", "москве") and akin("서울은", "서울에서") and akin("كتاب", "الكتاب") and not akin("мост", "стол")
+    assert (
+        akin("москва", "москве") and akin("서울은", "서울에서") and akin("كتاب", "الكتاب") and not akin("мост", "стол")
+    )
 
 
 # Near duplicates and cues ------------------------------------------------------------------------------------------
@@ -371,7 +449,11 @@ def test_pieces_names_and_numbers() -> None:
 @pytest.mark.parametrize(
     ("text", "edited", "other"),
     [
-        (CHINESE, CHINESE.replace("40", "41"), "北桥镇的居民从2031年起只可以在同一座玻璃房里通行和生活，允许造新的自行车。"),
+        (
+            CHINESE,
+            CHINESE.replace("40", "41"),
+            "北桥镇的居民从2031年起只可以在同一座玻璃房里通行和生活，允许造新的自行车。",
+        ),
         (JAPANESE, JAPANESE.replace("北", "南"), "自転車の町では、橋を渡る人が再び増え、北の店が開いた。"),
         (f"{THAI} เมื่อวันที่ 3 มีนาคม", f"{THAI} เมื่อวันที่ 4 มีนาคม", "แก้วที่เปิดในเมืองทำจากสะพานเก่าทางเหนือ"),
         (RUSSIAN, RUSSIAN.replace("40", "41"), "По городу ездят сорок велосипедов, а мост открыли в Заречинске."),
@@ -423,12 +505,23 @@ def test_spans_of_other_scripts() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["这条新闻说了什么桥？", "根据报道，桥在哪里？", "О каком мосте говорится в этой новости?", "¿Qué puente se menciona?", "Quel pont est mentionné ?",
-     "Welche Brücke wird im Bericht genannt?", "この記事の橋はどこですか？", "ما الجسر المذكور في هذا الخبر؟"],
-)  # fmt: skip
+    [
+        "这条新闻说了什么桥？",
+        "根据报道，桥在哪里？",
+        "О каком мосте говорится в этой новости?",
+        "¿Qué puente se menciona?",
+        "Quel pont est mentionné ?",
+        "Welche Brücke wird im Bericht genannt?",
+        "この記事の橋はどこですか？",
+        "ما الجسر المذكور في هذا الخبر؟",
+    ],
+)
 def test_questions_that_refer_to_a_text(text: str) -> None:
     news = News(id="x", text=text)
-    assert against_question(text, news, parse_template("## user\n{news}\n## instructions\nx", "x"), detect(text)) == "refers"
+    assert (
+        against_question(text, news, parse_template("## user\n{news}\n## instructions\nx", "x"), detect(text))
+        == "refers"
+    )
 
 
 # Generation --------------------------------------------------------------------------------------------------------
@@ -438,7 +531,11 @@ class Echo:
     """A generator that answers every request with a reply that fits the language of its last turn."""
 
     identity = "echo"
-    replies = {"zh": "北岭镇的玻璃桥在哪里？", "ru": "Где в Заречинске мост?", "en": "Where is the glass bridge?"}
+    replies: ClassVar = {
+        "zh": "北岭镇的玻璃桥在哪里？",
+        "ru": "Где в Заречинске мост?",
+        "en": "Where is the glass bridge?",
+    }
 
     def __init__(self) -> None:
         self.asked: list[Request] = []
@@ -446,7 +543,10 @@ class Echo:
 
     def generate(self, requests: list[Request], sampling: SamplingParams, **_: object) -> Generated:
         self.asked += requests
-        codes = [next(c for c in ("zh", "ru", "en") if language(c).text("ask_in_context")[:3] == r.messages[0].content[:3]) for r in requests]
+        codes = [
+            next(c for c in ("zh", "ru", "en") if language(c).text("ask_in_context")[:3] == r.messages[0].content[:3])
+            for r in requests
+        ]
         return Generated([Reply(self.replies[code], True, 5) for code in codes], Usage())
 
     def loglik(self, pairs: list[Pair]) -> None:

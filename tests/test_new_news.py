@@ -34,8 +34,8 @@ from sys2ft.news import (
 )
 from sys2ft.news.bundled import SUBSETS
 from sys2ft.news.checks import stands_in
-from sys2ft.text import words
 from sys2ft.runs import digest
+from sys2ft.text import words
 
 NEWS = bundled_news("new-news")
 BY_ID = {one.id: one for one in NEWS}

@@ -37,7 +37,9 @@ _ELIDED = regex.compile(r"^(?:[cdjlmnst]|qu|(?:jus|lors|puis)qu|(?:d|n|s)?[aeu]l
 _PLUS = regex.compile(r"(\+\+|\+|#+)(?![\p{L}\p{N}])")  # C++, C#: part of the name if no word follows
 _UNSPACED_WORD = regex.compile(rf"(?:(?!\p{{Katakana}}{{2}})[{UNSPACED}]\p{{M}}*)+")
 _EAST_ASIAN = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}]")
-_SENTENCE_BORDER = regex.compile(rf"(?<=[{SENTENCE_ENDS}]['\"”’»)\]]?)\s+|(?<=[。．！？｡][”’」』）]?)(?![。．！？｡”’」』）\s])")
+_SENTENCE_BORDER = regex.compile(
+    rf"(?<=[{SENTENCE_ENDS}]['\"”’»)\]]?)\s+|(?<=[。．！？｡][”’」』）]?)(?![。．！？｡”’」』）\s])"
+)
 _CASED = regex.compile(r"[\p{Lu}\p{Ll}]")
 _CASELESS = regex.compile(r"\p{Lo}")
 _CAPITALISED = regex.compile(r"(?<=[\p{Ll},;:] )\p{Lu}[\p{Lu}\p{Ll}\p{M}\d_'’-]*(?: \p{Lu}[\p{Lu}\p{Ll}\p{M}\d_'’-]*)*")

@@ -12,7 +12,7 @@ from sys2ft.languages.language import ENGLISH, LANGUAGES, Language, language
 
 AUTO = "auto"
 LEAST_CONFIDENCE = 0.3
-"""Texts that the detector assigns to no language with at least this confidence are taken for English: formulas, names."""
+"""A text that the detector assigns to no language with this confidence is taken for English: formulas, names."""
 # Languages with much text. Among more, short texts are often taken for a small relative of their language.
 _CONSIDERED = """
 af am ar az be bg bn bs ca cs cy da de el en es et eu fa fi fr ga gl gu he hi hr hu hy id is it ja ka kk km kn ko lo lt

@@ -1,14 +1,14 @@
 """A language: its file, with everything that prompts and filters say or look for in it.
 
 A file consists of sections. A section begins with a line '# name' and ends before the next one; lines that begin with
-'//' are comments. A file without the prompts has only what filters look for, and its news items are prompted in English.
+'//' are comments. A file without the prompts has only what filters look for; its news items are prompted in English.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from importlib import resources
 
 import regex
@@ -19,6 +19,7 @@ LANGUAGES = ("en", "zh", "es", "fr", "de", "ru", "ja", "ar")
 FILTERED = ("el", "he", "hi", "ko", "th")
 """Codes of the languages that have no prompts, but words for the filters."""
 
+PLACEHOLDER = regex.compile(r"\{([a-z][a-z0-9_]*)\}")
 _HEADING = regex.compile(r"# (\w.*)")
 
 
@@ -34,6 +35,11 @@ class Language:
         """Whether there are prompts in this language."""
         return self.code in LANGUAGES
 
+    @property
+    def prompts(self) -> Language:
+        """The language in which its news items are prompted: itself, or English if it has no prompts."""
+        return self if self.prompted else language(ENGLISH)
+
     def text(self, section: str) -> str:
         """A section, empty if the language does not have it."""
         return self.sections.get(section, "")
@@ -42,12 +48,24 @@ class Language:
         """The lines of a section, without blank ones."""
         return tuple(line.strip() for line in self.text(section).splitlines() if line.strip())
 
+    def filled(self, section: str, **values: str) -> str:
+        """A section with its placeholders filled."""
+        return fill(self.text(section), values)
+
     def has(self, trait: str) -> bool:
         """Whether the section 'traits' lists this one."""
         return trait in self.lines("traits")
 
 
-@lru_cache(maxsize=None)
+def fill(text: str, values: Mapping[str, str]) -> str:
+    """The text with {name} replaced by the value of that name, if there is one.
+
+    In one pass: braces inside a value are text, not placeholders.
+    """
+    return str(PLACEHOLDER.sub(lambda found: values.get(found.group(1), found.group(0)), text))
+
+
+@cache
 def language(code: str) -> Language:
     """The language with this code (ISO 639-1)."""
     if code not in (*LANGUAGES, *FILTERED):
@@ -70,7 +88,7 @@ def parse_sections(text: str) -> dict[str, str]:
     return {name: "\n".join(lines).strip("\n") for name, lines in sections.items()}
 
 
-@lru_cache(maxsize=None)
+@cache
 def union(section: str, form: str = "{}") -> regex.Pattern[str]:
     """One pattern for the lines of a section, regular expressions, in all languages: a model may answer in another.
 

@@ -129,7 +129,7 @@ def with_gap(text: str, span: str) -> str:
     whole = regex.compile(rf"(?V1)(?<![[\w--[{UNSPACED}]]-]){regex.escape(span)}(?!{after})")
     loose = whole if whole.search(text) else regex.compile(regex.escape(span))
     sentence = next((one for one in sentences(text) if loose.search(one)), text)
-    return loose.sub("____", sentence, count=1)
+    return str(loose.sub("____", sentence, count=1))
 
 
 def alike_in(candidate: Candidate, seed: int) -> list[str]:

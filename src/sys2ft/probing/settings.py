@@ -15,8 +15,8 @@ class ProbeSettings:
     probes_per_news: int = 4
     """Probes wanted for each news item without questions."""
     language: str = AUTO
-    """Language of the questions: that of each news item's text ('auto'), or one code such as 'zh' for all news items.
-    News items in a language without prompts are prompted in English."""
+    """Language of the prompts: 'auto', that of each news item's text, or a code such as 'zh' for all news items. For a
+    language without prompts they are English."""
     candidates: int = 16
     """Questions drawn for each news item in a round."""
     rounds: int = 2

@@ -22,11 +22,7 @@ PROMPTS = ("question", "about", "answer", "wrong")
 
 def prompt(name: str, code: str = ENGLISH) -> Template:
     """The bundled prompt of a stage, one of PROMPTS, in a language; English if it has no prompts."""
-    return template(f"probe_{name}", _prompted(code))
-
-
-def _prompted(code: str) -> str:
-    return code if language(code).prompted else ENGLISH
+    return template(f"probe_{name}", language(code).prompts.code)
 
 
 class Writer:
@@ -131,9 +127,11 @@ class Writer:
         if stage == "about":
             shown = with_gap(candidate.news.text, candidate.given)
         elif stage == "wrong":
-            label = language(_prompted(candidate.language)).text("right_answer")
-            shown = f"{candidate.question}\n{label.replace('{answer}', candidate.answer)}"
-        return prompt(stage, candidate.language).messages(candidate.index // 2 + sample, news=candidate.news.text, question=shown)
+            right = language(candidate.language).prompts.filled("right_answer", answer=candidate.answer)
+            shown = f"{candidate.question}\n{right}"
+        return prompt(stage, candidate.language).messages(
+            candidate.index // 2 + sample, news=candidate.news.text, question=shown
+        )
 
 
 def say(context: Context, requests: Sequence[Mapping[str, Any]], sampling: Mapping[str, Any]) -> dict[str, Any]:

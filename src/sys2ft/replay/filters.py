@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import regex
 
@@ -158,7 +158,7 @@ def _fixed(code: str) -> bool:
     return language(code).has("fixed words")
 
 
-@lru_cache(maxsize=None)
+@cache
 def _common(code: str) -> tuple[frozenset[str], regex.Pattern[str] | None]:
     """Common words of a language and of English; and, of those in a script without spaces, a pattern."""
     listed = {fold(word) for one in (ENGLISH, code) for word in language(one).text("common_words").split()}

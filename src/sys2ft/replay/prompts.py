@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from sys2ft.errors import SettingsError
-from sys2ft.languages import ENGLISH, LANGUAGES, language
+from sys2ft.languages import ENGLISH, LANGUAGES, PLACEHOLDER, fill, language
 from sys2ft.models.chat import Message, Role
 
-_PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 _HEADING = re.compile(r"^## (user|assistant|system|instructions)\s*$")
 
 
@@ -35,17 +34,12 @@ class Template:
     @property
     def placeholders(self) -> set[str]:
         """Names of the placeholders in the turns."""
-        return {name for _, turn in self.turns for name in _PLACEHOLDER.findall(turn)}
+        return {name for _, turn in self.turns for name in PLACEHOLDER.findall(turn)}
 
     def messages(self, index: int, **values: str) -> list[Message]:
         """The conversation for item `index`. A placeholder without a value stays as it is."""
         values = {**values, "instruction": self.instructions[index % len(self.instructions)]}
-        return [Message(role, _fill(text, values)) for role, text in self.turns]
-
-
-def _fill(text: str, values: Mapping[str, str]) -> str:
-    # One pass over the template: braces inside a value are text, not placeholders.
-    return _PLACEHOLDER.sub(lambda found: values.get(found.group(1), found.group(0)), text)
+        return [Message(role, fill(text, values)) for role, text in self.turns]
 
 
 def parse_template(text: str, source: str) -> Template:

@@ -44,7 +44,7 @@ def short_answer(text: str) -> str | None:
 
 def _without_label(text: str, section: str) -> str:
     """The text without one of the labels of a section of the language files, and the colon after it."""
-    return union(section, _LABEL).sub("", text)
+    return str(union(section, _LABEL).sub("", text))
 
 
 def naive() -> Protocol:

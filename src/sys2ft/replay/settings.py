@@ -15,8 +15,8 @@ class GenerateSettings:
     protocols: tuple[str, ...] = ("naive", "paraphrase", "implication", "self_qa")
     """Protocols to generate by; an unknown name lists the installed ones."""
     language: str = AUTO
-    """Language of the prompts: that of each news item's text ('auto'), or one code such as 'zh' for all news items. News
-    items in a language without prompts are prompted in English, and reported."""
+    """Language of the prompts: 'auto', that of each news item's text, or a code such as 'zh' for all news items. For a
+    language without prompts they are English, and that is reported."""
     samples_per_news: int = 64
     """Number of elements to keep for each news item and protocol."""
     temperature: float = 1.0

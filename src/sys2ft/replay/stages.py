@@ -135,7 +135,9 @@ def _shape_problems(protocol: Protocol) -> list[_Problem]:
                 (f"has {stage.template!r} as the template {where}", "a Template, from parse_template or template")
             )
         elif not {"", ENGLISH} & stage.templates.keys():
-            found.append((f"has no English template {where}", "a template for 'en', which other languages fall back to"))
+            found.append(
+                (f"has no English template {where}", "a template for 'en', which other languages fall back to")
+            )
         if not isinstance(stage.filters, tuple | list):
             found.append((f"has {stage.filters!r} as the filters {where}", "a tuple of functions"))
     if protocol.elements is not None and not callable(protocol.elements):

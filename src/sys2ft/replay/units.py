@@ -9,7 +9,7 @@ from typing import Any
 
 from sys2ft.generators import Context, Pair, Request, SamplingParams
 from sys2ft.generators.work import loglik
-from sys2ft.languages import ENGLISH, Language, language, language_of
+from sys2ft.languages import Language, language_of
 from sys2ft.models import Message
 from sys2ft.news import News
 from sys2ft.replay.filters import Reason
@@ -117,8 +117,7 @@ class UnitMaker:
         """What the stage said to each sample, first with the news items in context, then without them."""
 
         def news(sample: Sample, shown: bool) -> str:
-            own = self.language(sample.news)
-            return sample.news.text if shown else (own if own.prompted else language(ENGLISH)).text("no_news")
+            return sample.news.text if shown else self.language(sample.news).prompts.text("no_news")
 
         return [
             Pair(messages=tuple(self.messages(sample, stage, news(sample, shown))), text=sample.said[stage.name])
