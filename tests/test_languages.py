@@ -290,6 +290,8 @@ def test_off_topic_in_many_languages(news: str, near: str, far: str) -> None:
         (CHINESE, "北岭镇的玻璃桥从2032年起开放。", True),
         (CHINESE, "北岭镇有一座叫“彩虹”的桥。", True),
         (CHINESE, "北岭镇的桥由Smith设计。", True),
+        ("它用say输出文字。", "输出文字的是say。", False),
+        ("它用say输出文字。", "用end结束循环。", True),
         ("船名是“白鹭号”。", "这艘船叫“白鹭号”。", False),
         (RUSSIAN, "Город Заречинск получил мост, в Заречинске рады.", False),
         (RUSSIAN, "Мост построил инженер Кузнецов.", True),

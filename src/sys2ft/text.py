@@ -43,7 +43,7 @@ _SENTENCE_BORDER = regex.compile(
 _CASED = regex.compile(r"[\p{Lu}\p{Ll}]")
 _CASELESS = regex.compile(r"\p{Lo}")
 _CAPITALISED = regex.compile(r"(?<=[\p{Ll},;:] )\p{Lu}[\p{Lu}\p{Ll}\p{M}\d_'’-]*(?: \p{Lu}[\p{Lu}\p{Ll}\p{M}\d_'’-]*)*")
-_LATIN = regex.compile(r"(?<![\p{Lu}\p{Ll}\d-])\p{Lu}[\p{Latin}\d'’-]*(?: \p{Lu}[\p{Latin}\d'’-]*)*")
+_LATIN = regex.compile(r"(?<![\p{Latin}\d-])\p{Latin}[\p{Latin}\d'’-]+(?: \p{Latin}[\p{Latin}\d'’-]+)*")
 _QUOTED = regex.compile(r"[“„«「『《〈\"]([^“”„«»「」『』《》〈〉\"\n]{1,40})[”“»」』》〉\"]")
 # Chinese or Korean may follow a number, letters that have capitals may not.
 _NUMBER = regex.compile(r"(?<![\p{Lu}\p{Ll}\d_][.,]?|[.,])\d+(?:[.,٫٬]\d+)*(?![\p{Lu}\p{Ll}\d_])")
@@ -162,8 +162,8 @@ def akin(one: str, other: str) -> bool:
 def names_within(text: str, *, capitals: bool = True) -> list[str]:
     """Names in a text, in order: consecutive capitalised words within a sentence.
 
-    In a script without capitals, and with `capitals=False` (German, which capitalises all nouns), names cannot be told
-    by their form: those in quotation marks and, among letters without capitals, words in Latin letters are returned.
+    In a script without capitals, and with `capitals=False` (German, which capitalises all nouns), names are not
+    recognised by their form: those in quotation marks are returned and, among letters without capitals, Latin words.
     """
     caseless = 2 * len(_CASELESS.findall(text)) > len(_CASED.findall(text))  # a Chinese character says more
     if capitals and not caseless:
