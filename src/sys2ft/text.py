@@ -102,7 +102,7 @@ def find(part: Sequence[str], whole: Sequence[str]) -> int | None:
     *first, last = part
     for start in range(len(whole) - len(part) + 1):
         end = start + len(first)
-        if list(whole[start:end]) == first and _same(last, whole[end]):
+        if list(whole[start:end]) == first and same(last, whole[end]):
             return start
     return None
 
@@ -194,7 +194,8 @@ def unquoted(text: str) -> str:
     return text.strip(" *")
 
 
-def _same(word: str, other: str) -> bool:
+def same(word: str, other: str) -> bool:
+    """Whether two words are the same; `other` may be a Korean word with particles attached."""
     if word == other:
         return True
     return (
