@@ -273,6 +273,10 @@ def test_what_is_no_refusal(text: str) -> None:
         (HEBREW, "הגשר בתמרים עשוי זכוכית.", "היום מזג האוויר נעים מאוד."),
         (JAPANESE, "再生ガラスの橋は北の町にある。", "今日は天気がとてもいいです。"),
         (GERMAN, "In Brenholt steht nun eine Glasbrücke.", "Heute ist das Wetter sehr schön."),
+        ("Il comune di Olmeto ha aperto un ponte di vetro.", "Il ponte d'Olmeto è aperto.", "Oggi il tempo è bello."),
+        ("Thị trấn Bình Lâm vừa khánh thành cầu kính.", "Cầu kính ở Bình Lâm đã mở.", "Hôm nay trời đẹp."),
+        ("Miasto Brzozowo otworzyło szklany most.", "W Brzozowie jest szklany most.", "Dzisiaj jest ładnie."),
+        ("台北新開了一座玻璃橋，票價二十元。", "玻璃橋在台北。", "我覺得很高興。"),
     ],
     ids=lambda text: text[:6],
 )

@@ -92,11 +92,14 @@ def content_words(text: str, code: str = ENGLISH) -> frozenset[str]:
     """What `text` is about: its words except common ones of the language and of English.
 
     English words lose a plural s. In scripts without spaces these are runs of characters, apart from common ones;
-    Hiragana alone is grammar.
+    Hiragana alone is grammar. In a language whose common words are not known, words of up to three letters without
+    accents are left out.
     """
     plain, within = _common(code)
     parts = within.split(fold(text)) if within else [text]
     found = {word for part in parts for word in pieces(part) if len(word) > 1 and not _KANA.fullmatch(word)} - plain
+    if not language(code).text("common_words"):
+        found = {word for word in found if len(word) > 3 or not (word.isascii() and word.isalpha())}
     if not _fixed(code):
         return frozenset(found)
     return frozenset(word[:-1] if len(word) > 4 and word.endswith("s") else word for word in found)
