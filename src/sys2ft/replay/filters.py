@@ -141,18 +141,20 @@ def invents(text: str, news: str, code: str = ENGLISH) -> bool:
 
     Without capitals, names are those in quotation marks or in Latin letters (`text.names_within`).
     """
-    if set(_DIGITS.findall(fold(text))) - set(_DIGITS.findall(fold(news))):
+    said, known = ({*_DIGITS.findall(_FULL_HOUR.sub("", fold(one)))} for one in (text, news))
+    if said - known:
         return True
-    known = words(news)
+    given = words(news)
     names = names_within(text, capitals=not language(code).has("capital nouns"))
     if _CASELESS.search(news):  # a name in Latin letters may be attached to other letters
         names = [name for name in names if fold(name) not in fold(news)]
     parts = [words(name) for name in names if name != "I"]
-    return not all(_has(known, part, code) or all(_has(known, [one], code) for one in part) for part in parts)
+    return not all(_has(given, part, code) or all(_has(given, [one], code) for one in part) for part in parts)
 
 
 _IN_SENTENCE = regex.compile(r"(?<=[\p{Ll},] )\p{Lu}\p{L}+")
 _CASELESS = regex.compile(r"\p{Lo}")
+_FULL_HOUR = regex.compile(r"(?<=\d):00(?!\d)")  # 22:00 is 22 o'clock
 _DIGITS = regex.compile(r"\d+")
 _KANA = regex.compile(r"[\p{Hiragana}ー]+")
 
