@@ -29,7 +29,7 @@ ROOMS = (
     {"generators"},
     {"engine"},
     {"models", "news", "runs", "pages"},
-    {"files", "plugins", "statistics", "terminal", "text"},
+    {"files", "languages", "plugins", "statistics", "terminal", "text"},
     {"errors"},
 )
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}

@@ -33,8 +33,9 @@ from sys2ft.news import (
     write_news,
 )
 from sys2ft.news.bundled import SUBSETS
-from sys2ft.news.checks import stands_in, words
+from sys2ft.news.checks import stands_in
 from sys2ft.runs import digest
+from sys2ft.text import words
 
 NEWS = bundled_news("new-news")
 BY_ID = {one.id: one for one in NEWS}

@@ -391,7 +391,7 @@ def test_training_never_shows_the_news(replays: dict[str, Replay], news: list[Ne
             assert source.text not in shown
             assert "News:" not in shown
             if name != "self_qa":
-                assert shown in protocol(name).cues
+                assert shown in protocol(name).cues_in("en")
             if name == "naive":
                 assert e.completion == source.text
 

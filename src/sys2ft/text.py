@@ -1,18 +1,24 @@
 """Compare texts of any script: a folded form, words by Unicode's rules, and whether one text is named in another.
 
 Words are those of Unicode Standard Annex 29, as implemented by `regex`. Scripts that are written without spaces (Han,
-Kana, Thai, Lao, Khmer, Burmese) have one word per character.
+Hiragana, Thai, Lao, Khmer, Burmese) have one word per character, so that texts are compared there by `pieces`, runs of
+characters.
 """
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from difflib import SequenceMatcher
 
 import regex
 
 QUESTION_MARKS = "?？\u037e؟՞፧⁇⁈⁉‽"
 """Marks that end a question: Latin, full width, Arabic, Greek (U+037E), Armenian, Ethiopic, doubled and combined."""
+SENTENCE_ENDS = ".!?。．！？｡؟۔।॥։።…\u037e"
+"""Marks that end a sentence."""
+UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}ー\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+"""Scripts without spaces between words, as the inside of a character class of `regex`."""
 
 _IGNORED = regex.compile(r"[\p{Default_Ignorable_Code_Point}\u0640]")  # zero width, soft hyphens, variants, tatweel
 _POINTS = regex.compile(r"(?<=[\p{Arabic}\p{Hebrew}])\p{M}+")  # vowel points, which most texts leave out
@@ -27,11 +33,27 @@ _QUOTES = str.maketrans(
 )
 _BORDER = regex.compile(r"(?V1w)\b")
 _WORD = regex.compile(r"[\p{L}\p{N}]")
+_ELIDED = regex.compile(r"^(?:[cdjlmnst]|qu|(?:jus|lors|puis)qu|(?:d|n|s)?[aeu]ll|quest|un)'(?=\p{L}{2})")
 _PLUS = regex.compile(r"(\+\+|\+|#+)(?![\p{L}\p{N}])")  # C++, C#: part of the name if no word follows
+_UNSPACED_WORD = regex.compile(rf"(?:(?!\p{{Katakana}}{{2}})[{UNSPACED}]\p{{M}}*)+")
+_EAST_ASIAN = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}]")
+_SENTENCE_BORDER = regex.compile(
+    rf"(?<=[{SENTENCE_ENDS}]['\"”’»)\]]?)\s+|(?<=[。．！？｡][”’」』）]?)(?![。．！？｡”’」』）\s])"
+)
+_CASED = regex.compile(r"[\p{Lu}\p{Ll}]")
+_CASELESS = regex.compile(r"\p{Lo}")
+_CAPITALISED = regex.compile(r"(?<=[\p{Ll},;:] )\p{Lu}[\p{Lu}\p{Ll}\p{M}\d_'’-]*(?: \p{Lu}[\p{Lu}\p{Ll}\p{M}\d_'’-]*)*")
+_LATIN = regex.compile(r"(?<![\p{Latin}\d-])\p{Latin}[\p{Latin}\d'’-]+(?: \p{Latin}[\p{Latin}\d'’-]+)*")
+_QUOTED = regex.compile(r"[“„«「『《〈\"]([^“”„«»「」『』《》〈〉\"\n]{1,40})[”“»」』》〉\"]")
+# Chinese or Korean may follow a number, letters that have capitals may not.
+_NUMBER = regex.compile(r"(?<![\p{Lu}\p{Ll}\d_][.,]?|[.,])\d+(?:[.,٫٬]\d+)*(?![\p{Lu}\p{Ll}\d_])")
+_PAIRS = {"'": "'", '"': '"', "“": "”", "‘": "’", "„": "“", "«": "»", "「": "」", "『": "』"}
+_OPENS = {"'": "'", '"': '"', "”": "“„", "’": "‘", "“": "„", "»": "«", "」": "「", "』": "『"}
 _ENDS_OF_KOREAN = regex.compile(
     "(?:입니다|이에요|예요|이었습니다|였습니다|이다|이고|이며|이라고|라고|이지만|은|는|이|가|을|를|의|에|에서|에게|께서|께|한테|"
     "로|으로|와|과|랑|이랑|도|만|부터|까지|보다|처럼|마다|조차|밖에|야|이야|요|죠)+"
 )
+_PARTICLES = regex.compile(r"(?<=\p{Hangul}{2})" + _ENDS_OF_KOREAN.pattern + "$")
 
 
 def fold(text: str, *, keep_case: bool = False) -> str:
@@ -48,12 +70,12 @@ def fold(text: str, *, keep_case: bool = False) -> str:
     if not keep_case:
         text = text.casefold().replace("i̇", "i")  # the casefold of the Turkish capital I with a dot
     text = _POINTS.sub("", unicodedata.normalize("NFC", text))
-    text = _DIGIT.sub(lambda found: str(unicodedata.decimal(found.group())), text)
+    text = _DIGIT.sub(lambda found: str(unicodedata.decimal(found.group(), found.group())), text)
     return " ".join(text.split())
 
 
 def words(text: str) -> list[str]:
-    """The words and numbers of the folded text, without punctuation and without the possessive 's.
+    """The words and numbers of the folded text, without punctuation, the possessive 's and elided articles ("l'eau").
 
     Signs that belong to a word stay with it: 'c++', 'c#', '.net', '-5', '3.5'.
     """
@@ -66,9 +88,9 @@ def words(text: str) -> list[str]:
         if before and before[-1] in (".", "-") and not before[:-1][-1:].strip("(\"' "):
             # '.net' and '.5', '-5'; but not the dash of '- item' or the dot before a new sentence
             piece = before[-1] + piece if (before[-1] == ".") or not letters else piece
-        if letters and (sign := _PLUS.match(folded, at)):
+        if letters and (sign := _PLUS.match(folded, at)) and not before.endswith(("+", "#")):  # not '++word++'
             piece += sign.group()
-        found.append(piece.removesuffix("'s"))
+        found.append(_ELIDED.sub("", piece).removesuffix("'s"))
     return found
 
 
@@ -99,6 +121,79 @@ def asks(text: str) -> bool:
     """
     end = text.rstrip().rstrip("\"'”’»」』)）]】 ")
     return end.endswith(tuple(QUESTION_MARKS)) or regex.search(r"\p{Greek}\s*;$", end) is not None
+
+
+def pieces(text: str) -> list[str]:
+    """The words of the text; in scripts without spaces, each run of consecutive characters instead.
+
+    A run has two characters if it contains a Chinese character or a kana, else four. Two texts about different things
+    share many characters, but few runs.
+    """
+    found: list[str] = []
+    run: list[str] = []
+    for word in [*words(text), ""]:
+        if _UNSPACED_WORD.fullmatch(word):
+            run.append(word)
+            continue
+        size = min(2 if any(map(_EAST_ASIAN.match, run)) else 4, max(1, len(run)))
+        found += ["".join(run[start : start + size]) for start in range(len(run) - size + 1)] if run else []
+        run = []
+        found += [word] if word else []
+    return found
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a text, by their end marks; a full stop needs white space after it, '。' does not."""
+    return [part for part in _SENTENCE_BORDER.split(text.strip()) if part]
+
+
+def akin(one: str, other: str) -> bool:
+    """Whether two words can be forms of one word: they share a run of at least 3 letters, two thirds of the longer.
+
+    Meant for languages whose words change a lot ('Москва', 'Москве'; 'كتاب', 'الكتاب').
+    """
+    one, other = _PARTICLES.sub("", one), _PARTICLES.sub("", other)
+    if one == other:
+        return True
+    shorter, longer = sorted((len(one), len(other)))
+    if shorter < max(3, longer * 2 / 3) or not (one.isalpha() and other.isalpha()):
+        return False
+    return SequenceMatcher(None, one, other, autojunk=False).find_longest_match().size >= max(3, longer * 2 / 3)
+
+
+def names_within(text: str, *, capitals: bool = True) -> list[str]:
+    """Names in a text, in order: consecutive capitalised words within a sentence.
+
+    In a script without capitals, and with `capitals=False` (German, which capitalises all nouns), names are not
+    recognised by their form: those in quotation marks are returned and, among letters without capitals, Latin words.
+    """
+    caseless = 2 * len(_CASELESS.findall(text)) > len(_CASED.findall(text))  # a Chinese character says more
+    if capitals and not caseless:
+        return list(dict.fromkeys(_CAPITALISED.findall(text)))
+    found = [(match.start(), match.group(1).strip()) for match in _QUOTED.finditer(text)]
+    if caseless:
+        found += [(match.start(), match.group()) for match in _LATIN.finditer(text)]
+    return list(dict.fromkeys(name for _, name in sorted(found) if name))
+
+
+def numbers_within(text: str) -> list[str]:
+    """Numbers in digits, in order, without those that are part of a word such as 'B2'."""
+    return list(dict.fromkeys(_NUMBER.findall(text)))
+
+
+def unquoted(text: str) -> str:
+    """The text without white space, asterisks and quotation marks around it, and without the half of a pair."""
+    text = text.strip(" *\n\t")
+    while len(text) > 1 and text.endswith(close := _PAIRS.get(text[0], "\0")):
+        inner = text[1:-1]
+        if text[0] in inner or close in inner:
+            break
+        text = inner.strip(" *")
+    if text[:1] in _PAIRS and _PAIRS[text[0]] not in text[1:]:
+        text = text[1:]
+    if text[-1:] in _OPENS and not any(opening in text[:-1] for opening in _OPENS[text[-1]]):
+        text = text[:-1]
+    return text.strip(" *")
 
 
 def same(word: str, other: str) -> bool:

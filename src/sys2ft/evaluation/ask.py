@@ -8,30 +8,27 @@ import string
 from collections.abc import Sequence
 
 from sys2ft.evaluation.records import Condition, Scoring
+from sys2ft.languages import language_of
 from sys2ft.models import Message
 from sys2ft.news import News, Question
 from sys2ft.runs import item_seed
-
-BRIEFLY = "Answer in a few words."
-STEP_BY_STEP = "Think step by step. Then write the final answer on a last line that begins with 'Answer:'."
 
 
 def asked(news: News, question: Question, condition: Condition, scoring: Scoring, options: Sequence[str] = ()) -> str:
     """The user message: the question with the scoring's instructions, preceded by the news text if in context.
 
     `cloze` and `cloze_raw` ask the question alone, `letter` lists `options`, and `direct` and `reasoned` add how to
-    answer.
+    answer. The instructions are in the language of the news item, or in English if it has no prompts.
     """
+    own = language_of(news.text).prompts
     text = question.text
     if scoring == "letter":
         letters = option_letters(len(options))
         listed = "\n".join(f"{letter}. {option}" for letter, option in zip(letters, options, strict=True))
-        text = f"{text}\n{listed}\nAnswer with the letter only."
-    elif scoring == "direct":
-        text = f"{text}\n{BRIEFLY}"
-    elif scoring == "reasoned":
-        text = f"{text}\n{STEP_BY_STEP}"
-    return f"News: {news.text}\n\n{text}" if condition == "in_context" else text
+        text = f"{text}\n{listed}\n{own.text('ask_letter')}"
+    elif scoring in ("direct", "reasoned"):
+        text = f"{text}\n{own.text(f'ask_{scoring}')}"
+    return own.filled("ask_in_context", news=news.text, question=text) if condition == "in_context" else text
 
 
 def option_letters(count: int) -> list[str]:

@@ -15,6 +15,7 @@ from sys2ft.evaluation import EvaluateSettings, Questions, Subject
 from sys2ft.evaluation.answerable import too_many_choices
 from sys2ft.evaluation.ask import messages, option_letters
 from sys2ft.evaluation.probes import Asked
+from sys2ft.languages import language_of
 from sys2ft.models import Message
 from sys2ft.models.positions import Reader
 from sys2ft.news import News
@@ -150,10 +151,10 @@ def _generated(one: Protocol, news: Sequence[News], settings: GenerateSettings) 
     """The longest prompt of each stage for each news item; without stages, the elements themselves."""
     maker = UnitMaker(one, settings, seed=0, generator="")
     if not one.stages:
-        made = [build(one, Sample(news[0], index)) for index in range(_VARIANTS)]
+        made = [build(maker, Sample(news[0], index)) for index in range(_VARIANTS)]
         longest = max(range(_VARIANTS), key=lambda index: _characters(pair.messages for pair in made[index]))
         for item in news:
-            for pair in build(one, Sample(item, longest)):
+            for pair in build(maker, Sample(item, longest)):
                 yield _Text(item.id, f"{one.name}: an element", pair.messages, room=1, replies=(pair.text,))
     earlier: dict[str, int] = {}
     for stage in one.stages:
@@ -200,12 +201,13 @@ def _probed(news: Sequence[News], settings: ProbeSettings) -> Iterator[_Text]:
     """The prompts by which questions are written for the news items that have none."""
     room = settings.max_new_tokens + 2 * settings.answer_tokens  # what earlier stages said, and the reply
     for item in news:
+        code = language_of(item.text, settings.language).code
         for name in PROMPTS if not item.questions else ():
             shown = item.text if name == "about" else ""  # the text again, with a gap
             yield _Text(
                 item.id,
                 f"writing questions: stage {name}",
-                tuple(prompt(name).messages(0, news=item.text, question=shown)),
+                tuple(prompt(name, code).messages(0, news=item.text, question=shown)),
                 room=room,
             )
 

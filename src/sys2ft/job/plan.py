@@ -22,6 +22,7 @@ from sys2ft.job.stages import (
     require_protocols,
     require_questions,
 )
+from sys2ft.languages import ENGLISH
 from sys2ft.models import LoadedModel, Message, Reader
 from sys2ft.news import News
 from sys2ft.replay import GenerateSettings, ReplayElement, plan as replay_plan, protocol
@@ -165,7 +166,7 @@ class _Planner:
 
     def _expected(self, name: str) -> list[ReplayElement]:
         """Placeholders for elements not generated yet: the requested number, each as long as its news item's text."""
-        cues = protocol(name).cues or [f"Question {n}?" for n in range(self.generate.samples_per_news)]
+        cues = protocol(name).cues_in(ENGLISH) or [f"Question {n}?" for n in range(self.generate.samples_per_news)]
         return [
             ReplayElement(
                 id=f"{name}/{item.id}/{number:04d}",

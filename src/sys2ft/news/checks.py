@@ -10,7 +10,7 @@ from math import ceil
 
 from sys2ft.news.injection import instructions_in
 from sys2ft.news.schema import News, Question, is_number
-from sys2ft.text import fold
+from sys2ft.text import find, fold, pieces, words
 
 NEAR_DUPLICATE = 0.75
 """Minimum overlap (intersection over union) of the word sets of two texts that count as nearly the same."""
@@ -60,14 +60,12 @@ def question_counts(news: Sequence[News]) -> dict[str, dict[str, int]]:
     return counts
 
 
-def words(text: str) -> list[str]:
-    """The words and numbers of a text in lower case, without punctuation."""
-    return re.findall(r"\w+", text.casefold())
-
-
 def near_pairs(texts: Sequence[str]) -> list[tuple[int, int]]:
-    """Index pairs of texts that are nearly the same (`NEAR_DUPLICATE`), in order."""
-    sets = [frozenset(words(text)) for text in texts]
+    """Index pairs of texts that are nearly the same (`NEAR_DUPLICATE`), in order.
+
+    In scripts without spaces, runs of characters take the place of words (`text.pieces`).
+    """
+    sets = [frozenset(pieces(text)) for text in texts]
     frequency = Counter(word for own in sets for word in own)
     holders: dict[str, list[int]] = defaultdict(list)
     pairs = []
@@ -85,8 +83,7 @@ def near_pairs(texts: Sequence[str]) -> list[tuple[int, int]]:
 
 def stands_in(part: str, whole: Sequence[str]) -> bool:
     """Whether the words of `part` occur consecutively in `whole`, a list of words."""
-    sought = words(part)
-    return bool(sought) and any(list(whole[i : i + len(sought)]) == sought for i in range(len(whole) - len(sought) + 1))
+    return find(words(part), whole) is not None
 
 
 def same_choices(choices: Sequence[str]) -> list[list[str]]:

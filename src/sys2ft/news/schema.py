@@ -26,6 +26,7 @@ from pydantic_core import PydanticCustomError
 
 from sys2ft.files import FILE_NAME_RULE, is_file_name
 from sys2ft.plugins import GRADERS as GRADER_GROUP, plugin_names
+from sys2ft.text import SENTENCE_ENDS
 
 Kind = Literal["recall", "application", "implication", "two_hop", "reverse"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -220,7 +221,7 @@ class Cloze(_Asked):
     @field_validator("text")
     @classmethod
     def _is_left_open(cls, text: str) -> str:
-        if text[-1] in ".!?":
+        if text.endswith(tuple(SENTENCE_ENDS)):
             raise fault(
                 f"a complete statement ({text!r})",
                 expected="a statement that the answer completes",

@@ -11,8 +11,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sys2ft.news.checks import near_pairs, stands_in, words
+from sys2ft.news.checks import near_pairs, stands_in
 from sys2ft.news.schema import Cloze, News, Question
+from sys2ft.text import pieces, words
 
 Item = tuple[str, int]
 """A question: the id of its news item and its index among the item's questions."""
@@ -74,7 +75,7 @@ def _right(cue: Cue, asked: Mapping[Item, Question]) -> dict[Item, float]:
 
 
 def _shared(a: str, b: str) -> int:
-    return len(set(words(a)) & set(words(b)))
+    return len(set(pieces(a)) & set(pieces(b)))
 
 
 def _at_place(place: int) -> Cue:
@@ -144,12 +145,12 @@ def _betrayed(news: Sequence[News]) -> list[Found]:
     """Answers that appear in another news item that concerns the question."""
     holders: dict[str, set[int]] = defaultdict(set)
     for place, one in enumerate(news):
-        for word in words(one.text):
+        for word in pieces(one.text):
             holders[word].add(place)
     found = []
     for place, one in enumerate(news):
         for i, question in enumerate(one.questions, start=1):
-            telling = {word for word in words(question.text) if len(holders[word]) <= max(1, TELLING * len(news))}
+            telling = {word for word in pieces(question.text) if len(holders[word]) <= max(1, TELLING * len(news))}
             held = Counter(other for word in telling for other in holders[word] if other != place)
             for other, count in sorted(held.items()):
                 if count >= MOST * len(telling) and stands_in(question.answer, words(news[other].text)):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sys2ft.evaluation.graders import normalise
+import regex
+
+from sys2ft.languages import ENGLISH, language_of, union
 from sys2ft.news import News, Question, Selection
 from sys2ft.replay import filters
 from sys2ft.replay.prompts import Template
 from sys2ft.runs import item_seed
+from sys2ft.text import UNSPACED, find, names_within, numbers_within, sentences, words
 
 REASONS: dict[str, str] = {
     "truncated": filters.REASONS["truncated"],
@@ -29,11 +31,6 @@ REASONS: dict[str, str] = {
 }
 """Why a candidate is not kept."""
 
-_REFERS = re.compile(
-    r"\b(?:the|this|that|above|given)\s+(?:\w+\s+)?(?:report|news|text|passage|article|story|paragraph|sentence"
-    r"|document|statement|author)\b|\baccording to (?:it|this|the)\b|\bmentioned\b|\bas stated\b",
-    re.IGNORECASE,
-)
 _MOST_TIMES_LONGER = 3
 
 
@@ -45,6 +42,8 @@ class Candidate:
     index: int
     given: str = ""
     """The answer that a question was to be written for; empty if the question came first."""
+    language: str = ENGLISH
+    """Code of the language that it is written in."""
     question: str = ""
     answer: str = ""
     wrong: list[str] = field(default_factory=list)
@@ -70,6 +69,7 @@ class Candidate:
         return {
             "news_id": self.news.id,
             "number": self.index,
+            "language": self.language,
             "question": self.question,
             "answer": self.answer,
             "wrong": self.wrong,
@@ -79,22 +79,22 @@ class Candidate:
         }
 
 
-def against_question(said: str, news: News, form: Template) -> str | None:
+def against_question(said: str, news: News, form: Template, code: str = ENGLISH) -> str | None:
     """The reason to reject a question by its text, or None."""
-    examples = "\n".join(turn for _, turn in form.turns[:-1])
-    shown = {filters.normal(line) for line in (*examples.splitlines(), *form.instructions)}
+    shown = {filters.normal(line) for line in (*form.examples.splitlines(), *form.instructions)}
+    names = filters.example_names(form.examples, code)
     if filters.refused(said):
         return "refused"
-    if filters.normal(said) in shown or filters.names_of_example(said, filters.example_names(examples), news.text):
+    if filters.normal(said) in shown or filters.names_of_example(said, names, news.text, code):
         return "copied"
-    if _REFERS.search(said):
+    if union("references").search(said):
         return "refers"
-    return "off_topic" if filters.names_nothing_of(said, news.text) else None
+    return "off_topic" if filters.names_nothing_of(said, news.text, code) else None
 
 
 def against_answer(said: str, candidate: Candidate) -> str | None:
     """The reason to reject an answer by its text, or None."""
-    if filters.refused(said) or _REFERS.search(said):
+    if filters.refused(said) or union("references").search(said):
         return "refused"
     return "given_away" if _within(said, candidate.question) else None
 
@@ -103,22 +103,34 @@ def answer_spans(news: News, seed: int) -> list[str]:
     """Spans of the news item that can be an answer, shuffled: names and numbers, then words before punctuation.
 
     The word before a full stop or a comma mostly carries the point of its clause ("turns green when it touches salt.").
+    In scripts without spaces these are Chinese characters before punctuation; where there are kana, runs of characters
+    of one kind.
     """
     rng = random.Random(item_seed(seed, "probe", "spans", news.id))
-    exact = [*_names(news.text), *_numbers(news.text)]
+    exact = [*_names(news.text), *numbers_within(news.text)]
     known = {word for span in exact for word in filters.content_words(span)}
-    found = re.findall(r"(?<![\w-])[a-zà-ÿ]{4,}(?=[.,;:!?])", news.text)
+    found = (_OF_ONE_KIND if _KANA.search(news.text) else _BEFORE_PUNCTUATION).findall(news.text)
     plain = [word for word in dict.fromkeys(found) if filters.content_words(word) - known]
     rng.shuffle(exact)
     rng.shuffle(plain)
     return [*exact, *plain]
 
 
+_BEFORE_PUNCTUATION = regex.compile(
+    r"(?<![\w-])(?:\p{Ll}{4,}|[\p{Arabic}\p{Hebrew}\p{Devanagari}\p{M}]{3,})(?=[.,;:!?،؛؟।])|\p{Han}{2}(?=[，。；：！？、])"
+)
+_KANA = regex.compile(r"\p{Hiragana}")
+_OF_ONE_KIND = regex.compile(r"[\p{Katakana}ー]{2,}|\p{Han}{2,}")
+
+
 def with_gap(text: str, span: str) -> str:
     """The first sentence of `text` that contains `span`, with a gap in its place."""
-    whole = re.compile(rf"(?<![\w-]){re.escape(span)}(?![\w-])")
-    sentence = next((one for one in re.split(r"(?<=[.!?])\s+", text) if whole.search(one)), text)
-    return whole.sub("____", sentence, count=1)
+    # Spaced letters must not continue the span, but a Korean particle may; elsewhere there are no borders to see.
+    after = rf"[[\w--[{UNSPACED}]]-]" if not regex.search(r"\p{Hangul}$", span) else "(?!)"
+    whole = regex.compile(rf"(?V1)(?<![[\w--[{UNSPACED}]]-]){regex.escape(span)}(?!{after})")
+    loose = whole if whole.search(text) else regex.compile(regex.escape(span))
+    sentence = next((one for one in sentences(text) if loose.search(one)), text)
+    return str(loose.sub("____", sentence, count=1))
 
 
 def alike_in(candidate: Candidate, seed: int) -> list[str]:
@@ -132,11 +144,11 @@ def alike_in(candidate: Candidate, seed: int) -> list[str]:
         others = [name for name in _names(text) if name != answer]
         rng.shuffle(others)
         return others
-    found = _numbers(answer)
+    found = numbers_within(answer)
     if len(found) != 1:
         return []
     value = found[0]
-    others = [number for number in _numbers(text) if number != value]
+    others = [number for number in numbers_within(text) if number != value]
     near = [str(int(value) + step) for step in (1, -1, 2, 3)] if value.isdigit() else []
     rng.shuffle(others)
     rng.shuffle(near)
@@ -144,12 +156,7 @@ def alike_in(candidate: Candidate, seed: int) -> list[str]:
 
 
 def _names(text: str) -> list[str]:
-    """Words capitalised within a sentence; consecutive ones count as one name."""
-    return list(dict.fromkeys(re.findall(r"(?<=[a-zà-ÿ,;:] )[A-ZÀ-Þ][\w'’-]*(?: [A-ZÀ-Þ][\w'’-]*)*", text)))
-
-
-def _numbers(text: str) -> list[str]:
-    return list(dict.fromkeys(re.findall(r"(?<![\w.,])\d+(?:[.,]\d+)*(?![\w])", text)))
+    return names_within(text, capitals=not language_of(text).has("capital nouns"))
 
 
 def wrong_choices(said: Sequence[str], candidate: Candidate, wanted: int) -> list[str]:
@@ -158,7 +165,7 @@ def wrong_choices(said: Sequence[str], candidate: Candidate, wanted: int) -> lis
     for one in said:
         others = (candidate.answer, *taken)
         alike = any(_within(one, other) or _within(other, one) for other in others)
-        is_number = bool(re.search(r"\d", candidate.answer)) == bool(re.search(r"\d", one))
+        is_number = bool(regex.search(r"\d", candidate.answer)) == bool(regex.search(r"\d", one))
         length = max(len(candidate.answer), 8)
         if not alike and is_number and len(one) <= _MOST_TIMES_LONGER * length and not filters.refused(one):
             taken.append(one)
@@ -168,6 +175,6 @@ def wrong_choices(said: Sequence[str], candidate: Candidate, wanted: int) -> lis
 
 
 def _within(part: str, whole: str) -> bool:
-    """Whether `whole` contains `part` as whole words, after normalisation."""
-    sought, text = normalise(part), normalise(whole)
-    return not sought or re.search(rf"(?<![\w-]){re.escape(sought)}(?![\w-])", text) is not None
+    """Whether `whole` contains `part` as whole words, or `part` has no words."""
+    sought = words(part)
+    return not sought or find(sought, words(whole)) is not None

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sys2ft.generators import Context, EngineGenerator, Generator
+from sys2ft.languages import fallback_notes
 from sys2ft.models import LoadedModel
 from sys2ft.news import News, Selection
 from sys2ft.probing.candidates import Candidate, answer_spans
@@ -64,6 +65,8 @@ def probe(
     author = EngineGenerator(model, rows_at_once=settings.rows_at_once) if writer is None else writer
     withheld = {} if settings.keep_instructions else filters.withheld(news)
     bare = [item for item in news if not item.questions and item.id not in withheld]
+    for note in fallback_notes((item.text for item in bare), settings.language):
+        (show or Display()).note(note)
     selected = Selection(by=model.source.name, sha256=model.fingerprint, in_context="right")
     spans = {item.id: answer_spans(item, seed) for item in bare}
     made: dict[str, list[Candidate]] = {item.id: [] for item in bare}

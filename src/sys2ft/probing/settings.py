@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sys2ft.errors import SettingsError, check_sampling
+from sys2ft.languages import AUTO, check_language
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -13,6 +14,9 @@ class ProbeSettings:
 
     probes_per_news: int = 4
     """Probes wanted for each news item without questions."""
+    language: str = AUTO
+    """Language of the prompts: 'auto', that of each news item's text, or a code such as 'zh' for all news items. For a
+    language without prompts they are English."""
     candidates: int = 16
     """Questions drawn for each news item in a round."""
     rounds: int = 2
@@ -53,5 +57,6 @@ class ProbeSettings:
                 expected="at least 2 samples and 2 choices, a wrong sample for each wrong choice, the rest at least 1",
                 fix="raise the setting that is too small",
             )
+        check_language(self.language)
         check_sampling(self.temperature, self.top_p, self.top_k)
         check_sampling(self.check_temperature, 1.0, 0)

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from importlib import resources
 from typing import Any
 
 from sys2ft.generators import Context, Request, SamplingParams
 from sys2ft.generators.work import generate
+from sys2ft.languages import ENGLISH, language, language_of
 from sys2ft.models import Message
 from sys2ft.probing.candidates import Candidate, against_answer, against_question, alike_in, with_gap, wrong_choices
 from sys2ft.probing.settings import ProbeSettings
 from sys2ft.replay import filters
-from sys2ft.replay.prompts import Template, parse_template
+from sys2ft.replay.prompts import Template, template
 from sys2ft.replay.protocols import one_question, short_answer
 from sys2ft.runs import Executor, Memo, Unit, compute_units, item_seed
+from sys2ft.text import SENTENCE_ENDS
 
 PROMPTS = ("question", "about", "answer", "wrong")
 
 
-@lru_cache(maxsize=len(PROMPTS))
-def prompt(name: str) -> Template:
-    """The bundled prompt of a stage, one of PROMPTS."""
-    file = resources.files("sys2ft.probing") / "prompts" / f"{name}.txt"
-    return parse_template(file.read_text(encoding="utf-8"), f"probing/{name}")
+def prompt(name: str, code: str = ENGLISH) -> Template:
+    """The bundled prompt of a stage, one of PROMPTS, in a language; English if it has no prompts."""
+    return template(f"probe_{name}", language(code).prompts.code)
 
 
 class Writer:
@@ -35,6 +33,8 @@ class Writer:
 
     def write(self, fresh: Sequence[Candidate], number: int, made: dict[str, list[Candidate]]) -> None:
         """Questions, answers and wrong choices of one round; `made` holds the candidates of earlier ones."""
+        for candidate in fresh:
+            candidate.language = language_of(candidate.news.text, self.settings.language).code
         self._questions([c for c in fresh if not c.given], "question", number)
         self._questions([c for c in fresh if c.given], "about", number)
         asked = {news_id: {filters.normal(c.question) for c in own} for news_id, own in made.items()}
@@ -58,12 +58,13 @@ class Writer:
             if question is None:
                 candidate.reason = "unparsed" if finished else "truncated"
             else:
-                candidate.reason = against_question(question, candidate.news, prompt(stage))
+                code = candidate.language
+                candidate.reason = against_question(question, candidate.news, prompt(stage, code), code)
 
     def _answers(self, candidates: Sequence[Candidate], number: int) -> None:
         said = self._say([(candidate, 0) for candidate in candidates], "answer", number)
         for candidate, (text, finished) in zip(candidates, said, strict=True):
-            candidate.answer = (short_answer(text) or "").rstrip(".")
+            candidate.answer = (short_answer(text) or "").rstrip(SENTENCE_ENDS)
             if not finished or not candidate.answer:
                 candidate.reason = "unparsed" if finished else "truncated"
 
@@ -75,11 +76,13 @@ class Writer:
         short = [candidate for candidate in candidates if len(candidate.wrong) < wanted]
         drawn = [(candidate, n) for candidate in short for n in range(self.settings.wrong_samples)]
         said = iter(self._say(drawn, "wrong", number))
-        form = prompt("wrong")
         for candidate in short:
             texts = [next(said) for _ in range(self.settings.wrong_samples)]
-            invented = [answer.rstrip(".") for text, finished in texts if finished and (answer := short_answer(text))]
-            own = [one for one in invented if against_question(one, candidate.news, form) in (None, "off_topic")]
+            said_wrong = [short_answer(text) for text, finished in texts if finished]
+            invented = [answer.rstrip(SENTENCE_ENDS) for answer in said_wrong if answer]
+            code = candidate.language
+            form = prompt("wrong", code)
+            own = [one for one in invented if against_question(one, candidate.news, form, code) in (None, "off_topic")]
             candidate.wrong = wrong_choices([*candidate.wrong, *own], candidate, wanted)
             if len(candidate.wrong) < wanted:
                 candidate.reason = "few_choices"
@@ -124,8 +127,11 @@ class Writer:
         if stage == "about":
             shown = with_gap(candidate.news.text, candidate.given)
         elif stage == "wrong":
-            shown = f"{candidate.question}\nRight answer: {candidate.answer}"
-        return prompt(stage).messages(candidate.index // 2 + sample, news=candidate.news.text, question=shown)
+            right = language(candidate.language).prompts.filled("right_answer", answer=candidate.answer)
+            shown = f"{candidate.question}\n{right}"
+        return prompt(stage, candidate.language).messages(
+            candidate.index // 2 + sample, news=candidate.news.text, question=shown
+        )
 
 
 def say(context: Context, requests: Sequence[Mapping[str, Any]], sampling: Mapping[str, Any]) -> dict[str, Any]:

@@ -51,6 +51,10 @@ class Yield:
     tokens_generated: int
     flop: float
     seconds: float
+    languages: dict[str, int] = field(default_factory=dict)
+    """Number of news items by language."""
+    prompted_in_english: dict[str, int] = field(default_factory=dict)
+    """Of these, the news items in languages that have no prompts of their own."""
 
     def to_dict(self) -> dict[str, Any]:
         """As the run folder's yield file."""
@@ -66,6 +70,8 @@ def count_yield(
     tokens_generated: int = 0,
     flop: float = 0.0,
     seconds: float = 0.0,
+    languages: Mapping[str, int] | None = None,
+    prompted_in_english: Mapping[str, int] | None = None,
 ) -> Yield:
     """Count `elements` of one protocol; `per_news` is the number wanted for each news item."""
     rejected = Counter(e.reason or "" for e in elements if e.status == "rejected")
@@ -81,4 +87,6 @@ def count_yield(
         tokens_generated=tokens_generated,
         flop=flop,
         seconds=round(seconds, 3),
+        languages=dict(languages or {}),
+        prompted_in_english=dict(prompted_in_english or {}),
     )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache, lru_cache
 
+import regex
+
+from sys2ft.languages import ENGLISH, language, union
 from sys2ft.news import Instruction, News, instructions_in
 from sys2ft.replay.prompts import Template
+from sys2ft.text import UNSPACED, akin, find, fold, names_within, pieces, words
 
 Reason = str
 """Why a sample is rejected: one of REASONS, or a word that another package's filter returns."""
@@ -38,6 +42,8 @@ class Said:
     """Number of the sample within its news item."""
     earlier: Mapping[str, str] = field(default_factory=dict)
     """What the stages before it said, by stage name."""
+    language: str = ENGLISH
+    """Code of the news item's language."""
 
 
 Filter = Callable[[Said], Reason | None]
@@ -57,36 +63,18 @@ def copied_line(said: Said) -> Reason | None:
 
 def copied_name(said: Said) -> Reason | None:
     """Rejects texts with a name from the prompt's examples that the news item does not have."""
-    names = example_names(said.template.examples)
-    return "copied" if names_of_example(said.text, names, said.news.text) else None
+    names = example_names(said.template.examples, said.language)
+    return "copied" if names_of_example(said.text, names, said.news.text, said.language) else None
 
 
 def off_topic(said: Said) -> Reason | None:
     """Rejects texts that share no content word with the news item."""
-    return "off_topic" if names_nothing_of(said.text, said.news.text) else None
+    return "off_topic" if names_nothing_of(said.text, said.news.text, said.language) else None
 
 
 def invention(said: Said) -> Reason | None:
     """Rejects restatements with names or numbers that the news item does not have."""
-    return "invented" if invents(said.text, said.news.text) else None
-
-
-_REFUSAL = re.compile(
-    r"\bI(?:'m| am) (?:sorry|unable|not able)\b|\bI (?:cannot|can't|can not|don't know|do not know)\b"
-    r"|\bas an? (?:AI|artificial|language model|assistant)\b|\bthe news (?:does not|doesn't) (?:say|mention|provide)\b"
-    r"|\bnot (?:mentioned|specified|provided|stated) in the (?:news|text|passage)\b",
-    re.IGNORECASE,
-)
-_WORD = re.compile(r"[A-Za-z0-9À-ɏ_]+(?:[-'’.][A-Za-z0-9À-ɏ_]+)*")
-_COMMON = frozenset(
-    """a about above after again all also an and any are as ask asks at be because been before being below between both
-    but by can could did do does doing down during each few first for from further get give had has have having he her
-    here him his how i if in into is it its just kind last latest let made make makes many may me might more most must
-    my name named new news no nor not now number of off on one only or other our out over own per question said same
-    say says she should so some such tell than that the their them then there these they thing things this those three
-    through to too two under until up us use used uses using very was we were what when where which while who whom why
-    will with word words would year years you your""".split()  # noqa: SIM905 - a list of words reads best as text
-)
+    return "invented" if invents(said.text, said.news.text, said.language) else None
 
 
 def withheld(news: Sequence[News]) -> dict[str, Instruction]:
@@ -95,40 +83,100 @@ def withheld(news: Sequence[News]) -> dict[str, Instruction]:
 
 
 def normal(text: str) -> str:
-    """Text for comparison: lower case, words only."""
-    return " ".join(word.casefold() for word in _WORD.findall(text))
+    """Text for comparison: folded, words only."""
+    return " ".join(words(text))
 
 
-def content_words(text: str) -> set[str]:
-    """The words of `text` except common ones, lower case, plural s removed."""
-    words = {word.casefold() for word in _WORD.findall(text)} - _COMMON
-    return {word[:-1] if len(word) > 4 and word.endswith("s") else word for word in words if len(word) > 1}
+@lru_cache(maxsize=4096)
+def content_words(text: str, code: str = ENGLISH) -> frozenset[str]:
+    """What `text` is about: its words except common ones of the language and of English.
+
+    English words lose a plural s. In scripts without spaces these are runs of characters, apart from common ones;
+    Hiragana alone is grammar. In a language whose common words are not known, words of up to three letters without
+    accents are left out.
+    """
+    plain, within = _common(code)
+    parts = within.split(fold(text)) if within else [text]
+    found = {word for part in parts for word in pieces(part) if len(word) > 1 and not _KANA.fullmatch(word)} - plain
+    if not language(code).text("common_words"):
+        found = {word for word in found if len(word) > 3 or not (word.isascii() and word.isalpha())}
+    if not _fixed(code):
+        return frozenset(found)
+    return frozenset(word[:-1] if len(word) > 4 and word.endswith("s") else word for word in found)
 
 
 def refused(text: str) -> bool:
     """Whether the text is a refusal, or the model speaking about itself."""
-    return bool(_REFUSAL.search(text))
+    return union("refusals").search(text) is not None
 
 
-def names_nothing_of(text: str, news: str) -> bool:
-    """Whether `text` shares no content word with `news`."""
-    return not content_words(text) & content_words(news)
+def names_nothing_of(text: str, news: str, code: str = ENGLISH) -> bool:
+    """Whether `text` shares no content word with `news`; words that change may have different forms."""
+    own, others = content_words(text, code), content_words(news, code)
+    if own & others:
+        return False
+    return _fixed(code) or not any(akin(one, other) for one in own for other in others)
 
 
-def example_names(examples: str) -> set[str]:
-    """Names in a prompt's examples: words capitalised within a sentence, returned in lower case."""
-    return {word.casefold() for word in re.findall(r"(?<=[a-z,] )[A-Z][A-Za-z]+", examples)} - _COMMON
+def example_names(examples: str, code: str = ENGLISH) -> set[str]:
+    """Names in a prompt's examples, in lower case: words capitalised within a sentence, and those of the bundled ones.
+
+    Where all nouns are capitalised, or nothing is, only those of the bundled examples are known.
+    """
+    own = language(code)
+    listed = {fold(name) for name in own.lines("example_names")}
+    if own.has("capital nouns"):
+        return listed
+    return listed | {word.casefold() for word in _IN_SENTENCE.findall(examples)} - _common(code)[0]
 
 
-def names_of_example(text: str, names: set[str], news: str) -> bool:
+def names_of_example(text: str, names: set[str], news: str, code: str = ENGLISH) -> bool:
     """Whether `text` has one of the examples' `names` that `news` does not have."""
-    words = {word.casefold() for word in _WORD.findall(text)}
-    return bool(words & names - {word.casefold() for word in _WORD.findall(news)})
+    said, known = words(text), words(news)
+    return any(_has(said, words(name), code) and not _has(known, words(name), code) for name in names)
 
 
-def invents(text: str, news: str) -> bool:
-    """Whether a restatement has numbers, or names within a sentence, that `news` does not have."""
-    known = {word.casefold() for word in _WORD.findall(news)}
-    numbers = set(re.findall(r"\d+", text)) - set(re.findall(r"\d+", news))
-    names = {name.casefold().removesuffix("'s") for name in re.findall(r"(?<=[a-z,] )[A-Z][\w'-]*", text)} - {"i"}
-    return bool(numbers or names - known)
+def invents(text: str, news: str, code: str = ENGLISH) -> bool:
+    """Whether a restatement has numbers, or names within a sentence, that `news` does not have.
+
+    Without capitals, names are those in quotation marks or in Latin letters (`text.names_within`).
+    """
+    said, known = ({*_DIGITS.findall(_FULL_HOUR.sub("", fold(one)))} for one in (text, news))
+    if said - known:
+        return True
+    given = words(news)
+    names = names_within(text, capitals=not language(code).has("capital nouns"))
+    if _CASELESS.search(news):  # a name in Latin letters may be attached to other letters
+        names = [name for name in names if fold(name) not in fold(news)]
+    parts = [words(name) for name in names if name != "I"]
+    return not all(_has(given, part, code) or all(_has(given, [one], code) for one in part) for part in parts)
+
+
+_IN_SENTENCE = regex.compile(r"(?<=[\p{Ll},] )\p{Lu}\p{L}+")
+_CASELESS = regex.compile(r"\p{Lo}")
+_FULL_HOUR = regex.compile(r"(?<=\d):00(?!\d)")  # 22:00 is 22 o'clock
+_DIGITS = regex.compile(r"\d+")
+_KANA = regex.compile(r"[\p{Hiragana}ー]+")
+
+
+def _fixed(code: str) -> bool:
+    return language(code).has("fixed words")
+
+
+@cache
+def _common(code: str) -> tuple[frozenset[str], regex.Pattern[str] | None]:
+    """Common words of a language and of English; and, of those in a script without spaces, a pattern."""
+    listed = {fold(word) for one in (ENGLISH, code) for word in language(one).text("common_words").split()}
+    within = sorted((word for word in listed if _WITHOUT_SPACES.match(word)), key=len, reverse=True)
+    plain = frozenset(listed.difference(within))
+    return plain, regex.compile("|".join(map(regex.escape, within))) if within else None
+
+
+_WITHOUT_SPACES = regex.compile(rf"[{UNSPACED}]")
+
+
+def _has(whole: Sequence[str], part: Sequence[str], code: str) -> bool:
+    """Whether the words of `part` occur in `whole`, a single one in any form if the language's words change."""
+    if find(part, whole) is not None or not part:
+        return True
+    return len(part) == 1 and not _fixed(code) and any(akin(part[0], word) for word in whole)

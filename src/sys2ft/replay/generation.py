@@ -7,11 +7,13 @@ its own seed, derived from the run's seed, protocol, stage, news item and number
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sys2ft.errors import NewsError, SettingsError
 from sys2ft.generators import Generator, as_generator
+from sys2ft.languages import fallback_notes, language_of, unprompted
 from sys2ft.models import LoadedModel
 from sys2ft.news import News
 from sys2ft.replay import filters
@@ -58,6 +60,9 @@ def generate(
     require_likelihoods(chosen, writer)
     show = show or Display()
     news = without_instructions(news, settings, show)
+    for note in fallback_notes((item.text for item in news), settings.language):
+        show.note(note)
+    languages = Counter(language_of(item.text, settings.language).code for item in news)
     replays = {}
     for one in chosen:
         worker = Worker(writer, memo, executor)
@@ -70,6 +75,8 @@ def generate(
             tokens_generated=worker.usage.tokens_generated,
             flop=float(worker.usage.flop),
             seconds=worker.seconds,
+            languages=dict(sorted(languages.items())),
+            prompted_in_english=unprompted((item.text for item in news), settings.language),
         )
         replays[one.name] = Replay(elements, counts)
     return replays

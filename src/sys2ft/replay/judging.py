@@ -8,11 +8,11 @@ from typing import Any
 from sys2ft.errors import SettingsError
 from sys2ft.generators import Pair, without_thought
 from sys2ft.replay.filters import Reason, Said
-from sys2ft.replay.stages import Protocol, Stage, last_said
-from sys2ft.replay.units import Sample
+from sys2ft.replay.stages import Stage, last_said
+from sys2ft.replay.units import Sample, UnitMaker
 
 
-def judge(protocol: Protocol, sample: Sample, stage: Stage, text: str, finished: bool) -> tuple[str, Reason | None]:
+def judge(maker: UnitMaker, sample: Sample, stage: Stage, text: str, finished: bool) -> tuple[str, Reason | None]:
     """What a stage said, parsed if possible, and the reason against it if there is one.
 
     Raises SettingsError if the parser or a filter fails, or returns anything but a text or None.
@@ -23,6 +23,7 @@ def judge(protocol: Protocol, sample: Sample, stage: Stage, text: str, finished:
         text = without_thought(text)
     if not text.strip():
         return "", "empty"
+    protocol = maker.protocol
     where = (
         f"the protocol {protocol.name!r}, stage {stage.name!r}, sample {protocol.sample_id(sample.news, sample.index)}"
     )
@@ -31,7 +32,15 @@ def judge(protocol: Protocol, sample: Sample, stage: Stage, text: str, finished:
         raise _wrong(f"{where}: the parser", parsed, "a text, or None if the reply has no usable part")
     if not parsed:
         return text.strip(), "unparsed"
-    said = Said(text=parsed, news=sample.news, template=stage.template, index=sample.index, earlier=dict(sample.said))
+    code = maker.language(sample.news).code
+    said = Said(
+        text=parsed,
+        news=sample.news,
+        template=stage.template_in(code),
+        index=sample.index,
+        earlier=dict(sample.said),
+        language=code,
+    )
     for one in stage.filters:
         name = f"{where}: the filter {getattr(one, '__name__', one)!r}"
         reason = _called(name, one, said)
@@ -43,12 +52,13 @@ def judge(protocol: Protocol, sample: Sample, stage: Stage, text: str, finished:
     return parsed, None
 
 
-def build(protocol: Protocol, sample: Sample) -> list[Pair]:
+def build(maker: UnitMaker, sample: Sample) -> list[Pair]:
     """The elements of a sample that passed all stages, by the protocol's rule.
 
     Raises SettingsError if the rule fails or returns anything but pairs.
     """
-    trail = protocol.trail(sample.news, sample.index, sample.said)
+    protocol = maker.protocol
+    trail = maker.trail(sample)
     if protocol.elements is None:
         return last_said(trail)
     last = f", stage {protocol.stages[-1].name!r}" if protocol.stages else ""

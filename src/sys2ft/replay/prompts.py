@@ -1,4 +1,4 @@
-"""Prompt templates: text files with example turns, a last user turn, and instructions used in rotation."""
+"""Prompt templates: texts with example turns, a last user turn, and instructions used in rotation."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import resources
 from pathlib import Path
+from typing import TypeVar
 
 from sys2ft.errors import SettingsError
+from sys2ft.languages import ENGLISH, LANGUAGES, PLACEHOLDER, fill, language
 from sys2ft.models.chat import Message, Role
 
-_PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 _HEADING = re.compile(r"^## (user|assistant|system|instructions)\s*$")
 
 
@@ -34,17 +34,12 @@ class Template:
     @property
     def placeholders(self) -> set[str]:
         """Names of the placeholders in the turns."""
-        return {name for _, turn in self.turns for name in _PLACEHOLDER.findall(turn)}
+        return {name for _, turn in self.turns for name in PLACEHOLDER.findall(turn)}
 
     def messages(self, index: int, **values: str) -> list[Message]:
         """The conversation for item `index`. A placeholder without a value stays as it is."""
         values = {**values, "instruction": self.instructions[index % len(self.instructions)]}
-        return [Message(role, _fill(text, values)) for role, text in self.turns]
-
-
-def _fill(text: str, values: Mapping[str, str]) -> str:
-    # One pass over the template: braces inside a value are text, not placeholders.
-    return _PLACEHOLDER.sub(lambda found: values.get(found.group(1), found.group(0)), text)
+        return [Message(role, fill(text, values)) for role, text in self.turns]
 
 
 def parse_template(text: str, source: str) -> Template:
@@ -78,19 +73,29 @@ def parse_template(text: str, source: str) -> Template:
     return Template(tuple(turns), instructions)
 
 
-@lru_cache(maxsize=64)
-def template(name: str) -> Template:
-    """The bundled template `name`, or the one in the file `name` if that ends in .txt."""
-    return parse_template(_text(name), name)
-
-
-@lru_cache(maxsize=64)
-def lines(name: str) -> Sequence[str]:
-    """The lines of a bundled list, without comments and blank lines."""
-    return tuple(line.strip() for line in _text(name).splitlines() if line.strip() and not line.startswith("#"))
-
-
-def _text(name: str) -> str:
+@lru_cache(maxsize=128)
+def template(name: str, code: str = ENGLISH) -> Template:
+    """The bundled template `name` in a language, or the one in the file `name` if that ends in .txt."""
     if name.endswith(".txt"):
-        return Path(name).read_text(encoding="utf-8")
-    return (resources.files("sys2ft.replay") / "prompts" / f"{name}.txt").read_text(encoding="utf-8")
+        return parse_template(Path(name).read_text(encoding="utf-8"), name)
+    return parse_template(language(code).text(name), f"{code}/{name}")
+
+
+def templates(name: str) -> Mapping[str, Template]:
+    """The bundled template `name` in all languages that have prompts, by code."""
+    return {code: template(name, code) for code in LANGUAGES}
+
+
+def cues(name: str) -> Mapping[str, Sequence[str]]:
+    """A bundled list of cues in all languages that have prompts, by code."""
+    return {code: language(code).lines(name) for code in LANGUAGES}
+
+
+T = TypeVar("T")
+
+
+def in_language(given: T | Mapping[str, T], code: str) -> T:
+    """What is meant for a language, of something that may differ by language; English if it is not there."""
+    if isinstance(given, Mapping):
+        return given[code] if code in given else given[ENGLISH]
+    return given

@@ -6,62 +6,72 @@ of System-2 fine-tuning and the naive baseline are those of Park, Zhang and Tana
 
 from __future__ import annotations
 
-import re
+import regex
 
+from sys2ft.languages import union
 from sys2ft.plugins import PROTOCOLS, load_plugin, made_plugin, plugin_names
 from sys2ft.replay.filters import copied_line, copied_name, invention, off_topic, refusal
-from sys2ft.replay.prompts import lines, template
+from sys2ft.replay.prompts import cues, templates
 from sys2ft.replay.stages import Protocol, Stage
+from sys2ft.text import QUESTION_MARKS, unquoted
+
+_ENDS = QUESTION_MARKS.replace("՞", "")  # the Armenian mark is within the word that is asked about
+_QUESTION = regex.compile(rf".*?(?:[{_ENDS}]+|(?<=\p{{Greek}}\s?);|՞.*?(?:[։:]|$))")
+_LABEL = r"^\**{}\**\s*[:：]\s*\**\s*"
+_NUMBERED = regex.compile(r"(?:\p{Nd}+[.)、．]|[-*•])\s*")
 
 
 def one_paragraph(text: str) -> str | None:
     """The first paragraph of a reply, on one line, without a label or quotes around it."""
-    first = re.split(r"\n\s*\n", text.strip(), maxsplit=1)[0]
-    said = " ".join(first.split())
-    said = re.sub(r"^(?:news|answer|implication|paraphrase|example|headline)\s*:\s*", "", said, flags=re.IGNORECASE)
-    return said.strip("\"'“” *") or None
+    first = regex.split(r"\n\s*\n", text.strip(), maxsplit=1)[0]
+    return unquoted(_without_label(" ".join(first.split()), "labels_paragraph")) or None
 
 
 def one_question(text: str) -> str | None:
     """The first question in a reply; None if it asks none."""
     said = " ".join(text.split())
-    said = re.sub(r"^(?:(?:the )?question(?: \d+)?\s*:|\d+[.)]|[-*])\s*", "", said, flags=re.IGNORECASE)
-    found = re.match(r"[^?]*\?", said)
-    return found.group(0).strip("\"'“” *") if found else None
+    bare = _without_label(said, "labels_question")
+    if bare == said and (number := _NUMBERED.match(said)):
+        bare = said[number.end() :]
+    found = _QUESTION.match(bare)
+    return unquoted(found.group()) or None if found else None
 
 
 def short_answer(text: str) -> str | None:
     """The first line of a reply, without a label."""
-    first = text.strip().split("\n", 1)[0]
-    said = re.sub(r"^(?:the )?answer\s*(?:is\s*)?:\s*", "", first.strip(), flags=re.IGNORECASE)
-    return said.strip("\"'“” *") or None
+    return unquoted(_without_label(text.strip().split("\n", 1)[0].strip(), "labels_answer")) or None
+
+
+def _without_label(text: str, section: str) -> str:
+    """The text without one of the labels of a section of the language files, and the colon after it."""
+    return str(union(section, _LABEL).sub("", text))
 
 
 def naive() -> Protocol:
     """Baseline: fine-tuning on the text of the news item itself."""
-    return Protocol(name="naive", version=1, cues=lines("cues"))
+    return Protocol(name="naive", version=2, cues=cues("cues"))
 
 
 def paraphrase() -> Protocol:
     """The model restates the news item."""
     restate = Stage(
         name="ask",
-        template=template("paraphrase"),
+        template=templates("paraphrase"),
         parser=one_paragraph,
         filters=(refusal, copied_line, copied_name, off_topic, invention),
     )
-    return Protocol(name="paraphrase", version=1, stages=(restate,), cues=lines("cues"))
+    return Protocol(name="paraphrase", version=2, stages=(restate,), cues=cues("cues"))
 
 
 def implication() -> Protocol:
     """The model reasons about what follows from the news item."""
     conclude = Stage(
         name="ask",
-        template=template("implication"),
+        template=templates("implication"),
         parser=one_paragraph,
         filters=(refusal, copied_line, copied_name, off_topic),
     )
-    return Protocol(name="implication", version=1, stages=(conclude,), cues=lines("cues_implication"))
+    return Protocol(name="implication", version=2, stages=(conclude,), cues=cues("cues_implication"))
 
 
 def self_qa() -> Protocol:
@@ -71,19 +81,19 @@ def self_qa() -> Protocol:
     """
     ask = Stage(
         name="ask",
-        template=template("self_qa_question"),
+        template=templates("self_qa_question"),
         parser=one_question,
         filters=(refusal, copied_line, copied_name, off_topic),
-        stops=("?", "\n"),
+        stops=(*_ENDS, "\n"),
     )
     answer = Stage(
         name="answer",
-        template=template("self_qa_answer"),
+        template=templates("self_qa_answer"),
         parser=short_answer,
         filters=(refusal, copied_name),
         supported=True,
     )
-    return Protocol(name="self_qa", version=1, stages=(ask, answer))
+    return Protocol(name="self_qa", version=2, stages=(ask, answer))
 
 
 def protocol_names() -> list[str]:

@@ -103,7 +103,7 @@ class Rounds:
             with self.show.task(f"  round {number + 1}: {stage.name}", len(alive), passing=True) as advance:
                 rows = [row for part in self.worker.rows(units, advance) for row in part]
             for sample, row in zip(alive, rows, strict=True):
-                said, sample.reason = judge(self.protocol, sample, stage, row["text"], row["finished"])
+                said, sample.reason = judge(self.maker, sample, stage, row["text"], row["finished"])
                 sample.said[stage.name] = said
             if stage.supported:
                 self._judge_support([sample for sample in alive if sample.alive], stage, number)
@@ -121,33 +121,33 @@ class Rounds:
 
     def _add(self, sample: Sample) -> int:
         """Turn a sample into elements; how many of them are kept."""
-        news_id, protocol = sample.news.id, self.protocol
-        built = build(protocol, sample) if sample.alive else []
+        news_id = sample.news.id
+        built = build(self.maker, sample) if sample.alive else []
         if not built:
             sample.reason = sample.reason or "empty"
-            built = last_said(protocol.trail(sample.news, sample.index, sample.said))
+            built = last_said(self.maker.trail(sample))
         kept = 0
         for place, pair in enumerate(built):
-            reason = sample.reason or self._reason(news_id, pair)
+            reason = sample.reason or self._reason(sample.news, pair)
             kept += reason is None
             self._kept[news_id] += reason is None
             self.elements[news_id].append(self._element(sample, pair, place, reason))
         self._drawn[news_id] += 1
         return kept
 
-    def _reason(self, news_id: str, pair: Pair) -> Reason | None:
+    def _reason(self, news: News, pair: Pair) -> Reason | None:
         """The reason against an element of a sample that passed all stages."""
         if not self.protocol.stages:
             return None
         prompt = pair.messages[-1].content
-        shown = "" if prompt in self.protocol.cues else prompt
-        words, before = filters.normal(f"{shown} {pair.text}"), self._words[news_id]
+        shown = "" if prompt in self.protocol.cues_in(self.maker.language(news).code) else prompt
+        words, before = filters.normal(f"{shown} {pair.text}"), self._words[news.id]
         if not pair.text.strip():
             return "empty"
         if words in before:
             return "repeat"
         before.add(words)
-        return "surplus" if self._kept[news_id] == self.settings.samples_per_news else None
+        return "surplus" if self._kept[news.id] == self.settings.samples_per_news else None
 
     def _element(self, sample: Sample, pair: Pair, place: int, reason: Reason | None) -> ReplayElement:
         stages = self.protocol.stages
@@ -166,13 +166,18 @@ class Rounds:
 
     def _provenance(self, sample: Sample) -> dict[str, Any]:
         protocol, maker = self.protocol, self.maker
-        found: dict[str, Any] = {"model": self.worker.generator.identity, "protocol_version": protocol.version}
+        code = maker.language(sample.news).code
+        found: dict[str, Any] = {
+            "model": self.worker.generator.identity,
+            "protocol_version": protocol.version,
+            "language": code,
+        }
         found["protocol_digest"] = maker.decided_by["protocol"]
         for place, stage in enumerate(protocol.stages):
             sampling = maker.sampling(stage)
             if place == 0:
                 found |= {
-                    "asked": stage.template.messages(sample.index)[-1].content,
+                    "asked": stage.template_in(code).messages(sample.index)[-1].content,
                     "temperature": sampling.temperature,
                     "top_p": sampling.top_p,
                     "top_k": sampling.top_k,

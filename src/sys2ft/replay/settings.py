@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sys2ft.errors import SettingsError, check_sampling
+from sys2ft.languages import AUTO, check_language
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -13,6 +14,9 @@ class GenerateSettings:
 
     protocols: tuple[str, ...] = ("naive", "paraphrase", "implication", "self_qa")
     """Protocols to generate by; an unknown name lists the installed ones."""
+    language: str = AUTO
+    """Language of the prompts: 'auto', that of each news item's text, or a code such as 'zh' for all news items. For a
+    language without prompts they are English, and that is reported."""
     samples_per_news: int = 64
     """Number of elements to keep for each news item and protocol."""
     temperature: float = 1.0
@@ -51,5 +55,6 @@ class GenerateSettings:
                 expected="at least one, and none twice (names that differ only in case name the same file)",
                 fix="correct --protocols",
             )
+        check_language(self.language)
         check_sampling(self.temperature, self.top_p, self.top_k)
         check_sampling(self.answer_temperature, self.top_p, self.top_k)

@@ -10,10 +10,11 @@ from typing import Any
 from sys2ft.errors import SettingsError, check_sampling
 from sys2ft.files import FILE_NAME_RULE, RESERVED_NAMES, digest, is_file_name
 from sys2ft.generators import Pair
+from sys2ft.languages import ENGLISH
 from sys2ft.models import Message
 from sys2ft.news import News
 from sys2ft.replay.filters import Filter
-from sys2ft.replay.prompts import Template
+from sys2ft.replay.prompts import Template, in_language
 
 Parser = Callable[[str], str | None]
 """The usable part of a reply; None or an empty text if it has none."""
@@ -25,8 +26,9 @@ class Stage:
 
     name: str
     """Part of the seeds, and the placeholder by which the templates of later stages refer to what this one said."""
-    template: Template
-    """The prompt. {news}, {instruction} and the names of earlier stages are filled in."""
+    template: Template | Mapping[str, Template]
+    """The prompt, or one for each language by code, English ('en') among them. {news}, {instruction} and the names of
+    earlier stages are filled in."""
     parser: Parser
     """What a reply is reduced to before it is filtered and used."""
     filters: tuple[Filter, ...] = ()
@@ -41,6 +43,15 @@ class Stage:
     """Let a reasoning model think first. Its thought is cut from the reply before parsing."""
     supported: bool = False
     """Reject a reply that the news in context does not make likelier, by the generator's log-likelihood."""
+
+    @property
+    def templates(self) -> Mapping[str, Template]:
+        """The templates by language; one that is meant for all languages has the code ''."""
+        return self.template if isinstance(self.template, Mapping) else {"": self.template}
+
+    def template_in(self, language: str) -> Template:
+        """The prompt for a news item in this language: its own if there is one, else the English one."""
+        return in_language(self.template, language)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,8 +91,9 @@ class Protocol:
     """Recorded with every element. Raise it whenever a change alters what the protocol generates."""
     stages: tuple[Stage, ...] = ()
     """Without stages nothing is generated, and the text of the news item is the completion."""
-    cues: Sequence[str] = ()
-    """Prompts for elements that need one: sample i gets cue i, starting over after the last."""
+    cues: Sequence[str] | Mapping[str, Sequence[str]] = ()
+    """Prompts for elements that need one: sample i gets cue i, starting over after the last. Or one list for each
+    language by code, English ('en') among them."""
     elements: Callable[[Trail], Sequence[Pair]] | None = None
     """Builds none, one or several elements from what the stages said. None: `last_said`."""
 
@@ -104,9 +116,14 @@ class Protocol:
         """The id of a sample, which its first element has too."""
         return f"{self.name}/{news.id}/{index:04d}"
 
-    def trail(self, news: News, index: int, said: Mapping[str, str]) -> Trail:
+    def cues_in(self, language: str) -> Sequence[str]:
+        """The cues for a news item in this language: its own if there are any, else the English ones."""
+        return in_language(self.cues, language)
+
+    def trail(self, news: News, index: int, said: Mapping[str, str], language: str = ENGLISH) -> Trail:
         """The trail of a sample that has come as far as `said`."""
-        cue = self.cues[index % len(self.cues)] if self.cues else ""
+        cues = self.cues_in(language)
+        cue = cues[index % len(cues)] if cues else ""
         return Trail(news=news, index=index, said=said, cue=cue)
 
 
@@ -139,9 +156,13 @@ def _shape_problems(protocol: Protocol) -> list[_Problem]:
         where = f"of its stage {stage.name!r}"
         if not isinstance(stage.name, str):
             found.append((f"has a stage called {stage.name!r}", "a lower-case word"))
-        if not isinstance(stage.template, Template):
+        if not all(isinstance(one, Template) for one in stage.templates.values()) or not stage.templates:
             found.append(
                 (f"has {stage.template!r} as the template {where}", "a Template, from parse_template or template")
+            )
+        elif not {"", ENGLISH} & stage.templates.keys():
+            found.append(
+                (f"has no English template {where}", "a template for 'en', which other languages fall back to")
             )
         if not isinstance(stage.filters, tuple | list):
             found.append((f"has {stage.filters!r} as the filters {where}", "a tuple of functions"))
@@ -166,16 +187,20 @@ def _problems(protocol: Protocol) -> list[_Problem]:
         found.append(("has a name that a run folder uses itself", f"a name other than {used}"))
     if len(set(names)) < len(names):
         found.append((f"has the stages {', '.join(names)}", "a different name for each stage"))
-    if isinstance(protocol.cues, str):
+    cues = protocol.cues
+    if isinstance(cues, Mapping) and ENGLISH not in cues:
+        return [("has no English cues", "cues for 'en', which other languages fall back to")]
+    if any(isinstance(own, str) for own in (cues.values() if isinstance(cues, Mapping) else [cues])):
         found.append(("has a text as its cues", "a sequence of texts"))
+    count = len(protocol.cues_in(ENGLISH))
     if sum(stage.supported for stage in protocol.stages) > 1:
         found.append(("has several supported stages", "at most one"))
-    if protocol.elements is None and bool(protocol.cues) == (len(names) > 1):
+    if protocol.elements is None and bool(count) == (len(names) > 1):
         expected = "cues if there is at most one stage, else none: the stage before the last then gives the prompts"
-        found.append((f"has {len(names)} stages and {len(protocol.cues)} cues", expected))
+        found.append((f"has {len(names)} stages and {count} cues", expected))
     known = {"news", "instruction"}
     for stage in protocol.stages:
-        if unknown := stage.template.placeholders - known:
+        if unknown := {name for one in stage.templates.values() for name in one.placeholders} - known:
             expected = f"only {', '.join(f'{{{name}}}' for name in sorted(known))}"
             found.append((f"has {{{sorted(unknown)[0]}}} in the template of its stage {stage.name!r}", expected))
         known.add(stage.name)

@@ -10,13 +10,14 @@ from typing import Any
 
 from sys2ft.generators import Context, Pair, Request, SamplingParams
 from sys2ft.generators.work import loglik
+from sys2ft.languages import Language, language_of
+from sys2ft.models import Message
 from sys2ft.news import News
 from sys2ft.replay.filters import Reason
 from sys2ft.replay.settings import GenerateSettings
-from sys2ft.replay.stages import Protocol, Stage
+from sys2ft.replay.stages import Protocol, Stage, Trail
 from sys2ft.runs import Unit, item_seed
 
-NO_NEWS = "There is no news today."
 _BATCHES_PER_UNIT = 2  # a unit queues this many times `rows_at_once` samples; a killed run loses at most one unit
 
 
@@ -52,6 +53,14 @@ class UnitMaker:
         """What decides the results of the units besides their inputs."""
         return {"generator": self.generator, "protocol": self.protocol.digest}
 
+    def language(self, news: News) -> Language:
+        """The language of a news item: the one that is set, or that of its text."""
+        return language_of(news.text, self.settings.language)
+
+    def trail(self, sample: Sample) -> Trail:
+        """What the stages said in a sample, with its cue."""
+        return self.protocol.trail(sample.news, sample.index, sample.said, self.language(sample.news).code)
+
     def sample_seed(self, sample: Sample, stage: str) -> int:
         """The seed of a sample's reply in a stage. It depends on nothing but the sample and the run's seed."""
         return item_seed(self.seed, self.protocol.name, stage, sample.news.id, sample.index)
@@ -73,13 +82,18 @@ class UnitMaker:
         """What a stage asks for each sample, with the news item in context."""
         return [
             Request(
-                messages=tuple(stage.template.messages(sample.index, **sample.said, news=sample.news.text)),
+                messages=tuple(self.messages(sample, stage, sample.news.text)),
                 seed=self.sample_seed(sample, stage.name),
                 group=sample.news.id,
                 thinking=stage.thinking,
             )
             for sample in samples
         ]
+
+    def messages(self, sample: Sample, stage: Stage, news: str) -> list[Message]:
+        """A stage's conversation, with the text `news` as the news."""
+        form = stage.template_in(self.language(sample.news).code)
+        return form.messages(sample.index, **{**sample.said, "news": news})
 
     def replies(self, samples: Sequence[Sample], stage: Stage, number: int) -> list[Unit]:
         """The units that draw a stage's replies in round `number`."""
@@ -103,10 +117,22 @@ class UnitMaker:
             Unit(
                 key=self.key(number, "support", start),
                 function="sys2ft.replay.units:support",
-                inputs={"pairs": [pair.to_dict() for pair in _pairs(chunk, stage)]},
+                inputs={"pairs": [pair.to_dict() for pair in self.pairs(chunk, stage)]},
                 decided_by=self.decided_by,
             )
             for start, chunk in self.chunks(samples)
+        ]
+
+    def pairs(self, samples: Sequence[Sample], stage: Stage) -> list[Pair]:
+        """What the stage said to each sample, first with the news items in context, then without them."""
+
+        def news(sample: Sample, shown: bool) -> str:
+            return sample.news.text if shown else self.language(sample.news).prompts.text("no_news")
+
+        return [
+            Pair(messages=tuple(self.messages(sample, stage, news(sample, shown))), text=sample.said[stage.name])
+            for shown in (True, False)
+            for sample in samples
         ]
 
     def key(self, number: int, work: str, start: int) -> str:
@@ -119,19 +145,6 @@ class UnitMaker:
         size = math.ceil(len(samples) / max(1, count))
         for start in range(0, len(samples), max(1, size)):
             yield start, samples[start : start + size]
-
-
-def _pairs(samples: Sequence[Sample], stage: Stage) -> list[Pair]:
-    """What the stage said to each sample, first with the news items in context, then without them."""
-    return [
-        Pair(
-            messages=tuple(stage.template.messages(sample.index, **{**sample.said, "news": text})),
-            text=sample.said[stage.name],
-        )
-        for shown in (True, False)
-        for sample in samples
-        for text in [sample.news.text if shown else NO_NEWS]
-    ]
 
 
 def support(context: Context, pairs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
