@@ -31,6 +31,8 @@ class ImportSettings:
     """Encoding of text files. Default: UTF-8, or as a byte order mark or an HTML page declares."""
     language: str = "en"
     """Language (ISO 639-1) whose rules split sentences."""
+    keep_furniture: bool = False
+    """Keep navigation, banners, comments and related links of HTML pages."""
     domain: str = "general"
     """Domain of news items that have none."""
     max_tokens: int = 512
