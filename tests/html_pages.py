@@ -1,5 +1,7 @@
 """Five pages for tests of the HTML reader: what must be kept of each, and what must be left out."""
 
+# ruff: noqa: E501 - markup
+
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -29,8 +29,11 @@ class Display:
     """Receives the progress of named tasks. This base class shows nothing."""
 
     @contextmanager
-    def task(self, name: str, total: int, *, passing: bool = False) -> Iterator[Advance]:
-        """A task of `total` units; yields the function that advances it. With `passing` it disappears at the end."""
+    def task(self, name: str, total: int | None, *, passing: bool = False) -> Iterator[Advance]:
+        """A task of `total` units (None: unknown); yields the function that advances it.
+
+        With `passing` it disappears at the end.
+        """
         yield lambda units=1: None
 
     def note(self, text: str) -> None:
@@ -44,7 +47,7 @@ class TerminalDisplay(Display):
         self._progress = progress
 
     @contextmanager
-    def task(self, name: str, total: int, *, passing: bool = False) -> Iterator[Advance]:
+    def task(self, name: str, total: int | None, *, passing: bool = False) -> Iterator[Advance]:
         identity: TaskID = self._progress.add_task(name, total=total)
 
         def advance(units: int = 1) -> None:

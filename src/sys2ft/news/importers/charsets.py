@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 from sys2ft.news.importers.pieces import Source, optional
 from sys2ft.news.importers.texts import BOMS, encoding_of, is_wide
 
+
 def _undefined(error: UnicodeError) -> tuple[str, int]:
     """A byte that a Windows code page leaves undefined, as the control character that browsers make of it."""
     if isinstance(error, UnicodeDecodeError) and error.encoding == "charmap" and error.object[error.start] < 0xA0:
@@ -43,7 +44,7 @@ class _Declared(HTMLParser):
 
     def parse_marked_section(self, i: int, report: int = 1) -> int:
         """Skip `<![...` as a comment, as browsers do; the base class raises AssertionError for unknown words."""
-        return self.parse_bogus_comment(i, 0)
+        return self.parse_bogus_comment(i, False)
 
 
 def parameter(header: str, name: str) -> str:

@@ -7,17 +7,20 @@ carry their TeX source are kept as that source.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
+from xml.etree.ElementTree import Element
 
 from sys2ft.news.importers.marks import END, LOWER, RAISE
+from sys2ft.news.importers.texts import PARAGRAPH
 
 Node = Any
 """An element of `lxml` or of `xml.etree`."""
 _INVISIBLE = re.compile("[\u2061-\u2064\u200b]")
 _ACCENTS = {
-    "^": "\u0302", "ˆ": "\u0302", "~": "\u0303", "˜": "\u0303", "¯": "\u0304", "‾": "\u0304", "_": "\u0304", "―": "\u0304",
-    "→": "\u20d7", "⃗": "\u20d7", "˙": "\u0307", ".": "\u0307", "¨": "\u0308", "ˇ": "\u030c", "´": "\u0301", "`": "\u0300",
+    "^": "\u0302", "ˆ": "\u0302", "~": "\u0303", "˜": "\u0303", "¯": "\u0304", "‾": "\u0304", "_": "\u0304",
+    "―": "\u0304", "→": "\u20d7", "⃗": "\u20d7", "˙": "\u0307", ".": "\u0307", "¨": "\u0308", "ˇ": "\u030c",
+    "´": "\u0301", "`": "\u0300",
 }  # fmt: skip
 _ROOTS = {"": "√", "2": "√", "3": "∛", "4": "∜"}
 _LARGE = frozenset("∑∏∐∫∬∭∮⋃⋂⋁⋀⨁⨂")
@@ -34,12 +37,9 @@ def joined(parts: Iterable[str]) -> str:
     """Parts one after the other, with a space between words, and between a number and a fraction."""
     said = ""
     for part in filter(None, parts):
+        beside = said[-1:].isalnum() and part[0].isalnum()
         words = re.search(r"[^\W\d_]{2,}$", said) or re.match(r"[^\W\d_]{2,}", part)
-        if said and ((words and said[-1].isalnum() and part[0].isalnum()) or (said[-1].isalnum() and _is_ratio(part))):
-            said += " "
-        elif said and _is_ratio(said) and part[0].isalnum():
-            said += " "
-        said += part
+        said += " " * bool(beside and (words or _is_ratio(part) or _is_ratio(said))) + part
     return said
 
 
@@ -49,7 +49,7 @@ def _is_ratio(text: str) -> bool:
 
 def _enclosed(text: str) -> bool:
     """Whether one pair of brackets spans the text."""
-    if not (text[:1] + text[-1:] in ("()", "[]", "{}", "||")):
+    if text[:1] + text[-1:] not in ("()", "[]", "{}", "||"):
         return False
     depth = 0
     for at, character in enumerate(text):
@@ -92,7 +92,9 @@ def accent(base: str, mark: str) -> str:
     """A letter with an accent; a longer base gets the accent as a superscript."""
     if not mark.strip():
         return base
-    known = _ACCENTS.get(mark.strip()) or (mark if 0x300 <= ord(mark[0]) <= 0x36F or 0x20D0 <= ord(mark[0]) else "")
+    known = _ACCENTS.get(mark.strip()) or (
+        mark if 0x300 <= ord(mark[0]) <= 0x36F or 0x20D0 <= ord(mark[0]) <= 0x20FF else ""
+    )
     return base + known if known and len(base.strip()) == 1 else scripts(base, above=mark)
 
 
@@ -173,6 +175,36 @@ _MATHML: dict[str, tuple[int, Callable[[list[str]], str]]] = {
 }
 
 
+class Math:
+    """Builds the tree of a `<math>` element from its tags, which need not be closed."""
+
+    def __init__(self, given: Mapping[str, str]) -> None:
+        self._open = [Element("math", dict(given))]
+        self._size = 0
+
+    def start(self, tag: str, given: Mapping[str, str]) -> None:
+        if len(self._open) < 100 and self._size < PARAGRAPH:
+            child = Element(tag, dict(given))
+            self._open[-1].append(child)
+            self._open.append(child)
+
+    def end(self, tag: str) -> None:
+        if any(tag == element.tag for element in self._open[1:]):
+            while self._open.pop().tag != tag:
+                pass
+
+    def data(self, data: str) -> None:
+        self._size += len(data)
+        parent = self._open[-1]
+        if len(parent):
+            parent[-1].tail = (parent[-1].tail or "") + data
+        else:
+            parent.text = (parent.text or "") + data
+
+    def text(self) -> str:
+        return of_mathml(self._open[0])
+
+
 # OMML
 
 
@@ -218,7 +250,10 @@ def _nary(node: Node, words: Callable[[Node], str]) -> str:
 
 def _delimited(node: Node, words: Callable[[Node], str]) -> str:
     begin, end = _property(node, "begChr", "("), _property(node, "endChr", ")")
-    begin, end = (("" if has_empty else sign) for sign, has_empty in ((begin, _empty(node, "begChr")), (end, _empty(node, "endChr"))))
+    begin, end = (
+        ("" if has_empty else sign)
+        for sign, has_empty in ((begin, _empty(node, "begChr")), (end, _empty(node, "endChr")))
+    )
     said = _property(node, "sepChr", "|").join(words(child) for child in node if _local(child) == "e")
     matrix = [_local(inner) for child in node if _local(child) == "e" for inner in child] == ["m"]
     return said if matrix and begin + end in ("()", "[]") else f"{begin}{said}{end}"

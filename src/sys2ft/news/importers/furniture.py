@@ -12,9 +12,7 @@ from collections.abc import Mapping
 
 NAVIGATION = "page furniture (navigation, forms)"
 AROUND = "page furniture (banners, sharing, comments, related links)"
-_ELEMENTS = frozenset(
-    {"nav", "footer", "aside", "form", "button", "select", "menu", "dialog", "textarea", "datalist"}
-)
+_ELEMENTS = frozenset({"nav", "footer", "aside", "form", "button", "select", "menu", "dialog", "textarea", "datalist"})
 _ROLES = frozenset(
     """navigation search contentinfo dialog alertdialog menu menubar toolbar complementary button""".split()  # noqa: SIM905
 )
@@ -28,17 +26,22 @@ _AROUND = re.compile(
         law|message|msg|dialog|alert|info|wall|settings|disclaimer|container|wrapper|layer|root|manager|prompt|panel|
         warning|window|hint|accept|text|bot\w*|sdk|preferences|choices)s?(?:[-_]\w+)*
     | gdpr | onetrust(?:[-_]\w+)* | cybotcookiebot\w* | didomi(?:[-_]\w+)* | usercentrics(?:[-_]\w+)*
-    | cmplz(?:[-_]\w+)* | qc[-_]cmp\w*(?:[-_]\w+)* | sp[-_]message(?:[-_]\w+)* | cc[-_](?:window|banner|dialog)(?:[-_]\w+)*
+    | cmplz(?:[-_]\w+)* | qc[-_]cmp\w*(?:[-_]\w+)* | sp[-_]message(?:[-_]\w+)*
+    | cc[-_](?:window|banner|dialog)(?:[-_]\w+)*
     | (?:\w+[-_])*(?:related|recommended|similar|suggested)[-_]?(?:articles?|posts?|stories|story|news|links?|contents?|
         items?|reading|videos?|topics?|coverage|products?|reads?)(?:[-_]\w+)*
-    | (?:\w+[-_])*(?:more|further|trending|popular|latest|top)[-_]?(?:articles|posts|stories|news|links|headlines)(?:[-_]\w+)*
+    | (?:\w+[-_])*(?:more|further|trending|popular|latest|top)[-_]?(?:articles|posts|stories|news|links|headlines)
+        (?:[-_]\w+)*
     | related | recommended | recommendations? | recirc\w* | outbrain\w* | taboola\w* | trending | popular
-    | (?:\w+[-_])*most[-_]?(?:read|popular|viewed|shared|commented)(?:[-_]\w+)* | you[-_]may[-_](?:also[-_])?like(?:[-_]\w+)*
+    | (?:\w+[-_])*most[-_]?(?:read|popular|viewed|shared|commented)(?:[-_]\w+)*
+    | you[-_]may[-_](?:also[-_])?like(?:[-_]\w+)*
     | (?:\w+[-_])*also[-_]like | read[-_](?:next|also)(?:[-_]\w+)*
     | (?:\w+[-_])*(?:social|share|sharing)(?:[-_]?(?:bar|box|buttons?|links?|icons?|media|tools?|this|list|menu|widget|
         container|wrapper))? | addtoany\w* | sharedaddy
-    | (?:\w+[-_])*newsletter(?:[-_]\w+)* | subscribe(?:[-_]\w+)* | subscription[-_](?:box|form|banner) | sign[-_]?up[-_]\w+
-    | ad | ads | advert(?:s|isement|isements|ising)?(?:[-_]\w+)* | ad[-_](?:banner|box|container|slot|unit|wrapper)(?:[-_]\w+)*
+    | (?:\w+[-_])*newsletter(?:[-_]\w+)* | subscribe(?:[-_]\w+)* | subscription[-_](?:box|form|banner)
+    | sign[-_]?up[-_]\w+
+    | ad | ads | advert(?:s|isement|isements|ising)?(?:[-_]\w+)*
+    | ad[-_](?:banner|box|container|slot|unit|wrapper)(?:[-_]\w+)*
     | sponsored(?:[-_]\w+)* | promo(?:[-_](?:box|banner|bar))?
     | comments?[-_]?(?:area|list|section|form|thread|wrapper|container)? | disqus\w* | respond
     """,
@@ -63,7 +66,8 @@ RELATED = re.compile(
     | à\ lire | sur\ le\ même | articles\ (?:liés|similaires|associés) | les\ plus\ lus | voir\ aussi
     | relacionad | te\ puede | lo\ más | más\ (?:noticias|leíd) | artículos\ relacionados | noticias\ relacionadas
     | читайте | по\ теме | похожие | также\ по | популярн | другие\ новости | материалы\ по
-    | 相关 | 相關 | 推荐 | 推薦 | 热门 | 熱門 | 延伸阅读 | 関連 | おすすめ | 人気 | 관련 | 추천 | اقرأ | مواضيع | ذات\ صلة )"""
+    | 相关 | 相關 | 推荐 | 推薦 | 热门 | 熱門 | 延伸阅读 | 関連 | おすすめ | 人気
+    | 관련 | 추천 | اقرأ | مواضيع | ذات\ صلة )"""
 )
 _SAME_AGAIN = re.compile(r"katex-html|MathJax|MathJax_Preview|MathJax_Display|MathJax_SVG(?:_Display)?|mjx-chtml")
 _HIDDEN = re.compile(
@@ -85,7 +89,7 @@ def omitted(tag: str, given: Mapping[str, str], *, keep: bool) -> str | None:
     `given` are its attributes; `keep` keeps the furniture, but not hidden or struck-out text.
     """
     style = given.get("style", "")
-    if "hidden" in given and given["hidden"].lower() != "until-found" or _HIDDEN.search(style):
+    if ("hidden" in given and given["hidden"].lower() != "until-found") or _HIDDEN.search(style):
         return "hidden text"
     if tag in _EMBEDDED:
         return _EMBEDDED[tag]

@@ -70,7 +70,9 @@ class Grid:
                 cell = waiting.pop(0)
                 width = max(1, min(cell.columns, _MOST))
                 if cell.rows > 1:
-                    self._below |= {column + n: (min(cell.rows, _MOST) - 1, "" if n else cell.text) for n in range(width)}
+                    self._below |= {
+                        column + n: (min(cell.rows, _MOST) - 1, "" if n else cell.text) for n in range(width)
+                    }
                 placed.append((column, cell))
                 column += width
             else:
@@ -94,7 +96,9 @@ class Grid:
             return ""
         shared = names[0]
         for name in names[1:]:
-            same = next((n for n, (a, b) in enumerate(zip(shared, name, strict=False)) if a != b), min(len(shared), len(name)))
+            same = next(
+                (n for n, (a, b) in enumerate(zip(shared, name, strict=False)) if a != b), min(len(shared), len(name))
+            )
             shared = shared[:same]
         return ", ".join(shared) if shared else ", ".join(", ".join(name) for name in names)
 

@@ -23,7 +23,19 @@ _UP_BACK, _DOWN_BACK = ({ord(c): str(n) for n, c in enumerate(row)} for row in (
 _SIMPLE = re.compile(r"[0-9+\-−–=()]+")
 _FRACTION = re.compile("(\\d?)([⁰¹²³⁴⁵⁶⁷⁸⁹]+)[/⁄]([₀₁₂₃₄₅₆₇₈₉]+)")
 _REFERENCE = re.compile(r"\[[\w .,–-]{1,20}\]|[*†‡§¶#]+")
-_SYMBOLS = {"TM": "™", "SM": "℠", "®": "®", "©": "©", "™": "™", "℠": "℠", "°": "°", "º": "º", "ª": "ª", "′": "′", "″": "″"}
+_SYMBOLS = {
+    "TM": "™",
+    "SM": "℠",
+    "®": "®",
+    "©": "©",
+    "™": "™",
+    "℠": "℠",
+    "°": "°",
+    "º": "º",
+    "ª": "ª",
+    "′": "′",
+    "″": "″",
+}
 _ORDINAL = re.compile(r"(?i)\d\0(?:st|nd|rd|th|er|ers|re|ère|ème|nde|de|os|as)$")
 # Letters raised by typographic custom: XXᵉ siècle, Mᵐᵉ, Dʳ, Nᵒ, McDonald.
 _CUSTOM = re.compile(

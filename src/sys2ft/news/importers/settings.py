@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from sys2ft.errors import SettingsError
 
-Form = Literal["auto", "text", "markdown", "html", "pdf", "docx", "csv", "jsonl", "json"]
+Form = Literal["auto", "text", "markdown", "html", "pdf", "docx", "epub", "csv", "jsonl", "json"]
 FORMS: tuple[Form, ...] = get_args(Form)
 
 
@@ -39,6 +39,8 @@ class ImportSettings:
     """Token budget of a news item, title path included. Longer texts are split at sentence boundaries."""
     max_record_mb: float = 16.0
     """Longest line, row or record that is read, in millions of bytes or characters; it bounds memory."""
+    max_download_mb: float = 100.0
+    """Largest file that is fetched from a web address, in millions of bytes."""
     skip_bad: bool = False
     """Skip and count files and records that cannot be used."""
 
@@ -53,7 +55,8 @@ class ImportSettings:
             )
         if self.encoding is not None:
             try:
-                codecs.lookup(self.encoding)
+                if not codecs.lookup(self.encoding)._is_text_encoding:
+                    raise LookupError
             except LookupError:
                 raise SettingsError(
                     f"unknown encoding {self.encoding!r}",

@@ -61,7 +61,11 @@ def what_it_is(head: bytes) -> str | None:
             return words
     if b"\0" in head and not any(head.startswith(bom) for bom in BOMS):
         wide = next((name for name, at in (("utf-16-le", 1), ("utf-16-be", 0)) if _every_second(head, at)), None)
-        return f"a binary file, or text in UTF-16 without a mark (if so, give --encoding {wide})" if wide else "a binary file"
+        return (
+            f"a binary file, or text in UTF-16 without a mark (if so, give --encoding {wide})"
+            if wide
+            else "a binary file"
+        )
     return None
 
 

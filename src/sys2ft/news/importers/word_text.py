@@ -75,7 +75,9 @@ class Styles:
     """The styles of a file by their ids."""
 
     def __init__(self, root: Node | None) -> None:
-        self._nodes = {value(one, "styleId"): one for one in (root if root is not None else ()) if local(one) == "style"}
+        self._nodes = {
+            value(one, "styleId"): one for one in (root if root is not None else ()) if local(one) == "style"
+        }
         self._known: dict[str, Style] = {}
         self.default = next(
             (
@@ -108,7 +110,9 @@ class Styles:
 def marks_of(properties: Node | None) -> dict[str, str]:
     """The marks that an element of run properties sets."""
     return {
-        local(one): value(one, default="1") for one in (properties if properties is not None else ()) if local(one) in (*_TOGGLES, "vertAlign")
+        local(one): value(one, default="1")
+        for one in (properties if properties is not None else ())
+        if local(one) in (*_TOGGLES, "vertAlign")
     }
 
 
@@ -231,7 +235,9 @@ class Words:
             self.notes.append(key)
             return f"[note {self.noted.setdefault(key, len(self.noted) + 1)}]"
         elif name == "ruby":
-            base, reading = (self._inside(part, style) if (part := child(one, of)) is not None else "" for of in ("rubyBase", "rt"))
+            base, reading = (
+                self._inside(part, style) if (part := child(one, of)) is not None else "" for of in ("rubyBase", "rt")
+            )
             return f"{RUBY}{base}{READING}{reading}{END}{END}"
         elif name in ("drawing", "pict", "object", "AlternateContent"):
             return self._drawn(one)
@@ -243,9 +249,8 @@ class Words:
             self._code = ""
         elif what == "separate" and self._fields:
             self._fields[-1] = "result"
-        elif what == "end" and self._fields:
-            if self._fields.pop() == "code" and self._code.split()[:1] == ["EQ"]:
-                self.remarks.append(("equation field, which has no result", self._code.strip()))
+        elif what == "end" and self._fields and self._fields.pop() == "code" and self._code.split()[:1] == ["EQ"]:
+            self.remarks.append(("equation field, which has no result", self._code.strip()))
 
     def _symbols(self, text: str, font: str) -> str:
         """Text in a font whose codes stand for other characters."""
