@@ -181,7 +181,7 @@ class _Flow:
                 yield Remark(what=what, place=place, shown=excerpt(said))
             for key in notes:
                 if key in self._notes and (said := self._note(self._notes[key])):
-                    line = f"[note {words.noted[key]}] {said}"
+                    line = f"[{words.noted[key]}] {said}"
                     if self._items:
                         self._items.append(line)
                     else:

@@ -233,7 +233,7 @@ class Words:
         elif name in ("footnoteReference", "endnoteReference"):
             key = (name.removesuffix("Reference"), value(one, "id"))
             self.notes.append(key)
-            return f"[note {self.noted.setdefault(key, len(self.noted) + 1)}]"
+            return f"[{self.noted.setdefault(key, len(self.noted) + 1)}]"
         elif name == "ruby":
             base, reading = (
                 self._inside(part, style) if (part := child(one, of)) is not None else "" for of in ("rubyBase", "rt")
