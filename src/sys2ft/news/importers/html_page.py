@@ -128,6 +128,10 @@ class Page(HTMLParser):
                 self._math.end(tag)
         elif tag in ("table", "td", "th", "tr"):
             self._end_of_table(tag)
+        elif tag in ("thead", "tbody", "tfoot"):
+            self._end_of_table("tr")
+            if self._tables:
+                self._tables[-1].head = False
         elif tag == "title":
             self.page_title = self._take()
         elif tag in _HEADINGS:
