@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 from sys2ft.errors import NewsError
 from sys2ft.news.importers.charsets import codec_of, parameter
@@ -50,6 +50,7 @@ _VAGUE = frozenset(
     """text/plain application/octet-stream binary/octet-stream application/zip application/x-zip-compressed
     application/download application/force-download application/gzip application/x-gzip""".split()  # noqa: SIM905
 )
+_SCHEME = re.compile(r"(https?):/{1,2}(?=[^/])", re.IGNORECASE)
 _WAIT = (10, 30)  # seconds for a connection, and for the next part of an answer
 _LONGEST = 600  # seconds for all of it
 _REDIRECTS = 10
@@ -70,14 +71,17 @@ class Fetched:
 
 def is_address(source: str | Path) -> bool:
     """Whether a source is a web address rather than a path."""
-    return re.match(r"(?i)https?:/", str(source)) is not None
+    return _SCHEME.match(str(source).strip()) is not None
+
+
+def _whole(address: str | Path) -> str:
+    """An address with both slashes, of which a path keeps one."""
+    return _SCHEME.sub(lambda found: f"{found.group(1).lower()}://", str(address).strip())
 
 
 def shown(address: str | Path) -> str:
     """An address as it is reported: without a user name and a password in it."""
-    said = re.sub(r"^(?i:(https?)):/{1,2}(?=[^/])", lambda found: f"{found.group(1).lower()}://", str(address).strip())
-    parts = urlsplit(said)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return re.sub(r"(?<=://)[^/?#]*@", "", _whole(address), count=1)
 
 
 def fetch(
@@ -91,11 +95,10 @@ def fetch(
     requests = optional("requests", "requests", "reading a web address")
     begun = time.monotonic()
     try:
-        whole = re.sub(r"^(?i:(https?)):/{1,2}(?=[^/])", r"\1://", str(address).strip())
         with requests.Session() as session:
             session.max_redirects = _REDIRECTS
             agent = {"User-Agent": "sys2ft (news import)", "Accept": "text/html, application/xhtml+xml, */*;q=0.8"}
-            with session.get(whole, stream=True, timeout=_WAIT, headers=agent) as answer:
+            with session.get(_whole(address), stream=True, timeout=_WAIT, headers=agent) as answer:
                 if answer.status_code != 200:
                     raise _refused(name, answer)
                 size = answer.headers.get("Content-Length", "")
