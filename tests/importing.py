@@ -37,7 +37,8 @@ _SPACES = (
     'xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006" '
     'xmlns:wp="http://schemas.openxmlformats.org/drawingml/2006/wordprocessingDrawing" '
     'xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main" '
-    'xmlns:wps="http://schemas.microsoft.com/office/word/2010/wordprocessingShape" xmlns:v="urn:schemas-microsoft-com:vml"'
+    'xmlns:wps="http://schemas.microsoft.com/office/word/2010/wordprocessingShape" '
+    'xmlns:v="urn:schemas-microsoft-com:vml"'
 )
 _TYPE = "application/vnd.openxmlformats-officedocument.wordprocessingml"
 _RELATION = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
@@ -46,9 +47,9 @@ _RELATION = "http://schemas.openxmlformats.org/officeDocument/2006/relationships
 def write_word(path: Path, body: str, **parts: str) -> Path:
     """A Word file with this XML as its body, and as its `styles`, `footnotes`, `endnotes` or `comments`."""
     roots = {"document": f"<w:body>{body}</w:body>", **parts}
+    kinds = {name: "document.main" if name == "document" else name for name in roots}
     overrides = "".join(
-        f'<Override PartName="/word/{name}.xml" ContentType="{_TYPE}.{"document.main" if name == "document" else name}+xml"/>'
-        for name in roots
+        f'<Override PartName="/word/{name}.xml" ContentType="{_TYPE}.{kind}+xml"/>' for name, kind in kinds.items()
     )
     relations = "".join(
         f'<Relationship Id="r{n}" Type="{_RELATION}/{name}" Target="{name}.xml"/>' for n, name in enumerate(parts)

@@ -1,4 +1,6 @@
-"""Word files: what a reader of the document sees is text; what is deleted, struck out or hidden is left out and told."""
+"""Word files: what a reader of the document sees is text; deleted, struck-out and hidden text is left out, told."""
+
+# ruff: noqa: E501 - tables of markup
 
 from __future__ import annotations
 
@@ -220,9 +222,7 @@ def test_notes_follow_the_paragraph_that_refers_to_them(tmp_path: Path) -> None:
     )
     endnotes = f'<w:endnote w:id="3">{paragraph("Second ")}{paragraph("note.")}</w:endnote>'
     found = imported(write_word(tmp_path / "a.docx", body, footnotes=footnotes, endnotes=endnotes), tmp_path)
-    assert found.text == (
-        "One[1] and two[2].\n[1] First.\n[2] Second note.\nThree.\ncell: Four[3]\n[3] Third."
-    )
+    assert found.text == ("One[1] and two[2].\n[1] First.\n[2] Second note.\nThree.\ncell: Four[3]\n[3] Third.")
     assert found.reported["note without a reference in the text"][0].endswith("(Lost.)")
 
 

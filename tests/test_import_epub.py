@@ -85,8 +85,8 @@ def test_chapters_are_read_as_pages(tmp_path: Path) -> None:
 def test_what_is_no_chapter_is_told(tmp_path: Path) -> None:
     items = (
         f'<item id="nav" href="nav.xhtml" media-type="{XHTML}" properties="nav"/><item id="gone" href="gone.xhtml" '
-        f'media-type="{XHTML}"/><item id="map" href="map.svg" media-type="image/svg+xml"/><item id="apart" href="apart.xhtml" '
-        f'media-type="{XHTML}"/><item id="css" href="a.css" media-type="text/css"/>'
+        f'media-type="{XHTML}"/><item id="map" href="map.svg" media-type="image/svg+xml"/>'
+        f'<item id="apart" href="apart.xhtml" media-type="{XHTML}"/><item id="css" href="a.css" media-type="text/css"/>'
     )
     spine = '<itemref idref="nav"/><itemref idref="gone"/><itemref idref="map"/><itemref idref="unknown"/>'
     extra = {"OEBPS/nav.xhtml": "<nav>One</nav>", "OEBPS/map.svg": "<svg/>", "OEBPS/apart.xhtml": chapter("<p>x")}

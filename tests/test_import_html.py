@@ -1,5 +1,7 @@
 """Web pages: encodings as browsers read them, scripts, equations, ruby, tables, and what surrounds the text."""
 
+# ruff: noqa: E501 - tables of markup
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -275,6 +277,30 @@ def test_text_that_only_sounds_like_furniture_is_kept(html: str, tmp_path: Path)
     assert not found.reported and len(found.text) > 32
 
 
+def test_html_within_markdown(tmp_path: Path) -> None:
+    text = """# Area of 10<sup>2</sup>
+
+It is 10<sup>2</sup> m<sup>2</sup>, ~~old~~ <del>red</del> new, `a<b` & x<sub>i</sub>.
+
+| H<sub>2</sub>O | n |
+|---|---|
+| 10<sup>3</sup> | ~~1~~ 2 |
+
+- <span hidden>secret</span>item<br>two
+
+<table><tr><th>A</th></tr><tr><td>10<sup>4</sup></td></tr></table>
+
+桥高
+四十米
+"""
+    found = page(tmp_path, text, "a.md")
+    assert found.text == ("Area of 10²\nIt is 10² m², new, a<b & x_i.\nH₂O: 10³; n: 2\n- item two\nA: 10⁴\n桥高四十米")
+    assert {what: len(told) for what, told in found.reported.items()} == {
+        "struck-out or deleted text": 3,
+        "hidden text": 1,
+    }
+
+
 def test_xhtml(tmp_path: Path) -> None:
     html = "<html xmlns='http://www.w3.org/1999/xhtml'><head><title/><script src='x'/></head><body><p>One<a id='x'/> &lt; two.</p>"
     assert (
@@ -287,7 +313,7 @@ FRAGMENTS = st.sampled_from(
     """<p> </p> <table> </table> <tr> <td> </td> <th> <sup> </sup> <sub> </sub> <ruby> <rt> <rp> </ruby> <math> <mi> </mi> <mfrac>
     </math> <msup> <mtable> <mmultiscripts> <mroot> <h1> </h1> <ul> <li> </ul> <pre> </pre> <s> </s> <a\xa0href="#x"> </a>
     <svg> </svg> <title> </title> <![x[ <![CDATA[ ]]> <!-- --> <!x <?x &amp; &#xd800; &#0; <q> </q> <br> word 字 \ufdd0 \ufdd4
-    <td\xa0colspan=9> <p\xa0hidden> <nav> </nav> <script> </script> <img\xa0alt=x> <""".split()
+    <td\xa0colspan=9> <p\xa0hidden> <nav> </nav> <script> </script> <img\xa0alt=x> <""".split()  # noqa: SIM905
 ).map(lambda one: one.replace("\xa0", " "))
 
 

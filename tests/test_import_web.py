@@ -1,5 +1,7 @@
 """Web addresses as sources, on a server of the test; and EPUB."""
 
+# ruff: noqa: E501 - tables of markup
+
 from __future__ import annotations
 
 import gzip

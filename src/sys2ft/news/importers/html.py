@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from sys2ft.news.importers.charsets import encoding_of_page
 from sys2ft.news.importers.html_page import Page
-from sys2ft.news.importers.pieces import Piece, Remark, Source
+from sys2ft.news.importers.pieces import Block, Piece, Remark, Source
 from sys2ft.news.importers.texts import cannot_be_read, not_of, read_head, too_long
 
 _CHUNK = 65_536
@@ -24,6 +24,13 @@ def blocks_of_html(text: str, titles: tuple[str, ...], place: str) -> list[Piece
     page.close()
     page.finish()
     return list(page.ready)
+
+
+def text_of_html(text: str, place: str) -> tuple[str, list[Remark]]:
+    """The text of an HTML fragment on one line, and what was left out of it."""
+    pieces = blocks_of_html(text, (), place)
+    said = " ".join(piece.text for piece in pieces if isinstance(piece, Block))
+    return said, [piece for piece in pieces if isinstance(piece, Remark)]
 
 
 def read_html(source: Source) -> Iterator[Piece]:
