@@ -157,6 +157,9 @@ EQUATIONS = {
     "x̂": part("acc", ("e", X)),
     "²³⁵U": part("sPre", ("sub", ""), ("sup", symbol("235")), ("e", symbol("U"))),
     "(x+y)²": part("sSup", ("e", symbol("x+y")), ("sup", TWO)),
+    "(n choose k)": part(
+        "d", ("e", part("f", ("num", symbol("n")), ("den", symbol("k")), properties="<m:type m:val='noBar'/>"))
+    ),
     "x²": part("box", ("e", SQUARE)),
     "xy": X + "<w:ins>" + Y + "</w:ins>",
     "x": X + "<w:del>" + Y + "</w:del>",
@@ -178,7 +181,7 @@ def test_a_field_over_several_paragraphs_and_one_without_result(tmp_path: Path) 
     body += paragraph("Then ", BEGIN, code(r" EQ \f(1,2) "), END, "three.")
     found = imported(write_word(tmp_path / "a.docx", body), tmp_path)
     assert found.text == "One.\nTwo.\nThen three."
-    (told,) = found.reported["equation field, which has no result"]
+    (told,) = found.reported["field without a result"]
     assert told.endswith(r"(EQ \f(1,2))")
 
 
@@ -224,6 +227,14 @@ def test_notes_follow_the_paragraph_that_refers_to_them(tmp_path: Path) -> None:
     found = imported(write_word(tmp_path / "a.docx", body, footnotes=footnotes, endnotes=endnotes), tmp_path)
     assert found.text == ("One[1] and two[2].\n[1] First.\n[2] Second note.\nThree.\ncell: Four[3]\n[3] Third.")
     assert found.reported["note without a reference in the text"][0].endswith("(Lost.)")
+
+
+def test_a_note_that_refers_to_itself(tmp_path: Path) -> None:
+    reference = '<w:r><w:footnoteReference w:id="2"/></w:r>'
+    notes = f'<w:footnote w:id="2">{paragraph("See ", reference)}</w:footnote>'
+    assert imported(write_word(tmp_path / "a.docx", paragraph("One", reference), footnotes=notes), tmp_path).text == (
+        "One[1]\n[1] See [1]"
+    )
 
 
 def test_text_boxes_are_text_once_and_pictures_are_told(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ MATH = {
     "<semantics><mi>E</mi><annotation encoding='application/x-tex'>{\\displaystyle E}</annotation></semantics>": "E",
     "<semantics><mi>E</mi><annotation-xml encoding='MathML-Content'><ci>E</ci></annotation-xml></semantics>": "E",
     "<mrow><mi>a<mo>+<mi>b": "a+b",
-    "<m:mi>a</m:mi>": "a",
+    "<mfrac linethickness='0'><mi>n</mi><mi>k</mi></mfrac>": "n choose k",
 }
 
 
@@ -127,6 +127,8 @@ def test_equations_are_text(xml: str, tmp_path: Path) -> None:
 
 
 def test_equations_in_other_forms(tmp_path: Path) -> None:
+    prefixed = "<m:math><m:msup><m:mi>c</m:mi><m:mn>2</m:mn></m:msup></m:math>"
+    assert page(tmp_path, f"<p>It is {prefixed} here.").text == "It is c² here."
     alternative = "<math alttext='E=mc^{2}'></math>"
     assert page(tmp_path, f"<p>It is {alternative} here.").text == "It is E=mc^{2} here."
     picture = "<span style='display: none'><math><mi>E</mi></math></span><img alt='{\\displaystyle E=mc^{2}}' aria-hidden='true'>"
@@ -210,6 +212,8 @@ CHARSETS = {
     "UTF-16 without a mark": (META.format("utf-8", GREEN).encode("utf-16-le"), GREEN),
     "the first of two": (b'<meta charset="cp1251"><meta charset="utf-8"><p>' + "Мост".encode("cp1251"), "Мост"),
     "XML declaration": (b'<?xml version="1.0" encoding="windows-1251"?><p>' + "Мост".encode("cp1251"), "Мост"),
+    "GBK that could be UTF-8": (META.format("gbk", "这里是联通").encode("gbk"), "这里是联通"),
+    "UTF-8 that claims UTF-32": (META.format("utf-32", GREEN).encode(), GREEN),
     "far down": (b"<title>x</title>" + b" " * 2000 + META.format("cp1251", "Мост").encode("cp1251"), "Мост"),
 }  # fmt: skip
 
@@ -235,6 +239,10 @@ AROUND_TEXT = [
     "<section class='cookieConsent'><p>We use cookies.</p></section>",
     "<div role='dialog' aria-modal='true'>We use cookies.</div>",
     "<div class='gdpr'>We use cookies.</div>",
+    "<div class='cookies'>Biscuits here.</div>",
+    "<div class='notice'><p>This website uses cookies to improve your visit.</p></div>",
+    "<div><p>Diese Website verwendet Cookies.</p></div>",
+    "<h2>Related stories</h2><div><p><a href='/1'>The harbour is closed</a></p></div>",
     "<section class='related-articles'><h2>More</h2><p>The harbour is closed.</p></section>",
     "<aside><p>The harbour is closed.</p></aside>",
     "<div class='widget most-read'><ol><li>The harbour is closed.</ol></div>",
@@ -257,6 +265,7 @@ TEXT_ITSELF = [
     "<h2>Members</h2><ul><li><a href='/1'>Ines Okafor</a><li><a href='/2'>Mara Holt</a></ul>",
     "<h2>Related work</h2><p>Others have built bridges.</p>",
     "<aside epub:type='footnote'><p>Measured in May.</p></aside>",
+    "<article><p>The parliament decides: this website uses cookies no more.</p></article>",
     "<div class='shareholders'>Shareholders own 40 percent.</div>",
 ]
 
@@ -299,6 +308,14 @@ It is 10<sup>2</sup> m<sup>2</sup>, ~~old~~ <del>red</del> new, `a<b` & x<sub>i<
         "struck-out or deleted text": 3,
         "hidden text": 1,
     }
+
+
+@pytest.mark.parametrize(
+    "html",
+    ["<table>", "<sup>", "<math><mrow>", "<div class='a_a_a_a_a_a_a_a_a_a_a_a_a_a_a_a_a_a_a_a_a_a_b'>", "<ruby>"],
+)
+def test_deep_nesting_takes_no_long_time(html: str, tmp_path: Path) -> None:
+    assert "words" in page(tmp_path, html * 2000 + "words").text
 
 
 def test_xhtml(tmp_path: Path) -> None:

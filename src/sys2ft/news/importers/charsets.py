@@ -101,10 +101,14 @@ def encoding_of_page(source: Source, head: bytes) -> tuple[str, str]:
     label = source.declared or declared_by(head)
     if not label:
         return encoding, ""
-    codec = source.declared or codec_of(source, label, "")
-    if is_wide(codec) and not source.declared:
+    if source.declared:
+        codec = source.declared
+    elif _python_name(label).startswith(("utf-16", "utf-32")):
         return "utf-8", ""  # the declaration was readable as single bytes, so it cannot be right
-    if not codec.startswith(("utf", "iso2022")) and _is_utf8(head):
+    else:
+        codec = codec_of(source, label, "")
+    other = is_wide(codec) if b"\0" not in head else False
+    if other or (codec != "utf-8" and _is_utf8(head) and not _fits(codec, head)):
         return "utf-8", f"declared as {label}, but its bytes are UTF-8: read as UTF-8"
     return codec, ""
 
@@ -121,3 +125,14 @@ def _is_utf8(head: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return not head.isascii()
+
+
+def _fits(codec: str, head: bytes) -> bool:
+    """Whether bytes follow the rules of an encoding with several bytes a character; those of one byte have none."""
+    if len(bytes(range(0xA0, 0x100)).decode(codec, "replace")) == 0x60:
+        return False
+    try:
+        codecs.getincrementaldecoder(codec)().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return True

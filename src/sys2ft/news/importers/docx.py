@@ -46,9 +46,16 @@ def read_docx(source: Source) -> Iterator[Piece]:
             expected="a DOCX file",
             fix="open it in a word processor and save it again as DOCX, or omit it",
         ) from error
-    yield from _asides(document)
-    yield from flow.blocks(document.element.body)
-    yield from flow.rest()
+    try:
+        yield from _asides(document)
+        yield from flow.blocks(document.element.body)
+        yield from flow.rest()
+    except RecursionError:
+        raise source.error(
+            "a document whose parts are nested too deeply",
+            expected="a DOCX file as word processors write it",
+            fix="open it in a word processor and save it again as DOCX, or omit it",
+        ) from None
 
 
 def _asides(document: Any) -> Iterator[Remark]:
@@ -76,12 +83,13 @@ class _Flow:
     def __init__(self, document: Any) -> None:
         self.styles = Styles(_part(document, "styles"))
         self.words = Words(self.styles)
-        self._notes = {
-            (kind, value(one, "id")): one
-            for kind in ("footnote", "endnote")
-            for one in (_part(document, f"{kind}s") or ())
-            if local(one) == kind and value(one, "type", "normal") == "normal"
-        }
+        self._notes: dict[tuple[str, str], Node] = {}
+        for kind in ("footnote", "endnote"):
+            notes = _part(document, f"{kind}s")
+            for one in notes if notes is not None else ():
+                if local(one) == kind and value(one, "type", "normal") == "normal":
+                    self._notes[kind, value(one, "id")] = one
+        self._noted: set[tuple[str, str]] = set()
         self._titles: dict[int, str] = {}
         self._items: list[str] = []
         self._begun = ""
@@ -180,7 +188,9 @@ class _Flow:
             for what, said in remarks:
                 yield Remark(what=what, place=place, shown=excerpt(said))
             for key in notes:
-                if key in self._notes and (said := self._note(self._notes[key])):
+                first = key not in self._noted  # a note may refer to itself
+                self._noted.add(key)
+                if first and key in self._notes and (said := self._note(self._notes[key])):
                     line = f"[{words.noted[key]}] {said}"
                     if self._items:
                         self._items.append(line)

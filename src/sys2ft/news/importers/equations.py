@@ -67,8 +67,10 @@ def _group(text: str, *, product: bool = False) -> str:
     return text if single or simple or not text or _enclosed(text) else f"({text})"
 
 
-def over(above: str, below: str) -> str:
-    """A fraction."""
+def over(above: str, below: str, *, line: bool = True) -> str:
+    """A fraction; without the line, a binomial coefficient."""
+    if not line:
+        return f"{above.strip()} choose {below.strip()}"
     return f"{_group(above.strip(), product=True)}/{_group(below.strip())}"
 
 
@@ -127,6 +129,8 @@ def _mathml(node: Node) -> str:
         return " "
     if name == "semantics":
         return _mathml(inner[0]) if inner else ""
+    if name == "mfrac" and len(inner) > 1 and re.fullmatch(r"0(?:\.0*)?\w*", node.get("linethickness", "1")):
+        return over(_mathml(inner[0]), _mathml(inner[1]), line=False)
     if name in _MATHML and len(inner) >= _MATHML[name][0]:
         return _MATHML[name][1]([_mathml(child) for child in inner])
     if name == "msqrt":
@@ -175,6 +179,11 @@ _MATHML: dict[str, tuple[int, Callable[[list[str]], str]]] = {
 }
 
 
+def _unprefixed(tag: str) -> str:
+    """The name of an element such as `m:mi`, since pages have no namespaces."""
+    return tag.rpartition(":")[2]
+
+
 class Math:
     """Builds the tree of a `<math>` element from its tags, which need not be closed."""
 
@@ -184,13 +193,14 @@ class Math:
 
     def start(self, tag: str, given: Mapping[str, str]) -> None:
         if len(self._open) < 100 and self._size < PARAGRAPH:
-            child = Element(tag, dict(given))
+            child = Element(_unprefixed(tag), dict(given))
             self._open[-1].append(child)
             self._open.append(child)
 
     def end(self, tag: str) -> None:
-        if any(tag == element.tag for element in self._open[1:]):
-            while self._open.pop().tag != tag:
+        name = _unprefixed(tag)
+        if any(name == element.tag for element in self._open[1:]):
+            while self._open.pop().tag != name:
                 pass
 
     def data(self, data: str) -> None:
@@ -274,7 +284,7 @@ def _function(node: Node, words: Callable[[Node], str]) -> str:
 
 
 _OMML: dict[str, Callable[[Node, Callable[[Node], str]], str]] = {
-    "f": lambda n, w: over(_part(n, "num", w), _part(n, "den", w)),
+    "f": lambda n, w: over(_part(n, "num", w), _part(n, "den", w), line=_property(n, "type") != "noBar"),
     "sSup": lambda n, w: scripts(_part(n, "e", w), above=_part(n, "sup", w)),
     "sSub": lambda n, w: scripts(_part(n, "e", w), _part(n, "sub", w)),
     "sSubSup": lambda n, w: scripts(_part(n, "e", w), _part(n, "sub", w), _part(n, "sup", w)),

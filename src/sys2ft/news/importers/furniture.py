@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 NAVIGATION = "page furniture (navigation, forms)"
 AROUND = "page furniture (banners, sharing, comments, related links)"
@@ -20,44 +21,41 @@ _ROLES = frozenset(
 _NEVER = frozenset({"html", "body", "main", "article", "h1", "h2", "h3", "h4", "h5", "h6"})
 _BY_ID = frozenset({"div", "ul", "ol", "header", "span", "a", "table"})  # sections get their ids from their headings
 _NOTES = re.compile(r"(?:doc-)?(?:foot|end|rear)notes?|sidebar|tip|warning|note|admonition|topic", re.IGNORECASE)
-_AROUND = re.compile(
-    r"""
-    (?:\w+[-_])*(?:cookies?|consent|gdpr|ccpa)[-_]?(?:banner|consent|notice|notification|bar|box|popup|modal|policy|overlay|
-        law|message|msg|dialog|alert|info|wall|settings|disclaimer|container|wrapper|layer|root|manager|prompt|panel|
-        warning|window|hint|accept|text|bot\w*|sdk|preferences|choices)s?(?:[-_]\w+)*
-    | gdpr | onetrust(?:[-_]\w+)* | cybotcookiebot\w* | didomi(?:[-_]\w+)* | usercentrics(?:[-_]\w+)*
-    | cmplz(?:[-_]\w+)* | qc[-_]cmp\w*(?:[-_]\w+)* | sp[-_]message(?:[-_]\w+)*
-    | cc[-_](?:window|banner|dialog)(?:[-_]\w+)*
-    | (?:\w+[-_])*(?:related|recommended|similar|suggested)[-_]?(?:articles?|posts?|stories|story|news|links?|contents?|
-        items?|reading|videos?|topics?|coverage|products?|reads?)(?:[-_]\w+)*
-    | (?:\w+[-_])*(?:more|further|trending|popular|latest|top)[-_]?(?:articles|posts|stories|news|links|headlines)
-        (?:[-_]\w+)*
-    | related | recommended | recommendations? | recirc\w* | outbrain\w* | taboola\w* | trending | popular
-    | (?:\w+[-_])*most[-_]?(?:read|popular|viewed|shared|commented)(?:[-_]\w+)*
-    | you[-_]may[-_](?:also[-_])?like(?:[-_]\w+)*
-    | (?:\w+[-_])*also[-_]like | read[-_](?:next|also)(?:[-_]\w+)*
-    | (?:\w+[-_])*(?:social|share|sharing)(?:[-_]?(?:bar|box|buttons?|links?|icons?|media|tools?|this|list|menu|widget|
-        container|wrapper))? | addtoany\w* | sharedaddy
-    | (?:\w+[-_])*newsletter(?:[-_]\w+)* | subscribe(?:[-_]\w+)* | subscription[-_](?:box|form|banner)
-    | sign[-_]?up[-_]\w+
-    | ad | ads | advert(?:s|isement|isements|ising)?(?:[-_]\w+)*
-    | ad[-_](?:banner|box|container|slot|unit|wrapper)(?:[-_]\w+)*
-    | sponsored(?:[-_]\w+)* | promo(?:[-_](?:box|banner|bar))?
-    | comments?[-_]?(?:area|list|section|form|thread|wrapper|container)? | disqus\w* | respond
-    """,
-    re.IGNORECASE | re.VERBOSE,
-)
-_NAVIGATION = re.compile(
-    r"""
-    (?:\w+[-_])*(?:nav|navbar|navbox|navigation|breadcrumbs?|pagination|pager|toc|catlinks)
-        (?:[-_]?(?:bar|box|list|links?|menu|wrapper|container|inner|items?|top|main|primary|secondary|bottom))*
-    | (?:main|site|top|nav|mobile|primary|secondary|footer|header|user|side|vector|hamburger)[-_]?menu(?:[-_]\w+)*
-    | table[-_]of[-_]contents | (?:site|page|global|main)[-_]?footer | footer | sidebar | side[-_]bar
-    | skip[-_]?(?:link|links|nav|to[-_]\w+) | skiplink | mw[-_]?(?:editsection|jump[-_]link|navigation) | editsection
-    | noprint | printfooter | headerlink | anchor[-_]?link | back[-_]to[-_]top | site[-_]?map
-    """,
-    re.IGNORECASE | re.VERBOSE,
-)
+# Names in lower case with "-" between their words; `_` in a pattern is any words before or after.
+_AROUND = r"""
+    _(?:cookies?|consent|gdpr|ccpa)-?(?:banner|consent|notice|notification|bar|box|popup|modal|policy|overlay|law|message|
+        msg|dialog|alert|info|wall|settings|disclaimer|container|wrapper|layer|root|manager|prompt|panel|warning|window|
+        hint|accept|text|bot\w*|sdk|preferences|choices)s?_
+    | cookies? | consent | gdpr | onetrust_ | cybot-?cookiebot_ | didomi_ | usercentrics_ | cmplz_ | qc-cmp\w*_
+    | sp-message_ | cc-(?:window|banner|dialog)_
+    | _(?:related|recommended|similar|suggested)-?(?:articles?|posts?|stories|story|news|links?|contents?|items?|reading|
+        videos?|topics?|coverage|products?|reads?)_
+    | _(?:more|further|trending|popular|latest|top)-?(?:articles|posts|stories|news|links|headlines)_
+    | related | recommended | recommendations? | recirc\w*_ | outbrain\w*_ | taboola\w*_ | trending | popular
+    | _most-?(?:read|popular|viewed|shared|commented)_ | _you-may-(?:also-)?like_ | _also-like | read-(?:next|also)_
+    | _(?:social|share|sharing)(?:-?(?:bar|box|buttons?|links?|icons?|media|tools?|this|list|menu|widget|container|
+        wrapper))?
+    | addtoany\w*_ | sharedaddy | _newsletter_ | subscribe_ | subscription-(?:box|form|banner) | sign-?up-\w+
+    | ad | ads | advert(?:s|isement|isements|ising)?_ | ad-(?:banner|box|container|slot|unit|wrapper)_
+    | sponsored_ | promo(?:-(?:box|banner|bar))? | comments?-?(?:area|list|section|form|thread|wrapper|container)?
+    | disqus_ | respond
+"""
+_NAVIGATION = r"""
+    _(?:nav|navbar|navbox|navigation|breadcrumbs?|pagination|pager|toc|catlinks)(?:-?(?:bar|box|list|links?|menu|
+        wrapper|container|inner|items?|top|main|primary|secondary|bottom))*
+    | (?:main|site|top|nav|mobile|primary|secondary|footer|header|user|side|vector|hamburger)-?menu_
+    | table-of-contents | (?:site|page|global|main)-?footer | footer | sidebar | side-bar
+    | skip-?(?:link|links|nav|to-\w+) | mw-?(?:editsection|jump-link|navigation) | editsection
+    | noprint | printfooter | headerlink | anchor-?link | back-to-top | site-?map
+"""
+
+
+def _compiled(names: str) -> re.Pattern[str]:
+    before = re.sub(r"(^|\|)\s*_", r"\1(?:\\w+-)*", names.strip())
+    return re.compile(re.sub(r"_\s*(?=\||$)", r"(?:-\\w+)*", before), re.VERBOSE)
+
+
+_PATTERNS = {AROUND: _compiled(_AROUND), NAVIGATION: _compiled(_NAVIGATION)}
 # A heading over nothing but links.
 RELATED = re.compile(
     r"""(?ix) \s* (?: related | recommended | more\ (?:from|on|stories|news|articles|like) | read\ (?:more|next|also)
@@ -68,6 +66,13 @@ RELATED = re.compile(
     | читайте | по\ теме | похожие | также\ по | популярн | другие\ новости | материалы\ по
     | 相关 | 相關 | 推荐 | 推薦 | 热门 | 熱門 | 延伸阅读 | 関連 | おすすめ | 人気
     | 관련 | 추천 | اقرأ | مواضيع | ذات\ صلة )"""
+)
+# A paragraph in which the site, not the text, speaks of its cookies.
+COOKIES = re.compile(
+    r"""(?ix) ^ .{0,60} (?: \b (?: we | (?:this|our)\ (?:web)?site | wir | diese\ (?:web)?seite | nous | ce\ site | мы
+    | (?:этот|наш)\ сайт | utilizamos | este\ sitio ) \b .{0,40} \b cookies? \b
+    | (?: 本网站 | 我们 | 当サイト ) .{0,8} cookie
+    | мы .{0,20} куки | сайт .{0,20} использует .{0,10} (?: cookie | куки ) )"""
 )
 _SAME_AGAIN = re.compile(r"katex-html|MathJax|MathJax_Preview|MathJax_Display|MathJax_SVG(?:_Display)?|mjx-chtml")
 _HIDDEN = re.compile(
@@ -106,7 +111,12 @@ def omitted(tag: str, given: Mapping[str, str], *, keep: bool) -> str | None:
     if tag in _ELEMENTS or role in _ROLES or given.get("aria-modal") == "true":
         kinds = [*given.get("epub:type", "").split(), role, *(name for name in classes if name != "sidebar")]
         return None if tag == "aside" and any(map(_NOTES.fullmatch, kinds)) else NAVIGATION
-    if any(_AROUND.fullmatch(name) for name in names):
-        return AROUND
-    navigation = any(_NAVIGATION.fullmatch(name) for name in names) or (tag == "ul" and "menu" in names)
-    return NAVIGATION if navigation else None
+    why = next(filter(None, map(_judged, names)), "")
+    return why or (NAVIGATION if tag == "ul" and "menu" in names else None)
+
+
+@lru_cache(maxsize=4096)
+def _judged(name: str) -> str:
+    """The kind of furniture that a name of a template means; '' for other names."""
+    spelt = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[-_]+", "-", name[:200]).lower()
+    return next((why for why, names in _PATTERNS.items() if names.fullmatch(spelt)), "")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
 from sys2ft.news.importers.equations import Math, tex
-from sys2ft.news.importers.furniture import AROUND, RELATED, omitted
+from sys2ft.news.importers.furniture import AROUND, COOKIES, RELATED, omitted
 from sys2ft.news.importers.grids import Cell, Grid, within
 from sys2ft.news.importers.marks import DROP, END, LOWER, NOTE, RAISE, READING, RUBY, plain, unmarked
 from sys2ft.news.importers.pieces import Block, Piece, Remark, excerpt
@@ -27,6 +27,7 @@ _VOID = frozenset(
 _OPTIONAL_END = frozenset({"p", "li", "dt", "dd", "td", "th", "tr", "option"})
 _HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 _LISTS = frozenset({"ul", "ol", "dl"})
+_MAIN = frozenset({"main", "article"})
 _MARKS = {"sup": RAISE, "sub": LOWER, "ruby": RUBY, "rt": READING, "rtc": READING, "rp": DROP}
 _ALIGNED = re.compile(r"vertical-align\s*:\s*(super|sub)\b", re.IGNORECASE)
 _NOTE_CLASS = re.compile(r"(?i)(?:foot|end)note|reference|fn-?ref|note-?ref|\bcite")
@@ -64,7 +65,7 @@ class Page(HTMLParser):
         self._size = 0
         self._linked = 0  # characters of it within links
         self._place = place
-        self._pre = self._links = 0
+        self._pre = self._links = self._main = 0
         self._marked: list[tuple[str, int]] = []  # open tags with the number of their marks
         self._gap = False  # whether a word must not follow directly
         self._lines: list[str] = []  # of the open list or table
@@ -98,7 +99,7 @@ class Page(HTMLParser):
             if tag == "script" and given.get("type", "").startswith("math/tex"):
                 why = _TEX
             self._skipping, self._depth = (tag, why), 1
-        elif tag == "math":
+        elif tag == "math" or tag.endswith(":math"):
             self._math = Math(given)
         elif tag == "img":
             self._beside(tex(given.get("alt", "")))
@@ -111,6 +112,7 @@ class Page(HTMLParser):
             self._end_lines()
         elif tag in _BREAKS:
             self._end_paragraph()
+            self._main += tag in _MAIN
             self._pre += tag == "pre"
             self._lists += tag in _LISTS
         else:
@@ -122,7 +124,7 @@ class Page(HTMLParser):
             if not self._depth:
                 self._end_skip()
         elif self._math is not None:
-            if tag == "math" or tag in _BREAKS:
+            if tag == "math" or tag.endswith(":math") or tag in _BREAKS:
                 self._end_math()
             else:
                 self._math.end(tag)
@@ -138,6 +140,7 @@ class Page(HTMLParser):
             self._heading(int(tag[1]), self._take())
         elif tag in _BREAKS:
             self._end_paragraph()
+            self._main -= tag in _MAIN and self._main > 0
             self._pre -= tag == "pre" and self._pre > 0
             if tag in _LISTS and self._lists:
                 self._lists -= 1
@@ -263,7 +266,7 @@ class Page(HTMLParser):
 
     def _end_lines(self) -> None:
         text = "\n".join(self._lines)
-        last = self.titles[max(self.titles)] if self.titles else ""
+        last = self._last_title()
         if self._lines and self._only_links and RELATED.match(last) and not self.keep:
             self.ready.append(Remark(what=AROUND, place=self._place, shown=excerpt(f"{last}: {text}")))
         else:
@@ -279,7 +282,15 @@ class Page(HTMLParser):
             if text := " ".join(self._take().split()):
                 self._line(f"- {text}" if self._lists else text, link=linked * 10 >= whole * 9)
         else:
-            self._show(self._take(), by_line=bool(self._pre))
+            text = self._take()
+            banner = COOKIES.match(text) and len(text) < 600 and not self._main
+            if text and not self.keep and (banner or (linked * 10 >= whole * 9 and RELATED.match(self._last_title()))):
+                self.ready.append(Remark(what=AROUND, place=self._place, shown=excerpt(text)))
+            else:
+                self._show(text, by_line=bool(self._pre))
+
+    def _last_title(self) -> str:
+        return self.titles[max(self.titles)] if self.titles else ""
 
     def _heading(self, level: int, name: str) -> None:
         for deeper in [known for known in self.titles if known >= level]:

@@ -19,6 +19,7 @@ Node = Any
 HIDDEN, STRUCK, DELETED = "hidden text", "struck-out text", "deleted text (tracked changes)"
 MOVED = "text at the place that it was moved from"
 _TOGGLES = ("strike", "dstrike", "vanish")
+_SHOWN_FIELDS = frozenset({"EQ", "FORMDROPDOWN", "MACROBUTTON", "GOTOBUTTON", "SYMBOL", "ADVANCE", "DATE", "REF"})
 _OFF = ("0", "false", "off", "none")
 _PLAIN = {"tab": "\t", "ptab": "\t", "br": "\u2028", "cr": "\u2028", "noBreakHyphen": "-", "softHyphen": ""}
 _DELETED = {"del": DELETED, "moveFrom": MOVED}
@@ -249,8 +250,10 @@ class Words:
             self._code = ""
         elif what == "separate" and self._fields:
             self._fields[-1] = "result"
-        elif what == "end" and self._fields and self._fields.pop() == "code" and self._code.split()[:1] == ["EQ"]:
-            self.remarks.append(("equation field, which has no result", self._code.strip()))
+        elif what == "end" and self._fields and self._fields.pop() == "code":
+            kind = self._code.split()[:1]
+            if kind and kind[0].upper() in _SHOWN_FIELDS:
+                self.remarks.append(("field without a result", self._code.strip()))
 
     def _symbols(self, text: str, font: str) -> str:
         """Text in a font whose codes stand for other characters."""
