@@ -13,7 +13,7 @@ from html_pages import ENCODINGS, PAGES
 from importing import Imported, imported
 from sys2ft.errors import NewsError
 from sys2ft.news.importers import import_news
-from sys2ft.news.importers.furniture import AROUND, NAVIGATION
+from sys2ft.news.importers.furniture import AROUND, NAVIGATION, OUTSIDE
 
 
 def page(folder: Path, html: str | bytes, name: str = "a.html", **changes: bool) -> Imported:
@@ -242,6 +242,9 @@ AROUND_TEXT = [
     "<div class='cookies'>Biscuits here.</div>",
     "<div class='notice'><p>This website uses cookies to improve your visit.</p></div>",
     "<div><p>Diese Website verwendet Cookies.</p></div>",
+    "<div class='x1'><a href='/1'>Home</a> <a href='/2'>World</a> <a href='/3'>Weather</a></div>",
+    "<div>© 2031 Elm Daily</div>",
+    "<div class='article__related'>The harbour is closed</div>",
     "<h2>Related stories</h2><div><p><a href='/1'>The harbour is closed</a></p></div>",
     "<section class='related-articles'><h2>More</h2><p>The harbour is closed.</p></section>",
     "<aside><p>The harbour is closed.</p></aside>",
@@ -262,6 +265,7 @@ TEXT_ITSELF = [
     "<section id='navigation'><p>Navigation by stars needs a sextant.</p></section>",
     "<article class='related'><p>The article itself.</p></article>",
     "<div class='nav-open main-content'><p>The text of the page.</p></div>",
+    "<p>See <a href='/1'>Elm</a>, <a href='/2'>Oak</a> and <a href='/3'>Ash</a> for more.</p>",
     "<h2>Members</h2><ul><li><a href='/1'>Ines Okafor</a><li><a href='/2'>Mara Holt</a></ul>",
     "<h2>Related work</h2><p>Others have built bridges.</p>",
     "<aside epub:type='footnote'><p>Measured in May.</p></aside>",
@@ -278,6 +282,19 @@ def test_what_surrounds_the_text_is_left_out_and_told(html: str, tmp_path: Path)
     assert found.reported.keys() <= {NAVIGATION, AROUND} and len(found.reported) == 1
     kept = page(tmp_path, whole, keep_furniture=True)
     assert len(kept.text) > len(found.text) and not kept.reported
+
+
+def test_a_page_that_names_its_main_part(tmp_path: Path) -> None:
+    html = (
+        "<h1>Elm Daily</h1><div><h2>Hot</h2><p>Buy now.</p></div><MAIN><h2>Ferry</h2><p>The ferry is new and green.</p>"
+        "<ul><li>Dogs: free</ul></main><div><p>More.</p><ul><li>Ten recipes</ul></div>"
+    )
+    found = page(tmp_path, html)
+    assert found.text == "Elm Daily > Ferry\nThe ferry is new and green.\n- Dogs: free"
+    assert [told.rpartition(" (")[2] for told in found.reported[OUTSIDE]] == ["Buy now.)", "More.)", "- Ten recipes)"]
+    assert "Buy now." in page(tmp_path, html, keep_furniture=True).text
+    small = page(tmp_path, "<p>The text of the page is not in its main part.</p><main><p>Wait.</p></main>")
+    assert not small.reported and small.text.endswith("main part.\nWait.")
 
 
 @pytest.mark.parametrize("html", TEXT_ITSELF)

@@ -12,12 +12,13 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 NAVIGATION = "page furniture (navigation, forms)"
+OUTSIDE = "text outside the main part of a page (<main>)"
 AROUND = "page furniture (banners, sharing, comments, related links)"
 _ELEMENTS = frozenset({"nav", "footer", "aside", "form", "button", "select", "menu", "dialog", "textarea", "datalist"})
 _ROLES = frozenset(
     """navigation search contentinfo dialog alertdialog menu menubar toolbar complementary button""".split()  # noqa: SIM905
 )
-# The whole page or its main part is never furniture, whatever state its names tell ("menu-open").
+# The whole page or its main part is never furniture: its names tell a state ("menu-open").
 _NEVER = frozenset({"html", "body", "main", "article", "h1", "h2", "h3", "h4", "h5", "h6"})
 _BY_ID = frozenset({"div", "ul", "ol", "header", "span", "a", "table"})  # sections get their ids from their headings
 _NOTES = re.compile(r"(?:doc-)?(?:foot|end|rear)notes?|sidebar|tip|warning|note|admonition|topic", re.IGNORECASE)
@@ -28,13 +29,13 @@ _AROUND = r"""
         hint|accept|text|bot\w*|sdk|preferences|choices)s?_
     | cookies? | consent | gdpr | onetrust_ | cybot-?cookiebot_ | didomi_ | usercentrics_ | cmplz_ | qc-cmp\w*_
     | sp-message_ | cc-(?:window|banner|dialog)_
-    | _(?:related|recommended|similar|suggested)-?(?:articles?|posts?|stories|story|news|links?|contents?|items?|reading|
-        videos?|topics?|coverage|products?|reads?)_
+    | _(?:related|recommended|similar|suggested)-?(?:articles?|posts?|stories|story|news|links?|contents?|items?|
+        reading|videos?|topics?|coverage|products?|reads?)_
     | _(?:more|further|trending|popular|latest|top)-?(?:articles|posts|stories|news|links|headlines)_
-    | related | recommended | recommendations? | recirc\w*_ | outbrain\w*_ | taboola\w*_ | trending | popular
+    | _related | _recommended | recommendations? | recirc\w*_ | outbrain\w*_ | taboola\w*_ | trending | popular
     | _most-?(?:read|popular|viewed|shared|commented)_ | _you-may-(?:also-)?like_ | _also-like | read-(?:next|also)_
-    | _(?:social|share|sharing)(?:-?(?:bar|box|buttons?|links?|icons?|media|tools?|this|list|menu|widget|container|
-        wrapper))?
+    | _(?:social|share|sharing)(?:-?(?:bar|box|buttons?|links?|icons?|media|tools?|this|list|menu|widget|
+        container|wrapper))?
     | addtoany\w*_ | sharedaddy | _newsletter_ | subscribe_ | subscription-(?:box|form|banner) | sign-?up-\w+
     | ad | ads | advert(?:s|isement|isements|ising)?_ | ad-(?:banner|box|container|slot|unit|wrapper)_
     | sponsored_ | promo(?:-(?:box|banner|bar))? | comments?-?(?:area|list|section|form|thread|wrapper|container)?
@@ -44,7 +45,7 @@ _NAVIGATION = r"""
     _(?:nav|navbar|navbox|navigation|breadcrumbs?|pagination|pager|toc|catlinks)(?:-?(?:bar|box|list|links?|menu|
         wrapper|container|inner|items?|top|main|primary|secondary|bottom))*
     | (?:main|site|top|nav|mobile|primary|secondary|footer|header|user|side|vector|hamburger)-?menu_
-    | table-of-contents | (?:site|page|global|main)-?footer | footer | sidebar | side-bar
+    | table-of-contents | (?:site|page|global|main)footer | _footer | sidebar | side-bar
     | skip-?(?:link|links|nav|to-\w+) | mw-?(?:editsection|jump-link|navigation) | editsection
     | noprint | printfooter | headerlink | anchor-?link | back-to-top | site-?map
 """
@@ -67,12 +68,13 @@ RELATED = re.compile(
     | 相关 | 相關 | 推荐 | 推薦 | 热门 | 熱門 | 延伸阅读 | 関連 | おすすめ | 人気
     | 관련 | 추천 | اقرأ | مواضيع | ذات\ صلة )"""
 )
-# A paragraph in which the site, not the text, speaks of its cookies.
-COOKIES = re.compile(
-    r"""(?ix) ^ .{0,60} (?: \b (?: we | (?:this|our)\ (?:web)?site | wir | diese\ (?:web)?seite | nous | ce\ site | мы
-    | (?:этот|наш)\ сайт | utilizamos | este\ sitio ) \b .{0,40} \b cookies? \b
-    | (?: 本网站 | 我们 | 当サイト ) .{0,8} cookie
-    | мы .{0,20} куки | сайт .{0,20} использует .{0,10} (?: cookie | куки ) )"""
+# A paragraph in which the site, not the text, speaks of its cookies or its rights.
+OF_THE_SITE = re.compile(
+    r"""(?ix) ^ (?: .{0,60} (?: \b (?: we | (?:this|our)\ (?:web)?site | wir | (?:diese|unsere)\ (?:web)?(?:seite|site)
+    | nous | ce\ site | мы | (?:этот|наш)\ сайт | utilizamos | este\ sitio ) \b .{0,60} \b cookies? \b | мы .{0,20} куки
+    | (?: 本网站 | 我们 | 当サイト ) .{0,8} cookie | сайт .{0,20} использует .{0,10} (?: cookie | куки ) )
+    | © | \(c\) | copyright\ | .{0,40} (?: all\ rights\ reserved | все\ права\ защищены | alle\ rechte\ vorbehalten
+    | tous\ droits\ réservés | todos\ los\ derechos | 版权所有 | 版權所有 | all\ rights ) )"""
 )
 _SAME_AGAIN = re.compile(r"katex-html|MathJax|MathJax_Preview|MathJax_Display|MathJax_SVG(?:_Display)?|mjx-chtml")
 _HIDDEN = re.compile(

@@ -50,19 +50,45 @@ def blocks_of_page(
     keep_furniture: bool = False,
 ) -> Iterator[Piece]:
     """Blocks of the page that `opened` gives, under `titles`; `within` precedes the line number of each place."""
-    decoder = codecs.getincrementaldecoder(encoding)("sys2ft.undefined")
-    page = Page(titles, within=within, keep_furniture=keep_furniture or source.settings.keep_furniture)
+    keep = keep_furniture or source.settings.keep_furniture
+    page = Page(titles, within=within, keep_furniture=keep)
     try:
-        with opened() as file:
-            while chunk := file.read(_CHUNK):
-                page.feed(_decoded(source, decoder, chunk, page, encoding))
-                source.advance(len(chunk))
-                if len(page.rawdata) > source.settings.max_record:
-                    raise too_long(source, f"{within}line {page.getpos()[0]}", "a tag, comment or script")
-                yield from _drain(page)
-            page.feed(_decoded(source, decoder, b"", page, encoding))
+        if not keep and _has_main(opened):
+            first = Page(titles, within=within)
+            for _ in _pieces(source, opened, encoding, first):
+                pass
+            page.main_only = first.sizes[1] > first.sizes[0]
+        for piece in _pieces(source, opened, encoding, page):
+            if isinstance(piece, int):
+                source.advance(piece)
+            else:
+                yield piece
     except OSError as error:
         raise cannot_be_read(source, error) from error
+
+
+def _has_main(opened: Callable[[], BinaryIO]) -> bool:
+    """Whether a page says which part of it is the main one."""
+    before = b""
+    with opened() as file:
+        while chunk := file.read(_CHUNK):
+            if b"<main" in (before + chunk).lower():
+                return True
+            before = chunk[-5:]
+    return False
+
+
+def _pieces(source: Source, opened: Callable[[], BinaryIO], encoding: str, page: Page) -> Iterator[Piece | int]:
+    """The pieces of a page, and the number of bytes of each part that was read."""
+    decoder = codecs.getincrementaldecoder(encoding)("sys2ft.undefined")
+    with opened() as file:
+        while chunk := file.read(_CHUNK):
+            page.feed(_decoded(source, decoder, chunk, page, encoding))
+            yield len(chunk)
+            if len(page.rawdata) > source.settings.max_record:
+                raise too_long(source, f"{page.within}line {page.getpos()[0]}", "a tag, comment or script")
+            yield from _drain(page)
+        page.feed(_decoded(source, decoder, b"", page, encoding))
     page.close()
     page.finish()
     yield from _drain(page)

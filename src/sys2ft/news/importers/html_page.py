@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
 from sys2ft.news.importers.equations import Math, tex
-from sys2ft.news.importers.furniture import AROUND, COOKIES, RELATED, omitted
+from sys2ft.news.importers.furniture import AROUND, NAVIGATION, OF_THE_SITE, OUTSIDE, RELATED, omitted
 from sys2ft.news.importers.grids import Cell, Grid, within
 from sys2ft.news.importers.marks import DROP, END, LOWER, NOTE, RAISE, READING, RUBY, plain, unmarked
 from sys2ft.news.importers.pieces import Block, Piece, Remark, excerpt
@@ -59,13 +59,17 @@ class Page(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.ready: deque[Piece] = deque()
         self.outer, self.fixed_place, self.within, self.keep = titles, place, within, keep_furniture
+        self.main_only = False
+        """Whether to leave out what is outside `<main>`."""
+        self.sizes = [0, 0]
+        """Characters of the blocks outside and inside `<main>`."""
         self.page_title = ""
         self.titles: dict[int, str] = {}
         self._text: list[str] = []  # of the open paragraph, item or cell
         self._size = 0
         self._linked = 0  # characters of it within links
         self._place = place
-        self._pre = self._links = self._main = 0
+        self._pre = self._links = self._anchors = self._main = self._in_main = 0
         self._marked: list[tuple[str, int]] = []  # open tags with the number of their marks
         self._gap = False  # whether a word must not follow directly
         self._lines: list[str] = []  # of the open list or table
@@ -113,6 +117,7 @@ class Page(HTMLParser):
         elif tag in _BREAKS:
             self._end_paragraph()
             self._main += tag in _MAIN
+            self._in_main += tag == "main"
             self._pre += tag == "pre"
             self._lists += tag in _LISTS
         else:
@@ -140,7 +145,10 @@ class Page(HTMLParser):
             self._heading(int(tag[1]), self._take())
         elif tag in _BREAKS:
             self._end_paragraph()
+            if tag == "main":
+                self._end_lines()  # a list that was not closed
             self._main -= tag in _MAIN and self._main > 0
+            self._in_main -= tag == "main" and self._in_main > 0
             self._pre -= tag == "pre" and self._pre > 0
             if tag in _LISTS and self._lists:
                 self._lists -= 1
@@ -219,6 +227,7 @@ class Page(HTMLParser):
             marks += NOTE
         if tag == "a":
             self._links += 1
+            self._anchors += 1
             kind = f"{given.get('role', '')} {given.get('epub:type', '')}"
             if "#" in given.get("href", "") or "noteref" in kind:
                 marks = NOTE
@@ -252,7 +261,12 @@ class Page(HTMLParser):
         # The page's title often repeats the first heading with the site's name: it is used only without headings.
         if not path and self.page_title:
             path = (self.page_title,)
-        if text.strip():
+        if not text.strip():
+            return
+        self.sizes[self._in_main > 0] += len(text)
+        if self.main_only and not self._in_main:
+            self.ready.append(Remark(what=OUTSIDE, place=self._place, shown=excerpt(text)))
+        else:
             self.ready.append(Block(text=text, titles=path, place=self._place, by_line=by_line))
 
     def _line(self, text: str, *, link: bool = False) -> None:
@@ -282,10 +296,15 @@ class Page(HTMLParser):
             if text := " ".join(self._take().split()):
                 self._line(f"- {text}" if self._lists else text, link=linked * 10 >= whole * 9)
         else:
+            anchors, self._anchors = self._anchors, 0
             text = self._take()
-            banner = COOKIES.match(text) and len(text) < 600 and not self._main
-            if text and not self.keep and (banner or (linked * 10 >= whole * 9 and RELATED.match(self._last_title()))):
-                self.ready.append(Remark(what=AROUND, place=self._place, shown=excerpt(text)))
+            site = OF_THE_SITE.match(text) and len(text) < 600 and not self._main
+            menu = anchors > 2 and not self._main and not re.search(r"[.?!。？！]$", text)
+            linked_only = linked * 10 >= whole * 9
+            if text and not self.keep and (site or (linked_only and (menu or RELATED.match(self._last_title())))):
+                self.ready.append(
+                    Remark(what=AROUND if site or not menu else NAVIGATION, place=self._place, shown=excerpt(text))
+                )
             else:
                 self._show(text, by_line=bool(self._pre))
 
@@ -295,7 +314,7 @@ class Page(HTMLParser):
     def _heading(self, level: int, name: str) -> None:
         for deeper in [known for known in self.titles if known >= level]:
             del self.titles[deeper]
-        if name:
+        if name and (level == 1 or self._in_main or not self.main_only):
             self.titles[level] = name
 
     # Tables
