@@ -54,8 +54,9 @@ INLINE = {
         BEGIN + code(" IF ") + BEGIN + code("PAGE") + SEPARATE + run("9") + END + code("=9 ") + SEPARATE + run("B ") + END,
         {},
     ),
-    "alternatives": (
-        "<w:r><mc:AlternateContent><mc:Choice><w:t>no</w:t></mc:Choice></mc:AlternateContent></w:r>" + run("B "), {}
+    "sign of a new font": (
+        "<w:r><mc:AlternateContent><mc:Choice><w:symEx/></mc:Choice><mc:Fallback><w:t xml:space='preserve'>B </w:t></mc:Fallback>"
+        "</mc:AlternateContent></w:r>", {}
     ),
     "deletion": (run("B ") + "<w:del>" + "<w:r><w:delText>gone</w:delText></w:r></w:del>", {DELETED: "gone"}),
     "moved away": (run("B ") + "<w:moveFrom>" + run("gone") + "</w:moveFrom>", {"text at the place that it was moved from": "gone"}),

@@ -5,7 +5,11 @@
 - `passages`    documents to passages at sentence boundaries, within a token budget
 - `sentences`   sentences of a text (sentencex)
 - `pieces`      the pieces that readers yield; packages of the extra `import`
-- `texts`, `markdown`, `html`, `pdf`, `docx`   documents to blocks under their titles
+- `texts`, `markdown`, `html`, `pdf`, `docx`, `epub`   documents to blocks under their titles
+- `html_page`, `furniture`, `charsets`   the parser of pages, what on them is no text, their encodings
+- `word_text`   the visible text of a paragraph of a Word file
+- `grids`, `marks`, `equations`   tables, superscripts and ruby, equations of pages and Word files as text
+- `web`         addresses fetched into files
 - `tables`, `json_files`                       CSV, JSON Lines and JSON to rows and records
 - `records`     data sets, recognised by the fields of their records
 """

@@ -59,23 +59,19 @@ class Page(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.ready: deque[Piece] = deque()
         self.outer, self.fixed_place, self.within, self.keep = titles, place, within, keep_furniture
-        self.main_only = False
-        """Whether to leave out what is outside `<main>`."""
-        self.sizes = [0, 0]
-        """Characters of the blocks outside and inside `<main>`."""
+        self.main_only = False  # whether to leave out what is outside `<main>`
+        self.sizes = [0, 0]  # characters of the blocks outside and inside it
         self.page_title = ""
         self.titles: dict[int, str] = {}
         self._text: list[str] = []  # of the open paragraph, item or cell
         self._size = 0
         self._linked = 0  # characters of it within links
         self._place = place
-        self._pre = self._links = self._anchors = self._main = self._in_main = 0
+        self._pre = self._links = self._anchors = self._main = self._in_main = self._lists = self._held = 0
         self._marked: list[tuple[str, int]] = []  # open tags with the number of their marks
         self._gap = False  # whether a word must not follow directly
         self._lines: list[str] = []  # of the open list or table
-        self._held = 0
         self._only_links = True  # all lines so far
-        self._lists = 0
         self._tables: list[_Table] = []
         self._math: Math | None = None
         self._skipping: tuple[str, str] | None = None  # the tag that began it, and the reason to report (none: "")
@@ -147,8 +143,8 @@ class Page(HTMLParser):
             self._end_paragraph()
             if tag == "main":
                 self._end_lines()  # a list that was not closed
-            self._main -= tag in _MAIN and self._main > 0
-            self._in_main -= tag == "main" and self._in_main > 0
+            self._main = max(0, self._main - (tag in _MAIN))
+            self._in_main = max(0, self._in_main - (tag == "main"))
             self._pre -= tag == "pre" and self._pre > 0
             if tag in _LISTS and self._lists:
                 self._lists -= 1
@@ -214,8 +210,8 @@ class Page(HTMLParser):
     def _beside(self, said: str) -> None:
         """Add what stood in place of text, such as a picture; a space divides it from words beside it."""
         if said:
-            before = "".join(self._text[-1:])[-1:]
-            self._add(f" {said}" if before.isalnum() and said[0].isalnum() else said)
+            before = "".join(self._text[-1:])
+            self._add(f" {said}" if before[-1:].isalnum() and said[0].isalnum() else said)
             self._gap = said[-1].isalnum()
 
     def _start_of_mark(self, tag: str, given: Mapping[str, str]) -> None:
@@ -250,7 +246,8 @@ class Page(HTMLParser):
 
     def _take(self) -> str:
         text = plain(clean("".join(self._text)))
-        self._text, self._size, self._linked, self._marked, self._gap = [], 0, 0, [], False
+        self._text, self._size, self._linked, self._anchors = [], 0, 0, 0
+        self._marked, self._gap = [], False
         if self._pre:
             text = text.replace(_LINE, "\n")
             return text.strip("\n") if text.strip() else ""
@@ -296,12 +293,15 @@ class Page(HTMLParser):
             if text := " ".join(self._take().split()):
                 self._line(f"- {text}" if self._lists else text, link=linked * 10 >= whole * 9)
         else:
-            anchors, self._anchors = self._anchors, 0
+            anchors = self._anchors
             text = self._take()
             site = OF_THE_SITE.match(text) and len(text) < 600 and not self._main
             menu = anchors > 2 and not self._main and not re.search(r"[.?!。？！]$", text)
-            linked_only = linked * 10 >= whole * 9
-            if text and not self.keep and (site or (linked_only and (menu or RELATED.match(self._last_title())))):
+            if (
+                text
+                and not self.keep
+                and (site or (linked * 10 >= whole * 9 and (menu or RELATED.match(self._last_title()))))
+            ):
                 self.ready.append(
                     Remark(what=AROUND if site or not menu else NAVIGATION, place=self._place, shown=excerpt(text))
                 )

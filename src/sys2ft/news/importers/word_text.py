@@ -240,8 +240,10 @@ class Words:
                 self._inside(part, style) if (part := child(one, of)) is not None else "" for of in ("rubyBase", "rt")
             )
             return f"{RUBY}{base}{READING}{reading}{END}{END}"
-        elif name in ("drawing", "pict", "object", "AlternateContent"):
-            return self._drawn(one)
+        elif name == "AlternateContent":  # a sign in a new font, or a drawing
+            return "".join(self._piece(variant, properties, style) for variant in alternative(one))
+        elif name in ("drawing", "pict", "object"):
+            self._drawn(one)
         return ""
 
     def _field(self, what: str) -> None:
@@ -271,10 +273,8 @@ class Words:
                 said += character
         return said
 
-    def _drawn(self, node: Node) -> str:
+    def _drawn(self, node: Node) -> None:
         """Keep the text boxes of a drawing for later, and report its description."""
-        if local(node) == "AlternateContent":
-            node = alternative(node)
         for one in node.iter():
             name = local(one)
             if name == "txbxContent" and not any(local(parent) == "txbxContent" for parent in one.iterancestors()):
@@ -285,7 +285,6 @@ class Words:
                 self.remarks.append(("chart or diagram", value(one, "uri").rpartition("/")[2]))
             elif name == "OLEObject":
                 self.remarks.append(("embedded object", value(one, "ProgID")))
-        return ""
 
 
 def is_math(node: Node) -> bool:
