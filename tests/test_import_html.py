@@ -58,6 +58,7 @@ INLINE = {
     "The note. <a href='#ref1'>↩</a>": "The note.",
     "a price<sup>*</sup>": "a price*",
     "10<sup>2": "10²",
+    "10<sup>2 </sup>m and 10<sup>\n2</sup>.": "10² m and 10².",
     "10</sup>2</sub> m": "102 m",
     "was <s>red</s> <del>blue</del> <strike>old</strike> green": "was green",
     "was <span style='text-decoration: line-through'>red</span> green": "was green",

@@ -98,7 +98,9 @@ def _written(parts: list[str | _Span]) -> str:
         elif part.mark != DROP:
             rest = parts[number + 1 :]
             following = rest[0][:1] if rest and isinstance(rest[0], str) else ""
-            said += _reference(part) or _script(said, part.mark, _written(part.parts), following)
+            inner = _written(part.parts)
+            said += _reference(part) or _script(said, part.mark, inner, following)
+            said += " " * (inner[-1:].isspace() and following.isalnum())
     return said
 
 

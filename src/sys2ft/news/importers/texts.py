@@ -38,6 +38,11 @@ _MAGIC = {
 _UNREADABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\ufeff\u00ad]+")
 _WIDE = "[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]"
 _NO_SPACE = re.compile(rf"(?<={_WIDE})[ \t]*\n\s*(?={_WIDE})")
+# Encodings that an error may suggest. Of a few bytes, detection holds many others to be as likely.
+_USUAL = [
+    *("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "koi8_r"),
+    *("gb18030", "big5", "cp932", "euc_jp", "cp949", "utf_8", "utf_16"),
+]
 _BULLET = re.compile(r"\s*(?:[-*+•‣–]|\d{1,3}[.)])\s+")
 _UNDERLINE = re.compile(r"([=~^*#-])\1{2,}$")
 PARAGRAPH = 200_000
@@ -179,7 +184,7 @@ def too_long(source: Source, place: str, what: str) -> NewsError:
 def not_of(source: Source, encoding: str, place: str, error: UnicodeDecodeError) -> NewsError:
     """The error for bytes that are invalid in the encoding, with a guess at the right one."""
     raw = error.object
-    guess = from_bytes(raw[max(0, error.start - 2000) : error.start + 2000]).best()
+    guess = from_bytes(raw[max(0, error.start - 2000) : error.start + 2000], cp_isolation=_USUAL).best()
     likely = guess.encoding if guess is not None and guess.encoding not in ("ascii", "utf_8") else None
     return source.error(
         f"the byte 0x{raw[error.start]:02x}, which is not {encoding.upper()}",
