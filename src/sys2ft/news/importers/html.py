@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from sys2ft.news.importers.charsets import encoding_of_page
 from sys2ft.news.importers.html_page import Page
+from sys2ft.news.importers.main_text import LARGEST, judged
 from sys2ft.news.importers.pieces import Block, Piece, Remark, Source
 from sys2ft.news.importers.texts import cannot_be_read, not_of, read_head, too_long
 
@@ -34,11 +35,15 @@ def text_of_html(text: str, place: str) -> tuple[str, list[Remark]]:
 
 
 def read_html(source: Source) -> Iterator[Piece]:
-    """Blocks of a page under its headings, or under its title if it has none."""
+    """Blocks of a page's main text under its headings, or under its title if it has none."""
     encoding, remark = encoding_of_page(source, read_head(source))
     if remark:
         yield Remark(what=remark, place="line 1", left_out=False)
-    yield from blocks_of_page(source, lambda: source.path.open("rb"), encoding)
+    pieces = blocks_of_page(source, lambda: source.path.open("rb"), encoding)
+    if source.settings.keep_furniture or source.path.stat().st_size > LARGEST:
+        yield from pieces
+    else:
+        yield from judged(pieces, source.path.read_bytes().decode(encoding, "replace"))
 
 
 def blocks_of_page(
