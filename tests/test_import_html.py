@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -14,9 +15,10 @@ from importing import Imported, imported
 from sys2ft.errors import NewsError
 from sys2ft.news.importers import import_news
 from sys2ft.news.importers.furniture import AROUND, NAVIGATION, OUTSIDE
+from sys2ft.news.importers.main_text import JUDGED
 
 
-def page(folder: Path, html: str | bytes, name: str = "a.html", **changes: bool) -> Imported:
+def page(folder: Path, html: str | bytes, name: str = "a.html", **changes: Any) -> Imported:
     (folder / name).write_bytes(html if isinstance(html, bytes) else html.encode())
     return imported(folder / name, folder, **changes)
 
@@ -361,3 +363,24 @@ def test_no_markup_raises_anything_else(tmp_path_factory: pytest.TempPathFactory
         import_news([folder / "a.html"], folder / "news.jsonl")
     except NewsError as error:
         assert "a.html" in str(error)
+
+
+def test_the_text_beside_the_main_text_of_a_long_page_is_told(tmp_path: Path) -> None:
+    """A page without telling names: its structure alone shows what is beside the text."""
+    said = (
+        "The ferry Osprey of the Lindqvist line carries no lorries from autumn {} on, and Ines Okafor is its captain."
+    )
+    text = "".join(f"<p>{said.format(year)}</p>" for year in range(2031, 2051))
+    teasers = "".join(
+        f"<div class='x{n}'><a href='/{n}'>Teaser {n}</a><span>2 hours ago</span></div>" for n in range(9)
+    )
+    table = "<table><tr><th>Area</th></tr><tr><td>10<sup>3</sup> m<sup>2</sup></td></tr></table>"
+    equation = "<div><math><mi>E</mi><mo>=</mo><mi>m</mi><msup><mi>c</mi><mn>2</mn></msup></math></div>"
+    last = f"<p>{said.format(2060)}</p><p>{said.format(2061)}</p>"
+    html = f"<html><body><div class='q1'><h1>Ferry</h1>{text}{equation}{last}{table}{last.replace('206', '207')}</div><div>{teasers}</div></body></html>"
+    found = page(tmp_path, html, max_tokens=100_000)
+    for kept in ("2031 on", "2050 on", "E=mc²", "Area: 10³ m²", "2071 on"):
+        assert kept in found.text
+    assert "Teaser" not in found.text
+    assert len(found.reported[JUDGED]) == 5
+    assert "Teaser 8" in page(tmp_path, html, keep_furniture=True, max_tokens=100_000).text
