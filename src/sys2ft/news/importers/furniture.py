@@ -90,10 +90,11 @@ _EMBEDDED = {
 }  # fmt: skip
 
 
-def omitted(tag: str, given: Mapping[str, str], *, keep: bool) -> str | None:
+def omitted(tag: str, given: Mapping[str, str], *, keep: bool, by_name: bool = True) -> str | None:
     """Why an element is left out: the reason to report, '' for what is no text, None for an element that is read.
 
-    `given` are its attributes; `keep` keeps the furniture, but not hidden or struck-out text.
+    `given` are its attributes; `keep` keeps the furniture, but not hidden or struck-out text; without `by_name` the
+    names that templates give do not count.
     """
     style = given.get("style", "")
     if ("hidden" in given and given["hidden"].lower() != "until-found") or _HIDDEN.search(style):
@@ -113,6 +114,8 @@ def omitted(tag: str, given: Mapping[str, str], *, keep: bool) -> str | None:
     if tag in _ELEMENTS or role in _ROLES or given.get("aria-modal") == "true":
         kinds = [*given.get("epub:type", "").split(), role, *(name for name in classes if name != "sidebar")]
         return None if tag == "aside" and any(map(_NOTES.fullmatch, kinds)) else NAVIGATION
+    if not by_name:
+        return None
     why = next(filter(None, map(_judged, names)), "")
     return why or (NAVIGATION if tag == "ul" and "menu" in names else None)
 

@@ -39,11 +39,20 @@ def read_html(source: Source) -> Iterator[Piece]:
     encoding, remark = encoding_of_page(source, read_head(source))
     if remark:
         yield Remark(what=remark, place="line 1", left_out=False)
-    pieces = blocks_of_page(source, lambda: source.path.open("rb"), encoding)
-    if source.settings.keep_furniture or source.path.stat().st_size > LARGEST:
-        yield from pieces
-    else:
-        yield from judged(pieces, source.path.read_bytes().decode(encoding, "replace"))
+
+    def opened() -> BinaryIO:
+        return source.path.open("rb")
+
+    try:
+        if not source.settings.keep_furniture and source.path.stat().st_size <= LARGEST:
+            html = source.path.read_bytes().decode(encoding, "replace")
+            # A judgement of the whole page says more than names, which hide a part of the text of some pages.
+            if found := judged(blocks_of_page(source, opened, encoding, by_name=False), html):
+                yield from found
+                return
+    except OSError as error:
+        raise cannot_be_read(source, error) from error
+    yield from blocks_of_page(source, opened, encoding)
 
 
 def blocks_of_page(
@@ -53,10 +62,12 @@ def blocks_of_page(
     titles: tuple[str, ...] = (),
     within: str = "",
     keep_furniture: bool = False,
+    by_name: bool = True,
 ) -> Iterator[Piece]:
     """Blocks of the page that `opened` gives, under `titles`; `within` precedes the line number of each place."""
     keep = keep_furniture or source.settings.keep_furniture
     page = Page(titles, within=within, keep_furniture=keep)
+    page.by_name = by_name
     try:
         if not keep and _has_main(opened):
             first = Page(titles, within=within)

@@ -59,6 +59,7 @@ class Page(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.ready: deque[Piece] = deque()
         self.outer, self.fixed_place, self.within, self.keep = titles, place, within, keep_furniture
+        self.by_name = True  # whether names of templates tell what is furniture
         self.main_only = False  # whether to leave out what is outside `<main>`
         self.sizes = [0, 0]  # characters of the blocks outside and inside it
         self.page_title = ""
@@ -92,7 +93,7 @@ class Page(HTMLParser):
                 self._math.start(tag, given)
                 return
             self._end_math()
-        why = omitted(tag, given, keep=self.keep) if tag not in _VOID else None
+        why = omitted(tag, given, keep=self.keep, by_name=self.by_name) if tag not in _VOID else None
         if why is not None:
             if tag in _BREAKS:
                 self._end_paragraph()
@@ -248,10 +249,8 @@ class Page(HTMLParser):
         text = plain(clean("".join(self._text)))
         self._text, self._size, self._linked, self._anchors = [], 0, 0, 0
         self._marked, self._gap = [], False
-        if self._pre:
-            text = text.replace(_LINE, "\n")
-            return text.strip("\n") if text.strip() else ""
-        return flat(text)
+        in_lines = text.replace(_LINE, "\n").strip("\n")
+        return (in_lines if text.strip() else "") if self._pre else flat(text)
 
     def _show(self, text: str, *, by_line: bool = False) -> None:
         path = self.outer + tuple(self.titles[level] for level in sorted(self.titles))

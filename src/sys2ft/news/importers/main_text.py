@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from sys2ft.news.importers.pieces import Block, Piece, Remark, excerpt, optional
 
@@ -23,26 +23,26 @@ _PART = 10  # characters that are compared at a time
 _FOUND = 0.5
 
 
-def judged(pieces: Iterable[Piece], html: str) -> Iterator[Piece]:
+def judged(pieces: Iterable[Piece], html: str) -> list[Piece]:
     """The pieces of a page, with remarks in place of the blocks that are not part of its main text.
 
-    A block between two that are stays too: equations, captions and short paragraphs.
+    Empty if the page is too short for a judgement, or has no main text. A block between two blocks of the main text
+    stays too: equations, captions and short paragraphs.
     """
     given = list(pieces)
     blocks = [piece for piece in given if isinstance(piece, Block)]
     size = sum(len(_squeezed(block.text)) for block in blocks)
     text = _squeezed(_main_text(html)) if size >= _LEAST else ""
-    if len(text) < _SHARE * size or not text:
-        yield from given
-        return
+    if not text or len(text) < _SHARE * size:
+        return []
     known = [_found(block.text, text) >= _FOUND for block in blocks]
-    kept = [one or (0 < at < len(known) - 1 and known[at - 1] and known[at + 1]) for at, one in enumerate(known)]
-    verdicts = iter(kept)
-    for piece in given:
-        if isinstance(piece, Block) and not next(verdicts):
-            yield Remark(what=JUDGED, place=piece.place, shown=excerpt(piece.text))
-        else:
-            yield piece
+    verdicts = iter(one or known[at - 1 : at] + known[at + 1 : at + 2] == [True, True] for at, one in enumerate(known))
+    return [
+        Remark(what=JUDGED, place=piece.place, shown=excerpt(piece.text))
+        if isinstance(piece, Block) and not next(verdicts)
+        else piece
+        for piece in given
+    ]
 
 
 def _main_text(html: str) -> str:
