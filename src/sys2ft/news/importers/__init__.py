@@ -7,6 +7,7 @@
 - `pieces`      the pieces that readers yield; packages of the extra `import`
 - `texts`, `markdown`, `html`, `pdf`, `docx`, `epub`   documents to blocks under their titles
 - `html_page`, `furniture`, `charsets`   the parser of pages, what on them is no text, their encodings
+- `main_text`   which blocks of a page belong to its main text (trafilatura)
 - `word_text`   the visible text of a paragraph of a Word file
 - `grids`, `marks`, `equations`   tables, superscripts and ruby, equations of pages and Word files as text
 - `web`         addresses fetched into files
