@@ -99,6 +99,8 @@ KINDS: dict[str, tuple[str, str, Callable[[Path], bytes], str, str]] = {
     ),
     "book": ("/b", "application/epub+zip", lambda f: made(write_epub, f), "epub", "Tales > One\nThe first."),
     "table": ("/t", "text/csv; charset=utf-8", lambda _: b"text\nElm is old.\n", "csv", "Elm is old."),
+    "packed table": ("/t.csv.gz", "application/gzip", lambda _: gzip.compress(b"text\nElm is old.\n"), "csv", "Elm is old."),
+    "packed page": ("/t", "application/x-gzip", lambda _: gzip.compress(b"<!doctype html>" + PAGE.encode()), "html", "Ferry\nThe ferry is new."),
     "tabs": ("/t", "text/tab-separated-values", lambda _: b"text\tn\nElm, old.\t1\n", "csv", "Elm, old."),
     "JSON": ("/j", "application/json", lambda _: json.dumps([SQUAD]).encode(), "json", "Elm has 12 people."),
     "JSON of a vendor": ("/j", "application/ld+json", lambda _: json.dumps([SQUAD]).encode(), "json", "Elm has 12 people."),
@@ -198,6 +200,7 @@ def test_what_cannot_be_read_is_named(server: Server, tmp_path: Path, monkeypatc
     packed = server.at("/packed", gzip.compress(b"x" * 2000), Content_Encoding="gzip")
     assert "--max-download-mb" in said(packed, max_download_mb=0.001)
     assert "an answer that" in said(server.at("/short", "x" * 20, Content_Length="2000"))
+    assert "a damaged gzip file" in said(server.at("/d.csv.gz", gzip.compress(b"x" * 99)[:-9], "application/gzip"))
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         assert "found no server that answers" in said(f"http://127.0.0.1:{unused.getsockname()[1]}/x")

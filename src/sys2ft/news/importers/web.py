@@ -5,9 +5,11 @@ The only module that uses the package `requests`.
 
 from __future__ import annotations
 
+import gzip
 import mimetypes
 import re
 import time
+import zlib
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -55,6 +57,7 @@ _WAIT = (10, 30)  # seconds for a connection, and for the next part of an answer
 _LONGEST = 600  # seconds for all of it
 _REDIRECTS = 10
 _CHUNK = 65_536
+_GZIP = b"\x1f\x8b"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,11 +132,15 @@ def _identified(name: str, path: Path, answer: Any, settings: ImportSettings, en
     """The form of what was fetched; the file gets a fitting name, since readers look at endings."""
     said = answer.headers.get("Content-Type", "")
     kind = said.partition(";")[0].strip().lower()
+    last = PurePosixPath(unquote(urlsplit(answer.url).path)).name
     with path.open("rb") as file:
         head = file.read(1024)
-    last = PurePosixPath(unquote(urlsplit(answer.url).path)).name
-    packed = last.lower().endswith(".gz")
-    by_name = "".join(PurePosixPath(last).suffixes[-2:]) if packed else PurePosixPath(last).suffix
+    if head.startswith(_GZIP):
+        path, last = _unpacked(name, path, settings), last.removesuffix(".gz").removesuffix(".GZ")
+        kind = "" if "gzip" in kind else kind
+        with path.open("rb") as file:
+            head = file.read(1024)
+    by_name = PurePosixPath(last).suffix
     ending = _ending(kind, by_name.lower(), head, endings)
     if ending is None and settings.form == "auto":
         raise bad_input(
@@ -149,6 +156,20 @@ def _identified(name: str, path: Path, answer: Any, settings: ImportSettings, en
     label = parameter(said, "charset")
     declared = codec_of(source, label, "by the server") if label and not settings.encoding else ""
     return Fetched(path=final, form=form, declared=declared, final=shown(answer.url))
+
+
+def _unpacked(name: str, path: Path, settings: ImportSettings) -> Path:
+    """A file in gzip form (`data.csv.gz`) as it is inside, within the same limit of size."""
+    inside = path.with_name("unpacked")
+    try:
+        with gzip.open(path) as packed, inside.open("wb") as file:
+            while chunk := packed.read(_CHUNK):
+                file.write(chunk)
+                if file.tell() > settings.max_download_mb * 1e6:
+                    raise _too_large(name, settings)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise _unanswered(name, f"a damaged gzip file ({excerpt(str(error))})") from error
+    return inside
 
 
 def _ending(kind: str, by_name: str, head: bytes, endings: Mapping[str, str]) -> str | None:
