@@ -31,7 +31,7 @@ class PipeDisplay(Display):
         self._pipe.write(json.dumps(message) + "\n")
 
     @contextmanager
-    def task(self, name: str, total: int, *, passing: bool = False) -> Iterator[Advance]:
+    def task(self, name: str, total: int | None, *, passing: bool = False) -> Iterator[Advance]:
         self.send(task=name, total=total)
         yield lambda units=1: self.send(advance=units)
 

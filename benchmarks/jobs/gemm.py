@@ -91,7 +91,7 @@ class _TakingTurns(Display):
         self.show, self.clock, self.matmuls = show, clock, matmuls
 
     @contextmanager
-    def task(self, name: str, total: int, *, passing: bool = False) -> Iterator[Advance]:
+    def task(self, name: str, total: int | None, *, passing: bool = False) -> Iterator[Advance]:
         with self.show.task(name, total, passing=passing) as further:
 
             def advance(units: int = 1) -> None:

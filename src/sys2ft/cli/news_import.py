@@ -26,9 +26,9 @@ _FILES_SHOWN = 20
 class NewsImport:
     """Convert documents, tables and data sets into a news file, and report what was omitted and why."""
 
-    sources: Positional[tuple[Path, ...]]
-    """Files and folders: text, Markdown, HTML, PDF, DOCX, CSV, spreadsheets, JSON Lines; SQuAD, CMRC, Fictional
-    Knowledge, CounterFact, KnowEdit and ZsRE as JSON; any of them compressed (.gz)."""
+    sources: Positional[tuple[str, ...]]
+    """Files, folders and web addresses: text, Markdown, HTML, PDF, DOCX, EPUB, CSV, spreadsheets, JSON Lines; SQuAD,
+    CMRC, Fictional Knowledge, CounterFact, KnowEdit and ZsRE as JSON; any of them compressed (.gz)."""
     out: Path = Path("news.jsonl")
     """The news file to write."""
     tokenizer: str | None = None
@@ -51,7 +51,9 @@ class NewsImport:
                     return len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
             with show.task("import (bytes)", total_bytes(self.sources, self.out, self.settings)) as advance:
-                summary = import_news(self.sources, self.out, self.settings, count=count, advance=advance)
+                summary = import_news(
+                    self.sources, self.out, self.settings, count=count, advance=advance, task=show.task
+                )
         _print(summary, self.settings)
 
 

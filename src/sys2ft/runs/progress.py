@@ -31,10 +31,10 @@ class Display:
     """Receives the progress of named tasks. This base class shows nothing."""
 
     @contextmanager
-    def task(self, name: str, total: int, *, passing: bool = False) -> Iterator[Advance]:
-        """A task of `total` units; yields the function that advances it. With `passing` it disappears at the end.
+    def task(self, name: str, total: int | None, *, passing: bool = False) -> Iterator[Advance]:
+        """A task of `total` units (None: unknown); yields the function that advances it.
 
-        Work that stops on request says in `Stopped.places` how far the task was.
+        With `passing` it disappears at the end. Work that stops on request says in `Stopped.places` how far it was.
         """
         done = 0
 
@@ -47,11 +47,11 @@ class Display:
             try:
                 yield advance
             except Stopped as stopped:
-                stopped.places.append(f"{name.strip()}: {done:,} of {total:,}")
+                stopped.places.append(f"{name.strip()}: {done:,}" + ("" if total is None else f" of {total:,}"))
                 raise
 
     @contextmanager
-    def _shown(self, name: str, total: int, passing: bool) -> Iterator[Advance]:
+    def _shown(self, name: str, total: int | None, passing: bool) -> Iterator[Advance]:
         yield lambda units=1: None
 
     def note(self, text: str) -> None:
@@ -72,7 +72,7 @@ class TerminalDisplay(Display):
         self._progress = progress
 
     @contextmanager
-    def _shown(self, name: str, total: int, passing: bool) -> Iterator[Advance]:
+    def _shown(self, name: str, total: int | None, passing: bool) -> Iterator[Advance]:
         identity: TaskID = self._progress.add_task(printable(name), total=total)
 
         def advance(units: int = 1) -> None:

@@ -6,14 +6,21 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from sys2ft.news.importers.pieces import Block, Piece, Remark, Source, excerpt, optional, table_row
-from sys2ft.news.importers.texts import cannot_be_read, clean, read_head, what_it_is
+from sys2ft.news.importers.grids import Cell, Grid, within
+from sys2ft.news.importers.marks import plain
+from sys2ft.news.importers.pieces import Block, Piece, Remark, Source, excerpt, optional
+from sys2ft.news.importers.texts import cannot_be_read, clean, flat, read_head, what_it_is
+from sys2ft.news.importers.word_text import DELETED, MOVED, Node, Style, Styles, Words, alternative, child, local, value
 
 _OLD_OFFICE = b"\xd0\xcf\x11\xe0"
+_ASIDES = "comments, page headers and footers"
+_WRAPPERS = frozenset({"sdtContent", "customXml", "ins", "moveTo", "smartTag", "body"})
+_NAME = 200
+"""Characters beyond which the cells of a first row are no names of columns."""
 
 
 def read_docx(source: Source) -> Iterator[Piece]:
-    """Blocks of a Word file under its headings: paragraphs, lists and tables, in order."""
+    """Blocks of a Word file under its headings: paragraphs, lists, tables, notes and text boxes, in order."""
     head = read_head(source)
     if head.startswith(_OLD_OFFICE):
         raise source.error(
@@ -28,6 +35,7 @@ def read_docx(source: Source) -> Iterator[Piece]:
     docx = optional("docx", "python-docx", "reading DOCX")
     try:
         document = docx.Document(str(source.path))
+        flow = _Flow(document)
     except OSError as error:
         raise cannot_be_read(source, error) from error
     except MemoryError:
@@ -38,90 +46,263 @@ def read_docx(source: Source) -> Iterator[Piece]:
             expected="a DOCX file",
             fix="open it in a word processor and save it again as DOCX, or omit it",
         ) from error
-    yield from _asides(document)
-    yield from _blocks(document)
+    try:
+        yield from _asides(document)
+        yield from flow.blocks(document.element.body)
+        yield from flow.rest()
+    except RecursionError:
+        raise source.error(
+            "a document whose parts are nested too deeply",
+            expected="a DOCX file as word processors write it",
+            fix="open it in a word processor and save it again as DOCX, or omit it",
+        ) from None
 
 
 def _asides(document: Any) -> Iterator[Remark]:
-    """Text outside the main run of paragraphs, which is omitted and reported."""
+    """Text outside the document's own, which is omitted and reported."""
     for part in document.part.package.iter_parts():
-        named = re.fullmatch(r"/word/(footnotes|endnotes|comments|header|footer)\d*\.xml", str(part.partname))
-        words = named and _text_of(part.blob.decode("utf-8", "replace"))
-        if named and words:
-            yield Remark(what="footnotes, comments, page headers and footers", place=named.group(1), shown=words)
-    boxes = re.findall(r"(?s)<w:txbxContent>.*?</w:txbxContent>", document.element.body.xml)
-    for words in dict.fromkeys(filter(None, map(_text_of, boxes))):  # a box is stored twice, for old programs
-        yield Remark(what="text box", place="text box", shown=words)
+        named = re.fullmatch(r"/word/(comments|header|footer)\d*\.xml", str(part.partname))
+        said = named and re.findall(r"<w:t(?: [^>]*)?>([^<]*)</w:t>", part.blob.decode("utf-8", "replace"))
+        if named and said and (words := excerpt(" ".join(said))):
+            yield Remark(what=_ASIDES, place=named.group(1), shown=words)
 
 
-def _text_of(xml: str) -> str:
-    return excerpt(" ".join(re.findall(r"<w:t(?: [^>]*)?>([^<]*)</w:t>", xml)))
+def _part(document: Any, kind: str) -> Node | None:
+    """The root of a part that the document refers to, such as its styles."""
+    from docx.oxml import parse_xml
+
+    for relation in document.part.rels.values():
+        if relation.reltype.endswith(f"/{kind}") and not relation.is_external:
+            return parse_xml(relation.target_part.blob)
+    return None
 
 
-def _blocks(document: Any) -> Iterator[Piece]:
-    titles: dict[int, str] = {}
-    items: list[str] = []
-    place = begun = ""
-    for number, part in enumerate(document.iter_inner_content(), start=1):
-        place = f"paragraph {number}"
-        path = tuple(titles[level] for level in sorted(titles))
-        is_table = not hasattr(part, "runs")
-        style = "" if is_table else (part.style.name or "" if part.style is not None else "")
-        listed = not is_table and (style.startswith("List") or _numbered(part))
-        if items and not listed:
-            yield Block(text="\n".join(items), titles=path, place=begun, by_line=True)
-            items = []
-        if is_table:
-            yield from _table(part, path, place)
-            continue
-        text = " ".join(clean("".join(_visible(part))).split())
-        if hidden := " ".join(run.text for run in part.runs if run.font.hidden).strip():
-            yield Remark(what="hidden text", place=place, shown=excerpt(hidden))
-        if not text:
-            continue
-        level = _level(style)
-        if level is not None:
-            for deeper in [known for known in titles if known >= level]:
-                del titles[deeper]
-            titles[level] = text
-        elif listed:
-            begun = begun if items else place
-            items.append(f"- {text}")
-        else:
-            yield Block(text=text, titles=path, place=place)
-    if items:
-        yield Block(text="\n".join(items), titles=tuple(titles[k] for k in sorted(titles)), place=begun, by_line=True)
+class _Flow:
+    """Reads paragraphs and tables in order."""
+
+    def __init__(self, document: Any) -> None:
+        self.styles = Styles(_part(document, "styles"))
+        self.words = Words(self.styles)
+        self._notes: dict[tuple[str, str], Node] = {}
+        for kind in ("footnote", "endnote"):
+            notes = _part(document, f"{kind}s")
+            for one in notes if notes is not None else ():
+                if local(one) == kind and value(one, "type", "normal") == "normal":
+                    self._notes[kind, value(one, "id")] = one
+        self._noted: set[tuple[str, str]] = set()
+        self._titles: dict[int, str] = {}
+        self._items: list[str] = []
+        self._begun = ""
+        self._carried = ""  # text of paragraphs whose end was deleted
+        self._number = 0
+
+    def blocks(self, body: Node, place: str = "") -> Iterator[Piece]:
+        """The blocks of a body, or at `place` of a text box."""
+        for part in self._parts(body):
+            if isinstance(part, Remark):
+                yield part
+                continue
+            self._number += not place
+            here = place or f"paragraph {self._number}"
+            yield from self._table(part, here) if local(part) == "tbl" else self._paragraph(part, here)
+        if self._carried:
+            yield Block(text=self._carried, titles=self._path, place=place or f"paragraph {self._number}")
+            self._carried = ""
+        yield from self._end_of_list()
+
+    def rest(self) -> Iterator[Remark]:
+        """Notes whose references were deleted."""
+        for key, note in self._notes.items():
+            if key not in self.words.noted and (said := self._note(note)):
+                yield Remark(what="note without a reference in the text", place=key[0], shown=excerpt(said))
+
+    def _parts(self, node: Node) -> Iterator[Node | Remark]:
+        """Paragraphs and tables, also those within content controls and insertions."""
+        for one in node:
+            name = local(one)
+            if name in ("p", "tbl"):
+                yield one
+            elif name == "AlternateContent":
+                yield from self._parts(alternative(one))
+            elif name == "sdt" and (content := child(one, "sdtContent")) is not None:
+                gallery = value(child(one, "sdtPr", "docPartObj", "docPartGallery"))
+                if gallery == "Table of Contents":
+                    yield Remark(what="table of contents", place=f"paragraph {self._number}", shown=_shown(content))
+                elif child(one, "sdtPr", "showingPlcHdr") is not None:
+                    what = "placeholder of an empty form field"
+                    yield Remark(what=what, place=f"paragraph {self._number}", shown=_shown(content))
+                else:
+                    yield from self._parts(content)
+            elif name in _WRAPPERS:
+                yield from self._parts(one)
+            elif name in ("del", "moveFrom") and (said := _shown(one)):
+                yield Remark(what=DELETED if name == "del" else MOVED, place=f"paragraph {self._number}", shown=said)
+            elif name == "altChunk":
+                yield Remark(what="embedded document", place=f"paragraph {self._number}")
+
+    @property
+    def _path(self) -> tuple[str, ...]:
+        return tuple(self._titles[level] for level in sorted(self._titles))
+
+    def _end_of_list(self) -> Iterator[Block]:
+        if self._items:
+            yield Block(text="\n".join(self._items), titles=self._path, place=self._begun, by_line=True)
+            self._items = []
+
+    def _text(self, paragraph: Node) -> str:
+        return flat(plain(clean(self.words.of(paragraph))))
+
+    def _paragraph(self, paragraph: Node, place: str) -> Iterator[Piece]:
+        properties = child(paragraph, "pPr")
+        style = self.styles.get(value(child(paragraph, "pPr", "pStyle")) or self.styles.default)
+        text = self._text(paragraph)
+        if self._carried:
+            text, self._carried = flat(f"{self._carried} {text}"), ""
+        if properties is not None and any(child(properties, "rPr", name) is not None for name in ("del", "moveFrom")):
+            self._carried = text
+            yield from self._beside(place)
+            return
+        level = _level(style, properties)
+        listed = level is None and _listed(style, properties)
+        if not listed:
+            yield from self._end_of_list()
+        if text and re.fullmatch(r"(?i)toc ?\d|table of figures", style.name):
+            yield Remark(what="table of contents", place=place, shown=excerpt(text))
+        elif text and level is not None:
+            for deeper in [known for known in self._titles if known >= level]:
+                del self._titles[deeper]
+            self._titles[level] = text
+        elif text and listed:
+            self._begun = self._begun if self._items else place
+            self._items.append(f"- {text}")
+        elif text:
+            yield Block(text=text, titles=self._path, place=place)
+        yield from self._beside(place)
+
+    def _beside(self, place: str) -> Iterator[Piece]:
+        """What belongs to the blocks just read: reports, notes and text boxes."""
+        words = self.words
+        while words.remarks or words.notes or words.boxes:
+            remarks, notes, boxes = words.remarks, words.notes, words.boxes
+            words.remarks, words.notes, words.boxes = [], [], []
+            for what, said in remarks:
+                yield Remark(what=what, place=place, shown=excerpt(said))
+            for key in notes:
+                first = key not in self._noted  # a note may refer to itself
+                self._noted.add(key)
+                if first and key in self._notes and (said := self._note(self._notes[key])):
+                    line = f"[{words.noted[key]}] {said}"
+                    if self._items:
+                        self._items.append(line)
+                    else:
+                        yield Block(text=line, titles=self._path, place=place)
+            for box in boxes:
+                yield from self.blocks(box, f"{place}, text box")
+
+    def _note(self, note: Node) -> str:
+        lines = []
+        for part in self._parts(note):
+            if not isinstance(part, Remark):
+                lines += self._rows(part) if local(part) == "tbl" else [self._text(part)]
+        return " ".join(filter(None, lines))
+
+    def _table(self, table: Node, place: str) -> Iterator[Piece]:
+        yield from self._end_of_list()
+        lines = self._rows(table)
+        if any(lines):
+            yield Block(text="\n".join(filter(None, lines)), titles=self._path, place=place, by_line=True)
+        yield from self._beside(place)
+
+    def _rows(self, table: Node) -> list[str]:
+        """A line for each row, under the names in its first row."""
+        grid, lines = Grid(), list[str]()
+        above: dict[int, str] = {}
+        named = False
+        for row in _inside(table, "tr"):
+            if any(child(row, "trPr", name) is not None for name in ("del", "moveFrom")):
+                self.words.remarks.append((DELETED, _shown(row)))
+                continue
+            cells = self._cells(row, above)
+            title = len(cells) == 1 and cells[0].columns > 1
+            repeated = child(row, "trPr", "tblHeader") is not None
+            head = not title and (not named or (repeated and not any(lines))) and _are_names(cells)
+            named = named or not title
+            lines.append(grid.row(cells, head=head))
+        return [*lines, grid.rest()]
+
+    def _cells(self, row: Node, above: dict[int, str]) -> list[Cell]:
+        """The cells of a row; `above` holds the text of cells that reach down, by column."""
+        skipped = _number(child(row, "trPr", "gridBefore"), 0)
+        cells = [Cell(text="", columns=skipped)] if skipped else []
+        column = skipped
+        for cell in _inside(row, "tc"):
+            properties = child(cell, "tcPr")
+            merged = child(properties, "vMerge") if properties is not None else None
+            width = _number(child(cell, "tcPr", "gridSpan"), 1)
+            if child(cell, "tcPr", "cellDel") is not None:
+                self.words.remarks.append((DELETED, _shown(cell)))
+                text = ""
+            elif merged is not None and value(merged, default="continue") == "continue":
+                text = above.get(column, "")
+            else:
+                text = self._cell(cell)
+            above.pop(column, None)
+            if merged is not None:
+                above[column] = text
+            cells.append(Cell(text=text, columns=width))
+            column += width
+        return cells
+
+    def _cell(self, cell: Node) -> str:
+        said = ""
+        for part in self._parts(cell):
+            if isinstance(part, Remark):
+                self.words.remarks.append((part.what, part.shown))
+            elif local(part) == "tbl":
+                said = within(said, self._rows(part))
+            else:
+                said = f"{said} {self._text(part)}".strip()
+        return said
 
 
-def _numbered(paragraph: Any) -> bool:
-    """Whether a paragraph's format makes it a list item."""
-    return paragraph._p.pPr is not None and paragraph._p.pPr.numPr is not None
+def _inside(node: Node, name: str) -> Iterator[Node]:
+    """The rows of a table or the cells of a row, also those within content controls and insertions."""
+    for one in node:
+        if local(one) == name:
+            yield one
+        elif local(one) in _WRAPPERS or local(one) == "sdt":
+            yield from _inside(one, name)
 
 
-def _visible(paragraph: Any) -> Iterator[str]:
-    """The text of a paragraph with its links, without hidden runs."""
-    for part in paragraph.iter_inner_content():
-        runs = part.runs if hasattr(part, "runs") else [part]
-        yield from (run.text for run in runs if not run.font.hidden)
+def _shown(node: Node) -> str:
+    """The start of all text in an element, for a report."""
+    return excerpt(" ".join(one.text or "" for one in node.iter() if local(one) in ("t", "delText")))
 
 
-def _level(style: str) -> int | None:
-    if style == "Title":
+def _number(node: Node | None, default: int) -> int:
+    said = value(node)
+    return int(said) if said.isascii() and said.isdigit() and len(said) < 5 else default
+
+
+def _are_names(cells: list[Cell]) -> bool:
+    return all(len(cell.text) <= _NAME for cell in cells)
+
+
+def _listed(style: Style, properties: Node | None) -> bool:
+    """Whether a paragraph is a list item, by its format or its style."""
+    number = child(properties, "numPr") if properties is not None else None
+    if number is not None:
+        return value(child(number, "numId"), default="1") != "0"
+    return style.name.lower().startswith("list") or style.numbered
+
+
+def _level(style: Style, properties: Node | None) -> int | None:
+    """The level of a heading; 0 for the document's title, None for text."""
+    if style.name.lower() == "title":
         return 0
-    found = re.fullmatch(r"[Hh]eading (\d)", style)
-    return int(found.group(1)) if found else None
-
-
-def _table(table: Any, path: tuple[str, ...], place: str) -> Iterator[Block]:
-    rows = []
-    for row in table.rows:
-        cells: list[str] = []
-        last = None
-        for cell in row.cells:
-            if cell._tc is not last:  # a cell over several columns is listed for each of them
-                cells.append(" ".join(clean(cell.text).split()))
-            last = cell._tc
-        rows.append(cells)
-    names, *rest = rows or [[]]
-    lines = [table_row(names, cells) for cells in rest] if rest else ["; ".join(filter(None, names))]
-    yield Block(text="\n".join(line for line in lines if line), titles=path, place=place, by_line=True)
+    found = re.fullmatch(r"(?i)heading (\d)", style.name)
+    if found:
+        return int(found.group(1))
+    outline = value(child(properties, "outlineLvl")) if properties is not None else ""
+    outline = outline or style.outline
+    return int(outline) + 1 if re.fullmatch("[0-8]", outline) else None

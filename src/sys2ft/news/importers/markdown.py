@@ -9,18 +9,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from html import escape
 
 import yaml
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from sys2ft.news.importers.html import blocks_of_html
+from sys2ft.news.importers.html import blocks_of_html, text_of_html
 from sys2ft.news.importers.pieces import Block, Piece, Remark, Source, excerpt, table_row
-from sys2ft.news.importers.texts import clean, lines_of
+from sys2ft.news.importers.texts import clean, flat, lines_of
 
 _SEGMENT = 64_000
 _LONG = 4 * _SEGMENT
 _HEADING = re.compile(r" {0,3}#{1,6}(?:\s|$)")
+_BREAKS = {"softbreak": "\n", "hardbreak": "\u2028"}
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 
 
@@ -81,6 +83,7 @@ def _front_matter(segment: list[str]) -> tuple[dict[str, object], list[str]] | N
 
 def _blocks(tokens: list[Token], titles: dict[int, str], begun: int) -> Iterator[Piece]:
     position, listed, items = 0, 0, list[str]()
+    remarks: list[Remark] = []
     place = ""
     while position < len(tokens):
         token = tokens[position]
@@ -91,7 +94,7 @@ def _blocks(tokens: list[Token], titles: dict[int, str], begun: int) -> Iterator
             level = int(token.tag[1])
             for deeper in [known for known in titles if known >= level]:
                 del titles[deeper]
-            if name := _inline(tokens[position + 1]):
+            if name := _inline(tokens[position + 1], place, remarks):
                 titles[level] = name
             position += 2
         elif token.type in ("bullet_list_open", "ordered_list_open"):
@@ -102,10 +105,10 @@ def _blocks(tokens: list[Token], titles: dict[int, str], begun: int) -> Iterator
                 yield Block(text="\n".join(items), titles=path, place=place, by_line=True)
                 items = []
         elif token.type == "table_open":
-            position, rows = _table(tokens, position)
+            position, rows = _table(tokens, position, place, remarks)
             yield Block(text="\n".join(rows), titles=path, place=place, by_line=True)
         elif token.type == "inline":
-            text = _inline(token)
+            text = _inline(token, place, remarks)
             if listed:
                 first = tokens[position - 2].type == "list_item_open"
                 items.append("  " * (listed - 1) + ("- " if first else "  ") + text)
@@ -118,10 +121,12 @@ def _blocks(tokens: list[Token], titles: dict[int, str], begun: int) -> Iterator
                 yield Block(text=token.content.strip("\n"), titles=path, place=place, by_line=True)
         elif token.type == "html_block":
             yield from blocks_of_html(token.content, path, place)
+        yield from remarks
+        remarks.clear()
         position += 1
 
 
-def _table(tokens: list[Token], position: int) -> tuple[int, list[str]]:
+def _table(tokens: list[Token], position: int, place: str, remarks: list[Remark]) -> tuple[int, list[str]]:
     """The table's end position and its rows, each cell with the name of its column."""
     names: list[str] = []
     cells: list[str] = []
@@ -129,7 +134,7 @@ def _table(tokens: list[Token], position: int) -> tuple[int, list[str]]:
     while tokens[position].type != "table_close":
         token = tokens[position]
         if token.type in ("th_open", "td_open"):
-            (names if token.type == "th_open" else cells).append(_inline(tokens[position + 1]))
+            (names if token.type == "th_open" else cells).append(_inline(tokens[position + 1], place, remarks))
         elif token.type == "tr_close" and cells:
             rows.append(table_row(names, cells))
             cells = []
@@ -137,14 +142,24 @@ def _table(tokens: list[Token], position: int) -> tuple[int, list[str]]:
     return position, rows or ["; ".join(names)]
 
 
-def _inline(token: Token) -> str:
-    """The plain text of an inline token, without marks, links and images."""
-    said = []
-    for child in token.children or ():
-        if child.type in ("softbreak", "hardbreak"):
-            said.append(" ")
-        elif child.type == "image":
-            said.append(_inline(child))
-        else:
-            said.append(child.content if child.type in ("text", "code_inline", "text_special") else "")
-    return " ".join("".join(said).split())
+def _inline(token: Token, place: str, remarks: list[Remark]) -> str:
+    """The plain text of an inline token, without marks, links and images; what is left out is added to `remarks`."""
+    children = token.children or ()
+    if any(child.type in ("html_inline", "s_open") for child in children):
+        said, omitted = text_of_html("".join(map(_as_html, children)), place)
+        remarks += omitted
+        return said
+    return flat("".join(map(_words, children)))
+
+
+def _words(child: Token) -> str:
+    if child.type == "image":
+        return flat("".join(map(_words, child.children or ())))
+    return _BREAKS.get(child.type) or (child.content if child.type in ("text", "code_inline", "text_special") else "")
+
+
+def _as_html(child: Token) -> str:
+    """A part of a line that contains HTML or struck-out text, for the parser of pages."""
+    if child.type == "html_inline":
+        return child.content
+    return {"s_open": "<s>", "s_close": "</s>", "hardbreak": "<br>"}.get(child.type) or escape(_words(child))

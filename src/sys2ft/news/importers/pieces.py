@@ -73,6 +73,8 @@ class Source:
     label: str
     """Its name in the news items: its path below the given folder, or its file name."""
     settings: ImportSettings
+    declared: str = ""
+    """The codec that a web server declared; empty for files."""
     advance: Callable[[int], None] = lambda size: None
     """Called by readers of streams with the number of bytes read since the last call."""
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
 from pydantic import ValidationError
@@ -15,6 +16,7 @@ from pydantic import ValidationError
 from sys2ft.errors import NewsError
 from sys2ft.files import atomic_file, digest_bytes
 from sys2ft.news.importers.docx import read_docx
+from sys2ft.news.importers.epub import read_epub
 from sys2ft.news.importers.gzipped import unpacked, without_gzip
 from sys2ft.news.importers.html import read_html
 from sys2ft.news.importers.json_files import read_json
@@ -26,6 +28,7 @@ from sys2ft.news.importers.settings import ImportSettings
 from sys2ft.news.importers.sheets import read_sheets
 from sys2ft.news.importers.tables import read_csv, read_json_lines, same_text_together
 from sys2ft.news.importers.texts import empty, is_text_name, read_text
+from sys2ft.news.importers.web import Task, fetch, is_address, shown
 from sys2ft.news.injection import instructions_in
 from sys2ft.news.problems import HALF_CHARACTER, bad_input
 from sys2ft.news.schema import News
@@ -37,6 +40,7 @@ READERS: dict[str, Reader] = {
     "html": read_html,
     "pdf": read_pdf,
     "docx": read_docx,
+    "epub": read_epub,
     "csv": read_csv,
     "spreadsheet": read_sheets,
     "jsonl": read_json_lines,
@@ -53,6 +57,7 @@ ENDINGS = {
     ".xhtml": "html",
     ".pdf": "pdf",
     ".docx": "docx",
+    ".epub": "epub",
     ".csv": "csv",
     ".tsv": "csv",
     ".xlsx": "spreadsheet",
@@ -69,6 +74,8 @@ PLACES = 5
 SHOWN = 20
 """Number of instruction-like texts and bad records listed; the rest are counted."""
 _REPORT_BYTES = 250_000
+_WEB = "web"
+"""The form of an address until its server has said what it is."""
 
 
 @dataclass(slots=True)
@@ -158,12 +165,13 @@ def import_news(
     *,
     count: Count | None = None,
     advance: Callable[[int], None] | None = None,
+    task: Task | None = None,
 ) -> ImportSummary:
-    """Read files and folders, and write their texts to the news file `out` atomically.
+    """Read files, folders and web addresses, and write their texts to the news file `out` atomically.
 
     `count` returns the tokens of a text; by default they are estimated. `advance` receives the number of bytes read
-    since the last call; they add up to `total_bytes`. Memory does not grow with the size of the sources, except for
-    some 100 bytes per news item.
+    since the last call; they add up to `total_bytes`. `task` displays the progress of fetching an address. Memory does
+    not grow with the size of the sources, except for some 100 bytes per news item.
 
     Raises:
         NewsError: naming the file and the place, for unusable input (with `skip_bad` it is counted), or if nothing was
@@ -180,6 +188,9 @@ def import_news(
     with atomic_file(out, parents=False) as file:
         job = _Import(summary, settings, count or estimate_tokens, file)
         for path, label, form in listed:
+            if form == _WEB:
+                job.address(label, task)
+                continue
             # A file name need not be valid text.
             shown, kept = (os.fsencode(name).decode("utf-8", "replace") for name in (path, label))
             with _progress(path, advance) as read:
@@ -192,7 +203,7 @@ def import_news(
 def total_bytes(sources: Sequence[str | Path], out: str | Path, settings: ImportSettings) -> int:
     """Bytes of the files that `import_news` would read, for a progress bar."""
     listed = _files(sources, Path(out), ImportSummary(Path(out), ""), settings)
-    return sum(path.stat().st_size for path, _, _ in listed)
+    return sum(path.stat().st_size for path, _, form in listed if form != _WEB)
 
 
 @contextmanager
@@ -217,9 +228,12 @@ def _progress(path: Path, advance: Callable[[int], None] | None) -> Iterator[Cal
 def _files(
     sources: Sequence[str | Path], out: Path, summary: ImportSummary, settings: ImportSettings
 ) -> Iterator[tuple[Path, str, str]]:
-    """Path, label and form of every file to read, in order of name."""
-    for source in map(Path, sources):
-        if source.is_file():
+    """Path, label and form of every file to read, in order of name; an address is its own label."""
+    for given in sources:
+        source = Path(given)
+        if is_address(given):
+            yield source, str(given), _WEB
+        elif source.is_file():
             form = settings.form if settings.form != "auto" else _form_of(source)
             if form is None and without_gzip(source).suffix:
                 raise bad_input(
@@ -246,7 +260,7 @@ def _files(
             raise bad_input(
                 str(source),
                 "no such file or folder",
-                expected="a file or a folder of files",
+                expected="a file, a folder of files, or an address that begins with https://",
                 fix="check the path and the folder you are in",
             )
 
@@ -303,6 +317,20 @@ class _Import:
         self.summary.merge(mine)
         self._seen |= seen
         self._ids |= ids
+
+    def address(self, address: str, task: Task | None) -> None:
+        """Fetch a web address, and import what it answers."""
+        name = shown(address)
+        with TemporaryDirectory(prefix="sys2ft-") as folder:
+            try:
+                found = fetch(address, Path(folder), self.settings, ENDINGS, task)
+            except NewsError as error:
+                self._bad(self.summary, error)
+                return
+            if found.final.partition("#")[0] != name.partition("#")[0]:
+                self.summary.report("address that leads to another", f"{name} (to {found.final})", left_out=False)
+            source = Source(path=found.path, name=name, label=name, settings=self.settings, declared=found.declared)
+            self.one(source, found.form)
 
     def _bad(self, summary: ImportSummary, error: NewsError) -> None:
         if not self.settings.skip_bad:

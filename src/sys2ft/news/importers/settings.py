@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from sys2ft.errors import SettingsError
 
-Form = Literal["auto", "text", "markdown", "html", "pdf", "docx", "csv", "spreadsheet", "jsonl", "json"]
+Form = Literal["auto", "text", "markdown", "html", "pdf", "docx", "epub", "csv", "spreadsheet", "jsonl", "json"]
 FORMS: tuple[Form, ...] = get_args(Form)
 
 
@@ -31,12 +31,16 @@ class ImportSettings:
     """Encoding of text files. Default: UTF-8, or as a byte order mark or an HTML page declares."""
     language: str = "en"
     """Language (ISO 639-1) whose rules split sentences."""
+    keep_furniture: bool = False
+    """Keep navigation, banners, comments and related links of HTML pages."""
     domain: str = "general"
     """Domain of news items that have none."""
     max_tokens: int = 512
     """Token budget of a news item, title path included. Longer texts are split at sentence boundaries."""
     max_record_mb: float = 16.0
     """Longest line, row or record that is read, in millions of bytes or characters; it bounds memory."""
+    max_download_mb: float = 100.0
+    """Largest file that is fetched from a web address, in millions of bytes."""
     skip_bad: bool = False
     """Skip and count files and records that cannot be used."""
 
@@ -51,7 +55,8 @@ class ImportSettings:
             )
         if self.encoding is not None:
             try:
-                codecs.lookup(self.encoding)
+                if not codecs.lookup(self.encoding)._is_text_encoding:
+                    raise LookupError
             except LookupError:
                 raise SettingsError(
                     f"unknown encoding {self.encoding!r}",

@@ -57,16 +57,16 @@ def words_of(value: object) -> str:
 
 
 def main(path: str) -> None:
-    """Print the sheets, or what is wrong with the file."""
+    """Write the sheets, or what is wrong with the file, to standard output: for the parent process."""
     with contextlib.suppress(ImportError, ValueError, OSError):  # not on Windows; a lower limit is set already
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     try:
         for sheet in sheets_of(path):
-            print(json.dumps(sheet))
+            sys.stdout.write(json.dumps(sheet) + "\n")
     except BaseException as error:  # a fault of the library in Rust is no Exception
-        print(json.dumps({"error": type(error).__name__, "why": str(error)}))
+        sys.stdout.write(json.dumps({"error": type(error).__name__, "why": str(error)}) + "\n")
 
 
 if __name__ == "__main__":

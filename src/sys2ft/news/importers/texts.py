@@ -16,7 +16,7 @@ from sys2ft.news.importers.sentences import split_last
 from sys2ft.news.problems import unreadable
 
 _HEAD = 8192
-_BOMS = {
+BOMS = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16, whose mark is its prefix
     codecs.BOM_UTF32_BE: "utf-32",
@@ -36,6 +36,13 @@ _MAGIC = {
     b"PAR1": "a Parquet file",
 }
 _UNREADABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\ufeff\u00ad]+")
+_WIDE = "[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]"
+_NO_SPACE = re.compile(rf"(?<={_WIDE})[ \t]*\n\s*(?={_WIDE})")
+# Encodings that an error may suggest. Of a few bytes, detection holds many others to be as likely.
+_USUAL = [
+    *("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "koi8_r"),
+    *("gb18030", "big5", "cp932", "euc_jp", "cp949", "utf_8", "utf_16"),
+]
 _BULLET = re.compile(r"\s*(?:[-*+•‣–]|\d{1,3}[.)])\s+")
 _UNDERLINE = re.compile(r"([=~^*#-])\1{2,}$")
 PARAGRAPH = 200_000
@@ -47,14 +54,30 @@ def clean(text: str) -> str:
     return _UNREADABLE.sub("", text.replace("\r\n", "\n").replace("\r", "\n").replace("\x0b", "\n").replace("\f", "\n"))
 
 
+def flat(text: str) -> str:
+    """Text on one line. A line break between Chinese or Japanese characters is no space, since they have none."""
+    return " ".join(_NO_SPACE.sub("", text).split())
+
+
 def what_it_is(head: bytes) -> str | None:
     """A description of a binary file by its first bytes; None for text."""
     for magic, words in _MAGIC.items():
         if head.startswith(magic):
             return words
-    if b"\0" in head and not any(head.startswith(bom) for bom in _BOMS):
-        return "a binary file"
+    if b"\0" in head and not any(head.startswith(bom) for bom in BOMS):
+        wide = next((name for name, at in (("utf-16-le", 1), ("utf-16-be", 0)) if _every_second(head, at)), None)
+        return (
+            f"a binary file, or text in UTF-16 without a mark (if so, give --encoding {wide})"
+            if wide
+            else "a binary file"
+        )
     return None
+
+
+def _every_second(head: bytes, at: int) -> bool:
+    """Whether most bytes at the even (`at` 0) or odd positions are zero, and none of the others."""
+    zeros = head[at::2].count(0)
+    return zeros > len(head) // 4 and 0 not in head[1 - at :: 2]
 
 
 def read_head(source: Source) -> bytes:
@@ -82,9 +105,11 @@ def cannot_be_read(source: Source, error: OSError) -> NewsError:
 def encoding_of(source: Source, head: bytes) -> str:
     """The encoding to read the file by. Raises NewsError for a binary file."""
     given = source.settings.encoding
-    if not (given and is_wide(given)) and (binary := what_it_is(head)) is not None:
+    expected = given or source.declared
+    if not (expected and is_wide(expected)) and (binary := what_it_is(head)) is not None:
         raise source.error(binary, expected="text", fix="convert it to text, or rename it if its ending is wrong")
-    return given or next((name for bom, name in _BOMS.items() if head.startswith(bom)), "utf-8")
+    mark = next((name for bom, name in BOMS.items() if head.startswith(bom)), "")
+    return given or mark or source.declared or "utf-8"
 
 
 def is_wide(encoding: str) -> bool:
@@ -159,7 +184,7 @@ def too_long(source: Source, place: str, what: str) -> NewsError:
 def not_of(source: Source, encoding: str, place: str, error: UnicodeDecodeError) -> NewsError:
     """The error for bytes that are invalid in the encoding, with a guess at the right one."""
     raw = error.object
-    guess = from_bytes(raw[max(0, error.start - 2000) : error.start + 2000]).best()
+    guess = from_bytes(raw[max(0, error.start - 2000) : error.start + 2000], cp_isolation=_USUAL).best()
     likely = guess.encoding if guess is not None and guess.encoding not in ("ascii", "utf_8") else None
     return source.error(
         f"the byte 0x{raw[error.start]:02x}, which is not {encoding.upper()}",
@@ -198,7 +223,7 @@ def paragraph(lines: Iterable[str], titles: tuple[str, ...], place: str) -> Bloc
         bullet = _BULLET.match(line) is not None
         listed = listed or bullet
         if items and not bullet:
-            items[-1] = f"{items[-1]} {line.strip()}"
+            items[-1] = flat(f"{items[-1]}\n{line.strip()}")
         else:
             items.append(line.strip())
     return Block(text=clean("\n".join(items)), titles=titles, place=place, by_line=listed)
