@@ -264,7 +264,7 @@ def careless(text: str) -> list[str]:
 
 @pytest.mark.parametrize("file", sorted(PACKAGE.rglob("*.py")), ids=lambda file: str(file.relative_to(PACKAGE)))
 def test_every_module_prints_by_the_terminal_module(file: Path) -> None:
-    if file.name != "terminal.py":
+    if file.name not in ("terminal.py", "sheet_process.py"):  # the latter prints JSON for its parent process
         assert careless(file.read_text(encoding="utf-8")) == [], "take print and Console from sys2ft.terminal"
 
 

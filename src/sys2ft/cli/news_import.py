@@ -17,7 +17,7 @@ from sys2ft.terminal import Console, print
 
 if TYPE_CHECKING:
     from sys2ft.news.importers import ImportSummary
-    from sys2ft.news.importers.pipeline import Tally
+    from sys2ft.news.importers.summary import Tally
 
 _FILES_SHOWN = 20
 

@@ -1,2 +1,3 @@
-from .pipeline import ImportSummary as ImportSummary, import_news as import_news, total_bytes as total_bytes
+from .pipeline import import_news as import_news, total_bytes as total_bytes
 from .settings import FORMS as FORMS, Form as Form, ImportSettings as ImportSettings
+from .summary import ImportSummary as ImportSummary

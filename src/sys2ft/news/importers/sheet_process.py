@@ -64,9 +64,9 @@ def main(path: str) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     try:
         for sheet in sheets_of(path):
-            sys.stdout.write(json.dumps(sheet) + "\n")
+            print(json.dumps(sheet))
     except BaseException as error:  # a fault of the library in Rust is no Exception
-        sys.stdout.write(json.dumps({"error": type(error).__name__, "why": str(error)}) + "\n")
+        print(json.dumps({"error": type(error).__name__, "why": str(error)}))
 
 
 if __name__ == "__main__":
