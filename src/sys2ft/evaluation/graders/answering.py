@@ -20,7 +20,7 @@ _OPERATOR = regex.compile(
     r"\s*(?:[\p{L}%°]+\s*)?(?:[-+*/×·÷x^]|plus|minus|times|divided by|multiplied by|added to)\s*\(?\s*", _F
 )
 _RANGE = regex.compile(
-    r"\s*(?:[\p{L}%°$€£]+\s*)?(?:-|~|to|through|till|until|bis|à|до|至|到|から|～|~)\s*(?:about\s*)?", _F
+    r"\s*(?:[\p{L}%°$€£]+\s*)?(?:-|~|to|through|till|until|bis|à|до|至|到|から|～|〜|~)\s*(?:about\s*)?", _F
 )
 _OR = regex.compile(
     r"(?:\s*[\p{L}%°]+){0,3}\s*[,(]?\s*(?:\b(?:or|oder|ou|или|o)\b|或者?|还是|または|또는)\s*(?:maybe|perhaps|possibly|even|about)?\s*",
@@ -98,14 +98,22 @@ def shown(text: str, one: Quantity) -> str:
 def _several(text: str, first: Quantity, second: Quantity, both_left: bool) -> str | None:
     """What two neighbouring numbers are together if not two separate numbers: a range, a choice, a list."""
     between = text[first.end : second.start]
-    opens = regex.search(r"(?i)\b(?:between|zwischen|entre)\s+$", before(text, first.start))
     if _CHANGE.search(before(text, first.start)):
         return None
-    if _RANGE.fullmatch(between) or (opens and regex.fullmatch(r"(?i).{0,12}\b(?:and|und|et|y)\s*", between)):
+    if is_range(text, first, second):
         return "a range"
     if _OR.fullmatch(between):
         return "a choice"
     return "a list" if both_left and _LISTED.fullmatch(between) else None
+
+
+def is_range(text: str, first: Quantity, second: Quantity) -> bool:
+    """Whether two neighbouring numbers are the ends of a range: '15-16', 'between 15 and 16'."""
+    between = text[first.end : second.start]
+    opens = regex.search(r"(?i)\b(?:between|zwischen|entre)\s+$", before(text, first.start))
+    return bool(
+        _RANGE.fullmatch(between) or (opens and regex.fullmatch(r"(?i).{0,12}\b(?:and|und|et|y)\s*", between))
+    )
 
 
 def _operands(text: str, live: Sequence[Quantity]) -> set[Quantity]:

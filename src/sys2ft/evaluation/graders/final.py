@@ -30,6 +30,7 @@ _PHRASE = regex.compile(
     _F,
 )
 _HEADING = regex.compile(rf"(?m)^\s*(?:#{{1,6}}\s*|\*\*)(?:{_MARKS})\s*\**\s*$(?P<said>)", _F)
+_HASHES = regex.compile(r"(?m)^\s*#{4}[ \t]+(?P<said>[-+$€£]?\d[^\n]*)$", _F)  # as GSM8K marks an answer
 _TAGGED = regex.compile(r"<(answer|final)>\s*(?P<said>[^<>\n]+?)\s*</\1>", _F)
 # 'The answer is based on ...' and 'I hope the answer is clear' mark nothing.
 _NO_ANSWER = regex.compile(
@@ -43,6 +44,19 @@ _CLOSING = regex.compile(
     r"(?:[\s*_`#.$)\]\\-]|i hope[^\n]*|let me know[^\n]*|(?:is|does) [^\n]*\?|thank[^\n]*|feel free[^\n]*)*", _F
 )
 
+# The next question of a text that runs on: '#### 42 \n\n Question: ...'
+_RUN_ON = regex.compile(r"(?m)^[\s*_#]*(?:next question|question|problem|frage|pregunta|вопрос|问题|問題|質問|질문)\b[^:：\n]{0,5}[:：]", _F)
+_THOUGHT = regex.compile(r"</(?:think|thinking|thought|reasoning)>", _F)
+_THINKS = regex.compile(r"\s*<(?:think|thinking|thought|reasoning)>", _F)
+
+
+def after_thought(text: str) -> str:
+    """The text after the thoughts that a model wrote between tags; nothing if they do not end."""
+    *_, last = (None, *_THOUGHT.finditer(text))
+    if last is not None:
+        return text[last.end() :]
+    return "" if _THINKS.match(text) else text
+
 
 def final_answer(text: str, *, finished: bool = True) -> tuple[str, bool]:
     """The final answer of a step-by-step text, and whether it was marked as such; if not, it is the last line.
@@ -50,7 +64,12 @@ def final_answer(text: str, *, finished: bool = True) -> tuple[str, bool]:
     The last marked answer counts. In a text that was cut (`finished` is False) only a line 'Answer: ...' or a box marks
     one, if nothing but a closing phrase follows it: a phrase in the middle of a reasoning is no answer.
     """
-    found = [*_LINE.finditer(text), *_BOXED.finditer(text), *_TAGGED.finditer(text), *_HEADING.finditer(text)]
+    text = after_thought(text)
+    patterns = (_LINE, _BOXED, _TAGGED, _HEADING, _HASHES)
+    found = [match for pattern in patterns for match in pattern.finditer(text)]
+    if found and (next_one := _RUN_ON.search(text, min(match.end() for match in found))):
+        text = text[: next_one.start()]
+        found = [match for match in found if match.end() <= len(text)]
     if finished:
         phrases = _PHRASE.finditer(text)
         found += [

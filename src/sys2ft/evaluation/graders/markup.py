@@ -35,9 +35,9 @@ _BRACED_EXPONENT = regex.compile(r"\^\s*\{\s*([-+−]?\w+|°)\s*\}")
 # As pandoc reads dollar signs: '$5 and $6' is no formula.
 _MATH = regex.compile(r"\$\$(.+?)\$\$|(?<![\w$\\])\$(?! )([^$\n]*?[^$\s\\])\$(?!\d)")
 _LINK = regex.compile(r"!?\[([^\[\]\n]+)\]\((?:https?:|/|#|\.)[^()\s]*\)")
-_STRUCK = regex.compile(r"~~(?=\S)(.+?)(?<=\S)~~")
+_STRUCK = regex.compile(r"~~(?=\S)(.{1,400}?)(?<=\S)~~")
 _EMPHASIS = regex.compile(
-    r"(?<![\w*_\\])(\*{1,3}|_{1,3}|`{1,3})(?=[^\s*_`])((?:(?!\n\n).)*?[^\s*_`\\]|)\1(?![\w*_])", regex.DOTALL
+    r"(?<![\w*_\\])(\*{1,3}|_{1,3}|`{1,3})(?=[^\s*_`])((?:(?!\n\n).){0,400}?[^\s*_`\\]|)\1(?![\w*_])", regex.DOTALL
 )
 _FENCE = regex.compile(r"(?m)^[ \t]*(?:```|~~~)[ \t]*\w*[ \t]*$\n?")
 _HEADING = regex.compile(r"(?m)^[ \t]*(?:#{1,6}|>)[ \t]+(?=\S)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import regex
 
@@ -13,6 +14,7 @@ from sys2ft.evaluation.graders.final import final_answer
 from sys2ft.evaluation.graders.markup import before, plain
 from sys2ft.evaluation.graders.numeric import judge_amount
 from sys2ft.evaluation.graders.polar import judge_polar
+from sys2ft.evaluation.graders.ranges import names_range
 from sys2ft.evaluation.graders.stance import FILLER, Mention, alternative, aside, current, denied, first_clause
 from sys2ft.evaluation.graders.tokens import Level, Token, accepted_texts, find, level_for, wrong_choices
 from sys2ft.evaluation.graders.units import differ_in_case
@@ -26,7 +28,7 @@ _ENDS_AN_ARTICLE = regex.compile(r"[\"')]?(?:\s*$|[.,;:!?)\n]|\s+(?:is|was|becau
 
 def exact(said: str, question: Question) -> Grade:
     """Correct if equal to the answer, markup, punctuation, case and articles aside (see docs/grading.md)."""
-    level = level_for(question)
+    level = replace(level_for(question), cases=True)
     same = bool(_form(level, said)) and _equal(level, said, question.answer, question)
     return Grade(same, "equals the answer" if same else "differs from the answer")
 
@@ -49,6 +51,8 @@ def alias(said: str, question: Question) -> Grade:
             return Grade(False, f"equals the choice {text!r}")
     if (verdict := judge_polar(said, question)) is not None:
         return verdict
+    if not amounts and names_range(said, question):
+        return Grade(True, "names the expected range")
     days = {} if amounts else _accepted_days(question)
     found = [judge_amount(said, amounts, question)] if amounts else []
     found += [_judge_date(said, list(days.values()), question)] if days else []
@@ -142,16 +146,20 @@ def _leading(level: Level, text: str, main: Sequence[Mention]) -> Mention | None
 
 
 def _equal(level: Level, said: str, text: str, question: Question) -> bool:
-    """Whether two texts are equal; hyphens are spaces if no wrong choice becomes equal by it."""
+    """Whether two texts are equal; hyphens are spaces, or nothing, if no wrong choice becomes equal by it."""
     one, other = _form(level, said), _form(level, text)
     if one == other or level.punctuation or regex.fullmatch(r"\s*([\"'`]).*\1\s*", text):  # a quoted text is literal
         return one == other
-    split = {_without_hyphens(_form(level, choice)) for choice in wrong_choices(question)}
-    return _without_hyphens(one) == _without_hyphens(other) and _without_hyphens(one) not in split
+    wrong = [_form(level, choice) for choice in wrong_choices(question)]
+    return any(
+        _without_hyphens(one, by) == _without_hyphens(other, by)
+        and _without_hyphens(one, by) not in {_without_hyphens(choice, by) for choice in wrong}
+        for by in (" ", "")
+    )
 
 
-def _without_hyphens(form: tuple[str, ...]) -> str:
-    words = regex.sub(r"(?<=\p{L})-(?=\p{L})", " ", " ".join(form)).split()
+def _without_hyphens(form: tuple[str, ...], by: str) -> str:
+    words = regex.sub(r"(?<=\p{L})-(?=\p{L})", by, " ".join(form)).split()
     return " ".join(word for word in words[:-1] if word not in ("a", "an", "the")) + " ".join(["", *words[-1:]])
 
 

@@ -44,7 +44,7 @@ _BODY = (
 _COMPOUND = r"\d{3}0s\b|\d{1,4}:\d{1,4}(?::\d{2})?(?!\d)|\d{1,4}(?P<mark>[-/.])\d{1,2}(?P=mark)\d{1,4}(?![\d/]|\.\d)"
 _NUMBER = regex.compile(
     rf"{_LEFT}(?:(?P<no>{_COMPOUND})"
-    rf"|(?:(?P<sign>[-+](?:\s(?=\d))?|(?:minus|negative|moins|menos|минус|负|負|マイナス)\s*)?(?P<pre>{_MONEY})?\s?(?P<late>-)?"
+    rf"|(?:(?P<sign>[-+](?:\s(?=\d))?|(?:minus|negative|moins|menos|минус|负|負|零下|マイナス|영하)\s*)?(?P<pre>{_MONEY})?\s?(?P<late>-)?"
     rf"(?P<body>{_BODY})(?!\d)))",
     _F,
 )
@@ -60,7 +60,8 @@ _MAGNITUDE = regex.compile(
     _F,
 )
 _LETTER = regex.compile(r"\s?([kmb])(?![\p{L}\d'/^])", _F)
-_PERCENT = regex.compile(r"\s*(?:%|٪|per\s?cent(?:age)?\b|pct\b|prozent\b|por ciento\b|pour cent\b|процент\w*)", _F)
+_PERCENT = regex.compile(r"\s*(?:%|٪|per\s?cent(?:age)?\b|pct\b|prozent\b|por cento\b|por ciento\b|per cento\b|pour cent\b|procent\w*"
+    r"|процент\w*|パーセント|퍼센트|प्रतिशत|بالمئة|بالمائة|في المئة|في المائة)", _F)
 _MONEY_AFTER = regex.compile(rf"\s?{_MONEY}", _F)
 _NEGATIVE_WORD = regex.compile(r"(?<![\d)]\s?)\b(?:minus|negative)\s+(?:a\s+)?$", _F)
 _BELOW_ZERO = regex.compile(r"\s*(?:°|degrees?\b)?\s*(?:[cf]\b|celsius|fahrenheit)?\s*below (?:zero|freezing)\b", _F)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from importlib import metadata
 
+from sys2ft.evaluation.graders.final import after_thought
 from sys2ft.evaluation.graders.numeric import number
 from sys2ft.evaluation.graders.phrases import alias, exact
 from sys2ft.evaluation.graders.tokens import wrong_choices
@@ -37,7 +38,7 @@ def grade(said: str, question: Question) -> Grade:
     """Grade the answer `said` with the question's grader. Raises SettingsError if another package's grader fails."""
     name = question.grader
     if name in GRADERS:
-        return GRADERS[name](said, question)
+        return GRADERS[name](after_thought(said), question)
     chosen = grader(name)
     try:
         verdict = chosen(said, question)

@@ -49,6 +49,8 @@ _HAN_DIGITS = {"〇": 0, "零": 0, "两": 2, "兩": 2, "廿": 20, "卅": 30}
 _RARELY_ALONE = "一百千拾佰仟万萬億亿兆"
 _HAN = regex.compile(r"[一二三四五六七八九〇零两兩十百千廿卅壹贰叁肆伍陆柒捌玖拾佰仟萬万億亿兆]+")
 
+_HAN_PART = regex.compile(rf"(?!百分之)({_HAN.pattern})分之({_HAN.pattern})")  # 三分之二
+
 
 def english(text: str) -> Iterator[tuple[int, int, Fraction]]:
     """(start, end, value) of the numbers in English words."""
@@ -91,6 +93,10 @@ def ordinals(text: str) -> Iterator[tuple[int, int, Fraction]]:
 
 def han(text: str) -> Iterator[tuple[int, int, Fraction]]:
     """(start, end, value) of the numbers in Han numerals; a lone 一 within a text is mostly an article, and none."""
+    for found in _HAN_PART.finditer(text):
+        below, above = han_value(found[1]), han_value(found[2])
+        if below and above is not None:
+            yield found.start(), found.end(), Fraction(above, below)
     for found in _HAN.finditer(text):
         value = han_value(found.group())
         if value is not None and (found.group() not in _RARELY_ALONE or text.strip(" 。.") == found.group()):
@@ -138,7 +144,7 @@ def _run(text: str, words: Sequence[regex.Match[str]], at: int) -> list[regex.Ma
     """The words from `at` that may be of one number: number words, and links between or after them."""
     run: list[regex.Match[str]] = []
     for word in words[at : at + 24]:
-        if run and not _GAP.fullmatch(text, run[-1].end(), word.start()):
+        if run and not _GAP.fullmatch(text, run[-1].end(), word.start()) and not _grouped(text, words, at + len(run)):
             break
         form = word.group().casefold()
         if form in _NUMBER_WORDS or form in _LINKS:
@@ -147,6 +153,14 @@ def _run(text: str, words: Sequence[regex.Match[str]], at: int) -> list[regex.Ma
             break
     first = run[0].group().casefold() if run else ""
     return run if first in _NUMBER_WORDS or first in ("a", "an", "half", "quarter") else []
+
+
+def _grouped(text: str, words: Sequence[regex.Match[str]], at: int) -> bool:
+    """Whether a comma groups the words of one number: 'eight thousand, three hundred'."""
+    if at + 1 >= len(words) or text[words[at - 1].end() : words[at].start()] != ", ":
+        return False
+    last, follows = words[at - 1].group().casefold(), words[at + 1].group().casefold()
+    return last in _SCALES and (follows == "hundred" or _SCALES.get(follows, 10**30) < _SCALES[last])
 
 
 def _value(words: list[str]) -> Fraction | None:

@@ -19,7 +19,17 @@ _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}
 _JOINT = regex.compile(rf"(?<=[\p{{L}}\p{{N}}--[{_UNSPACED}]])-(?=[\p{{L}}\p{{N}}--[{_UNSPACED}]])", regex.V1)
 _SOFT = regex.compile(r"[[\p{P}`]--[-+*/#%&@\\]]+", regex.V1)
 _FREE_SIGNS = regex.compile(r"(?:^|\s)[\p{P}--[-*#_`\"'.…]]{2,}\s+\S", regex.V1)  # '!! go', where '!!' is a word
-_INITIALS = regex.compile(r"(?:\p{L}\.)+\p{L}")  # 'p.m', 'U.S'
+_INITIALS = regex.compile(r"(?:\p{L}{1,2}\.)+\p{L}{1,2}")  # 'p.m', 'U.S', 'Ph.D'
+# Greek capitals have no accents, and most Russian texts write no 'ё'.
+_ACCENTS = str.maketrans("ёάέήίόύώϊϋΐΰ", "еαεηιουωιυιυ")
+# What a word gets in a sentence: Russian cases ('в Москве'), the Arabic article with what is joined to it, and Turkish
+# cases after the apostrophe of a name.
+_INFLECTED = regex.compile(
+    r"(?<=\p{Cyrillic}{4})(?:[аяеуюыиь]|[оеыи]й|[оеыи]м|[ое]в|[аяоеую]я|[ую]ю|[ое]е|[ыи]е|[аяыи]х|[аяыи]м|[аяыи]ми"
+    r"|[ое]го|[ое]му)$|^[وف]?(?:[بك]?ال|لل)(?=\p{Arabic}{3})"
+    r"|(?<=\p{Latin}{3})'(?:[dt][ae]n?|n?[ıiuü]n|y?l[ae]|[yn]?[ae]|[yns]?[ıiuü])$",
+    regex.V1,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +44,13 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """How strictly texts are compared: which differences count."""
+    """How strictly texts are compared: which differences count. `case` is that of letters, `cases` those of nouns."""
 
     marks: bool = False
     punctuation: bool = False
     case: bool = False
     articles: bool = False
+    cases: bool = True
 
     def form(self, text: str) -> tuple[str, ...]:
         """What is compared of a text."""
@@ -52,6 +63,8 @@ class Level:
     def tokens(self, shown: str) -> list[Token]:
         """The tokens to compare of what `self.text` returned."""
         found = list(split(shown, self.case))
+        if not self.cases:
+            found = [replace(token, form=_INFLECTED.sub("", token.form)) for token in found]
         if not self.punctuation:
             found = [token for token in found if not token.soft]
         return found if self.articles else without_articles(found, shown)
@@ -81,7 +94,8 @@ def split(text: str, case: bool = False) -> tuple[Token, ...]:
         if piece.isspace():
             continue
         word = regex.search(r"[\p{L}\p{N}]", piece) is not None
-        form = piece if case else fold(piece)
+        form = piece if case else fold(piece).translate(_ACCENTS)
+        form = "and" if form == "&" and not case else form
         if word:
             form = form.removesuffix("'s")
             form = form.replace(".", "") if _INITIALS.fullmatch(form) else form
@@ -145,7 +159,7 @@ def level_for(question: Question) -> Level:
     """The loosest level at which no accepted text of the question equals one of its wrong choices."""
     accepted = accepted_texts(question)
     wrong = wrong_choices(question)
-    for level in _LEVELS:
+    for level in (Level(cases=False), *_LEVELS):
         forms = {level.form(text) for text in accepted}
         if _meaningful(level, accepted, wrong) and not any(
             level.form(choice) in forms for choice in wrong if level.form(choice)
