@@ -27,6 +27,7 @@ _OR = regex.compile(
     _F,
 )
 _LISTED = regex.compile(r"\s*(?:[\s,;/&、]+|,?\s*\b(?:and|und|et|y|e|и)\b|和|と)\s*(?:and\s*)?(?:the\s+)?", _F)
+_OF_THEM = regex.compile(r"\s*of\s+(?:them|which|whom|these|those)\b", _F)
 _LABEL = regex.compile(
     r"(?:\b(?:section|chapter|page|pages|pp?|figure|fig|table|step|part|item|line|paragraph|para|question|version|verse|ref"
     r"|reference|footnote|appendix|note|example|option|volume|vol|act|scene|no|day|level|grade|room|rule|article|point|every)"
@@ -104,15 +105,18 @@ def _several(text: str, first: Quantity, second: Quantity, both_left: bool) -> s
         return "a range"
     if _OR.fullmatch(between):
         return "a choice"
+    if _OF_THEM.match(text, second.end):
+        return None
     return "a list" if both_left and _LISTED.fullmatch(between) else None
 
 
 def is_range(text: str, first: Quantity, second: Quantity) -> bool:
     """Whether two neighbouring numbers are the ends of a range: '15-16', 'between 15 and 16'."""
     between = text[first.end : second.start]
-    opens = regex.search(r"(?i)\b(?:between|zwischen|entre)\s+$", before(text, first.start))
+    opens = regex.search(r"(?i)\b(?:between|zwischen|entre|tra|fra|tussen|mellan|между)\s+$", before(text, first.start))
     return bool(
-        _RANGE.fullmatch(between) or (opens and regex.fullmatch(r"(?i).{0,12}\b(?:and|und|et|y)\s*", between))
+        _RANGE.fullmatch(between)
+        or (opens and regex.fullmatch(r"(?i).{0,12}\b(?:and|und|et|y|e|en|och|и)\s*", between))
     )
 
 

@@ -45,16 +45,18 @@ _CLOSING = regex.compile(
 )
 
 # The next question of a text that runs on: '#### 42 \n\n Question: ...'
-_RUN_ON = regex.compile(r"(?m)^[\s*_#]*(?:next question|question|problem|frage|pregunta|вопрос|问题|問題|質問|질문)\b[^:：\n]{0,5}[:：]", _F)
+_RUN_ON = regex.compile(
+    r"(?m)^[\s*_#]*(?:next question|question|problem|frage|pregunta|вопрос|问题|問題|質問|질문)\b[^:：\n]{0,5}[:：]", _F
+)
 _THOUGHT = regex.compile(r"</(?:think|thinking|thought|reasoning)>", _F)
 _THINKS = regex.compile(r"\s*<(?:think|thinking|thought|reasoning)>", _F)
 
 
 def after_thought(text: str) -> str:
     """The text after the thoughts that a model wrote between tags; nothing if they do not end."""
-    *_, last = (None, *_THOUGHT.finditer(text))
-    if last is not None:
-        return text[last.end() :]
+    ends = [match.end() for match in _THOUGHT.finditer(text)]
+    if ends:
+        return text[ends[-1] :]
     return "" if _THINKS.match(text) else text
 
 

@@ -38,7 +38,7 @@ def alias(said: str, question: Question) -> Grade:
 
     An answer that is an amount or a date is compared as such.
     """
-    level = level_for(question)
+    level = _level(said, question)
     form = _form(level, said)
     if not "".join(form).strip(".") and form not in {_form(level, text) for text in accepted_texts(question)}:
         return Grade(False, "nothing was said")
@@ -66,13 +66,22 @@ def alias(said: str, question: Question) -> Grade:
     return verdict if verdict.correct or not found else found[0]
 
 
+def _level(said: str, question: Question) -> Level:
+    """How strictly a text is compared: a Russian name alone is in no case, and 'Александр' is not 'Александра'."""
+    level = level_for(question)
+    alone = regex.search(r"\p{Cyrillic}", said) and len(level.form(said)) <= max(
+        len(level.form(text)) for text in accepted_texts(question)
+    )
+    return replace(level, cases=True) if alone else level
+
+
 def _another_unit(said: str, text: str, amounts: Sequence[Amount], question: Question) -> bool:
     one = whole_amount(said, decimal_comma(question))
     return one is not None and any(amount.text == text and differ_in_case(one.unit, amount.unit) for amount in amounts)
 
 
 def _judge_words(said: str, accepted: Sequence[str], question: Question) -> Grade:
-    level = level_for(question)
+    level = _level(said, question)
     marked, is_marked = final_answer(said)
     text = level.text(marked if is_marked else said)
     mentions = _mentions(level, text, accepted, question)

@@ -60,8 +60,11 @@ _MAGNITUDE = regex.compile(
     _F,
 )
 _LETTER = regex.compile(r"\s?([kmb])(?![\p{L}\d'/^])", _F)
-_PERCENT = regex.compile(r"\s*(?:%|٪|per\s?cent(?:age)?\b|pct\b|prozent\b|por cento\b|por ciento\b|per cento\b|pour cent\b|procent\w*"
-    r"|процент\w*|パーセント|퍼센트|प्रतिशत|بالمئة|بالمائة|في المئة|في المائة)", _F)
+_PERCENT = regex.compile(
+    r"\s*(?:%|٪|per\s?cent(?:age)?\b|pct\b|prozent\b|por c(?:ento|iento)\b|per cento\b|pour cent\b|procent\w*|процент\w*"
+    r"|パーセント|퍼센트|प्रतिशत|بالمئة|بالمائة|في المئة|في المائة)",
+    _F,
+)
 _MONEY_AFTER = regex.compile(rf"\s?{_MONEY}", _F)
 _NEGATIVE_WORD = regex.compile(r"(?<![\d)]\s?)\b(?:minus|negative)\s+(?:a\s+)?$", _F)
 _BELOW_ZERO = regex.compile(r"\s*(?:°|degrees?\b)?\s*(?:[cf]\b|celsius|fahrenheit)?\s*below (?:zero|freezing)\b", _F)

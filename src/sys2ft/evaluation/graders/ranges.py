@@ -5,9 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
-from sys2ft.evaluation.graders.amounts import Amount
+from sys2ft.evaluation.graders.amounts import Amount, unit_factor
 from sys2ft.evaluation.graders.answering import is_range
-from sys2ft.evaluation.graders.amounts import unit_factor
 from sys2ft.evaluation.graders.conventions import decimal_comma
 from sys2ft.evaluation.graders.final import final_answer
 from sys2ft.evaluation.graders.markup import plain
@@ -26,7 +25,7 @@ def names_range(said: str, question: Question) -> bool:
         return False
     low, high = wanted[0]
     unit = shown[high.end :].strip()
-    if unit and words_of(unit) != [unit] or unit and not is_unit(unit):
+    if unit and (words_of(unit) != [unit] or not is_unit(unit)):
         return False
     text = plain(final_answer(said)[0])
     found = [*_ranges(text, comma)]
