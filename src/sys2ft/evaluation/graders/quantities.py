@@ -61,7 +61,7 @@ _MAGNITUDE = regex.compile(
 )
 _LETTER = regex.compile(r"\s?([kmb])(?![\p{L}\d'/^])", _F)
 _PERCENT = regex.compile(
-    r"\s*(?:%|٪|per\s?cent(?:age)?\b|pct\b|prozent\b|por c(?:ento|iento)\b|per cento\b|pour cent\b|procent\w*|процент\w*"
+    r"\s*(?:%|٪|per\s?cent(?:age)?\b|pct\b|prozent\b|por ci?ento\b|per cento\b|pour cent\b|procent\w*|процент\w*"
     r"|パーセント|퍼센트|प्रतिशत|بالمئة|بالمائة|في المئة|في المائة)",
     _F,
 )
