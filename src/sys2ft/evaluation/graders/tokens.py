@@ -19,6 +19,9 @@ _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}
 _JOINT = regex.compile(rf"(?<=[\p{{L}}\p{{N}}--[{_UNSPACED}]])-(?=[\p{{L}}\p{{N}}--[{_UNSPACED}]])", regex.V1)
 _SOFT = regex.compile(r"[[\p{P}`]--[-+*/#%&@\\]]+", regex.V1)
 _FREE_SIGNS = regex.compile(r"(?:^|\s)[\p{P}--[-*#_`\"'.…]]{2,}\s+\S", regex.V1)  # '!! go', where '!!' is a word
+_JOINED = regex.compile(r"[\s\"'(\[*_`]+")
+_LETTER = regex.compile(r"[\p{L}\p{N}]")
+_IN_A_WORD = regex.compile(r"[\p{L}\p{M}\p{N}]")
 _INITIALS = regex.compile(r"(?:\p{L}{1,2}\.)+\p{L}{1,2}")  # 'p.m', 'U.S', 'Ph.D'
 # Greek capitals have no accents, and most Russian texts write no 'ё'.
 _ACCENTS = str.maketrans("ёάέήίόύώϊϋΐΰ", "еαεηιουωιυιυ")
@@ -60,14 +63,19 @@ class Level:
         """The text without the differences in characters and markup that do not count."""
         return plain(text, marks=self.marks)
 
-    def tokens(self, shown: str) -> list[Token]:
+    def tokens(self, shown: str) -> tuple[Token, ...]:
         """The tokens to compare of what `self.text` returned."""
-        found = list(split(shown, self.case))
-        if not self.cases:
-            found = [replace(token, form=_INFLECTED.sub("", token.form)) for token in found]
-        if not self.punctuation:
-            found = [token for token in found if not token.soft]
-        return found if self.articles else without_articles(found, shown)
+        return _tokens(self, shown)
+
+
+@lru_cache(maxsize=4096)
+def _tokens(level: Level, shown: str) -> tuple[Token, ...]:
+    found = list(split(shown, level.case))
+    if not level.cases:
+        found = [replace(token, form=_INFLECTED.sub("", token.form)) for token in found]
+    if not level.punctuation:
+        found = [token for token in found if not token.soft]
+    return tuple(found if level.articles else without_articles(found, shown))
 
 
 # From the loosest to the strictest.
@@ -93,7 +101,7 @@ def split(text: str, case: bool = False) -> tuple[Token, ...]:
         piece = text[start:end]
         if piece.isspace():
             continue
-        word = regex.search(r"[\p{L}\p{N}]", piece) is not None
+        word = _LETTER.search(piece) is not None
         form = piece if case else fold(piece).translate(_ACCENTS)
         form = "and" if form == "&" and not case else form
         if word:
@@ -113,7 +121,7 @@ def _end(text: str, start: int) -> int:
         # '.NET' and '.5', '-5'; but not the dash of '- item' or the dot that ends a sentence
         follows = r"\.[\p{L}\p{N}]" if text[start] == "." else r"-[.]?\p{N}"
         head += 1 if regex.match(follows, text[start:]) else 0
-    if not regex.match(r"[\p{L}\p{M}\p{N}]", text[head]):
+    if not _IN_A_WORD.match(text, head):
         return start + 1
     end = head
     while True:
@@ -134,13 +142,10 @@ def without_articles(tokens: Sequence[Token], text: str) -> list[Token]:
     kept = []
     for here, token in enumerate(tokens):
         follows = tokens[here + 1] if here + 1 < len(tokens) else None
-        opens = (
-            here == 0 or regex.search(r"[.!?:;,\n\"'(]\s*$", text[max(0, token.start - 3) : token.start]) is not None
-        )
-        name = token.form == "A" or (text[token.start : token.end] == "A" and not opens)
-        joined = follows is not None and regex.fullmatch(r"[\s\"'(\[*_`]+", text[token.end : follows.start]) is not None
-        if fold(token.form) in _ARTICLES and joined and not name:
-            continue
+        if token.form.casefold() in _ARTICLES and follows and _JOINED.fullmatch(text, token.end, follows.start):
+            opens = here == 0 or regex.search(r"[.!?:;,\n\"'(]\s*$", text[max(0, token.start - 3) : token.start])
+            if (opens and token.form != "A") or text[token.start : token.end] != "A":
+                continue
         kept.append(token)
     return kept
 
