@@ -66,7 +66,7 @@ _PERCENT = regex.compile(
     _F,
 )
 _MONEY_AFTER = regex.compile(rf"\s?{_MONEY}", _F)
-_NEGATIVE_WORD = regex.compile(r"(?<![\d)]\s?)\b(?:minus|negative)\s+(?:a\s+)?$", _F)
+_NEGATIVE_WORD = regex.compile(r"(?<![\d)]\s?)\b(?:minus|negative)\s+(?:a\s+)?$|(?:零下|负|負|マイナス)$", _F)
 _BELOW_ZERO = regex.compile(r"\s*(?:°|degrees?\b)?\s*(?:[cf]\b|celsius|fahrenheit)?\s*below (?:zero|freezing)\b", _F)
 # A dash with a space after it is a minus at the start, or after one of these.
 _BEFORE_MINUS = regex.compile(

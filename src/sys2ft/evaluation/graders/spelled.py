@@ -47,7 +47,7 @@ MAGNITUDES: dict[str, int] = (
 _HAN_SCALES = {"万": 10**4, "萬": 10**4, "億": 10**8, "亿": 10**8, "兆": 10**12}
 _HAN_DIGITS = {"〇": 0, "零": 0, "两": 2, "兩": 2, "廿": 20, "卅": 30}
 _RARELY_ALONE = "一百千拾佰仟万萬億亿兆"
-_HAN = regex.compile(r"[一二三四五六七八九〇零两兩十百千廿卅壹贰叁肆伍陆柒捌玖拾佰仟萬万億亿兆]+")
+_HAN = regex.compile(r"(?!零下)[一二三四五六七八九〇零两兩十百千廿卅壹贰叁肆伍陆柒捌玖拾佰仟萬万億亿兆]+")
 
 _HAN_PART = regex.compile(rf"(?!百分之)({_HAN.pattern})分之({_HAN.pattern})")  # 三分之二
 

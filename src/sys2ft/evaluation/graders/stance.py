@@ -82,7 +82,7 @@ _DENIED_AFTER = regex.compile(
     r"|(?:definitely|certainly|absolutely) not)\b"
     r"|(?:can|could|must|should) be (?:excluded|ruled out|rejected)\b|[-:,]\s*(?:no|not|nope|wrong)[.!]?\s*$"
     r"|(?:\.{2,}|[,?-])\s*(?:no|sorry|wait|correction|i mean)\s*,"
-    r"|[.!,-]+\s*(?:oh,?\s+|no,?\s+)?(?:wait|hold on|oops|sorry)\b[,.!]*\s*(?:no\b|actually|i mean"
+    r"|[.!,-]+\s*(?:oh,?\s+|no,?\s+|actually,?\s+)?(?:wait|hold on|oops|sorry)\b[,.!]*\s*(?:no\b|actually|i mean"
     r"|that(?:'s| is) (?:wrong|not right|incorrect))|[.!]\s*(?:correction|scratch that)\b"
     r"|(?:ist|war|est|es|is|era)\s+(?:es\s+)?(?:nicht|pas|niet|no)\b"
     r"|(?:では|じゃ|で)(?:な[いくかっ]|ありません|なかった)|[가-힣]{0,2}\s*(?:이|가|은|는)?\s*(?:아니|아닙|아녜|않)"

@@ -144,7 +144,7 @@ def without_articles(tokens: Sequence[Token], text: str) -> list[Token]:
         follows = tokens[here + 1] if here + 1 < len(tokens) else None
         if token.form.casefold() in _ARTICLES and follows and _JOINED.fullmatch(text, token.end, follows.start):
             opens = here == 0 or regex.search(r"[.!?:;,\n\"'(]\s*$", text[max(0, token.start - 3) : token.start])
-            if (opens and token.form != "A") or text[token.start : token.end] != "A":
+            if token.form != "A" and (opens or text[token.start : token.end] != "A"):
                 continue
         kept.append(token)
     return kept
