@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import sys2ft
-from sys2ft.errors import NewsError, SettingsError
+from sys2ft.errors import ModelError, NewsError, SettingsError
 from sys2ft.evaluation import Subject, graders
 from sys2ft.evaluation.controls import other_adapters
 from sys2ft.evaluation.probes import Route
@@ -105,6 +105,16 @@ def test_controls_can_be_added_and_taken_away_later(model: LoadedModel, tmp_path
     assert {file: file.read_bytes() for file in run.path.glob("predictions/*.jsonl")} == before
     with pytest.raises(SettingsError, match="direct_tokens"):
         evaluate_stage(run, model, replace(held, direct_tokens=9), Display())
+
+
+def test_an_adapter_whose_last_step_destroyed_it_is_named(model: LoadedModel, tmp_path: Path) -> None:
+    """With one step an adapter has no later loss that would show it."""
+    news = read_news(write_news_file(tmp_path / "news.jsonl"))
+    wild = sys2ft.TrainSettings(
+        epochs=1, rank=2, alpha=4, learning_rate=1e38, max_grad_norm=1e30, target_modules=["q_proj", "v_proj"]
+    )  # type: ignore[arg-type] # a list, as a user may write it
+    with pytest.raises(ModelError, match=r"the adapter \w+ of paraphrase gives log-likelihoods of nan"):
+        stage(tmp_path / "run", model, news, wild)
 
 
 def test_the_other_adapters_of_many_news_items_are_found_in_a_moment() -> None:
