@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import sys2ft
-from sys2ft.errors import NewsError, SettingsError
+from sys2ft.errors import ModelError, NewsError, SettingsError
 from sys2ft.evaluation import Subject, graders
 from sys2ft.evaluation.controls import other_adapters
 from sys2ft.evaluation.probes import Route
@@ -18,7 +20,7 @@ from sys2ft.models import LoadedModel, load_model
 from sys2ft.news import News, news_from_dict, read_news
 from sys2ft.replay import protocols, stages
 from sys2ft.replay.prompts import parse_template
-from sys2ft.runs import Display, Run, read_json, read_jsonl
+from sys2ft.runs import Display, Run, read_json, read_jsonl, write_jsonl
 from sys2ft.training import AdapterJob, TrainItem
 from talking import NEWS, write_news_file
 
@@ -67,6 +69,61 @@ def test_the_other_adapter_is_one_of_the_same_domain_where_there_is_one() -> Non
     assert [one.id for one in asked] == ["a", "b", "c"], "the base answers the questions of d"
     assert {name: route.adapter for name, route in others.items()} == {"a": "c", "b": "c", "c": "a"}
     assert other_adapters(news[:1], routes) == ([], {})
+
+
+def test_answers_of_adapters_that_are_gone_are_gone(model: LoadedModel, tmp_path: Path) -> None:
+    news = read_news(write_news_file(tmp_path / "news.jsonl"))
+    run = stage(tmp_path / "run", model, news)
+    answers = [run.path / folder / "paraphrase.jsonl" for folder in ("predictions", "controls/other_adapter")]
+    assert all(file.is_file() for file in answers)
+    elements = read_jsonl(run.path / "replay" / "paraphrase.jsonl")
+    first = next(row["news_id"] for row in elements if row["status"] == "kept")
+    rows = [row if row["news_id"] == first else {**row, "status": "unparsed"} for row in elements]
+    write_jsonl(run.path / "replay" / "paraphrase.jsonl", rows)
+
+    settings = sys2ft.EvaluateSettings(scorings=("cloze",))
+    with pytest.raises(SettingsError, match="the replay elements of paraphrase are not those that its adapters"):
+        evaluate_stage(run, model, settings, Display())
+    train_stage(run, model, sys2ft.TrainSettings(**run.record["settings"]["train"]), Display())
+    assert not any(file.exists() for file in answers), "answers of the adapters of before"
+    evaluate_stage(run, model, sys2ft.EvaluateSettings(**run.record["settings"]["evaluate"]), Display())
+    assert [file.exists() for file in answers] == [True, False], "one adapter has no other"
+
+
+def test_controls_can_be_added_and_taken_away_later(model: LoadedModel, tmp_path: Path) -> None:
+    news = read_news(write_news_file(tmp_path / "news.jsonl"))
+    run = stage(tmp_path / "run", model, news)
+    before = {file: file.read_bytes() for file in run.path.glob("predictions/*.jsonl")}
+    control = run.path / "controls" / "other_adapter" / "paraphrase.jsonl"
+    held = sys2ft.EvaluateSettings(**run.record["settings"]["evaluate"])
+    answers, units = control.read_bytes(), written(run.path)
+    evaluate_stage(run, model, replace(held, controls=("none",)), Display())
+    assert not control.exists() and read_json(run.path / "run.json")["settings"]["evaluate"]["controls"] == ["none"]
+    evaluate_stage(run, model, held, Display())
+    assert control.read_bytes() == answers
+    assert written(run.path) == units, "nothing was asked again"
+    assert {file: file.read_bytes() for file in run.path.glob("predictions/*.jsonl")} == before
+    with pytest.raises(SettingsError, match="direct_tokens"):
+        evaluate_stage(run, model, replace(held, direct_tokens=9), Display())
+
+
+def test_an_adapter_whose_last_step_destroyed_it_is_named(model: LoadedModel, tmp_path: Path) -> None:
+    """With one step an adapter has no later loss that would show it."""
+    news = read_news(write_news_file(tmp_path / "news.jsonl"))
+    wild = sys2ft.TrainSettings(
+        epochs=1, rank=2, alpha=4, learning_rate=1e38, max_grad_norm=1e30, target_modules=["q_proj", "v_proj"]
+    )  # type: ignore[arg-type] # a list, as a user may write it
+    with pytest.raises(ModelError, match=r"the adapter \w+ of paraphrase gives log-likelihoods of nan"):
+        stage(tmp_path / "run", model, news, wild)
+
+
+def test_the_other_adapters_of_many_news_items_are_found_in_a_moment() -> None:
+    news = [News(id=f"n{number}", text="x", domain=str(number % 3)) for number in range(20_000)]
+    routes = {one.id: Route(slot, one.id) for slot, one in enumerate(news)}
+    begun = time.perf_counter()
+    asked, others = other_adapters(news, routes)
+    assert time.perf_counter() - begun < 2, "linear in the number of news items"
+    assert len(asked) == 20_000 and others["n0"].adapter == "n3" and others["n19999"].adapter == "n1"
 
 
 BAD_NAMES = ["../../x", "a/b", "a\\b", ".hidden", "", "nul", "COM1.txt", "ends.", "x" * 65, "naïve", "two words"]

@@ -241,6 +241,8 @@ def test_headline_is_honest(tmp_path: Path) -> None:
     verdict, sentences = headline(summarise(build_run(tmp_path / "b", rates=flat)))
     assert verdict.startswith("No protocol helped by more than chance noise")
     assert any("no share of the gap is given: ICL is not above closed book" in sentence for sentence in sentences)
+    alone, _ = headline(summarise(build_run(tmp_path / "one", n_news=1)))
+    assert alone.startswith("No verdict: a single news item cannot tell a change from chance noise: ")
     worse = {"base": (0.9, 0.9)} | dict.fromkeys(PROTOCOLS, (0.2, 0.9))
     assert headline(summarise(build_run(tmp_path / "c", rates=worse)))[0].startswith("Every protocol did harm")
 

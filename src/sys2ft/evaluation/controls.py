@@ -83,12 +83,19 @@ def other_adapters(news: Sequence[News], routes: Mapping[str, Route]) -> tuple[l
     own = [one for one in news if one.id in routes and routes[one.id].adapter is not None]
     if len({routes[one.id].slot for one in own}) < len(own) or len(own) < 2:
         return [], {}  # one adapter for all has no other
-    others = {}
-    for place, one in enumerate(own):
-        following = [*own[place + 1 :], *own[:place]]
-        alike = [other for other in following if other.domain == one.domain]
-        others[one.id] = routes[(alike or following)[0].id]
+    domains: dict[str, list[News]] = {}
+    for one in own:
+        domains.setdefault(one.domain, []).append(one)
+    others = {one.id: routes[other.id] for one, other in _following(own)}
+    for alike in domains.values():
+        if len(alike) > 1:
+            others |= {one.id: routes[other.id] for one, other in _following(alike)}
     return own, others
+
+
+def _following(news: Sequence[News]) -> Iterator[tuple[News, News]]:
+    """Each news item with the next one; the first follows the last."""
+    return zip(news, [*news[1:], news[0]], strict=True)
 
 
 def _askable(news: Sequence[News], settings: EvaluateSettings) -> bool:

@@ -5,11 +5,13 @@ Each takes an `Answerer` and plain data, and returns predictions as rows (see `s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sys2ft.engine import Bank, Example, LogLikelihood, prepare, score
+from sys2ft.errors import ModelError
 from sys2ft.evaluation import graders
 from sys2ft.evaluation.ask import messages, option_letters
 from sys2ft.evaluation.probes import Asked
@@ -89,10 +91,23 @@ def _choice(
     subject: str, item: Asked, scoring: Scoring, values: Sequence[float], unit: str, detail: dict[str, Any]
 ) -> dict[str, Any]:
     options = item.options
+    _require_finite(subject, item, values)
     order = sorted(range(len(values)), key=lambda i: -values[i])
     said = options[order[0]]
     why = f"{values[order[0]]:.2f} {unit}, next is {options[order[1]]!r} with {values[order[1]]:.2f}"
     return _row(subject, item, scoring, said, said == item.question.answer, f"choice by {scoring}", why, detail)
+
+
+def _require_finite(subject: str, item: Asked, values: Sequence[float]) -> None:
+    """Raise ModelError for log-likelihoods that are no numbers: an adapter diverged in its last training step."""
+    if all(math.isfinite(value) for value in values):
+        return
+    who = f"the adapter {item.adapter} of {subject}" if item.adapter else subject
+    raise ModelError(
+        f"{who} gives log-likelihoods of {', '.join(map(str, values))} to the choices of {item.question.text!r}",
+        expected="finite numbers; its weights are too large to compute with",
+        fix="train again in another folder with a lower --learning-rate or --max-grad-norm",
+    )
 
 
 def free_text(who: Answerer, subject: str, asked: Rows, settings: Mapping[str, Any], seed: int) -> dict[str, Any]:

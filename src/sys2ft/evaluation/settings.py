@@ -25,7 +25,7 @@ class EvaluateSettings:
     controls: tuple[Control, ...] = CONTROLS
     """Closed-book controls, before and after training: questions about the field that the news item does not change,
     its own questions in other words, statements to complete, its own questions asked of another news item's adapter.
-    `none`: no controls."""
+    `none`: no controls. A later evaluation in the same run folder may ask for others."""
     free_text_temperature: float = 0.0
     """Sampling temperature of free text; 0: greedy."""
     free_text_top_p: float = 1.0
@@ -62,5 +62,7 @@ class EvaluateSettings:
         check_sampling(self.free_text_temperature, self.free_text_top_p, 0)
 
 
+FREE = ("controls",)
+"""Settings that a later evaluation in the same run folder may change: no other result depends on them."""
 BY_CHOICE = EvaluateSettings(scorings=("cloze", "cloze_raw", "letter"), controls=("none",))
 """Only the scorings that pick a choice: they have a chance level and generate no text."""

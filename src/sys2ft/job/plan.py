@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from sys2ft.engine import DecodeRequest, Example, Sampling, decode, flops, prepare, score
 from sys2ft.evaluation import EvaluateSettings, Subject, measurements, routes_to, unit_needs
+from sys2ft.evaluation.settings import FREE as EVALUATE_FREE
 from sys2ft.job.cell import Cell
 from sys2ft.job.fits import require_fit
 from sys2ft.job.stages import (
@@ -184,7 +185,7 @@ class _Planner:
 
     def evaluation(self, settings: EvaluateSettings) -> Iterator[Left]:
         if self.run is not None:
-            self.run.check("evaluate", asdict(settings))
+            self.run.check("evaluate", asdict(settings), free=EVALUATE_FREE)
         for name in ("base", *self.generate.protocols):
             who = Answering(name, {}, "") if name == "base" else self._answering(name)
             left, done = self._left(

@@ -15,7 +15,9 @@ from typing import Any
 from sys2ft.engine import Bank, uncovered
 from sys2ft.errors import SettingsError
 from sys2ft.evaluation import EvaluateSettings, Route, evaluate, measurements, routes_to
+from sys2ft.evaluation.controls import QUESTIONS
 from sys2ft.evaluation.records import CHOICE_SCORINGS
+from sys2ft.evaluation.settings import FREE as EVALUATE_FREE
 from sys2ft.job.cell import Cell
 from sys2ft.job.fits import require_elements_fit, require_fit
 from sys2ft.models import LoadedModel, Reader
@@ -182,14 +184,19 @@ def is_trained(run: Run, name: str, version: str) -> bool:
 
 
 def _forget(run: Run, name: str) -> bool:
-    """Delete the adapters of a protocol whose elements have changed, and their record; False if there is none."""
+    """Delete the adapters of a protocol whose elements have changed, their answers and their record.
+
+    False if there is none. The record goes last, so that a process killed before that begins again.
+    """
     file = run.path / "training" / f"{name}.json"
     if not file.is_file():
         return False
-    file.unlink()
+    for answers in _answers(run, name):
+        answers.unlink()
     shutil.rmtree(run.path / "adapters" / name, ignore_errors=True)
     for checkpoint in (run.path / "training").glob("bank-*.checkpoint"):
         Checkpoint.remove(checkpoint)
+    file.unlink()
     return True
 
 
@@ -240,12 +247,17 @@ def require_questions(news: Sequence[News], settings: EvaluateSettings) -> None:
 
 
 def evaluate_stage(run: Run, model: LoadedModel, settings: EvaluateSettings, show: Display) -> None:
-    """Write `predictions/<subject>.jsonl` for the base model and every trained protocol, and `controls/*/` likewise."""
+    """Write `predictions/<subject>.jsonl` for the base model and every trained protocol, and `controls/*/` likewise.
+
+    The controls may differ from those of an earlier evaluation: `controls/` then holds those of `settings`. Raises
+    SettingsError if the replay elements are not those that the adapters were trained on.
+    """
     trained = [name for name in protocols_of(run) if (run.path / "training" / f"{name}.json").is_file()]
     news = news_of(run)
     require_questions(news, settings)
     require_fit(Reader.of(model), news, evaluate=settings)
-    run.stage("evaluate", asdict(settings))
+    _require_current(run, trained)
+    run.stage("evaluate", asdict(settings), free=EVALUATE_FREE)
     _measure(run, model, settings, Answering("base", {}, ""), show)
     for name in trained:
         bank = load_bank(run, model, name)
@@ -256,6 +268,18 @@ def evaluate_stage(run: Run, model: LoadedModel, settings: EvaluateSettings, sho
                 bank.close()
 
 
+def _require_current(run: Run, trained: Sequence[str]) -> None:
+    """Raise SettingsError for protocols whose adapters were trained on other elements than the folder has now."""
+    for name in trained:
+        cell = cell_of(run, name, TrainSettings(**run.record["settings"]["train"]))
+        if not is_trained(run, name, cell.version(cell.jobs(_elements(run, name)))):
+            raise SettingsError(
+                f"{run.path}: the replay elements of {name} are not those that its adapters were trained on",
+                expected="adapters of the elements in the folder",
+                fix=f"train again: sys2ft train {run.path}, with the same settings",
+            )
+
+
 def _measure(
     run: Run,
     model: LoadedModel,
@@ -264,7 +288,8 @@ def _measure(
     show: Display,
     bank: Bank | None = None,
 ) -> None:
-    """Write what one subject answers to the questions and the controls."""
+    """Write what one subject answers to the questions and the controls; delete what it answered to other controls."""
+    asked = []
     for one in measurements(settings, news_of(run), who.routes):
         predictions = evaluate(
             model,
@@ -279,7 +304,16 @@ def _measure(
             memo=run,
             show=show,
         )
-        write_jsonl(run.path / one.folder / f"{who.name}.jsonl", (row.to_dict() for row in predictions))
+        asked.append(run.path / one.folder / f"{who.name}.jsonl")
+        write_jsonl(asked[-1], (row.to_dict() for row in predictions))
+    for file in _answers(run, who.name):
+        if file not in asked:
+            file.unlink()
+
+
+def _answers(run: Run, subject: str) -> list[Path]:
+    """The files with a subject's answers to the questions and the controls."""
+    return [*(run.path / QUESTIONS).glob(f"{subject}.jsonl"), *(run.path / "controls").glob(f"*/{subject}.jsonl")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,8 @@ def _verdict(summary: Summary, row: Row, gain: Score, before: Score) -> str:
         said = f"{every} did harm: {change} for the best, {row.subject}"
         return f"{said} ({corrected})" if corrected else said
     of = f"{row.subject}; {corrected}" if corrected else row.subject
+    if gain.low is None:
+        return f"No verdict: a single news item cannot tell a change from chance noise: {change} ({row.subject})"
     return f"No protocol helped by more than chance noise: at best {change} ({of})"
 
 

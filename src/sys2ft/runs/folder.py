@@ -70,13 +70,16 @@ class Run:
     def stage(self, name: str, settings: Mapping[str, Any], free: Collection[str] = ()) -> None:
         """Record that the stage `name` runs with `settings`.
 
-        Settings named in `free` change no result beyond rounding, so they may differ from those recorded. Raises
-        SettingsError if the folder has the stage with other settings, or if another process works in the folder.
+        Settings named in `free` change no result that is kept, beyond rounding, so they may differ from those recorded
+        and replace them. Raises SettingsError if the folder has the stage with other settings, or if another process
+        works in the folder.
         """
         with self.lock():
-            if self.check(name, settings, free):
+            self.check(name, settings, free)
+            newest = json.loads(json.dumps(settings))  # as a later process reads it
+            if self.record["settings"].get(name) == newest:
                 return
-            self.record["settings"][name] = json.loads(json.dumps(settings))  # as a later process reads it
+            self.record["settings"][name] = newest
             files.write_json(self.path / "run.json", self.record)
 
     def check(self, name: str, settings: Mapping[str, Any], free: Collection[str] = ()) -> bool:

@@ -68,6 +68,7 @@ class TrainSettings:
         return self.tokens_at_once or (2048 if half else 1024)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "target_modules", tuple(self.target_modules))  # a list, as JSON has it, is no key
         if self.adapters not in ("per-news", JOINT):
             raise SettingsError(f"adapters={self.adapters!r}", expected="per-news or joint", fix="correct --adapters")
         numbers = {
