@@ -10,6 +10,7 @@ from sys2ft.evaluation import EvaluateSettings
 from sys2ft.evaluation.records import CHOICE_SCORINGS
 from sys2ft.job.fits import require_fit
 from sys2ft.job.stages import (
+    check_settings,
     evaluate_stage,
     generate_stage,
     open_run,
@@ -77,6 +78,7 @@ def run(
     folder = open_run(out, loaded, items, seed=seed, command=command)
     show.note(visible_difference(items, generate, evaluate, loaded.source.name))
     with folder.lock():
+        check_settings(folder, generate, train or TrainSettings(), evaluate)
         generate_stage(folder, loaded, generate, show)
         train_stage(folder, loaded, train or TrainSettings(), show)
         evaluate_stage(folder, loaded, evaluate, show)

@@ -5,18 +5,18 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from sys2ft.engine import DecodeRequest, Example, Sampling, decode, flops, prepare, score
 from sys2ft.evaluation import EvaluateSettings, Subject, measurements, routes_to, unit_needs
-from sys2ft.evaluation.settings import FREE as EVALUATE_FREE
 from sys2ft.job.cell import Cell
 from sys2ft.job.fits import require_fit
 from sys2ft.job.stages import (
     Answering,
     answering,
+    check_settings,
     identity_of,
     is_trained,
     require_layers,
@@ -28,7 +28,7 @@ from sys2ft.models import LoadedModel, Message, Reader
 from sys2ft.news import News
 from sys2ft.replay import GenerateSettings, ReplayElement, plan as replay_plan, protocol
 from sys2ft.runs import NO_MEMO, Display, Memo, Needs, Run, Unit, item_seed, read_jsonl
-from sys2ft.training import FREE, JOINT, AdapterJob, TrainSettings, banks, training_needs
+from sys2ft.training import JOINT, AdapterJob, TrainSettings, banks, training_needs
 
 Stage = Literal["generate", "train", "evaluate"]
 _MEASURED_TOKENS = 512
@@ -77,7 +77,7 @@ def plan(
     require_questions(news, evaluate)
     require_layers(model, train)
     require_fit(Reader.of(model), news, generate=generate, evaluate=evaluate)
-    planner = _Planner(news, model, out, generate, train, seed)
+    planner = _Planner(news, model, out, generate, train, evaluate, seed)
     left: list[Left] = []
     parts = itertools.chain(planner.generation(), planner.training(), planner.evaluation(evaluate))
     with (show or Display()).task("plan", 2 * len(generate.protocols) + 2) as advance:
@@ -110,6 +110,7 @@ class _Planner:
         out: str | Path,
         generate: GenerateSettings,
         train: TrainSettings,
+        evaluate: EvaluateSettings,
         seed: int,
     ) -> None:
         self.news, self.model, self.generate, self.train, self.seed = news, model, generate, train, seed
@@ -118,8 +119,7 @@ class _Planner:
         self.run: Run | None = None
         if (self.folder / "run.json").is_file():
             self.run = Run.open(self.folder, self.identity)
-            self.run.check("generate", asdict(generate))
-            self.run.check("train", asdict(train), free=FREE)
+            check_settings(self.run, generate, train, evaluate)
         self.memo: Memo = self.run or NO_MEMO
         self.rates = measure_rates(model, news)
 
@@ -184,8 +184,6 @@ class _Planner:
         ]
 
     def evaluation(self, settings: EvaluateSettings) -> Iterator[Left]:
-        if self.run is not None:
-            self.run.check("evaluate", asdict(settings), free=EVALUATE_FREE)
         for name in ("base", *self.generate.protocols):
             who = Answering(name, {}, "") if name == "base" else self._answering(name)
             left, done = self._left(

@@ -80,6 +80,13 @@ def require_protocols(names: Sequence[str]) -> None:
         protocol(name)
 
 
+def check_settings(run: Run, generate: GenerateSettings, train: TrainSettings, evaluate: EvaluateSettings) -> None:
+    """Raise SettingsError if the folder has a stage with other settings: now rather than when its turn comes."""
+    run.check("generate", asdict(generate))
+    run.check("train", asdict(train), free=FREE)
+    run.check("evaluate", asdict(evaluate), free=EVALUATE_FREE)
+
+
 def generate_stage(run: Run, model: LoadedModel, settings: GenerateSettings, show: Display) -> dict[str, Replay]:
     """Write `replay/<protocol>.jsonl` (elements kept and rejected) and `replay/<protocol>.yield.json`."""
     require_protocols(settings.protocols)  # before an unknown protocol is recorded in the folder

@@ -156,9 +156,10 @@ def _controls(summary: Summary, subject: str) -> list[str]:
             )
     other = _control(summary, OTHER, subject)
     if other and other.change and other.knowledge:
-        clear = "" if other.knowledge.excludes_zero else ", which chance noise alone could give"
+        known = "" if other.knowledge.excludes_zero else ", which chance noise alone could give"
+        format_ = "" if other.change.excludes_zero else " (no clear change)"
         said.append(
-            f"With another news item's adapter it answers {percent(other.score)}: {points(other.change)} come with the "
-            f"format, and the own adapter adds {points(other.knowledge)}{clear}."
+            f"With another news item's adapter it answers {percent(other.score)}: the format gives "
+            f"{points(other.change)}{format_}, and the own adapter adds {points(other.knowledge)}{known}."
         )
     return said
