@@ -25,12 +25,16 @@ _STRUCTURE = re.compile(r"\s*(?:[\[{]|(?:np\.|numpy\.)?array\()")
 
 
 def words_of_value(value: object) -> str:
-    """A value as text: parts of a list in lines, a mapping as JSON; empty for None and NaN."""
+    """A value as text: parts of a list in lines, a mapping as JSON (paragraphs with titles as lines); empty for None and NaN."""
     if value is None or (isinstance(value, float) and value != value):
         return ""
     if isinstance(value, list | tuple):
         return "\n".join(filter(None, map(words_of_value, value)))
     if isinstance(value, Mapping):
+        titles, sentences = value.get("title"), value.get("sentences")
+        if isinstance(titles, list) and isinstance(sentences, list) and len(titles) == len(sentences):
+            pairs = zip(titles, sentences, strict=True)  # the paragraphs of HotpotQA as a table of columns
+            return words_of_value([part for pair in pairs for part in pair])
         return json.dumps(value, ensure_ascii=False, default=str)
     return clean(str(value)).strip()
 
