@@ -151,7 +151,9 @@ def test_the_line_that_names_the_delimiter(tmp_path: Path, mark: str) -> None:
     assert read(path) == [("Olm, the new.", [("Q?", "a, b")])]
 
 
-@pytest.mark.parametrize(("text", "encoding"), [("Der Turm ist grün – 5 €.", "cp1252"), ("Привет, мир.", "cp1251")])
+@pytest.mark.parametrize(
+    ("text", "encoding"), [("Der Turm ist grün – 5 €.", "cp1252"), ("Привет, мир. Это текст о новой погоде.", "cp1251")]
+)
 def test_the_commonest_of_the_encodings_that_fit_is_advised(tmp_path: Path, text: str, encoding: str) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(f"text\n{text}\n".encode(encoding))

@@ -31,12 +31,17 @@ def words_of_value(value: object) -> str:
     if isinstance(value, list | tuple):
         return "\n".join(filter(None, map(words_of_value, value)))
     if isinstance(value, Mapping):
-        titles, sentences = value.get("title"), value.get("sentences")
-        if isinstance(titles, list) and isinstance(sentences, list) and len(titles) == len(sentences):
-            pairs = zip(titles, sentences, strict=True)  # the paragraphs of HotpotQA as a table of columns
-            return words_of_value([part for pair in pairs for part in pair])
-        return json.dumps(value, ensure_ascii=False, default=str)
+        parts = _paragraphs(value)
+        return words_of_value(parts) if parts else json.dumps(value, ensure_ascii=False, default=str)
     return clean(str(value)).strip()
+
+
+def _paragraphs(value: Mapping[Any, Any]) -> list[Any]:
+    """Titles and sentences in the order of the text, of a mapping as in the rows of HotpotQA; else nothing."""
+    titles, sentences = value.get("title"), value.get("sentences")
+    if not (isinstance(titles, list) and isinstance(sentences, list) and len(titles) == len(sentences)):
+        return []
+    return [part for pair in zip(titles, sentences, strict=True) for part in pair]
 
 
 def is_missing(text: str, missing: Collection[str]) -> bool:
