@@ -25,7 +25,7 @@ _STRUCTURE = re.compile(r"\s*(?:[\[{]|(?:np\.|numpy\.)?array\()")
 
 
 def words_of_value(value: object) -> str:
-    """A value as text: parts of a list in lines, a mapping as JSON (paragraphs with titles as lines); empty for None and NaN."""
+    """A value as text: a list in lines, a mapping as JSON, paragraphs with titles in lines; empty for None and NaN."""
     if value is None or (isinstance(value, float) and value != value):
         return ""
     if isinstance(value, list | tuple):
