@@ -98,6 +98,69 @@ def test_answers_of_a_data_set_in_a_cell(tmp_path: Path) -> None:
     assert reported(path) == {"question without an answer (unanswerable by the text)": ["line 4 (Q3?)"]}
 
 
+def records(path: Path, *rows: dict[str, object]) -> Path:
+    return write(path, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.mark.parametrize(
+    ("fields", "answer"),
+    [
+        ({"options": ["Ann", "Bob", "Cy"], "answer": "C"}, "Cy"),  # RACE
+        ({"choices": ["3", "4", "5", "6"], "answer": 1}, "4"),  # MMLU: from 0
+        ({"choices": {"text": ["red", "blue"], "label": ["1", "2"]}, "answerKey": "2"}, "blue"),  # ARC
+        ({"choices": ["B", "A"], "answer": "A"}, "A"),  # a choice itself, not a letter
+        ({"choices": ["4", "1"], "answer": 1}, "1"),
+    ],
+)
+def test_an_answer_that_is_the_letter_or_number_of_a_choice(
+    tmp_path: Path, fields: dict[str, object], answer: str
+) -> None:
+    path = records(tmp_path / "a.jsonl", {"text": "Olm is new.", "question": "Q?", **fields})
+    (news,), summary = imported(path)
+    assert news.questions[0].answer == answer and answer in news.questions[0].choices
+    replaced = "letter or number of a choice as the answer: replaced by that choice" in summary.reported
+    assert replaced == (str(fields.get("answer", fields.get("answerKey"))) != answer)
+
+
+def test_a_truth_value_is_yes_or_no(tmp_path: Path) -> None:
+    rows = ({"passage": "Olm is new.", "question": f"is it {n}", "answer": n == 1} for n in (1, 2))
+    ((news,), _) = imported(records(tmp_path / "a.jsonl", *rows))
+    assert [(q.answer, q.aliases) for q in news.questions] == [("yes", ("true",)), ("no", ("false",))]
+
+
+def test_a_question_whose_answers_are_in_no_known_column_is_reported(tmp_path: Path) -> None:
+    path = records(tmp_path / "a.jsonl", {"text": "Olm is new.", "question": "Is it?", "solution": "yes"})
+    assert read(path) == [("Olm is new.", [])]
+    assert reported(path) == {
+        "question without an answer column (name it with --answer-field): omitted": ["line 1 (Is it?)"]
+    }
+
+
+def test_answers_of_drop_and_paragraphs_of_hotpot(tmp_path: Path) -> None:
+    drop = {"passage": "3 and 4.", "question": "Sum?", "answers_spans": {"spans": ["7"], "types": ["number"]}}
+    assert read(records(tmp_path / "a.jsonl", drop)) == [("3 and 4.", [("Sum?", "7")])]
+    context = {"title": ["Rye", "Oak"], "sentences": [["Rye is old.", " Very."], ["Oak is new."]]}
+    hotpot = {"context": context, "question": "Which is old?", "answer": "Rye"}
+    said = "Rye\nRye is old.\nVery.\nOak\nOak is new."
+    assert read(records(tmp_path / "b.jsonl", hotpot)) == [(said, [("Which is old?", "Rye")])]
+
+
+@pytest.mark.parametrize("mark", ["sep=;", '"sep=;"', "SEP=;\r"])
+def test_the_line_that_names_the_delimiter(tmp_path: Path, mark: str) -> None:
+    path = write(tmp_path / "a.csv", f"{mark}\ntext;question;answer\nOlm, the new.;Q?;a, b\n")
+    assert read(path) == [("Olm, the new.", [("Q?", "a, b")])]
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"), [("Der Turm ist grün – 5 €.", "cp1252"), ("Привет, мир. Это текст о новой погоде.", "cp1251")]
+)
+def test_the_commonest_of_the_encodings_that_fit_is_advised(tmp_path: Path, text: str, encoding: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(f"text\n{text}\n".encode(encoding))
+    with pytest.raises(NewsError, match=f"perhaps --encoding {encoding}"):
+        imported(path)
+
+
 def test_choices_in_a_cell(tmp_path: Path) -> None:
     rows = "text,question,answer,choices\nNo gate stands.,How many stand?,None,\"['None', 'One']\"\n"
     ((news,), _) = imported(write(tmp_path / "a.csv", rows))

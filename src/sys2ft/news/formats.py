@@ -205,6 +205,6 @@ def _malformed_yaml(error: Exception, text: str, line: int) -> Problem:
         found=f"text that is not valid YAML ({why})",
         expected="a list of news items, each a mapping of id, domain, news and questions",
         fix="correct the line: spaces and no tabs, every field only once, quotes around texts that hold ': ' or ' #' "
-        "or begin with one of @ ` % & * ! | > { [",
+        "or begin with one of @ ` % & * ! | > { [, and between braces around texts that hold ? or a comma",
         line=line,
     )

@@ -5,21 +5,26 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from string import ascii_uppercase
 from typing import Any
 
 from sys2ft.errors import NewsError
 from sys2ft.news.importers.asked import question_of
 from sys2ft.news.importers.pieces import Entry, Piece, Remark, Source, excerpt, table_row
 from sys2ft.news.importers.settings import ImportSettings
-from sys2ft.news.importers.values import MISSING, answers_of, words_of_value
+from sys2ft.news.importers.values import MISSING, answers_of, parsed, words_of_value
 from sys2ft.news.schema import Question
 
 TEXT = ("text", "content", "body", "news", "context", "passage", "article", "description")
 TITLE = ("title", "heading", "headline")
 QUESTION = ("question",)
-ANSWER = ("answer", "answers")
+ANSWER = ("answer", "answers", "answers_spans", "answerkey")
 CHOICES = ("choices", "options")
+_NO_ANSWERS = "question without an answer column (name it with --answer-field): omitted"
+_OF_LETTER = "letter or number of a choice as the answer: replaced by that choice"
 _EMPTY = "word for an empty value (NaN, NULL, None, N/A ...): omitted"
+
+_YES_NO = {True: ["yes", "true"], False: ["no", "false"]}  # what a model says to a question with a truth value
 
 
 class Columns:
@@ -78,8 +83,13 @@ class Columns:
             yield Remark(what=_EMPTY, place=place, shown=one)
         asked: tuple[Question, ...] = ()
         if self.question and self.answer and (wanted := words_of_value(row.get(self.question[0]))):
-            choices = [one for name in self.choices for one in answers_of(row.get(name)) if one]
-            answers = answers_of(row.get(self.answer[0]))
+            options = row.get(self.choices[0]) if self.choices else None
+            choices = [one for one in answers_of(options) if one]
+            given = row.get(self.answer[0])
+            answers = _YES_NO[given] if isinstance(given, bool) else answers_of(given)
+            if (meant := _chosen(given, choices, options)) is not None:
+                yield Remark(what=_OF_LETTER, place=place, shown=f"{given}: {meant}", left_out=False)
+                answers = [meant]
             if len(choices) > 1 and answers and answers[0] not in choices:
                 what = "choices without the answer: omitted, the question stays"
                 yield Remark(what=what, place=place, shown=f"{wanted} {answers[0]}")
@@ -89,7 +99,27 @@ class Columns:
                 yield made
             else:
                 asked = (made,)
+        elif self.question and not self.answer and (unread := words_of_value(row.get(self.question[0]))):
+            yield Remark(what=_NO_ANSWERS, place=place, shown=excerpt(unread))
         yield Entry(text=text, titles=tuple(one for one in titles if one not in MISSING), place=place, questions=asked)
+
+
+def _chosen(given: object, choices: Sequence[str], options: object) -> str | None:
+    """The choice that an answer names by its label, its letter or, as a number of JSON, its position from 0."""
+    if len(choices) < 2 or isinstance(given, bool) or not isinstance(given, str | int):
+        return None
+    said = str(given).strip()
+    if said in choices:
+        return None
+    held = parsed(options) if isinstance(options, str) else options
+    labels = held.get("label") if isinstance(held, Mapping) else None
+    if isinstance(labels, list) and len(labels) == len(choices):
+        names = [str(one) for one in labels]
+    elif isinstance(given, int):
+        names = [str(number) for number in range(len(choices))]
+    else:
+        names = list(ascii_uppercase[: len(choices)])
+    return choices[names.index(said)] if said in names else None
 
 
 def is_known(name: str, settings: ImportSettings) -> bool:

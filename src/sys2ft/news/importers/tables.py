@@ -16,19 +16,26 @@ from sys2ft.news.importers.pieces import Bad, Entry, Piece, Remark, Source, exce
 from sys2ft.news.importers.records import of_another_shape, recognise
 from sys2ft.news.importers.texts import lines_of, too_long
 
+_SEPARATOR = re.compile(r'"?sep=([^\w"\s]|\t)"?', re.IGNORECASE)  # Excel's first line that names the delimiter
+
 
 def read_csv(source: Source) -> Iterator[Piece]:
     """Rows of a CSV or TSV file whose first row names the columns; the delimiter is detected."""
     lines = lines_of(source)
     opening: list[str] = []
+    stated = ""
     for line in lines:
+        if not stated and not any(map(str.strip, opening)) and (mark := _SEPARATOR.fullmatch(line.strip(" \r"))):
+            stated = mark[1]
+            opening.append("")
+            continue
         opening.append(line)
         if line.strip():
             break
     csv.field_size_limit(source.settings.max_record)
     # Quoted values may span lines, so the reader needs the line ends.
     ended = (line + "\n" for line in chain(opening, lines))
-    rows = csv.reader(ended, delimiter=_delimiter(source, "".join(opening)), strict=True)
+    rows = csv.reader(ended, delimiter=stated or _delimiter(source, "".join(opening)), strict=True)
     names: list[str] = []
     columns: Columns | None = None
     end = 0

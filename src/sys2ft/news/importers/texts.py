@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
-from charset_normalizer import from_bytes
+from charset_normalizer import CharsetMatch, from_bytes
 
 from sys2ft.errors import NewsError
 from sys2ft.news.importers.pieces import Block, Piece, Source
@@ -181,15 +181,26 @@ def too_long(source: Source, place: str, what: str) -> NewsError:
     )
 
 
+def _fit(guess: CharsetMatch) -> tuple[float, float]:
+    return guess.chaos, guess.coherence
+
+
 def not_of(source: Source, encoding: str, place: str, error: UnicodeDecodeError) -> NewsError:
     """The error for bytes that are invalid in the encoding, with a guess at the right one."""
     raw = error.object
-    guess = from_bytes(raw[max(0, error.start - 2000) : error.start + 2000], cp_isolation=_USUAL).best()
-    likely = guess.encoding if guess is not None and guess.encoding not in ("ascii", "utf_8") else None
+    guesses = from_bytes(raw[max(0, error.start - 2000) : error.start + 2000], cp_isolation=_USUAL)
+    # Of encodings that fit equally well, the commonest: in short texts cp1250 and cp1252 often read the same.
+    fitting = {
+        name for one in guesses if _fit(one) == _fit(guesses[0]) for name in (one.encoding, *one.could_be_from_charset)
+    }
+    likely = [name for name in _USUAL if name in fitting and name not in ("utf_8", "utf_16")]
+    others = f" (or {', '.join(likely[1:3])})" if likely[1:] else ""
     return source.error(
         f"the byte 0x{raw[error.start]:02x}, which is not {encoding.upper()}",
         expected=f"text in {encoding.upper()}",
-        fix=f"give its encoding, perhaps --encoding {likely}" if likely else "give its encoding with --encoding",
+        fix=f"give its encoding, perhaps --encoding {likely[0]}{others}"
+        if likely
+        else "give its encoding with --encoding",
         place=place,
     )
 

@@ -25,14 +25,23 @@ _STRUCTURE = re.compile(r"\s*(?:[\[{]|(?:np\.|numpy\.)?array\()")
 
 
 def words_of_value(value: object) -> str:
-    """A value as text: parts of a list in lines, a mapping as JSON; empty for None and NaN."""
+    """A value as text: a list in lines, a mapping as JSON, paragraphs with titles in lines; empty for None and NaN."""
     if value is None or (isinstance(value, float) and value != value):
         return ""
     if isinstance(value, list | tuple):
         return "\n".join(filter(None, map(words_of_value, value)))
     if isinstance(value, Mapping):
-        return json.dumps(value, ensure_ascii=False, default=str)
+        parts = _paragraphs(value)
+        return words_of_value(parts) if parts else json.dumps(value, ensure_ascii=False, default=str)
     return clean(str(value)).strip()
+
+
+def _paragraphs(value: Mapping[Any, Any]) -> list[Any]:
+    """Titles and sentences in the order of the text, of a mapping as in the rows of HotpotQA; else nothing."""
+    titles, sentences = value.get("title"), value.get("sentences")
+    if not (isinstance(titles, list) and isinstance(sentences, list) and len(titles) == len(sentences)):
+        return []
+    return [part for pair in zip(titles, sentences, strict=True) for part in pair]
 
 
 def is_missing(text: str, missing: Collection[str]) -> bool:
