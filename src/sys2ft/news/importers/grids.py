@@ -40,7 +40,7 @@ class Grid:
         if not placed:
             return ""
         own = [cell for _, cell in placed if cell.text]
-        names = (head or all(cell.head for cell in cells)) and not (len(cells) == 1 and cells[0].columns > 1)
+        names = (head or _all_heads(cells)) and not (len(cells) == 1 and cells[0].columns > 1)
         if names and cells:
             self._name(placed)
             return ""
@@ -107,6 +107,12 @@ class Grid:
             )
             shared = shared[:same]
         return ", ".join(shared) if shared else ", ".join(", ".join(name) for name in names)
+
+
+def _all_heads(cells: Sequence[Cell]) -> bool:
+    """Whether all cells of a row are heads; empty ones before them, such as the corner, need not be."""
+    begin = next((at for at, cell in enumerate(cells) if cell.head or cell.text.strip()), len(cells))
+    return begin < len(cells) and all(cell.head for cell in cells[begin:])
 
 
 def may_be_names(cells: Sequence[Cell], rows: Sequence[Sequence[Cell]]) -> bool:
