@@ -186,6 +186,36 @@ def test_a_field_over_several_paragraphs_and_one_without_result(tmp_path: Path) 
     assert told.endswith(r"(EQ \f(1,2))")
 
 
+CHOICES = "<w:listEntry w:val='red'/><w:listEntry w:val='green'/><w:listEntry w:val='blue'/>"
+DROPDOWNS = {  # what a list in a form says of its choice, and the text
+    "<w:result w:val='2'/><w:default w:val='1'/>": "blue",
+    "<w:result w:val='0'/><w:default w:val='1'/>": "red",
+    "<w:default w:val='1'/>": "green",
+    "": "red",
+    "<w:result w:val='7'/><w:default w:val='1'/>": "green",
+    "<w:result w:val='x'/>": "red",
+}
+
+
+@pytest.mark.parametrize("said", DROPDOWNS)
+@pytest.mark.parametrize("shown", ["", SEPARATE, f"{SEPARATE}{run('pink')}"])
+def test_the_choice_in_an_old_form_is_text(said: str, shown: str, tmp_path: Path) -> None:
+    data = f"<w:ffData><w:ddList>{said}{CHOICES}</w:ddList></w:ffData>"
+    begin = f"<w:r><w:fldChar w:fldCharType='begin'>{data}</w:fldChar></w:r>"
+    one = paragraph(run("Gate: "), begin, code(" FORMDROPDOWN "), shown or "<w:r/>", END, run("."))
+    outer = paragraph(BEGIN, code(" IF "), begin, code(" FORMDROPDOWN "), END, code(" = 1 "), SEPARATE, "Yes.", END)
+    found = imported(write_word(tmp_path / "a.docx", one + outer), tmp_path)
+    assert found.text == f"Gate: {'pink' if 'pink' in shown else DROPDOWNS[said]}.\nYes."
+    assert not found.reported
+
+
+def test_an_old_form_without_choices_is_reported(tmp_path: Path) -> None:
+    begin = "<w:r><w:fldChar w:fldCharType='begin'><w:ffData><w:ddList/></w:ffData></w:fldChar></w:r>"
+    body = paragraph(run("Gate"), begin, code(" FORMDROPDOWN "), END, run("."))
+    found = imported(write_word(tmp_path / "a.docx", body), tmp_path)
+    assert (found.text, list(found.reported)) == ("Gate.", ["field without a result"])
+
+
 def test_paragraphs_whose_end_was_deleted_are_joined(tmp_path: Path) -> None:
     ended = "<w:rPr><w:del/></w:rPr>"
     body = paragraph("The bridge ", properties=ended) + paragraph("is green.") + paragraph("The end.", properties=ended)

@@ -136,7 +136,9 @@ class Words:
     notes: list[tuple[str, str]] = field(default_factory=list)
     """Notes referred to since the list was emptied."""
     _fields: list[str] = field(default_factory=list)
-    """The state of each open field: 'code', then 'result'."""
+    """The state of each open field: 'code', then 'result', then 'shown' once it has text."""
+    _choices: list[str] = field(default_factory=list)
+    """What is chosen in each open field, if it is a list to choose from; else ''."""
     _code: str = ""
 
     def of(self, paragraph: Node) -> str:
@@ -197,6 +199,7 @@ class Words:
         for one in run:
             text = self._piece(one, properties, style)
             if text and "code" not in self._fields:
+                self._fields = ["shown"] * len(self._fields)
                 yield kind, text
 
     def _kind(self, properties: Node | None, style: str) -> str:
@@ -244,7 +247,7 @@ class Words:
             except (ValueError, OverflowError):
                 self.remarks.append(("symbol without a character", code))
         elif name == "fldChar":
-            self._field(value(one, "fldCharType"))
+            return self._field(one)
         elif name == "instrText":
             self._code += one.text or ""
         elif name in ("footnoteReference", "endnoteReference"):
@@ -262,16 +265,23 @@ class Words:
             self._drawn(one)
         return ""
 
-    def _field(self, what: str) -> None:
+    def _field(self, mark: Node) -> str:
+        """Note a begin, middle or end of a field; at the end, the text of a list whose choice is not text already."""
+        what = value(mark, "fldCharType")
         if what == "begin":
             self._fields.append("code")
+            self._choices.append(_chosen(child(mark, "ffData", "ddList")))
             self._code = ""
         elif what == "separate" and self._fields:
             self._fields[-1] = "result"
-        elif what == "end" and self._fields and self._fields.pop() == "code":
+        elif what == "end" and self._fields:
+            state, choice = self._fields.pop(), self._choices.pop()
+            if choice and state != "shown":
+                return unmarked(choice)
             kind = self._code.split()[:1]
-            if kind and kind[0].upper() in _SHOWN_FIELDS:
+            if state == "code" and kind and kind[0].upper() in _SHOWN_FIELDS:
                 self.remarks.append(("field without a result", self._code.strip()))
+        return ""
 
     def _symbols(self, text: str, font: str) -> str:
         """Text in a font whose codes stand for other characters."""
@@ -301,6 +311,16 @@ class Words:
                 self.remarks.append(("chart or diagram", value(one, "uri").rpartition("/")[2]))
             elif name == "OLEObject":
                 self.remarks.append(("embedded object", value(one, "ProgID")))
+
+
+def _chosen(choices: Node | None) -> str:
+    """The chosen entry of a list in a form: by the result, else the default, else the first; '' if it has none."""
+    if choices is None:
+        return ""
+    entries = [value(one) for one in choices if local(one) == "listEntry"]
+    named = [value(child(choices, name)) for name in ("result", "default")]
+    numbers = [int(said) for said in named if said.isascii() and said.isdigit() and len(said) < 5]
+    return next((entries[number] for number in (*numbers, 0) if number < len(entries)), "")
 
 
 def is_math(node: Node) -> bool:
