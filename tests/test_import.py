@@ -460,6 +460,32 @@ def test_each_form_is_read_in_other_encodings(tmp_path: Path) -> None:
     assert texts_of(tmp_path / "d.json") == ["Elm\nElm has 12 people."]
 
 
+WIDE = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
+SAID = (
+    "The bridge is in Köln.",
+    "Мост в городе зелёный.",
+    "这座桥是绿色的，很长。",
+    "橋は緑です。",
+    "다리는 초록색입니다.",
+)
+
+
+@pytest.mark.parametrize("encoding", WIDE)
+@pytest.mark.parametrize("said", SAID)
+def test_wide_characters_without_a_mark_are_known(encoding: str, said: str, tmp_path: Path) -> None:
+    forms = {
+        "a.txt": said + "\n",
+        "b.md": f"{said}\r\n",
+        "c.csv": f"text\r\n{said}\r\n",
+        "d.jsonl": json.dumps({"text": said}, ensure_ascii=False) + "\n",
+        "e.html": f"\n<p>{said}</p>\n",
+        "f.txt": f"{said}\n\n" * 2000,
+    }
+    for name, text in forms.items():
+        (tmp_path / name).write_bytes(text.encode(encoding))
+        assert texts_of(tmp_path / name)[0].startswith(said), name
+
+
 # Folders, ids, duplicates, writing
 
 

@@ -105,6 +105,14 @@ CASES = {
     "JSON in UTF-16": Case("a.json", json.dumps([FLAT]).encode("utf-16"), "JSON in utf-16", "save it as UTF-8"),
     "binary file": Case("a.txt", b"\x89PNG\r\n\x1a\n" + bytes(50), "found a PNG image", "expected: text"),
     "binary file without a mark": Case("a.md", b"abc\0\0\x01", "found a binary file"),
+    "half of UTF-16 without a mark": Case(
+        "a.txt", "Ab\nc".encode("utf-16-le")[:-1], "line 2 or shortly after it", "not utf-16-le"
+    ),
+    "binary numbers": Case("a.txt", b"".join(n.to_bytes(4, "little") for n in range(40, 400)), "found a binary file"),
+    "binary letters": Case("a.csv", b"ab\0\0cd\0\0", "found a binary file", "--encoding"),
+    "a program's head": Case(
+        "a.txt", b"MZ\x90\0\x03\0\0\0\x04\0\0\0\xff\xff\0\0\xb8" + bytes(40), "found a binary file"
+    ),
     "binary file in an encoding given": Case("a.txt", b"ab\0\0\x01", "found a binary file", encoding="latin-1"),
     "archive as a table": Case("a.csv", b"PK\x03\x04" + bytes(50), "found a ZIP archive"),
     "binary JSON": Case("a.json", b"PAR1" + bytes(50), "found a Parquet file"),

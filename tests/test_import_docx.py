@@ -97,9 +97,9 @@ def test_what_is_text_and_what_is_not(name: str, place: str, tmp_path: Path) -> 
     reference = '<w:r><w:footnoteReference w:id="2"/></w:r>'
     body, wanted = {
         "paragraph": (written, "A B C."),
-        "table": (table(("name", "said"), ("x", written)), "name: x; said: A B C."),
+        "table": (table(bold("name", "said"), ("x", written)), "name: x; said: A B C."),
         "nested table": (
-            table(("name", "said"), ("x", paragraph("see") + table(("in",), (written,)))),
+            table(bold("name", "said"), ("x", paragraph("see") + table(bold("in"), (written,)))),
             "name: x; said: see (in: A B C.)",
         ),
         "note": (paragraph("Text.", reference), "Text.[1]\n[1] A B C."),
@@ -186,6 +186,36 @@ def test_a_field_over_several_paragraphs_and_one_without_result(tmp_path: Path) 
     assert told.endswith(r"(EQ \f(1,2))")
 
 
+CHOICES = "<w:listEntry w:val='red'/><w:listEntry w:val='green'/><w:listEntry w:val='blue'/>"
+DROPDOWNS = {  # what a list in a form says of its choice, and the text
+    "<w:result w:val='2'/><w:default w:val='1'/>": "blue",
+    "<w:result w:val='0'/><w:default w:val='1'/>": "red",
+    "<w:default w:val='1'/>": "green",
+    "": "red",
+    "<w:result w:val='7'/><w:default w:val='1'/>": "green",
+    "<w:result w:val='x'/>": "red",
+}
+
+
+@pytest.mark.parametrize("said", DROPDOWNS)
+@pytest.mark.parametrize("shown", ["", SEPARATE, f"{SEPARATE}{run('pink')}"])
+def test_the_choice_in_an_old_form_is_text(said: str, shown: str, tmp_path: Path) -> None:
+    data = f"<w:ffData><w:ddList>{said}{CHOICES}</w:ddList></w:ffData>"
+    begin = f"<w:r><w:fldChar w:fldCharType='begin'>{data}</w:fldChar></w:r>"
+    one = paragraph(run("Gate: "), begin, code(" FORMDROPDOWN "), shown or "<w:r/>", END, run("."))
+    outer = paragraph(BEGIN, code(" IF "), begin, code(" FORMDROPDOWN "), END, code(" = 1 "), SEPARATE, "Yes.", END)
+    found = imported(write_word(tmp_path / "a.docx", one + outer), tmp_path)
+    assert found.text == f"Gate: {'pink' if 'pink' in shown else DROPDOWNS[said]}.\nYes."
+    assert not found.reported
+
+
+def test_an_old_form_without_choices_is_reported(tmp_path: Path) -> None:
+    begin = "<w:r><w:fldChar w:fldCharType='begin'><w:ffData><w:ddList/></w:ffData></w:fldChar></w:r>"
+    body = paragraph(run("Gate"), begin, code(" FORMDROPDOWN "), END, run("."))
+    found = imported(write_word(tmp_path / "a.docx", body), tmp_path)
+    assert (found.text, list(found.reported)) == ("Gate.", ["field without a result"])
+
+
 def test_paragraphs_whose_end_was_deleted_are_joined(tmp_path: Path) -> None:
     ended = "<w:rPr><w:del/></w:rPr>"
     body = paragraph("The bridge ", properties=ended) + paragraph("is green.") + paragraph("The end.", properties=ended)
@@ -212,6 +242,79 @@ def test_cells_over_several_rows_and_columns(tmp_path: Path) -> None:
         "Part: Pump; summer: 85; winter: 65",
         "Part: Shaft; summer, winter: 95",
     ]
+
+
+GUESSED = "first row of a table, not marked as a header: read as the names of its columns"
+START, MORE, WIDE = "<w:vMerge w:val='restart'/>", "<w:vMerge/>", "<w:gridSpan w:val='2'/>"
+BOLD = "<w:b/>"
+MERGED = {(0, 0): START, (1, 0): MORE}
+HEAD = "<w:tr><w:trPr><w:tblHeader/></w:trPr>"
+FIRST = "<w:tr><w:trPr><w:cnfStyle w:val='100000000000'/></w:trPr>"
+STYLED = "<w:tbl><w:tblPr><w:tblStyle w:val='Fancy'/><w:tblLook w:val='{}'/></w:tblPr>"
+FANCY = "<w:style w:type='table' w:styleId='Fancy'><w:tblStylePr w:type='firstRow'/></w:style>"
+YEARS = (("1931", "1932"), ("1941", "1942"))
+
+
+def bold(*cells: str) -> tuple[str, ...]:
+    return tuple(paragraph(run(cell, BOLD)) for cell in cells)
+
+
+HEADERS: dict[str, tuple[str, list[str], bool]] = {  # the table, its lines, and whether a guess is reported
+    "none, a cell over two rows": (
+        table(("North", "3", "4"), ("", "5", "6"), properties=MERGED), ["North; 3; 4", "North; 5; 6"], False
+    ),
+    "none, words, a cell over two rows": (
+        table(("North", "red"), ("", "green"), ("South", "blue"), properties=MERGED),
+        ["North; red", "North; green", "South; blue"],
+        False,
+    ),
+    "none, numbers": (table(("Rye", "3"), ("Elm", "-4.5 %")), ["Rye; 3", "Elm; -4.5 %"], False),
+    "none, sums of money": (table(("Rye", "€ 3,50"), ("Elm", "€ 4")), ["Rye; € 3,50", "Elm; € 4"], False),
+    "none, lengths": (table(("Rye", "40 m"), ("Elm", "3 km²")), ["Rye; 40 m", "Elm; 3 km²"], False),
+    "ordinals": (table(("Town", "1st", "2nd half"), ("Rye", "3", "4")), ["Town: Rye; 1st: 3; 2nd half: 4"], True),
+    "none, a cell twice": (table(("Rye", "red", "red"), ("Elm", "red", "blue")), ["Rye; red; red", "Elm; red; blue"], False),
+    "none, an empty cell": (table(("Rye", ""), ("Elm", "red")), ["Rye", "Elm; red"], False),
+    "none, years": (table(*YEARS), ["1931; 1932", "1941; 1942"], False),
+    "words": (table(("Town", "Sign"), ("Rye", "red")), ["Town: Rye; Sign: red"], True),
+    "an empty corner": (table(("", "Sign"), ("Rye", "red")), ["Rye; Sign: red"], True),
+    "years above counts": (table(("", "2001", "2002"), ("Rye", "5", "7")), ["Rye; 2001: 5; 2002: 7"], True),
+    "two rows": (
+        table(("Part", "Heat"), ("", "summer", "winter"), ("Pump", "80", "60"), properties={**MERGED, (0, 1): WIDE}),
+        ["Part: Pump; Heat, summer: 80; Heat, winter: 60"],
+        True,
+    ),
+    "marked numbers": (table(*YEARS).replace("<w:tr>", HEAD, 1), ["1931: 1941; 1932: 1942"], False),
+    "two marked rows": (
+        table(("Part", "Heat"), ("", "80"), ("Pump", "x"), properties=MERGED).replace("<w:tr>", HEAD, 2),
+        ["Part: Pump; Heat, 80: x"],
+        False,
+    ),
+    "the mark switched off": (
+        table(*YEARS).replace("<w:tr>", HEAD.replace("/>", " w:val='0'/>"), 1), ["1931; 1932", "1941; 1942"], False
+    ),
+    "the format of first rows": (table(*YEARS).replace("<w:tr>", FIRST, 1), ["1931: 1941; 1932: 1942"], False),
+    "the style of the table": (
+        table(*YEARS).replace("<w:tbl>", STYLED.format("04A0")), ["1931: 1941; 1932: 1942"], False
+    ),
+    "the style without first row": (
+        table(*YEARS).replace("<w:tbl>", STYLED.format("0480")), ["1931; 1932", "1941; 1942"], False
+    ),
+    "bold": (table(bold("1931", "1932"), YEARS[1]), ["1931: 1941; 1932: 1942"], False),
+    "all bold": (table(bold(*YEARS[0]), bold(*YEARS[1])), ["1931; 1932", "1941; 1942"], False),
+    "a title, then bold": (
+        table(("Bridges",), bold(*YEARS[0]), YEARS[1], properties={(0, 0): WIDE}),
+        ["Bridges", "1931: 1941; 1932: 1942"],
+        False,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_the_first_row_of_a_table_names_columns_if_marked_or_if_it_reads_so(name: str, tmp_path: Path) -> None:
+    body, lines, guessed = HEADERS[name]
+    found = imported(write_word(tmp_path / "a.docx", body, styles=FANCY), tmp_path)
+    assert found.text.splitlines() == lines
+    assert list(found.reported) == [GUESSED] * guessed
 
 
 def test_notes_follow_the_paragraph_that_refers_to_them(tmp_path: Path) -> None:

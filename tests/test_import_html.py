@@ -172,6 +172,15 @@ TABLES = {
     "new headers further down": (
         "<tr><th>A<th>B<tr><td>1<td>2<tr><th>C<th>D<tr><td>3<td>4", ["A: 1; B: 2", "C: 3; D: 4"]
     ),
+    "an empty corner": (
+        "<tr><td></td><th>2001<th>2002<tr><th>Rye<td>5<td>7", ["Rye; 2001: 5; 2002: 7"]
+    ),
+    "an empty corner over two rows and columns": (
+        "<tr><td colspan=2 rowspan=2>&nbsp;<th colspan=2>Heat<tr><th>summer<th>winter<tr><td>Pump<td>old<td>80<td>60",
+        ["Pump; old; Heat, summer: 80; Heat, winter: 60"],
+    ),
+    "two empty corner cells": ("<tr><td><td> <th>Heat<tr><td>Pump<td>old<td>80", ["Pump; old; Heat: 80"]),
+    "a row without a value": ("<tr><th>Rye<td><tr><th>Elm<td>7", ["Rye", "Elm: 7"]),
     "headers only": ("<tr><th>A<th>B</tr>", ["A; B"]),
     "wrong spans": ("<tr><th>A<th>B<tr><td rowspan=99999999>1<td colspan=x>2<tr><td colspan=0 rowspan=-1>3", [
         "A: 1; B: 2", "A: 3",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import codecs
 import gzip
 import json
 import lzma
@@ -11,6 +12,7 @@ import shlex
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from unicodedata import category
 
 from sys2ft.errors import NewsError
 from sys2ft.news.problems import bad_input
@@ -42,6 +44,8 @@ _OLD = {
     "cp949": "CP949",
     "mac_roman": "MACINTOSH",
 }
+_WIDE = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
+_ASIAN = re.compile("[\u3000-\u30ff\u4e00-\u9fff\uac00-\ud7a3\uff00-\uffef]")
 _GUESSES, _WORDS, _WORD = 3, 4, 20  # of encodings, words by each, and characters of a word that an error shows
 
 
@@ -74,6 +78,34 @@ def _encoding(data: bytes) -> str:
     if found == "utf-8" and data.count(0) > len(data) // 8:  # begins with a character that is not ASCII
         return "utf-16-le" if data[1::2].count(0) > data[::2].count(0) else "utf-16-be"
     return found
+
+
+def wide_without_mark(head: bytes) -> str:
+    """UTF-16 or UTF-32 if the beginning of a file is text in it without a byte order mark; else ''.
+
+    Binary files have zero bytes too, so the characters must be assigned ones, mostly Chinese, Japanese or Korean, or an
+    eighth of them ASCII.
+    """
+    if 0 not in head:
+        return ""
+    counts = {name: _plain_characters(head, name) for name in _WIDE}
+    best = max(counts, key=counts.__getitem__)
+    return best if counts[best] else ""
+
+
+def _plain_characters(head: bytes, encoding: str) -> int:
+    """The number of ASCII characters; 0 if the bytes are no text in the encoding. The last character may be cut."""
+    try:
+        text = codecs.getincrementaldecoder(encoding)().decode(head)
+    except UnicodeDecodeError:
+        return 0
+    if any(category(one) in ("Cc", "Cn") and one not in "\t\n\v\f\r" for one in text):
+        return 0
+    if any(ord(one) % 256 == 0 and ord(one) < 0x2500 for one in text):  # zeros in a row: rather numbers than letters
+        return 0
+    plain = sum(map(str.isascii, text))
+    asian = len(_ASIAN.findall(text))
+    return plain if 8 * plain >= len(text) or 2 * asian >= len(text) else 0
 
 
 def _not_unicode(data: bytes, path: Path, encoding: str, error: UnicodeDecodeError) -> NewsError:

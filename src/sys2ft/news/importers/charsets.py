@@ -94,9 +94,9 @@ def encoding_of_page(source: Source, head: bytes) -> tuple[str, str]:
 
     In this order: `--encoding`, a byte order mark, the server's word, the page's own, UTF-8.
     """
-    plain = "" if source.settings.encoding else _without_mark(head)
-    encoding = plain or encoding_of(source, head)
-    if plain or source.settings.encoding or any(head.startswith(mark) for mark in BOMS):
+    encoding = encoding_of(source, head)
+    marked = any(head.startswith(mark) for mark in BOMS)
+    if source.settings.encoding or marked or (encoding != source.declared and is_wide(encoding)):
         return encoding, ""
     label = source.declared or declared_by(head)
     if not label:
@@ -111,11 +111,6 @@ def encoding_of_page(source: Source, head: bytes) -> tuple[str, str]:
     if other or (codec != "utf-8" and _is_utf8(head) and not _fits(codec, head)):
         return "utf-8", f"declared as {label}, but its bytes are UTF-8: read as UTF-8"
     return codec, ""
-
-
-def _without_mark(head: bytes) -> str:
-    """UTF-16 without a byte order mark, by the zero byte of the first '<'."""
-    return {b"<\0": "utf-16-le", b"\0<": "utf-16-be"}.get(head[:2], "")
 
 
 def _is_utf8(head: bytes) -> bool:

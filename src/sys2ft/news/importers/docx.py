@@ -6,17 +6,30 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from sys2ft.news.importers.grids import Cell, Grid, within
+from sys2ft.news.importers.grids import Cell, Grid, may_be_names, within
 from sys2ft.news.importers.marks import plain
 from sys2ft.news.importers.pieces import Block, Piece, Remark, Source, excerpt, optional
 from sys2ft.news.importers.texts import cannot_be_read, clean, flat, read_head, what_it_is
-from sys2ft.news.importers.word_text import DELETED, MOVED, Node, Style, Styles, Words, alternative, child, local, value
+from sys2ft.news.importers.word_text import (
+    DELETED,
+    MOVED,
+    OFF,
+    Node,
+    Style,
+    Styles,
+    Words,
+    alternative,
+    child,
+    local,
+    value,
+)
 
 _OLD_OFFICE = b"\xd0\xcf\x11\xe0"
 _ASIDES = "comments, page headers and footers"
 _WRAPPERS = frozenset({"sdtContent", "customXml", "ins", "moveTo", "smartTag", "body"})
-_NAME = 200
-"""Characters beyond which the cells of a first row are no names of columns."""
+_Rows = list[tuple[Node, list[Cell]]]
+"""The rows of a table with their cells."""
+_GUESSED = "first row of a table, not marked as a header: read as the names of its columns"
 
 
 def read_docx(source: Source) -> Iterator[Piece]:
@@ -186,7 +199,7 @@ class _Flow:
             remarks, notes, boxes = words.remarks, words.notes, words.boxes
             words.remarks, words.notes, words.boxes = [], [], []
             for what, said in remarks:
-                yield Remark(what=what, place=place, shown=excerpt(said))
+                yield Remark(what=what, place=place, shown=excerpt(said), left_out=what != _GUESSED)
             for key in notes:
                 first = key not in self._noted  # a note may refer to itself
                 self._noted.add(key)
@@ -214,21 +227,53 @@ class _Flow:
         yield from self._beside(place)
 
     def _rows(self, table: Node) -> list[str]:
-        """A line for each row, under the names in its first row."""
-        grid, lines = Grid(), list[str]()
+        """A line for each row, under the names in its header."""
+        rows: _Rows = []
         above: dict[int, str] = {}
-        named = False
         for row in _inside(table, "tr"):
             if any(child(row, "trPr", name) is not None for name in ("del", "moveFrom")):
                 self.words.remarks.append((DELETED, _shown(row)))
-                continue
-            cells = self._cells(row, above)
-            title = len(cells) == 1 and cells[0].columns > 1
-            repeated = child(row, "trPr", "tblHeader") is not None
-            head = not title and (not named or (repeated and not any(lines))) and _are_names(cells)
-            named = named or not title
-            lines.append(grid.row(cells, head=head))
-        return [*lines, grid.rest()]
+            else:
+                rows.append((row, self._cells(row, above)))
+        grid, (first, until) = Grid(), self._header(table, rows)
+        return [*(grid.row(cells, head=first <= n < until) for n, (_, cells) in enumerate(rows)), grid.rest()]
+
+    def _header(self, table: Node, rows: _Rows) -> tuple[int, int]:
+        """The numbers of the first row that names columns and of the first row after these; equal if there is none.
+
+        Header rows are marked: to be repeated on each page, else by the style of the table, else by bold letters.
+        Without a mark, the first row that is no title is one if it reads as names.
+        """
+        first = next((n for n, (_, cells) in enumerate(rows) if len(cells) != 1 or cells[0].columns == 1), len(rows))
+        if first == len(rows):
+            return first, first
+        styled = self._styles_first_row(table)
+        for marked in (_repeated, lambda row: _formatted_first(row) or (styled and row is rows[0][0]), self._bold):
+            until = first
+            while until < len(rows) and marked(rows[until][0]):
+                until += 1
+            whole = marked is _repeated or until == len(rows) or not _continues(rows[until][0])
+            if first < until and whole and (until < len(rows) or until - first == 1):
+                return first, until
+        cells, rest = rows[first][1], [below for _, below in rows[first + 1 :]]
+        levels = 1
+        if rest and _continues(rows[first + 1][0]):  # in a header, beside names of groups of columns
+            levels = 2 * _in_groups(rows[first][0])
+        until = first + levels * may_be_names(cells, rest[max(0, levels - 1) :])
+        if until < len(rows) and _continues(rows[until][0]):
+            until = first
+        if rest and first < until:
+            self.words.remarks.append((_GUESSED, "; ".join(cell.text for cell in cells)))
+        return first, until
+
+    def _styles_first_row(self, table: Node) -> bool:
+        look = child(table, "tblPr", "tblLook")
+        shown = value(look, "firstRow") or str(_hexadecimal(value(look)) >> 5 & 1)
+        return shown not in OFF and self.styles.get(value(child(table, "tblPr", "tblStyle"))).first_row
+
+    def _bold(self, row: Node) -> bool:
+        paragraphs = [one for one in row.iter() if local(one) == "p"]
+        return bool(_shown(row)) and all(map(self.words.is_bold, paragraphs))
 
     def _cells(self, row: Node, above: dict[int, str]) -> list[Cell]:
         """The cells of a row; `above` holds the text of cells that reach down, by column."""
@@ -236,13 +281,12 @@ class _Flow:
         cells = [Cell(text="", columns=skipped)] if skipped else []
         column = skipped
         for cell in _inside(row, "tc"):
-            properties = child(cell, "tcPr")
-            merged = child(properties, "vMerge") if properties is not None else None
+            merged = child(cell, "tcPr", "vMerge")
             width = _number(child(cell, "tcPr", "gridSpan"), 1)
             if child(cell, "tcPr", "cellDel") is not None:
                 self.words.remarks.append((DELETED, _shown(cell)))
                 text = ""
-            elif merged is not None and value(merged, default="continue") == "continue":
+            elif _is_continued(merged):
                 text = above.get(column, "")
             else:
                 text = self._cell(cell)
@@ -284,8 +328,37 @@ def _number(node: Node | None, default: int) -> int:
     return int(said) if said.isascii() and said.isdigit() and len(said) < 5 else default
 
 
-def _are_names(cells: list[Cell]) -> bool:
-    return all(len(cell.text) <= _NAME for cell in cells)
+def _is_continued(merged: Node | None) -> bool:
+    return merged is not None and value(merged, default="continue") == "continue"
+
+
+def _continues(row: Node) -> bool:
+    """Whether a cell of the row above reaches down into this one."""
+    return any(_is_continued(child(cell, "tcPr", "vMerge")) for cell in _inside(row, "tc"))
+
+
+def _in_groups(row: Node) -> bool:
+    """Whether some cells of a row lie over several columns, and all others reach down."""
+    cells = list(_inside(row, "tc"))
+    wide = [_number(child(cell, "tcPr", "gridSpan"), 1) > 1 for cell in cells]
+    return any(wide) and all(
+        over or child(cell, "tcPr", "vMerge") is not None for cell, over in zip(cells, wide, strict=True)
+    )
+
+
+def _repeated(row: Node) -> bool:
+    mark = child(row, "trPr", "tblHeader")
+    return mark is not None and value(mark) not in OFF
+
+
+def _formatted_first(row: Node) -> bool:
+    """Whether a row says that it has its table style's format of first rows."""
+    mark = child(row, "trPr", "cnfStyle")
+    return value(mark, "firstRow", "0") not in OFF or value(mark).startswith("1")
+
+
+def _hexadecimal(said: str) -> int:
+    return int(said, 16) if re.fullmatch("[0-9A-Fa-f]{1,8}", said) else 0
 
 
 def _listed(style: Style, properties: Node | None) -> bool:

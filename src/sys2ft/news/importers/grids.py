@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+_NAME = 200
+"""Characters beyond which the cells of a first row are no names of columns."""
+_NUMBER = re.compile(r"[^\w\s]*\s*\d[\d\s.,:/%-]*(?:(?!st$|nd$|rd$|th$)[^\W\d]{1,3}|[^\w]*)[²³]?")
+"""A number, also with a currency sign or a short unit."""
+_YEAR = re.compile(r"[12]\d{3}")
 _MOST = 200  # columns and rows that a cell may span: a wrong number must not fill the memory
 
 
@@ -34,7 +40,7 @@ class Grid:
         if not placed:
             return ""
         own = [cell for _, cell in placed if cell.text]
-        names = (head or all(cell.head for cell in cells)) and not (len(cells) == 1 and cells[0].columns > 1)
+        names = (head or _all_heads(cells)) and not (len(cells) == 1 and cells[0].columns > 1)
         if names and cells:
             self._name(placed)
             return ""
@@ -101,6 +107,29 @@ class Grid:
             )
             shared = shared[:same]
         return ", ".join(shared) if shared else ", ".join(", ".join(name) for name in names)
+
+
+def _all_heads(cells: Sequence[Cell]) -> bool:
+    """Whether all cells of a row are heads; empty ones before them, such as the corner, need not be."""
+    begin = next((at for at, cell in enumerate(cells) if cell.head or cell.text.strip()), len(cells))
+    return begin < len(cells) and all(cell.head for cell in cells[begin:])
+
+
+def may_be_names(cells: Sequence[Cell], rows: Sequence[Sequence[Cell]]) -> bool:
+    """Whether a first row without a mark as a header reads as names of columns, given the rows below it.
+
+    It does if its cells are short, different and not empty, apart from the corner, and none of them is a number, apart
+    from years above other values.
+    """
+    texts = [cell.text.strip() for cell in cells]
+    said = texts[1:] if len(texts) > 1 and not texts[0] else texts
+    if not said or not all(said) or len({text.casefold() for text in said}) < len(said) or max(map(len, said)) > _NAME:
+        return False
+    below = [[row[at].text.strip() for row in rows if at < len(row)] for at in range(len(texts))]
+    return not any(
+        _NUMBER.fullmatch(text) and not (_YEAR.fullmatch(text) and not any(map(_YEAR.fullmatch, under)))
+        for text, under in zip(texts, below, strict=True)
+    )
 
 
 def within(text: str, lines: Sequence[str]) -> str:

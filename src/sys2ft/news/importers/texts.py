@@ -11,6 +11,7 @@ from typing import BinaryIO, TextIO
 from charset_normalizer import CharsetMatch, from_bytes
 
 from sys2ft.errors import NewsError
+from sys2ft.news.encodings import wide_without_mark
 from sys2ft.news.importers.pieces import Block, Piece, Source
 from sys2ft.news.importers.sentences import split_last
 from sys2ft.news.problems import unreadable
@@ -65,19 +66,8 @@ def what_it_is(head: bytes) -> str | None:
         if head.startswith(magic):
             return words
     if b"\0" in head and not any(head.startswith(bom) for bom in BOMS):
-        wide = next((name for name, at in (("utf-16-le", 1), ("utf-16-be", 0)) if _every_second(head, at)), None)
-        return (
-            f"a binary file, or text in UTF-16 without a mark (if so, give --encoding {wide})"
-            if wide
-            else "a binary file"
-        )
+        return "a binary file"
     return None
-
-
-def _every_second(head: bytes, at: int) -> bool:
-    """Whether most bytes at the even (`at` 0) or odd positions are zero, and none of the others."""
-    zeros = head[at::2].count(0)
-    return zeros > len(head) // 4 and 0 not in head[1 - at :: 2]
 
 
 def read_head(source: Source) -> bytes:
@@ -106,9 +96,13 @@ def encoding_of(source: Source, head: bytes) -> str:
     """The encoding to read the file by. Raises NewsError for a binary file."""
     given = source.settings.encoding
     expected = given or source.declared
-    if not (expected and is_wide(expected)) and (binary := what_it_is(head)) is not None:
-        raise source.error(binary, expected="text", fix="convert it to text, or rename it if its ending is wrong")
     mark = next((name for bom, name in BOMS.items() if head.startswith(bom)), "")
+    if not (expected and is_wide(expected)):
+        if not (given or mark) and (wide := wide_without_mark(head)):
+            return wide
+        if (binary := what_it_is(head)) is not None:
+            fix = "convert it to text, rename it if its ending is wrong, or give --encoding if it is UTF-16 or UTF-32"
+            raise source.error(binary, expected="text", fix=fix)
     return given or mark or source.declared or "utf-8"
 
 

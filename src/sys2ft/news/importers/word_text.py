@@ -18,9 +18,10 @@ Node = Any
 """An element of `lxml`."""
 HIDDEN, STRUCK, DELETED = "hidden text", "struck-out text", "deleted text (tracked changes)"
 MOVED = "text at the place that it was moved from"
-_TOGGLES = ("strike", "dstrike", "vanish")
+_TOGGLES = ("b", "strike", "dstrike", "vanish")
 _SHOWN_FIELDS = frozenset({"EQ", "FORMDROPDOWN", "MACROBUTTON", "GOTOBUTTON", "SYMBOL", "ADVANCE", "DATE", "REF"})
-_OFF = ("0", "false", "off", "none")
+OFF = ("0", "false", "off", "none")
+"""Values that switch a property off."""
 _PLAIN = {"tab": "\t", "ptab": "\t", "br": "\u2028", "cr": "\u2028", "noBreakHyphen": "-", "softHyphen": ""}
 _DELETED = {"del": DELETED, "moveFrom": MOVED}
 _NO_TEXT = frozenset(
@@ -67,9 +68,11 @@ class Style:
 
     name: str = ""
     marks: dict[str, str] = field(default_factory=dict)
-    """Values of strike, dstrike, vanish and vertAlign."""
+    """Values of b, strike, dstrike, vanish and vertAlign."""
     outline: str = ""
     numbered: bool = False
+    first_row: bool = False
+    """Whether it is the style of a table with a format for its first row."""
 
 
 class Styles:
@@ -84,7 +87,7 @@ class Styles:
             (
                 key
                 for key, one in self._nodes.items()
-                if value(one, "type") == "paragraph" and value(one, "default", "0") not in _OFF
+                if value(one, "type") == "paragraph" and value(one, "default", "0") not in OFF
             ),
             "",
         )
@@ -103,6 +106,8 @@ class Styles:
                 marks=style.marks | marks_of(child(node, "rPr")),
                 outline=value(child(node, "pPr", "outlineLvl")) or style.outline,
                 numbered=child(node, "pPr", "numPr") is not None or style.numbered,
+                first_row=style.first_row
+                or any(local(part) == "tblStylePr" and value(part, "type") == "firstRow" for part in node),
             )
             self._known[one] = style
         return style
@@ -131,7 +136,9 @@ class Words:
     notes: list[tuple[str, str]] = field(default_factory=list)
     """Notes referred to since the list was emptied."""
     _fields: list[str] = field(default_factory=list)
-    """The state of each open field: 'code', then 'result'."""
+    """The state of each open field: 'code', then 'result', then 'shown' once it has text."""
+    _choices: list[str] = field(default_factory=list)
+    """What is chosen in each open field, if it is a list to choose from; else ''."""
     _code: str = ""
 
     def of(self, paragraph: Node) -> str:
@@ -192,26 +199,38 @@ class Words:
         for one in run:
             text = self._piece(one, properties, style)
             if text and "code" not in self._fields:
+                self._fields = ["shown"] * len(self._fields)
                 yield kind, text
 
     def _kind(self, properties: Node | None, style: str) -> str:
         """'' for plain text, a mark for raised and lowered text, else the reason why it is left out."""
-        direct = marks_of(properties)
-        by_run = self.styles.get(value(child(properties, "rStyle")) if properties is not None else "").marks
-        by_paragraph = self.styles.get(style).marks
-
-        def on(name: str) -> bool:
-            if name in direct:
-                return direct[name] not in _OFF
-            # A property that both styles set is switched off again (ECMA-376, 17.7.3).
-            return (by_run.get(name, "0") not in _OFF) != (by_paragraph.get(name, "0") not in _OFF)
-
-        if on("vanish"):
+        if self._on("vanish", properties, style):
             return HIDDEN
-        if on("strike") or on("dstrike"):
+        if self._on("strike", properties, style) or self._on("dstrike", properties, style):
             return STRUCK
-        raised = direct.get("vertAlign") or by_run.get("vertAlign") or by_paragraph.get("vertAlign")
-        return {"superscript": RAISE, "subscript": LOWER}.get(raised or "", "")
+        found = (marks.get("vertAlign") for marks in self._marks(properties, style))
+        return {"superscript": RAISE, "subscript": LOWER}.get(next(filter(None, found), ""), "")
+
+    def _marks(self, properties: Node | None, style: str) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+        """What a run says itself, by its own style, and by that of its paragraph."""
+        own = value(child(properties, "rStyle")) if properties is not None else ""
+        return marks_of(properties), self.styles.get(own).marks, self.styles.get(style).marks
+
+    def _on(self, name: str, properties: Node | None, style: str) -> bool:
+        direct, by_run, by_paragraph = self._marks(properties, style)
+        if name in direct:
+            return direct[name] not in OFF
+        # A property that both styles set is switched off again (ECMA-376, 17.7.3).
+        return (by_run.get(name, "0") not in OFF) != (by_paragraph.get(name, "0") not in OFF)
+
+    def is_bold(self, paragraph: Node) -> bool:
+        """Whether all letters of a paragraph are bold."""
+        style = value(child(paragraph, "pPr", "pStyle")) or self.styles.default
+        return all(
+            self._on("b", child(run, "rPr"), style)
+            for run in paragraph.iter()
+            if local(run) == "r" and any(local(part) == "t" and (part.text or "").strip() for part in run)
+        )
 
     def _piece(self, one: Node, properties: Node | None, style: str) -> str:
         """The text of an element of a run."""
@@ -228,7 +247,7 @@ class Words:
             except (ValueError, OverflowError):
                 self.remarks.append(("symbol without a character", code))
         elif name == "fldChar":
-            self._field(value(one, "fldCharType"))
+            return self._field(one)
         elif name == "instrText":
             self._code += one.text or ""
         elif name in ("footnoteReference", "endnoteReference"):
@@ -246,16 +265,23 @@ class Words:
             self._drawn(one)
         return ""
 
-    def _field(self, what: str) -> None:
+    def _field(self, mark: Node) -> str:
+        """Note a begin, middle or end of a field; at the end, the text of a list whose choice is not text already."""
+        what = value(mark, "fldCharType")
         if what == "begin":
             self._fields.append("code")
+            self._choices.append(_chosen(child(mark, "ffData", "ddList")))
             self._code = ""
         elif what == "separate" and self._fields:
             self._fields[-1] = "result"
-        elif what == "end" and self._fields and self._fields.pop() == "code":
+        elif what == "end" and self._fields:
+            state, choice = self._fields.pop(), self._choices.pop()
+            if choice and state != "shown":
+                return unmarked(choice)
             kind = self._code.split()[:1]
-            if kind and kind[0].upper() in _SHOWN_FIELDS:
+            if state == "code" and kind and kind[0].upper() in _SHOWN_FIELDS:
                 self.remarks.append(("field without a result", self._code.strip()))
+        return ""
 
     def _symbols(self, text: str, font: str) -> str:
         """Text in a font whose codes stand for other characters."""
@@ -285,6 +311,16 @@ class Words:
                 self.remarks.append(("chart or diagram", value(one, "uri").rpartition("/")[2]))
             elif name == "OLEObject":
                 self.remarks.append(("embedded object", value(one, "ProgID")))
+
+
+def _chosen(choices: Node | None) -> str:
+    """The chosen entry of a list in a form: by the result, else the default, else the first; '' if it has none."""
+    if choices is None:
+        return ""
+    entries = [value(one) for one in choices if local(one) == "listEntry"]
+    named = [value(child(choices, name)) for name in ("result", "default")]
+    numbers = [int(said) for said in named if said.isascii() and said.isdigit() and len(said) < 5]
+    return next((entries[number] for number in (*numbers, 0) if number < len(entries)), "")
 
 
 def is_math(node: Node) -> bool:
