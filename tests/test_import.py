@@ -495,6 +495,7 @@ def test_a_folder_in_order_and_what_is_left_alone_in_it(tmp_path: Path) -> None:
     write(folder / "a" / "c.md", "The first.")
     write(folder / "CHANGELOG", "The third.\n\nIt has a paragraph.")
     write(folder / "pic.png", "x")
+    write(folder / "old.rtf", "x")
     write(folder / "notes", "x")
     write(folder / ".git" / "config.txt", "hidden")
     write(folder / "~.txt", "The last.")
@@ -502,6 +503,9 @@ def test_a_folder_in_order_and_what_is_left_alone_in_it(tmp_path: Path) -> None:
     assert [one.source for one in news] == ["CHANGELOG, line 1", "a/c.md, line 1", "b.txt, line 1", "~.txt, line 1"]
     assert {what: tally.first for what, tally in summary.reported.items()} == {
         "file ends in '.png': not a kind that is read": [f"{folder}/pic.png"],
+        "file ends in '.rtf': not a kind that is read (save it as DOCX or PDF with the program that wrote it)": [
+            f"{folder}/old.rtf"
+        ],
         "file without an ending: not a kind that is read": [f"{folder}/notes"],
     }
     only, summary = imported(folder, form="markdown")

@@ -120,7 +120,9 @@ CASES = {
     "blank": Case("a.md", " \n\n\t\n", "no text: it is empty"),
     "empty PDF": Case("a.pdf", "", "no text: it is empty"),
     "empty page": Case("a.html", "<html><body></body></html>", "no text: it is empty"),
-    "table without rows": Case("a.csv", "text\n", "no text: it is empty"),
+    "table without rows": Case("a.csv", "text\n", "found a header and no rows"),
+    "table of blank rows": Case("a.tsv", "text\ttitle\n\n\t\n", "found a header and no rows"),
+    "empty table": Case("a.csv", "\n", "no text: it is empty"),
     "list without records": Case("a.json", "[]", "no text: it is empty"),
     "table without a text column": Case(
         "a.csv", "name,year\nElm,1\n", "line 1: found the columns 'name', 'year'", "--text-fields"
@@ -208,6 +210,16 @@ CASES = {
     ),
     "compressed file with a flipped bit": Case("a.jsonl.gz", flipped, "cannot be unpacked", "CRC check failed"),
     "compressed zeros": Case("a.txt.gz", zeros, "unpacks to more than 100 MB", "unpack it yourself"),
+    **{
+        f"{ending} that is compressed": Case(
+            f"a{ending}",
+            gzip.compress(b"text\nWords.\n"),
+            "gzip under a name without .gz",
+            f"rename it to a{ending}.gz",
+        )
+        for ending in (".txt", ".md", ".html", ".csv", ".jsonl", ".json", ".pdf", ".docx", ".epub", ".xlsx")
+    },
+    "compressed twice": Case("a.txt.gz", gzip.compress(gzip.compress(b"x")), "with gzip twice", "unpack it once"),
     "compressed and empty": Case("a.txt.gz", gzip.compress(b""), "no text: it is empty"),
     "column twice": Case("a.csv", "title,text,text\na,b,c\n", "line 1: found the column 'text' twice", "rename one"),
     "column twice in other letters": Case("a.csv", "Text,text\nb,c\n", "line 1: found the column 'Text' twice"),
@@ -226,7 +238,11 @@ CASES = {
     "fonts that do not name their letters": Case(
         "a.pdf", nameless, "fonts do not name their characters", "--force-ocr"
     ),
-    "unknown ending": Case("a.pptx", "x", "a file name that ends in '.pptx'", "save it in one of these forms"),
+    "unknown ending": Case("a.odg", "x", "a file name that ends in '.odg'", "save it in one of these forms"),
+    **{
+        f"unknown ending {one}": Case(f"a{one}", "x", "a file name that ends in", "save it as DOCX or PDF")
+        for one in (".rtf", ".odt", ".doc", ".ppt", ".PPTX", ".docm", ".odp", ".rtf.gz")
+    },
 }
 
 
@@ -247,7 +263,7 @@ def test_what_cannot_be_used_is_named(name: str, tmp_path: Path) -> None:
     assert not list(out.parent.iterdir())
 
 
-WHOLE_FILES = [name for name, case in CASES.items() if not case.changes and name != "unknown ending"]
+WHOLE_FILES = [name for name, case in CASES.items() if not case.changes and not name.startswith("unknown ending")]
 
 
 def test_the_rest_of_a_folder_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -301,6 +301,7 @@ HEADERS: dict[str, tuple[str, list[str], bool]] = {  # the table, its lines, and
     ),
     "bold": (table(bold("1931", "1932"), YEARS[1]), ["1931: 1941; 1932: 1942"], False),
     "all bold": (table(bold(*YEARS[0]), bold(*YEARS[1])), ["1931; 1932", "1941; 1942"], False),
+    "bold sentences": (table(bold("It is new. " * 20), ("Two.",)), [" ".join(["It is new."] * 20), "Two."], False),
     "a title, then bold": (
         table(("Bridges",), bold(*YEARS[0]), YEARS[1], properties={(0, 0): WIDE}),
         ["Bridges", "1931: 1941; 1932: 1942"],

@@ -258,7 +258,7 @@ def test_several_sheets(tmp_path: Path) -> None:
     found = reported(path)
     assert found["hidden sheet"] == ["sheet 'Notes'"]
     assert found["several sheets: each read as a table"] == ["workbook ('Bridges', 'People')"]
-    assert "sheet 'Sums'" in found["sheet without a usable header"][0]
+    assert "sheet 'Sums'" in found["sheet without a usable table"][0]
 
 
 def test_a_workbook_without_a_text_column_names_its_columns(tmp_path: Path) -> None:
@@ -270,6 +270,8 @@ def test_a_workbook_without_a_text_column_names_its_columns(tmp_path: Path) -> N
         imported(xlsx(tmp_path / "b.xlsx", {"Sheet1": [["text", "text"], ["a", "b"]]}))
     with pytest.raises(NewsError, match="no text: it is empty"):
         imported(xlsx(tmp_path / "c.xlsx", {"Sheet1": []}))
+    with pytest.raises(NewsError, match="sheet 'Towns': found a header and no rows"):
+        imported(xlsx(tmp_path / "d.xlsx", {"Towns": [["title", "text"]]}))
 
 
 def test_a_sheet_that_claims_more_cells_than_memory_is_one_clear_error(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from sys2ft.news.importers.grids import Cell, Grid, may_be_names, within
+from sys2ft.news.importers.grids import LONGEST_NAME, Cell, Grid, may_be_names, within
 from sys2ft.news.importers.marks import plain
 from sys2ft.news.importers.pieces import Block, Piece, Remark, Source, excerpt, optional
 from sys2ft.news.importers.texts import cannot_be_read, clean, flat, read_head, what_it_is
@@ -250,7 +250,7 @@ class _Flow:
         styled = self._styles_first_row(table)
         for marked in (_repeated, lambda row: _formatted_first(row) or (styled and row is rows[0][0]), self._bold):
             until = first
-            while until < len(rows) and marked(rows[until][0]):
+            while until < len(rows) and marked(rows[until][0]) and _are_short(rows[until][1]):
                 until += 1
             whole = marked is _repeated or until == len(rows) or not _continues(rows[until][0])
             if first < until and whole and (until < len(rows) or until - first == 1):
@@ -326,6 +326,10 @@ def _shown(node: Node) -> str:
 def _number(node: Node | None, default: int) -> int:
     said = value(node)
     return int(said) if said.isascii() and said.isdigit() and len(said) < 5 else default
+
+
+def _are_short(cells: list[Cell]) -> bool:
+    return all(len(cell.text) <= LONGEST_NAME for cell in cells)
 
 
 def _is_continued(merged: Node | None) -> bool:

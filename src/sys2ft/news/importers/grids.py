@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_NAME = 200
-"""Characters beyond which the cells of a first row are no names of columns."""
+LONGEST_NAME = 200
+"""Characters beyond which a cell is no name of a column."""
 _NUMBER = re.compile(r"[^\w\s]*\s*\d[\d\s.,:/%-]*(?:(?!st$|nd$|rd$|th$)[^\W\d]{1,3}|[^\w]*)[²³]?")
 """A number, also with a currency sign or a short unit."""
 _YEAR = re.compile(r"[12]\d{3}")
@@ -123,7 +123,12 @@ def may_be_names(cells: Sequence[Cell], rows: Sequence[Sequence[Cell]]) -> bool:
     """
     texts = [cell.text.strip() for cell in cells]
     said = texts[1:] if len(texts) > 1 and not texts[0] else texts
-    if not said or not all(said) or len({text.casefold() for text in said}) < len(said) or max(map(len, said)) > _NAME:
+    if (
+        not said
+        or not all(said)
+        or len({text.casefold() for text in said}) < len(said)
+        or max(map(len, said)) > LONGEST_NAME
+    ):
         return False
     below = [[row[at].text.strip() for row in rows if at < len(row)] for at in range(len(texts))]
     return not any(

@@ -69,6 +69,11 @@ ENDINGS = {
     ".ndjson": "jsonl",
     ".json": "json",
 }
+_OFFICE = (
+    ".doc .docm .dot .dotx .rtf .odt .ott .fodt .ppt .pptx .pptm .pps .ppsx .odp .pages .wpd .wps".split()  # noqa: SIM905
+)
+"""Endings of documents and slides that are not read."""
+_SAVE = "save it as DOCX or PDF with the program that wrote it"
 _REPORT_BYTES = 250_000
 _WEB = "web"
 """The form of an address until its server has said what it is."""
@@ -156,7 +161,7 @@ def _files(
                     str(source),
                     f"a file name that ends in {source.name.removeprefix(without_gzip(source).stem)!r}",
                     expected="a name that ends in " + ", ".join(ENDINGS) + ", perhaps with .gz after it",
-                    fix="save it in one of these forms, or set --form",
+                    fix=_SAVE if _is_office(source) else "save it in one of these forms, or set --form",
                 )
             yield source, source.name, form or "text"
         elif source.is_dir():
@@ -167,7 +172,9 @@ def _files(
                     summary.report("the output of this import itself", name)
                 elif form is None:
                     ending = f"ends in {path.suffix!r}" if path.suffix else "without an ending"
-                    summary.report(f"file {ending}: not a kind that is read", name)
+                    summary.report(
+                        f"file {ending}: not a kind that is read{f' ({_SAVE})' if _is_office(path) else ''}", name
+                    )
                 elif settings.form in ("auto", form):
                     yield path, path.relative_to(source).as_posix(), form
                 else:
@@ -183,6 +190,10 @@ def _files(
 
 def _form_of(path: Path) -> str | None:
     return ENDINGS.get(without_gzip(path).suffix.lower())
+
+
+def _is_office(path: Path) -> bool:
+    return without_gzip(path).suffix.lower() in _OFFICE
 
 
 def _below(folder: Path, summary: ImportSummary) -> Iterator[Path]:

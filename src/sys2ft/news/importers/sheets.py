@@ -14,6 +14,7 @@ from sys2ft.errors import NewsError
 from sys2ft.news.importers import sheet_process
 from sys2ft.news.importers.columns import Columns, is_known
 from sys2ft.news.importers.pieces import Entry, Piece, Remark, Source, excerpt, optional
+from sys2ft.news.importers.tables import no_rows
 from sys2ft.news.importers.texts import read_head
 
 _UNNAMED = re.compile(r"(?:sheet|tabelle|feuil|hoja|foglio|planilha|blad|лист|工作表|シート|시트)[ _]?\d*$", re.I)
@@ -45,12 +46,15 @@ def read_sheets(source: Source) -> Iterator[Piece]:
         except NewsError as error:
             failed.append((name, error))
             continue
+        if header == len(rows):
+            failed.append((name, no_rows(source, f"sheet {name!r}")))
+            continue
         read.append(name)
         yield from _table(columns, rows[header:], (*sheet_title, *titles), f"sheet {name!r}")
     if failed and not read:
         raise failed[0][1]
     for name, why in failed:
-        yield Remark(what="sheet without a usable header", place=f"sheet {name!r}", shown=excerpt(why.found, 120))
+        yield Remark(what="sheet without a usable table", place=f"sheet {name!r}", shown=excerpt(why.found, 120))
     if len(read) > 1:
         shown = ", ".join(map(repr, read))
         yield Remark(what="several sheets: each read as a table", place="workbook", shown=shown, left_out=False)

@@ -39,11 +39,14 @@ def read_csv(source: Source) -> Iterator[Piece]:
     names: list[str] = []
     columns: Columns | None = None
     end = 0
+    anything = False
     while True:
         begun = end + 1
         try:
             row = next(rows)
         except StopIteration:
+            if columns is not None and not anything:
+                raise no_rows(source) from None
             return
         except csv.Error as error:
             raise _broken(source, error, f"line {begun}") from error
@@ -54,7 +57,9 @@ def read_csv(source: Source) -> Iterator[Piece]:
         if columns is None:
             names = [name.strip() for name in row]
             columns = Columns(source, names, place)
-        elif len(row) > len(names):
+            continue
+        anything = True
+        if len(row) > len(names):
             yield Bad(
                 source.error(
                     f"{len(row)} values under {len(names)} columns",
@@ -65,6 +70,16 @@ def read_csv(source: Source) -> Iterator[Piece]:
             )
         else:
             yield from columns.read(dict(zip(names, row, strict=False)), place)
+
+
+def no_rows(source: Source, place: str = "") -> NewsError:
+    """The error for a table that has nothing but the names of its columns."""
+    return source.error(
+        "a header and no rows",
+        expected="rows under the names of the columns",
+        fix="check the file, or omit it",
+        place=place,
+    )
 
 
 def _broken(source: Source, error: csv.Error, place: str) -> NewsError:

@@ -24,6 +24,7 @@ BOMS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+_GZIP = b"\x1f\x8b"
 _MAGIC = {
     b"%PDF-": "a PDF file",
     b"PK\x03\x04": "a ZIP archive (DOCX, XLSX, ODT and EPUB files are such archives)",
@@ -31,7 +32,6 @@ _MAGIC = {
     b"\x89PNG": "a PNG image",
     b"\xff\xd8\xff": "a JPEG image",
     b"GIF8": "a GIF image",
-    b"\x1f\x8b": "a gzip archive",
     b"\x7fELF": "a program",
     b"SQLite format 3": "an SQLite database",
     b"PAR1": "a Parquet file",
@@ -71,7 +71,7 @@ def what_it_is(head: bytes) -> str | None:
 
 
 def read_head(source: Source) -> bytes:
-    """The beginning of a file. Raises NewsError for an empty or unreadable file."""
+    """The beginning of a file. Raises NewsError for an empty, unreadable or compressed file."""
     try:
         with source.path.open("rb") as file:
             head = file.read(_HEAD)
@@ -79,6 +79,13 @@ def read_head(source: Source) -> bytes:
         raise cannot_be_read(source, error) from error
     if not head:
         raise empty(source)
+    if head.startswith(_GZIP):
+        again = source.name.lower().endswith(".gz")
+        raise source.error(
+            "a file compressed with gzip twice" if again else "a file compressed with gzip under a name without .gz",
+            expected="content of the kind that the name says",
+            fix="unpack it once" if again else f"rename it to {Path(source.name).name}.gz",
+        )
     return head
 
 
