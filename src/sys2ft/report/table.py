@@ -30,6 +30,7 @@ from sys2ft.report.words import (
 from sys2ft.statistics import Score
 
 SCORES = ("closed book", "in context", "gap to ICL", "share of gap")
+_STAR = "*: the 95% interval excludes zero."
 CONTROLS = "Controls, closed book (change from base)"
 COSTS = ("kept", "tokens trained", "TFLOP gen.", "TFLOP train", "seconds")
 
@@ -46,7 +47,12 @@ def terminal_table(summary: Summary) -> Group:
     ]
     if summary.controls:
         names = [named(summary, subject) for subject in (BASE, *summary.protocols)]
-        parts += [Text(), _title(CONTROLS), _grid("", ("n", *names), _controls(summary)), _small([CONTROLS_NOTE])]
+        parts += [
+            Text(),
+            _title(CONTROLS),
+            _grid("", ("n", *names), _controls(summary)),
+            _small([f"{CONTROLS_NOTE} {_STAR}"]),
+        ]
     costs = [(named(summary, c.protocol), count(c.asked), *cost_cells(c)) for c in summary.costs]
     parts += [Text(), _title("Cost"), _grid("", ("asked", *COSTS), costs, mark=summary.best)]
     for title, first, blocks in _sections(summary):
@@ -78,7 +84,11 @@ def markdown_table(summary: Summary) -> str:
     said.append(_markdown("change", ("closed book vs base", "closed book vs naive", "in context vs base"), changes))
     if summary.controls:
         names = [named(summary, subject) for subject in (BASE, *summary.protocols)]
-        said += [f"{CONTROLS}:", _markdown("control", ("n", *names), _controls(summary)), CONTROLS_NOTE]
+        said += [
+            f"{CONTROLS}:",
+            _markdown("control", ("n", *names), _controls(summary)),
+            f"{CONTROLS_NOTE} {_escape(_STAR)}",
+        ]
     for title, first, blocks in _sections(summary):
         names = [named(summary, row.subject) for row in blocks[0].rows]
         said += [f"{title}:", _markdown(first, ("n", *names), [_pairs(b, first) for b in blocks])]

@@ -11,8 +11,7 @@ from sys2ft.statistics import FEWEST, Score, Undefined, smallest_difference
 ABSENT = "–"
 CONTROLS_NOTE = (
     "Neighbours: questions of the field, which the news does not change. Another news item's adapter: the same "
-    "questions asked of an adapter that was not trained on their answers, so what it gains is the format. "
-    "*: the 95% interval excludes zero."
+    "questions asked of an adapter that was not trained on their answers, so what it gains is the format."
 )
 
 
