@@ -353,6 +353,15 @@ def test_a_signal_finishes_the_step_and_writes_a_checkpoint(
     assert not leftovers(fresh)
 
 
+@pytest.fixture
+def attended() -> Iterator[None]:
+    """SIGINT as in a foreground process: a background job of a shell, such as these tests may be, ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("attended")
 def test_the_second_signal_stops_at_once() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(Stopped) as caught, stopping_on_signals(), current_stop().finish_steps():
