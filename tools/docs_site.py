@@ -53,7 +53,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Adapt what GitHub renders otherwise: links to source files become names; pipes in code lose their backslash."""
-    source = r"\[([^]]+)\]\((?:\.\./)+(?!decisions|images)[\w/.]+\.(?:py|yaml|toml)(?:#\S*)?\)"
+    source = r"\[([^]]+)\]\((?:\.\./)+(?!decisions|images)[\w/.]+\.(?:py|yaml|toml|jsonl)(?:#\S*)?\)"
     markdown = re.sub(source, r"`\1`", markdown)
     return re.sub(r"`[^`\n]*`", lambda code: code[0].replace(r"\|", "|"), markdown)
 
