@@ -7,9 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
 
-from sys2ft.errors import NewsError
 from sys2ft.files import open_binary, storage_errors
 from sys2ft.news.importers.pieces import Source
 
@@ -43,31 +41,30 @@ def unpacked(source: Source) -> Iterator[Source]:
 def _unpack(source: Source, plain: Path) -> None:
     try:
         limit = max(_ALWAYS, _RATIO * source.path.stat().st_size)
-        packed = open_binary(source.path)
+        complete = unpack(source.path, plain, limit)
     except OSError as error:
-        raise _damaged(source, error) from error
-    with packed, plain.open("wb") as out:
-        while block := _read(source, packed):
+        raise source.error(
+            f"a file that cannot be unpacked ({error.strerror or error})",
+            expected="a file compressed with gzip",
+            fix="download or compress it again, or rename it if it is not compressed",
+        ) from error
+    if not complete:
+        raise source.error(
+            f"a compressed file that unpacks to more than {limit // 1_000_000} MB",
+            expected=f"at most {_ALWAYS // 1_000_000} MB, or {_RATIO} times its size",
+            fix="unpack it yourself if it is what it should be, and import the unpacked file",
+        )
+
+
+def unpack(packed: Path, plain: Path, limit: float) -> bool:
+    """Write the content of a file whose name ends in `.gz` to `plain`; False if it has more than `limit` bytes.
+
+    Raises OSError if the file cannot be read or is damaged.
+    """
+    with open_binary(packed) as file, plain.open("wb") as out:
+        while block := file.read(_BLOCK):
             with storage_errors(plain):
                 out.write(block)
             if out.tell() > limit:
-                raise source.error(
-                    f"a compressed file that unpacks to more than {limit // 1_000_000} MB",
-                    expected=f"at most {_ALWAYS // 1_000_000} MB, or {_RATIO} times its size",
-                    fix="unpack it yourself if it is what it should be, and import the unpacked file",
-                )
-
-
-def _read(source: Source, packed: BinaryIO) -> bytes:
-    try:
-        return packed.read(_BLOCK)
-    except OSError as error:
-        raise _damaged(source, error) from error
-
-
-def _damaged(source: Source, error: OSError) -> NewsError:
-    return source.error(
-        f"a file that cannot be unpacked ({error.strerror or error})",
-        expected="a file compressed with gzip",
-        fix="download or compress it again, or rename it if it is not compressed",
-    )
+                return False
+    return True

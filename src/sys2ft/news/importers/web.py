@@ -5,11 +5,9 @@ The only module that uses the package `requests`.
 
 from __future__ import annotations
 
-import gzip
 import mimetypes
 import re
 import time
-import zlib
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 from sys2ft.errors import NewsError
 from sys2ft.news.importers.charsets import codec_of, parameter
+from sys2ft.news.importers.gzipped import GZIP, unpack
 from sys2ft.news.importers.pieces import Source, excerpt, optional
 from sys2ft.news.importers.settings import ImportSettings
 from sys2ft.news.problems import bad_input
@@ -162,13 +161,11 @@ def _unpacked(name: str, path: Path, settings: ImportSettings) -> Path:
     """A file in gzip form (`data.csv.gz`) as it is inside, within the same limit of size."""
     inside = path.with_name("unpacked")
     try:
-        with gzip.open(path) as packed, inside.open("wb") as file:
-            while chunk := packed.read(_CHUNK):
-                file.write(chunk)
-                if file.tell() > settings.max_download_mb * 1e6:
-                    raise _too_large(name, settings)
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise _unanswered(name, f"a damaged gzip file ({excerpt(str(error))})") from error
+        complete = unpack(path.rename(path.with_suffix(GZIP)), inside, settings.max_download_mb * 1e6)
+    except OSError as error:
+        raise _unanswered(name, f"a damaged gzip file ({excerpt(error.strerror or str(error))})") from error
+    if not complete:
+        raise _too_large(name, settings)
     return inside
 
 
