@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from sys2ft.engine import Bank, Example, LogLikelihood, prepare, score
 from sys2ft.errors import ModelError
@@ -48,16 +48,22 @@ def cloze(who: Answerer, subject: str, asked: Rows) -> dict[str, Any]:
     batch = [Asked.from_dict(row) for row in asked]
     rows = []
     for item, scored in zip(batch, _score(who, batch, [list(item.options) for item in batch]), strict=True):
-        scorings: tuple[Scoring, ...] = ("cloze", "cloze_raw")
-        for scoring in scorings:
-            values = [s.mean if scoring == "cloze" else s.total for s in scored]
-            unit = "nats a token" if scoring == "cloze" else "nats"
-            detail = {
-                "choices": dict(zip(item.options, [round(s.total, 4) for s in scored], strict=True)),
-                "tokens": [s.tokens for s in scored],
-            }
-            rows.append(_choice(subject, item, scoring, values, unit, detail))
+        scorings: tuple[Literal["cloze", "cloze_raw"], ...] = ("cloze", "cloze_raw")
+        rows += [choice(subject, item, scoring, scored) for scoring in scorings]
     return {"rows": rows}
+
+
+def choice(
+    subject: str, item: Asked, scoring: Literal["cloze", "cloze_raw"], scored: Sequence[LogLikelihood]
+) -> dict[str, Any]:
+    """The prediction by the log-likelihoods of the options' texts, as a row."""
+    values = [s.mean if scoring == "cloze" else s.total for s in scored]
+    unit = "nats a token" if scoring == "cloze" else "nats"
+    detail = {
+        "choices": dict(zip(item.options, [round(s.total, 4) for s in scored], strict=True)),
+        "tokens": [s.tokens for s in scored],
+    }
+    return _choice(subject, item, scoring, values, unit, detail)
 
 
 def letter(who: Answerer, subject: str, asked: Rows) -> dict[str, Any]:

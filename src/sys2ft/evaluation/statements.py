@@ -12,7 +12,7 @@ from typing import Any
 from sys2ft.engine import Example, LogLikelihood, score
 from sys2ft.evaluation.probes import Asked, Subject
 from sys2ft.evaluation.records import CONDITIONS, Condition, Prediction
-from sys2ft.evaluation.scorings import Answerer
+from sys2ft.evaluation.scorings import Answerer, choice
 from sys2ft.models import LoadedModel
 from sys2ft.news import News, Question
 from sys2ft.runs import Unit
@@ -88,33 +88,12 @@ def complete(who: Answerer, subject: str, asked: Sequence[Mapping[str, Any]]) ->
     batch = [Asked.from_dict(row) for row in asked]
     examples = [example(who.model, item.text, choice, item.slot) for item in batch for choice in item.options]
     scored = iter(score(who.model.model, examples, who.bank).likelihoods)
-    return {"rows": [_prediction(subject, item, [next(scored) for _ in item.options]).to_dict() for item in batch]}
+    return {"rows": [_row(subject, item, [next(scored) for _ in item.options]) for item in batch]}
 
 
-def _prediction(subject: str, item: Asked, scored: Sequence[LogLikelihood]) -> Prediction:
-    values = dict(zip(item.options, scored, strict=True))
-    first, second = sorted(values, key=lambda choice: -values[choice].mean)[:2]
-    return Prediction(
-        id=f"{subject}/{item.condition}/statement/{item.news_id}",
-        subject=subject,
-        adapter=item.adapter,
-        news_id=item.news_id,
-        domain=item.domain,
-        question=item.index,
-        kind="statement",
-        condition=item.condition,
-        scoring=item.scoring,
-        asked=item.text,
-        said=first,
-        expected=item.question.answer,
-        correct=first == item.question.answer,
-        grader="choice by cloze",
-        why=f"{values[first].mean:.2f} nats a token, next is {second!r} with {values[second].mean:.2f}",
-        detail={
-            "choices": {choice: round(value.total, 4) for choice, value in values.items()},
-            "tokens": [value.tokens for value in scored],
-        },
-    )
+def _row(subject: str, item: Asked, scored: Sequence[LogLikelihood]) -> dict[str, Any]:
+    row = choice(subject, item, "cloze", scored)
+    return {**row, "id": f"{subject}/{item.condition}/statement/{item.news_id}", "kind": "statement"}
 
 
 def before_end(one: News, statement: str, condition: Condition) -> str:
