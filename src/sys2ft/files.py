@@ -254,7 +254,7 @@ def locked(file: Path, *, waiting: Callable[[], None] | None = None) -> Iterator
         lock.release()
 
 
-# Digests --------------------------------------------------------------------------------------------------------------
+# Names ----------------------------------------------------------------------------------------------------------------
 
 
 FILE_NAME_RULE = "1 to 64 letters (a-z, A-Z), digits, '.', '_' or '-', the first a letter or digit and the last no '.'"
@@ -267,6 +267,9 @@ _DEVICES = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.IGNORECASE
 def is_file_name(name: str) -> bool:
     """Whether every file system accepts `name` as the name of one file: `FILE_NAME_RULE`, and no device of Windows."""
     return _FILE_NAME.fullmatch(name) is not None and _DEVICES.fullmatch(name) is None
+
+
+# Digests --------------------------------------------------------------------------------------------------------------
 
 
 def digest(value: Any) -> str:

@@ -84,11 +84,12 @@ def words(text: str) -> list[str]:
         start, at = at, at + len(piece)
         if not _WORD.search(piece):
             continue
-        before, letters = folded[:start], piece[0].isalpha()
-        if before and before[-1] in (".", "-") and not before[:-1][-1:].strip("(\"' "):
+        letters = piece[0].isalpha()
+        last, earlier = folded[max(0, start - 1) : start], folded[max(0, start - 2) : max(0, start - 1)]
+        if last in (".", "-") and not earlier.strip("(\"' "):
             # '.net' and '.5', '-5'; but not the dash of '- item' or the dot before a new sentence
-            piece = before[-1] + piece if (before[-1] == ".") or not letters else piece
-        if letters and (sign := _PLUS.match(folded, at)) and not before.endswith(("+", "#")):  # not '++word++'
+            piece = last + piece if last == "." or not letters else piece
+        if letters and (sign := _PLUS.match(folded, at)) and last not in ("+", "#"):  # not '++word++'
             piece += sign.group()
         found.append(_ELIDED.sub("", piece).removesuffix("'s"))
     return found

@@ -180,10 +180,10 @@ def _characters(conversations: Iterable[Sequence[Message]]) -> int:
 
 
 def _asked(news: Sequence[News], settings: EvaluateSettings) -> Iterator[_Text]:
-    """Every question as evaluation asks it."""
+    """Every question as evaluation asks it in context, where it is longest."""
     listed = [one for one in news if not too_many_choices([one])]  # the others are refused by `_require_letters`
     rooms = {"direct": settings.direct_tokens, "reasoned": settings.reasoned_tokens}
-    for unit in Questions(settings).units(Subject(), listed, seed=0):
+    for unit in Questions(settings, conditions=("in_context",)).units(Subject(), listed, seed=0):
         for row in unit.inputs["asked"]:
             one = Asked.from_dict(row)
             room = rooms.get(one.scoring)

@@ -147,7 +147,8 @@ def invents(text: str, news: str, code: str = ENGLISH) -> bool:
     given = words(news)
     names = names_within(text, capitals=not language(code).has("capital nouns"))
     if _CASELESS.search(news):  # a name in Latin letters may be attached to other letters
-        names = [name for name in names if fold(name) not in fold(news)]
+        known_text = fold(news)
+        names = [name for name in names if fold(name) not in known_text]
     parts = [words(name) for name in names if name != "I"]
     return not all(_has(given, part, code) or all(_has(given, [one], code) for one in part) for part in parts)
 
