@@ -14,6 +14,7 @@ import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 
 from sys2ft.cli.audit import NewsAudit
+from sys2ft.cli.lint import Lint
 from sys2ft.cli.models import ModelsInfo, ModelsList, ModelsPull
 from sys2ft.cli.news import NewsCheck, NewsExample
 from sys2ft.cli.news_import import NewsImport
@@ -72,6 +73,7 @@ Command = (
     | Annotated[Represent, subcommand("represent")]
     | Annotated[Models, subcommand("models")]
     | Annotated[NewsFiles, subcommand("news")]
+    | Annotated[Lint, subcommand("lint")]
 )
 
 _DESCRIPTION = """Put new facts into a language model's weights, and prove that they are there.
@@ -81,7 +83,7 @@ Versions: sys2ft --version. Completion in bash: eval "$(sys2ft --tyro-print-comp
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command and exit: 0, 1 when something failed, 2 for a wrong input, 130 after Ctrl-C, 143 after SIGTERM."""
+    """Run a command and exit: 0, 1 when something failed or `lint --strict` found something, 2 for a wrong input, 130 after Ctrl-C, 143 after SIGTERM."""
     sys.exit(call(arguments))
 
 
@@ -91,7 +93,7 @@ def call(arguments: Sequence[str] | None = None) -> int:
     lenient_streams()
     try:
         with stopping_on_signals():
-            _run(words)
+            code = _run(words)
         sys.stdout.flush()  # reports a full disk (`> file`) here, not at Python's exit
     except Sys2ftError as error:
         first, *rest = str(error).split("\n")
@@ -120,13 +122,14 @@ def call(arguments: Sequence[str] | None = None) -> int:
             "too much, lower --rows-at-once in a new folder",
         )
         return 1
-    return 0
+    return code
 
 
-def _run(words: Sequence[str]) -> None:
+def _run(words: Sequence[str]) -> int:
+    """Run the command; its exit code is 0 unless it returns another."""
     if words == ["--version"]:
         print(_version())
-        return
+        return 0
     mistakes = io.StringIO()  # they repeat the arguments, which may be names of files
     try:
         with contextlib.redirect_stderr(mistakes):
@@ -140,7 +143,7 @@ def _run(words: Sequence[str]) -> None:
     finally:
         sys.stdout.flush()  # the help text, before the SystemExit that follows it
         print_coloured(mistakes.getvalue(), sys.stderr)
-    command.run()
+    return command.run() or 0
 
 
 def _version() -> str:
