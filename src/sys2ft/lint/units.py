@@ -16,6 +16,7 @@ STEM_OF_SYLLABLES = 2
 NUMBER = 4
 """What a number counts, against 1 of a word: a completion with a number that the prompt lacks adds to it."""
 
+_DIGIT = regex.compile(r"\p{N}")
 _HANGUL = regex.compile(r"\p{Hangul}+")
 _ARTICLE = regex.compile(r"^[وفبكل]?ال(?=\p{Arabic}{3})")
 _SINGLE = regex.compile(rf"[{UNSPACED}]\p{{M}}*")
@@ -27,8 +28,10 @@ def units(text: str, code: str) -> frozenset[str]:
     Common words of the language and of English are left out, numbers never are. In scripts without spaces the units
     are runs of characters (`text.pieces`).
     """
-    found = {stem(word) for word in content_words(text, code)}
-    return frozenset(found.union(word for word in words(text) if any(map(str.isdigit, word))))
+    found = frozenset(stem(word) for word in content_words(text, code))
+    if not _DIGIT.search(text):  # most sentences: finding the words takes most of the time
+        return found
+    return found.union(word for word in words(text) if _DIGIT.search(word))
 
 
 def stem(word: str) -> str:
@@ -42,4 +45,4 @@ def stem(word: str) -> str:
 
 def weight(unit: str) -> int:
     """How much a unit says."""
-    return NUMBER if any(map(str.isdigit, unit)) else 1
+    return NUMBER if _DIGIT.search(unit) else 1
