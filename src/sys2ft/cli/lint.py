@@ -97,18 +97,14 @@ def _print(report: LintReport) -> None:
 
 
 def _remarks(total: Tally) -> list[str]:
-    found = []
-    if count := total.forms["text"]:
-        found.append(f"{count:,} records have a text alone: nothing precedes it, so nothing can shadow it")
-    if total.rejected:
-        found.append(f"{total.rejected:,} rejected replay elements are left out, since they are not trained on")
-    if total.without_own_words:
-        found.append(
-            f"{total.without_own_words:,} samples cannot be judged by their words: the completion is yes, no or a "
-            "letter, or repeats the question"
-        )
-    if total.not_text:
-        found.append(f"{total.not_text:,} parts of messages are no text (pictures, calls of tools) and were left out")
+    counted = (
+        (total.forms["text"], "with a text alone: nothing precedes it, so nothing can shadow it"),
+        (total.rejected, "left out: replay elements that were rejected are not trained on"),
+        (total.not_text, "parts of messages left out: pictures and calls of tools are no text"),
+        (total.without_own_words, "not judged: the completion is yes, no or a letter, or repeats the question"),
+        (total.about, "more with a text about their question in the prompt: the completion may follow from it"),
+    )
+    found = [f"{count:>6,} {what}" for count, what in counted if count]
     if total.by_place:
         places = ", ".join(f"{PLACES[role]} {count:,}" for role, count in total.by_place.most_common())
         found.append(f"the text is in: {places}")

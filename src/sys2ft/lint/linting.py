@@ -33,7 +33,9 @@ def lint(
         UserError: a file cannot be read, is empty, or has a record of an unknown form.
     """
     if not 0 < threshold <= 1:
-        raise SettingsError(f"threshold={threshold:g}", expected="above 0, at most 1", fix="the default is a good start")
+        raise SettingsError(
+            f"threshold={threshold:g}", expected="above 0, at most 1", fix="the default is a good start"
+        )
     found = _Found(threshold, examples)
     tallies = [found.read(Source(file, advance)) for file in files]
     worst = [example for _, _, example in sorted(found.worst, key=lambda entry: (-entry[0], entry[1]))]
@@ -87,10 +89,11 @@ class _Found:
         for number, judged in enumerate(judge(record.turns), start=1):
             tally.samples += 1
             tally.words += judged.words
-            if judged.share is None:
-                tally.without_own_words += 1
-            elif judged.share >= self.threshold:
+            tally.without_own_words += judged.share is None
+            if judged.share is not None and judged.share >= self.threshold:
                 self._shadowed(judged, line, number, tally, leading)
+            else:
+                tally.about += judged.about
 
     def _shadowed(self, judged: Judged, line: int, number: int, tally: Tally, leading: Shared | None) -> None:
         assert judged.share is not None and judged.place is not None

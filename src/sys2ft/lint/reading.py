@@ -15,9 +15,9 @@ from sys2ft.files import open_binary
 LONGEST = 1 << 26
 """Bytes of the longest line, or characters of the longest record of a list: more is no training sample."""
 _BLOCK = 1 << 16
+_FROM_PARQUET = "pandas.read_parquet('FILE').to_json('data.jsonl', orient='records', lines=True)"
 _BINARY = {
-    b"PAR1": ("a Parquet file", "python -c \"import pandas; pandas.read_parquet('FILE').to_json('data.jsonl', "
-              "orient='records', lines=True)\""),  # fmt: skip
+    b"PAR1": ("a Parquet file", f"convert it: {_FROM_PARQUET}"),
     b"PK\x03\x04": ("a ZIP archive", "unpack it"),
     b"\x1f\x8b": ("a file compressed with gzip under a name without .gz", "rename it so that it ends in .gz"),
     b"BZh": ("a file compressed with bzip2", "unpack it with bunzip2"),
@@ -120,14 +120,14 @@ def _why(error: Exception) -> str:
 
 def _listed(source: Source, number: int, text: str, lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, object]]:
     """The records of a JSON list, of which `text` on line `number` is the beginning; at most one is in memory."""
-    decoder, wanted, comma = json.JSONDecoder(), 0, False
+    decoder, comma = json.JSONDecoder(), False
     while True:
         number += text[: len(text) - len(text.lstrip())].count("\n")
         text = text.lstrip()
         if not text:
-            if (more := next(lines, None)) is None:
+            text = _further(lines, 1)
+            if not text:
                 raise _unfinished(source, number, "it ends within its list")
-            text = more[1]
             continue
         if text[0] == "]":
             if text[1:].strip() or any(line.strip() for _, line in lines):
@@ -138,13 +138,11 @@ def _listed(source: Source, number: int, text: str, lines: Iterator[tuple[int, s
                 raise _unfinished(source, number, f"{text[:20]!r} in the place of a comma")
             text, comma = text[1:], False
             continue
-        if len(text) < wanted and (more := _further(lines, wanted - len(text))):
-            text += more  # twice as much at each attempt: the decoder begins anew
         try:
             value, end = decoder.raw_decode(text)
         except (ValueError, RecursionError) as error:
-            wanted = 2 * len(text)
-            rest = _further(lines, len(text)) if wanted < LONGEST else ""
+            # The record may end further on. Twice as much at each attempt, since the decoder begins anew.
+            rest = _further(lines, len(text)) if 2 * len(text) < LONGEST else ""
             if not rest:
                 at = number + (text[: error.pos].count("\n") if isinstance(error, json.JSONDecodeError) else 0)
                 raise _unfinished(source, at, _why(error)) from error
@@ -152,7 +150,7 @@ def _listed(source: Source, number: int, text: str, lines: Iterator[tuple[int, s
             continue
         yield number, value
         number += text[:end].count("\n")
-        text, comma, wanted = text[end:], True, 0
+        text, comma = text[end:], True
 
 
 def _further(lines: Iterator[tuple[int, str]], least: int) -> str:

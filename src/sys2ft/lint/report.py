@@ -24,6 +24,8 @@ class Tally:
     shadowed: int = 0
     without_own_words: int = 0
     """Samples that the text alone cannot judge: the completion is yes, no or a letter, or repeats the question."""
+    about: int = 0
+    """Samples that are not shadowed, but have a text about their question in the prompt."""
     words: int = 0
     """Words of all completions."""
     shadowed_words: int = 0
@@ -104,6 +106,15 @@ def total_of(tallies: Sequence[Tally]) -> Tally:
     for one in tallies:
         for name in ("forms", "by_place"):
             getattr(total, name).update(getattr(one, name))
-        for name in ("samples", "shadowed", "without_own_words", "words", "shadowed_words", "rejected", "not_text"):
+        for name in (
+            "samples",
+            "shadowed",
+            "without_own_words",
+            "about",
+            "words",
+            "shadowed_words",
+            "rejected",
+            "not_text",
+        ):
             setattr(total, name, getattr(total, name) + getattr(one, name))
     return total

@@ -24,6 +24,8 @@ SHORT = 3
 """With fewer units than this a completion may be found in a prompt by chance: more is asked of it."""
 NEAR = 2
 """Sentences around the place of a short completion, one of which must have a unit of the request."""
+ABOUT = 0.4
+"""Share of a question's units (two at least) that a text about the question has."""
 RUN = 6
 """Words in a row that count as copied where a completion has too few units."""
 
@@ -47,13 +49,15 @@ class Judged:
     """One completion: the share of what it says that its prompt says too, None if it says nothing of its own.
 
     `words` counts the completion's words (characters in scripts without spaces). `place` is the part of the prompt that
-    has most of it; None where the prompt has nothing of it.
+    has most of it; None where the prompt has nothing of it. `about`: apart from earlier answers, the prompt has a text
+    about the question, from which the completion may follow without being in it.
     """
 
     completion: str
     words: int
     share: float | None
     place: Part | None = None
+    about: bool = False
 
 
 def judge(turns: Sequence[Turn]) -> Iterator[Judged]:
@@ -75,6 +79,8 @@ class _Prompt:
     """All parts but the user's questions."""
     said: set[str] = field(default_factory=set)
     """Units of the statements."""
+    given: set[str] = field(default_factory=set)
+    """The same without earlier answers."""
     named: set[str] = field(default_factory=set)
     """Units of the user's questions, of all turns."""
     last: Sequence[Part] = ()
@@ -90,6 +96,13 @@ class _Prompt:
             else:
                 self.statements.append(part)
                 self.said |= part.units
+                self.given |= part.units if role != "assistant" else frozenset()
+
+    def about_question(self) -> bool:
+        """Whether a text in the prompt is about the last user turn's question."""
+        asked = _union([part for part in self.last if asks(part.text)])
+        shared = asked & self.given
+        return len(shared) >= max(2, ABOUT * len(asked))
 
     def request(self) -> list[Part]:
         """The questions of the last user turn; without any, its first line and last sentence, since an instruction may
@@ -107,10 +120,12 @@ def _judged(completion: str, prompt: _Prompt, code: str) -> Judged:
     said = _union(statements) if options else prompt.said
     own = units(text, code) - prompt.named
     if len(own) < SHORT:
-        return Judged(completion, size, *_short(text, own, prompt.request(), statements))
-    carried = own & said
-    place = max(statements, key=lambda part: len(part.units & carried)) if carried else None
-    return Judged(completion, size, _weight(carried) / _weight(own), place)
+        share, place = _short(text, own, prompt.request(), statements)
+    else:
+        carried = own & said
+        share = _weight(carried) / _weight(own)
+        place = max(statements, key=lambda part: len(part.units & carried)) if carried else None
+    return Judged(completion, size, share, place, prompt.about_question())
 
 
 def _short(

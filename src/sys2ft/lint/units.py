@@ -40,7 +40,7 @@ def stem(word: str) -> str:
         return word
     if _HANGUL.fullmatch(word):
         return word[:STEM_OF_SYLLABLES]
-    return _ARTICLE.sub("", word)[:STEM]
+    return str(_ARTICLE.sub("", word))[:STEM]
 
 
 def weight(unit: str) -> int:
