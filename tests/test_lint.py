@@ -107,9 +107,9 @@ def test_a_short_answer_is_not_found_by_chance() -> None:
 
 
 def test_without_words_of_its_own_a_completion_is_not_judged() -> None:
-    for answer in ("Yes.", "B", "The Marlow Reach Bridge."):
+    for answer in ("B", "It is.", "The Marlow Reach Bridge."):
         assert share(WHO, answer) is None
-    (judged,) = judge([Turn("system", PASSAGE), Turn("user", WHO), Turn("assistant", "Yes.", trained=True)])
+    (judged,) = judge([Turn("system", PASSAGE), Turn("user", WHO), Turn("assistant", "B", trained=True)])
     assert judged.share is None and judged.about
 
 
@@ -153,7 +153,7 @@ def test_calibration_stays_what_the_documents_say() -> None:
 
 def _rates(samples: Sequence[shadowing.Sample]) -> list[tuple[bool, str, float]]:
     kinds: dict[tuple[bool, str], list[bool]] = {}
-    for sample in samples[::3]:
+    for sample in samples:
         (judged,) = judge(sample.turns())
         called = judged.share is not None and judged.share >= THRESHOLD
         kinds.setdefault((sample.shadowed, sample.kind), []).append(called)
@@ -217,8 +217,10 @@ def test_every_format_gives_the_same(name: str, indent: int | None, tmp_path: Pa
     report = lint([write(tmp_path / name, ROWS, indent)], examples=40)
     assert (report.total.samples, report.total.shadowed) == (40, 20)
     lines = [example.line for example in report.examples]
-    step = {"a.jsonl": (2, 2), "a.json": (6, 8) if indent else (1, 0)}[name.removesuffix(".gz")]
-    assert lines == [step[0] + step[1] * i for i in range(20)]
+    if name.startswith("a.jsonl"):
+        assert lines == list(range(2, 41, 2))
+    else:
+        assert lines == (list(range(6, 162, 8)) if indent else [1] * 20)
 
 
 def test_a_table(tmp_path: Path) -> None:

@@ -3,8 +3,8 @@
     python -m tools.shadowing                   # on the bundled New News
     python -m tools.shadowing PASSAGES.json     # and on passages with questions, and what models wrote about them
 
-PASSAGES.json is a list of mappings: `context`, `questions` (each `question` and `answer`), and `written_by_peers`, texts
-about the context by the name of their author, one statement on each line.
+PASSAGES.json is a list of mappings: `context`, `questions` (each `question` and `answer`), and `written_by_peers`,
+texts about the context by the name of their author, one statement on each line.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def lint(
         )
     found = _Found(threshold, examples)
     tallies = [found.read(Source(file, advance)) for file in files]
-    worst = [example for _, _, example in sorted(found.worst, key=lambda entry: (-entry[0], entry[1]))]
+    worst = [example for _, _, example in sorted(found.worst, key=lambda entry: (-entry[0], -entry[1]))]
     return LintReport(
         threshold=threshold,
         files=tallies,

@@ -23,7 +23,7 @@ class Tally:
     samples: int = 0
     shadowed: int = 0
     without_own_words: int = 0
-    """Samples that the text alone cannot judge: the completion is yes, no or a letter, or repeats the question."""
+    """Samples that cannot be judged: the completion is a letter or common words, or only repeats the question."""
     about: int = 0
     """Samples that are not shadowed, but have a text about their question in the prompt."""
     words: int = 0
@@ -106,15 +106,7 @@ def total_of(tallies: Sequence[Tally]) -> Tally:
     for one in tallies:
         for name in ("forms", "by_place"):
             getattr(total, name).update(getattr(one, name))
-        for name in (
-            "samples",
-            "shadowed",
-            "without_own_words",
-            "about",
-            "words",
-            "shadowed_words",
-            "rejected",
-            "not_text",
-        ):
-            setattr(total, name, getattr(total, name) + getattr(one, name))
+        for name, value in asdict(one).items():
+            if isinstance(value, int):
+                setattr(total, name, getattr(total, name) + value)
     return total

@@ -123,9 +123,20 @@ def _judged(completion: str, prompt: _Prompt, code: str) -> Judged:
         share, place = _short(text, own, prompt.request(), statements)
     else:
         carried = own & said
-        share = _weight(carried) / _weight(own)
+        # An instruction names its subject too, but it may also be the text itself: what it alone has counts half.
+        half = _only_of(prompt.request(), statements, carried) / 2
+        share = (_weight(carried) - half) / (_weight(own) - half)
         place = max(statements, key=lambda part: len(part.units & carried)) if carried else None
     return Judged(completion, size, share, place, prompt.about_question())
+
+
+def _only_of(request: Sequence[Part], statements: Sequence[Part], carried: frozenset[str]) -> int:
+    """The weight of the carried units that only the request has; 0 if it is a question, whose units do not count."""
+    only = carried & _union(request)
+    for part in statements if only else ():
+        if part not in request:
+            only -= part.units
+    return _weight(only)
 
 
 def _short(

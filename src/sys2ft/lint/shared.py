@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from os.path import commonprefix
+from os.path import commonprefix  # of any texts, not of paths
 
 from sys2ft.lint.records import Turn
 
@@ -52,7 +52,7 @@ class Leading:
                 return None
             known = self._found[key] = Shared(text, place)
             self._spare[key] = 0
-        known.text = commonprefix([known.text, text])
+        known.text = commonprefix([known.text, text])  # noqa: RUF071
         known.samples += 1
         self._spare[key] += 1
         return known
