@@ -64,6 +64,12 @@ def of_news() -> Iterator[Sample]:
             if one.choices and kind == "recall":
                 yield Sample("New News: item, recall question with options, letter", True, item.text, listed, letter)
         yield Sample("New News: fixed cue, item", False, "", "What is the news?", item.text)
+        if item.cloze is not None:
+            begun = f"Complete this: {item.cloze.text}"
+            yield Sample("New News: begun statement, its end", False, "", begun, item.cloze.answer)
+            yield Sample(
+                "New News: item, begun statement, its end", True, "", f"{item.text}\n{begun}", item.cloze.answer
+            )
 
 
 def of_passages(passages: Iterable[dict[str, Any]]) -> Iterator[Sample]:

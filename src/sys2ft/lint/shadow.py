@@ -26,6 +26,8 @@ NEAR = 2
 """Sentences around the place of a short completion, one of which must have a unit of the request."""
 ABOUT = 0.4
 """Share of a question's units (two at least) that a text about the question has."""
+BARE = 12
+"""Units of an instruction; a longer turn has a text beside it, or is one."""
 RUN = 6
 """Words in a row that count as copied where a completion has too few units."""
 
@@ -105,12 +107,16 @@ class _Prompt:
         return len(shared) >= max(2, ABOUT * len(asked))
 
     def request(self) -> list[Part]:
-        """The questions of the last user turn; without any, its first line and last sentence, since an instruction may
-        be before or after its text. Of a single line it is the first and the last sentence."""
-        questions = [part for part in self.last if asks(part.text)]
-        lines = len(self.last) > 0 and self.last[-1].line > 0
-        ends = [part for part in self.last if part.line == 0] if lines else list(self.last[:1])
-        return questions or [*ends, *self.last[-1:]]
+        """The questions of the last user turn; without any, its first line if that is short, and its last sentence,
+        since an instruction may be before or after its text."""
+        first = [part for part in self.last if part.line == 0]
+        ends = first if len(_union(first)) <= BARE else list(first[:1])
+        return [part for part in self.last if asks(part.text)] or [*ends, *self.last[-1:]]
+
+    def bare(self) -> Sequence[Part]:
+        """The last user turn if it is an instruction without a text, and no question."""
+        short = len(_union(self.last)) <= BARE
+        return self.last if short and not any(asks(part.text) for part in self.last) else ()
 
 
 def _judged(completion: str, prompt: _Prompt, code: str) -> Judged:
@@ -124,14 +130,14 @@ def _judged(completion: str, prompt: _Prompt, code: str) -> Judged:
     else:
         carried = own & said
         # An instruction names its subject too, but it may also be the text itself: what it alone has counts half.
-        half = _only_of(prompt.request(), statements, carried) / 2
+        half = _only_of(prompt.bare(), statements, carried) / 2
         share = (_weight(carried) - half) / (_weight(own) - half)
         place = max(statements, key=lambda part: len(part.units & carried)) if carried else None
     return Judged(completion, size, share, place, prompt.about_question())
 
 
 def _only_of(request: Sequence[Part], statements: Sequence[Part], carried: frozenset[str]) -> int:
-    """The weight of the carried units that only the request has; 0 if it is a question, whose units do not count."""
+    """The weight of the carried units that nothing but the request has."""
     only = carried & _union(request)
     for part in statements if only else ():
         if part not in request:
