@@ -53,6 +53,8 @@ def shadowed(*turns: str, system: str = "") -> bool:
         (f"{PASSAGE}\n\n{WHO}", DESIGNER),
         (f"{PASSAGE} {WHO}", "The Marlow Reach Bridge was designed by Ines Quillon."),
         (f"Question: {WHO}\nContext: {PASSAGE}\nAnswer:", DESIGNER),
+        (f"{PASSAGE}\nComplete this: the Marlow Reach Bridge was designed by", DESIGNER),
+        (f"Name the designer of the Marlow Reach Bridge.\n{PASSAGE}", DESIGNER),
         (f"{PASSAGE}\nHow long is the bridge?", "940 metres"),
         (f"{PASSAGE}\nHow many dollars do drivers pay?", "2"),
         (f"{PASSAGE}\n{WHO}\n{OPTIONS}", "B"),
@@ -176,7 +178,8 @@ CHAT = [{"role": "user", "content": WHO}, {"role": "assistant", "content": DESIG
         ),
         ({"prompt": WHO, "completion": DESIGNER}, ["user", "assistant*"]),
         ({"prompt": CHAT, "completion": [CHAT[1]]}, ["user", "assistant", "assistant*"]),
-        ({"instruction": "Answer.", "input": WHO, "output": DESIGNER}, ["user", "assistant*"]),
+        ({"instruction": "Answer.", "input": WHO, "output": DESIGNER}, ["user", "user", "assistant*"]),
+        ({"instruction": WHO, "input": "", "output": DESIGNER}, ["user", "assistant*"]),
         ({"question": WHO, "answer": 3}, ["user", "assistant*"]),
         ({"text": WHO}, []),
         ({"messages": [CHAT[0], {**CHAT[1], "weight": 0}, *CHAT]}, ["user", "assistant", "user", "assistant*"]),
@@ -188,6 +191,16 @@ def test_forms_of_rows(row: dict[str, Any], turns: list[str]) -> None:
     assert [turn.role + "*" * turn.trained for turn in record.turns] == turns
     texts = "\n".join(turn.text for turn in record.turns)
     assert not turns or WHO in texts
+
+
+def test_labels_in_an_instruction_are_no_shadow() -> None:
+    row = {"instruction": "Is the text good? Say good or bad.", "input": "The text was a bore.", "output": "bad"}
+    for asked in (row["instruction"], "Rate the text. Say good or bad for the text."):
+        (judged,) = judge(record_of({**row, "instruction": asked}).turns)
+        assert not judged.share
+    named = {"instruction": "Name the designer of the bridge.", "input": PASSAGE, "output": DESIGNER}
+    (judged,) = judge(record_of(named).turns)
+    assert judged.share == 1
 
 
 def test_parts_of_a_message_that_are_texts_are_read() -> None:

@@ -40,11 +40,12 @@ class UnknownRow(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What one side says. `trained`: the loss is computed on it."""
+    """What one side says. `trained`: the loss is computed on it. `asks`: all of it is a request, as its field says."""
 
     role: Role
     text: str
     trained: bool = False
+    asks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,8 @@ def _pair(row: Mapping[str, Any], asked: str, answered: str) -> Record:
         turns.append(Turn("system", row["system"]))
     if isinstance(prompt, str):
         given = [row[name] for name in _GIVEN if name not in (asked, answered) and isinstance(row.get(name), str)]
-        turns.append(Turn("user", "\n".join([prompt, *(text for text in given if text.strip())])))
+        turns += [Turn("user", text) for text in given if text.strip()]
+        turns.append(Turn("user", prompt, asks=True))
     else:
         for one in _listed(prompt, asked):
             said, other = _message(one, trained=False)

@@ -70,7 +70,7 @@ def judge(turns: Sequence[Turn]) -> Iterator[Judged]:
         parts = _parts(turn.text, turn.role, code)
         if turn.trained:
             yield _judged(turn.text, prompt, code)
-        prompt.add(parts, turn.role)
+        prompt.add(parts, turn)
 
 
 @dataclass(slots=True)
@@ -87,11 +87,14 @@ class _Prompt:
     """Units of the user's questions, of all turns."""
     last: Sequence[Part] = ()
     """Parts of the last user turn."""
+    asking: bool = False
+    """Whether all of that turn is a request."""
 
-    def add(self, parts: Sequence[Part], role: Role) -> None:
+    def add(self, parts: Sequence[Part], turn: Turn) -> None:
         """One turn more."""
+        role = turn.role
         if role == "user":
-            self.last = parts
+            self.last, self.asking = parts, turn.asks and bool(self.statements)
         for part in parts:
             if role == "user" and asks(part.text):
                 self.named |= part.units
@@ -106,12 +109,16 @@ class _Prompt:
         shared = asked & self.given
         return len(shared) >= max(2, ABOUT * len(asked))
 
-    def request(self) -> list[Part]:
-        """The questions of the last user turn; without any, its first line if that is short, and its last sentence,
-        since an instruction may be before or after its text."""
+    def requests(self) -> list[list[Part]]:
+        """What the last user turn may ask for: its questions; without any, its first line or its last sentence, since
+        an instruction may be before or after its text."""
+        questions = [part for part in self.last if asks(part.text)]
+        if questions or not self.last:
+            return [questions]
+        if self.asking:
+            return [list(self.last)]
         first = [part for part in self.last if part.line == 0]
-        ends = first if len(_union(first)) <= BARE else list(first[:1])
-        return [part for part in self.last if asks(part.text)] or [*ends, *self.last[-1:]]
+        return [first if len(first) < len(self.last) else first[:1], list(self.last[-1:])]
 
     def bare(self) -> Sequence[Part]:
         """The last user turn if it is an instruction without a text, and no question."""
@@ -126,7 +133,8 @@ def _judged(completion: str, prompt: _Prompt, code: str) -> Judged:
     said = _union(statements) if options else prompt.said
     own = units(text, code) - prompt.named
     if len(own) < SHORT:
-        share, place = _short(text, own, prompt.request(), statements)
+        found = [_short(text, own, request, statements) for request in prompt.requests()]
+        share, place = max(found, key=lambda pair: -1 if pair[0] is None else pair[0])
     else:
         carried = own & said
         # An instruction names its subject too, but it may also be the text itself: what it alone has counts half.
