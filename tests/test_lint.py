@@ -198,6 +198,9 @@ def test_labels_in_an_instruction_are_no_shadow() -> None:
     for asked in (row["instruction"], "Rate the text. Say good or bad for the text."):
         (judged,) = judge(record_of({**row, "instruction": asked}).turns)
         assert not judged.share
+    for more in ({}, {"system": "You are helpful."}):
+        (judged,) = judge(record_of({"prompt": f"{PASSAGE}\n{WHO}", "completion": DESIGNER, **more}).turns)
+        assert judged.share == 1
     named = {"instruction": "Name the designer of the bridge.", "input": PASSAGE, "output": DESIGNER}
     (judged,) = judge(record_of(named).turns)
     assert judged.share == 1

@@ -95,8 +95,8 @@ def _pair(row: Mapping[str, Any], asked: str, answered: str) -> Record:
         turns.append(Turn("system", row["system"]))
     if isinstance(prompt, str):
         given = [row[name] for name in _GIVEN if name not in (asked, answered) and isinstance(row.get(name), str)]
-        turns += [Turn("user", text) for text in given if text.strip()]
-        turns.append(Turn("user", prompt, asks=True))
+        texts = [text for text in given if text.strip()]
+        turns += [*(Turn("user", text) for text in texts), Turn("user", prompt, asks=bool(texts))]
     else:
         for one in _listed(prompt, asked):
             said, other = _message(one, trained=False)

@@ -94,7 +94,7 @@ class _Prompt:
         """One turn more."""
         role = turn.role
         if role == "user":
-            self.last, self.asking = parts, turn.asks and bool(self.statements)
+            self.last, self.asking = parts, turn.asks
         for part in parts:
             if role == "user" and asks(part.text):
                 self.named |= part.units
@@ -109,16 +109,16 @@ class _Prompt:
         shared = asked & self.given
         return len(shared) >= max(2, ABOUT * len(asked))
 
-    def requests(self) -> list[list[Part]]:
+    def requests(self) -> list[Sequence[Part]]:
         """What the last user turn may ask for: its questions; without any, its first line or its last sentence, since
         an instruction may be before or after its text."""
+        if self.asking:
+            return [self.last]
         questions = [part for part in self.last if asks(part.text)]
         if questions or not self.last:
             return [questions]
-        if self.asking:
-            return [list(self.last)]
         first = [part for part in self.last if part.line == 0]
-        return [first if len(first) < len(self.last) else first[:1], list(self.last[-1:])]
+        return [first if len(first) < len(self.last) else first[:1], self.last[-1:]]
 
     def bare(self) -> Sequence[Part]:
         """The last user turn if it is an instruction without a text, and no question."""
