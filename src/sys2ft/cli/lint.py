@@ -27,7 +27,7 @@ COST = """\
 What such samples say can be read from their prompt, so a model learns to read it there. A fact is then recalled only
 while the text is in the prompt; without it the training is mostly lost (contextual shadowing, arXiv 2505.01812).
 - To teach facts, take the text out of the prompt: `sys2ft generate` writes such data from the text.
-- To teach a skill on a given text (summarise, translate, correct), the text belongs there: for this it is no fault."""
+- To teach a skill on a given text (summarise, correct, extract), the text belongs there: for this it is no fault."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
