@@ -311,6 +311,23 @@ def test_memory_does_not_grow_with_a_list(tmp_path: Path) -> None:
     assert read < 20
 
 
+def test_half_a_surrogate_pair_and_control_characters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(
+        '{"prompt": "The \\ud83d\\u001b[2J bridge is 940 m long.", "completion": "bridge long 940 \\ud83d"}'
+    )
+    for more in ([], ["--json"]):
+        assert call(["lint", str(path), *more]) == 0
+        said = capsys.readouterr().out
+        assert "\x1b" not in said
+        said.encode()
+
+
+def test_no_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["lint"]) == 2
+    assert "no file" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("threshold", [0, 1.1, -1])
 def test_a_threshold_that_is_no_share(threshold: float) -> None:
     with pytest.raises(SettingsError, match="threshold"):

@@ -29,9 +29,11 @@ def lint(
     `advance` is called with the number of bytes read since its last call (of a compressed file, of its content).
 
     Raises:
-        SettingsError: the threshold is not above 0 and at most 1.
+        SettingsError: there is no file, or the threshold is not above 0 and at most 1.
         UserError: a file cannot be read, is empty, or has a record of an unknown form.
     """
+    if not files:
+        raise SettingsError("no file", expected="one or more files of training data", fix="sys2ft lint data.jsonl")
     if not 0 < threshold <= 1:
         raise SettingsError(
             f"threshold={threshold:g}", expected="above 0, at most 1", fix="the default is a good start"

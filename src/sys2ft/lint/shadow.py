@@ -217,4 +217,5 @@ def _weight(found: Iterable[str]) -> int:
 
 def _language(turns: Sequence[Turn]) -> str:
     """The language of the last two turns; a completion alone may be one word."""
-    return detect(" ".join(turn.text[-300:] for turn in turns[-2:]))
+    text = " ".join(turn.text[-300:] for turn in turns[-2:])
+    return detect(text.encode("utf-8", "replace").decode("utf-8"))  # JSON may have half of a surrogate pair
