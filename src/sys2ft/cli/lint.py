@@ -101,7 +101,10 @@ def _remarks(total: Tally) -> list[str]:
         (total.forms["text"], "with a text alone: nothing precedes it, so nothing can shadow it"),
         (total.rejected, "left out: replay elements that were rejected are not trained on"),
         (total.not_text, "parts of messages left out: pictures and calls of tools are no text"),
-        (total.without_own_words, "not judged: the completion is a letter or a common word, or only repeats the question"),
+        (
+            total.without_own_words,
+            "not judged: the completion is a letter or a common word, or only repeats the question",
+        ),
         (total.about, "more with a text about their question in the prompt: the completion may follow from it"),
     )
     found = [f"{count:>6,} {what}" for count, what in counted if count]
