@@ -10,14 +10,16 @@ from typing import Any
 
 from torch import Tensor
 
-from sys2ft.engine import Example, StepCost
+from sys2ft.engine import Distributions, Example, StepCost
 from sys2ft.runs import item_seed
 from sys2ft.training.jobs import AdapterJob
 from sys2ft.training.schedule import batches, rate, split
 
 # The fields that a checkpoint stores besides tensors; the rest can be derived from elements, settings and seed.
-_KEPT = ("step", "best_loss", "best_step", "ended", "due", "curve", "kept_epoch", "seconds")
-_COSTS = ("cost", "scored")
+_KEPT = (
+    "step", "best_loss", "best_step", "ended", "due", "curve", "kept_epoch", "seconds", "other_flop", "counted",
+)  # fmt: skip
+_COSTS = ("cost", "scored", "read")
 
 
 @dataclass(slots=True, eq=False)
@@ -34,6 +36,10 @@ class Adapter:
     held: list[Example]
     batches: list[list[int]]
     seen: list[int]
+    prompts_in_context: list[list[int]] = field(default_factory=list)
+    """If there is a teacher: the ids of each example's prompt with the news item before it."""
+    taught: dict[int, Distributions] = field(default_factory=dict)
+    """The teacher's distributions for the completion of each example, by its index."""
     step: int = 0
     """Steps taken."""
     best_loss: float | None = None
@@ -51,11 +57,22 @@ class Adapter:
     cost: StepCost = field(default_factory=StepCost)
     scored: StepCost = field(default_factory=StepCost)
     """Cost of measuring held-out losses."""
+    read: StepCost = field(default_factory=StepCost)
+    """Cost of the teacher's reading."""
+    other_flop: float = 0.0
+    """FLOP of what a teacher computed."""
+    counted: bool = False
+    """Whether the teacher's reading has been counted; a resumed training repeats it."""
     seconds: float = 0.0
 
     @classmethod
-    def of(cls, slot: int, job: AdapterJob, examples: Sequence[Example]) -> Adapter:
-        """The adapter of `job` before its first step; `examples` are the job's rendered items."""
+    def of(
+        cls, slot: int, job: AdapterJob, examples: Sequence[Example], in_context: Sequence[list[int]] = ()
+    ) -> Adapter:
+        """The adapter of `job` before its first step; `examples` are the job's rendered items.
+
+        `in_context`: the ids of their prompts with the news item, if there is a teacher.
+        """
         train, held = split(job.name, len(examples), job.settings.held_out, job.seed)
         order = batches(job.name, len(train), job.settings, job.seed)
         return cls(
@@ -65,6 +82,7 @@ class Adapter:
             held=[examples[i] for i in held],
             batches=order,
             seen=list(itertools.accumulate(len(batch) for batch in order)),
+            prompts_in_context=[in_context[i] for i in train] if in_context else [],
         )
 
     @property
@@ -102,8 +120,8 @@ class Adapter:
     def _epochs(self, steps: int) -> int:
         return self.seen[steps - 1] // len(self.examples) if steps else 0
 
-    def advance(self, loss: float, norm: float) -> None:
-        """Record one step: its mean loss (nats per token) and its gradient norm."""
+    def advance(self, loss: float, norm: float, tokens: int) -> None:
+        """Record one step: its mean loss (nats per token), its gradient norm and the tokens of its examples."""
         self.curve.append(
             {
                 "adapter": self.name,
@@ -112,7 +130,7 @@ class Adapter:
                 "loss": loss,
                 "lr": self.rate,
                 "grad_norm": norm,
-                "tokens": sum(len(example.ids) for example in self.batch),
+                "tokens": tokens,
             }
         )
         self.step += 1

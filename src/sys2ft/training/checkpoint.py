@@ -108,5 +108,6 @@ def _identity(adapter: Adapter) -> list[Any]:
     """Everything that decides an adapter's weights."""
     fixed = {name: value for name, value in asdict(adapter.job.settings).items() if name not in FREE}
     elements = [[[*e.ids], [*e.loss_mask]] for e in (*adapter.examples, *adapter.held)]
+    elements += adapter.prompts_in_context
     job = adapter.job
     return [job.group, job.name, job.seed, job.chosen_objective.name, job.chosen_learner.name, fixed, elements]

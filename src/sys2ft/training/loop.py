@@ -22,13 +22,14 @@ from sys2ft.engine.adapters import memory
 from sys2ft.engine.adapters.moments import off_device
 from sys2ft.engine.trees.tree import slot_trees
 from sys2ft.errors import MemoryShortage, StorageError, out_of_memory
-from sys2ft.models import LoadedModel, Message
+from sys2ft.models import LoadedModel
 from sys2ft.runs import Advance, Display, Stop, current_stop, item_seed
 from sys2ft.training.adapter import Adapter
 from sys2ft.training.checkpoint import Checkpoint
 from sys2ft.training.ending import describe_end
 from sys2ft.training.jobs import AdapterJob, check_jobs
 from sys2ft.training.result import Training
+from sys2ft.training.teaching import Teaching, load_teacher, messages_of, prompts_in_context
 
 
 def train(
@@ -52,10 +53,13 @@ def train(
     """
     check_jobs(jobs)
     prepare(model.model)
+    settings, lesson = jobs[0].settings, jobs[0].lesson
+    teacher = load_teacher(model, settings)
+    teaching = Teaching(model, teacher, lesson, settings.tokens_a_pass(model.model))
     bank = _bank(model, jobs)
     try:
-        adapters = [Adapter.of(slot, job, rendered_examples(model, slot, job)) for slot, job in enumerate(jobs)]
-        trainer = _Trainer(Training(bank, adapters), checkpoint, show or Display(), label)
+        adapters = [adapter_of(model, slot, job, teacher) for slot, job in enumerate(jobs)]
+        trainer = _Trainer(Training(bank, adapters), teaching, checkpoint, show or Display(), label)
         with contextlib.closing(trainer.optimiser.moments):
             return trainer.run()
     except BaseException:
@@ -76,21 +80,26 @@ def _bank(model: LoadedModel, jobs: Sequence[AdapterJob]) -> Bank:
         ) from error
 
 
-def rendered_examples(model: LoadedModel, slot: int, job: AdapterJob) -> list[Example]:
-    """The job's items rendered by the model's chat template, as examples of slot `slot`."""
+def adapter_of(model: LoadedModel, slot: int, job: AdapterJob, teacher: LoadedModel | None = None) -> Adapter:
+    """The adapter of `job` in slot `slot`, with the job's items rendered by the model's chat template.
+
+    With a lesson, `teacher` (None: the model) renders the prompts with the news in context.
+    """
     examples = []
     for item in job.items:
-        messages = [Message(turn["role"], turn["content"]) for turn in item.prompt]  # type: ignore[arg-type]
-        rendered = model.chat.render(messages, item.completion)
+        rendered = model.chat.render(messages_of(item), item.completion)
         examples.append(Example(rendered.ids, rendered.loss_mask, slot))
-    return examples
+    shown = prompts_in_context((teacher or model).chat, job.items) if job.lesson else []
+    return Adapter.of(slot, job, examples, shown)
 
 
 class _Trainer:
     """Waiting adapters, adapters in training, and the state they share."""
 
-    def __init__(self, training: Training, checkpoint: Path | None, show: Display, label: str) -> None:
-        self.training, self.show, self.label = training, show, label
+    def __init__(
+        self, training: Training, teaching: Teaching, checkpoint: Path | None, show: Display, label: str
+    ) -> None:
+        self.training, self.teaching, self.show, self.label = training, teaching, show, label
         self.bank, self.adapters = training.bank, training.adapters
         self.settings = settings = self.adapters[0].job.settings  # only settings in SHARED are read from it
         self.objective = self.adapters[0].job.chosen_objective
@@ -176,6 +185,7 @@ class _Trainer:
         try:
             self._admit()
             self._measure()
+            self.teaching.prepare([adapter for adapter in self.active if not adapter.done])
             self._step()
             self._measure()
         except (MemoryError, RuntimeError) as error:
@@ -192,7 +202,7 @@ class _Trainer:
             self._halve(active)
 
     def _computed(self) -> list[int]:
-        return [a.cost.tokens_computed + a.scored.tokens_computed for a in self.adapters]
+        return [sum(cost.tokens_computed for cost in (a.cost, a.scored, a.read)) for a in self.adapters]
 
     def _count_seconds(self, seconds: float, before: Sequence[int]) -> None:
         """Divide the time of a round among the adapters in proportion to the tokens computed for each."""
@@ -214,7 +224,7 @@ class _Trainer:
         parts = backward(
             self.bank.model,
             self.bank,
-            [example for a in steppers.values() for example in a.batch],
+            [example for a in steppers.values() for example in self.teaching.batch(a)],
             tokens_at_once=self.tokens_at_once,
             dropout_seeds={a.slot: a.dropout_seed for a in steppers.values()},
             objective=self.objective,
@@ -234,7 +244,7 @@ class _Trainer:
             elif not math.isfinite(norm):
                 self._end(adapter, "diverged", f"the gradient's norm is {norm}")
             else:
-                adapter.advance(loss, norm)
+                adapter.advance(loss, norm, part.costs[adapter.slot].tokens_shown)
 
     def _measure(self) -> None:
         """Measure the held-out losses of adapters that have just finished an epoch."""
@@ -267,7 +277,7 @@ class _Trainer:
         if adapter.best_loss is not None and adapter.best_P is not None and not adapter.diverged:
             self.bank.weights_KP[adapter.slot].copy_(adapter.best_P)
             adapter.kept_epoch = adapter.epoch(adapter.best_step)
-        adapter.best_P = None
+        adapter.best_P, adapter.taught = None, {}
         self.optimiser.forget(adapter.slot)
 
     def _halve(self, active: int) -> None:

@@ -10,9 +10,8 @@ from sys2ft.engine.flops import training as training_flop
 from sys2ft.engine.trees.tree import slot_trees
 from sys2ft.models import LoadedModel
 from sys2ft.runs import Needs
-from sys2ft.training.adapter import Adapter
 from sys2ft.training.jobs import AdapterJob
-from sys2ft.training.loop import rendered_examples
+from sys2ft.training.loop import adapter_of
 
 
 def training_needs(model: LoadedModel, jobs: Sequence[AdapterJob]) -> Needs:
@@ -25,7 +24,7 @@ def training_needs(model: LoadedModel, jobs: Sequence[AdapterJob]) -> Needs:
     tokens_at_once = settings.tokens_a_pass(model.model)
     tokens = predictions = steps = 0
     for job in jobs:
-        adapter = Adapter.of(0, job, rendered_examples(model, 0, job))
+        adapter = adapter_of(model, 0, job)
         for batch in adapter.batches:
             trees = slot_trees([adapter.examples[i] for i in batch], tokens_at_once)
             tokens += sum(len(tree) for tree in trees)

@@ -67,6 +67,11 @@ class Training:
         return sum((a.scored for a in self.adapters), StepCost())
 
     @property
+    def read(self) -> StepCost:
+        """Cost of what a teacher read."""
+        return sum((a.read for a in self.adapters), StepCost())
+
+    @property
     def seconds(self) -> float:
         """Training time; that of a shared step is divided among its adapters in proportion to the tokens computed."""
         return sum(a.seconds for a in self.adapters)
@@ -85,6 +90,7 @@ class Training:
         cost, scored = self.cost, self.scored
         flop = flop_counts.training(self.bank.model, cost.tokens_computed, cost.predictions)
         flop += flop_counts.forward(self.bank.model, scored.tokens_computed, scored.predictions)
+        flop += sum(a.other_flop for a in self.adapters)
         places = cost.tokens_computed + cost.padded
         return {
             "adapters": len(self.names),
@@ -94,6 +100,7 @@ class Training:
             "tokens_computed": cost.tokens_computed,
             "padding": round(cost.padded / places, 4) if places else 0.0,
             "tokens_scored": scored.tokens_computed,
+            "tokens_read": self.read.tokens_computed,
             "flop": flop,
             "seconds": round(self.seconds, 3),
             "diverged": self.diverged,

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 JOINT = "joint"
+AUTO, FORWARD, REVERSE = "auto", "forward", "reverse"
 
 # These change no result beyond rounding, so a training may resume with other values.
 FREE = ("tokens_at_once", "max_adapters_at_once", "offload_moments", "checkpoint_seconds")
@@ -23,7 +24,18 @@ class TrainSettings:
     adapters: str = "per-news"
     """'per-news': one adapter per news item. 'joint': one adapter for all news items."""
     objective: str = "cross_entropy"
-    """Loss on the completions. Other packages can provide more; an unknown name lists the installed ones."""
+    """Loss on the completions. 'cross_entropy': that of their tokens. 'distil': the divergence from a teacher that reads
+    the news item before the prompt. 'on_policy': likewise, on completions that the adapter samples during training.
+    Other packages can provide more; an unknown name lists the installed ones."""
+    teacher: str = ""
+    """Model that teaches, with the same tokenizer; empty: the base model itself."""
+    kl: str = AUTO
+    """Direction of the divergence from the teacher: 'forward' covers what the teacher says, 'reverse' avoids what it
+    does not say. 'auto': forward for distil, reverse for on_policy."""
+    distil_top: int = 64
+    """Most likely tokens of the teacher that are compared one by one; all others are compared as one."""
+    distil_weight: float = 1.0
+    """Share of the divergence from the teacher in the loss; the rest is cross-entropy on the elements."""
     learner: str = "lora"
     """Kind of adapter to train. Other packages can provide more; an unknown name lists the installed ones."""
     rank: int = 16
@@ -71,13 +83,18 @@ class TrainSettings:
         object.__setattr__(self, "target_modules", tuple(self.target_modules))  # a list, as JSON has it, is no key
         if self.adapters not in ("per-news", JOINT):
             raise SettingsError(f"adapters={self.adapters!r}", expected="per-news or joint", fix="correct --adapters")
+        if self.kl not in (AUTO, FORWARD, REVERSE):
+            raise SettingsError(f"kl={self.kl!r}", expected="auto, forward or reverse", fix="correct --kl")
         numbers = {
             "rank": self.rank, "alpha": self.alpha, "learning_rate": self.learning_rate, "epochs": self.epochs,
             "batch_size": self.batch_size, "max_grad_norm": self.max_grad_norm,
+            "distil_top": self.distil_top,
         }  # fmt: skip
         wrong = [f"{name}={value}" for name, value in numbers.items() if not value > 0]
         shares = {"warmup": self.warmup, "dropout": self.dropout, "held_out": self.held_out}
         wrong += [f"{name}={value}" for name, value in shares.items() if not 0 <= value < 1]
+        if not 0 < self.distil_weight <= 1:
+            wrong.append(f"distil_weight={self.distil_weight}")
         counts = {
             "weight_decay": self.weight_decay, "patience": self.patience,
             "tokens_at_once": self.tokens_at_once, "max_adapters_at_once": self.max_adapters_at_once,
@@ -86,7 +103,8 @@ class TrainSettings:
         if wrong:
             raise SettingsError(
                 ", ".join(wrong),
-                expected=f"numbers above 0; {', '.join(shares)} at least 0 and below 1; {', '.join(counts)} at least 0",
+                expected=f"numbers above 0; {', '.join(shares)} at least 0 and below 1; {', '.join(counts)} at least 0; "
+                "distil_weight above 0 and at most 1",
                 fix="change the setting that is out of range",
             )
         if bool(self.held_out) != bool(self.patience):
