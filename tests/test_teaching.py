@@ -27,7 +27,7 @@ from sys2ft.engine import (
 from sys2ft.errors import SettingsError
 from sys2ft.models import LoadedModel, Message, load_model
 from sys2ft.training import JOINT, Training, TrainItem, TrainSettings, jobs_of, train
-from sys2ft.training.teaching import messages_of
+from sys2ft.training.teacher import messages_of
 from test_training import farthest
 
 NEWS = {

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 from sys2ft.engine import Learner, LoRA
 from sys2ft.engine.trees.objective import CROSS_ENTROPY, FORWARD_KL, REVERSE_KL, Lesson, Objective, Taught
 from sys2ft.errors import SettingsError
+from sys2ft.models import resolve
 from sys2ft.plugins import LEARNERS, OBJECTIVES, has_methods, load_plugin, made_plugin, plugin_names
-from sys2ft.training.settings import AUTO, FORWARD, REVERSE
+from sys2ft.runs import digest
+from sys2ft.training.anchors import OWN, anchors_in
+from sys2ft.training.settings import AUTO, FORWARD, IN_CONTEXT, REVERSE
 
 if TYPE_CHECKING:
     from sys2ft.training.settings import TrainSettings
@@ -72,6 +75,19 @@ def learner_of(settings: TrainSettings) -> Learner:
     make = load_plugin(LEARNERS, name, flag="--learner")
     made: Learner = made_plugin(LEARNERS, name, make, settings, kind=_METHODS["learner"])
     return made
+
+
+def reads_news(settings: TrainSettings) -> bool:
+    """Whether anything but the adapter reads the news items in training."""
+    return settings.stop_on == IN_CONTEXT or getattr(objective_of(settings), "lesson", None) is not None
+
+
+def files_named(settings: TrainSettings) -> dict[str, str]:
+    """Digests of what the settings name and do not contain: a teacher's files, and an anchor file."""
+    named = {"teacher": resolve(settings.teacher).fingerprint()} if settings.teacher else {}
+    if settings.anchor not in ("", OWN):
+        named["anchor"] = digest([repr(anchor) for anchor in anchors_in(settings.anchor)])
+    return named
 
 
 def require_object(kind: str, given: Any) -> None:

@@ -16,7 +16,8 @@ from sys2ft.training.settings import TrainSettings
 
 # All jobs of one bank must have the same values of these settings; the others may differ per job.
 SHARED = (
-    "objective", "teacher", "kl", "distil_top", "distil_weight", "learner", "rank", "alpha", "target_modules", "dropout", "weight_decay", "max_grad_norm",
+    "objective", "teacher", "kl", "distil_top", "distil_weight", "sample_tokens", "anchor", "anchor_share", "learner",
+    "rank", "alpha", "target_modules", "dropout", "weight_decay", "max_grad_norm",
     "tokens_at_once", "max_adapters_at_once", "offload_moments", "checkpoint_seconds",
 )  # fmt: skip
 BANK_BYTES = 2 * 2**30

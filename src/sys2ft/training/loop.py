@@ -29,7 +29,9 @@ from sys2ft.training.checkpoint import Checkpoint
 from sys2ft.training.ending import describe_end
 from sys2ft.training.jobs import AdapterJob, check_jobs
 from sys2ft.training.result import Training
-from sys2ft.training.teaching import Teaching, load_teacher, messages_of, prompts_in_context
+from sys2ft.training.settings import IN_CONTEXT
+from sys2ft.training.teacher import in_context, messages_of
+from sys2ft.training.teaching import Teaching
 
 
 def train(
@@ -53,12 +55,10 @@ def train(
     """
     check_jobs(jobs)
     prepare(model.model)
-    settings, lesson = jobs[0].settings, jobs[0].lesson
-    teacher = load_teacher(model, settings)
-    teaching = Teaching(model, teacher, lesson, settings.tokens_a_pass(model.model))
+    teaching = Teaching(model, jobs)
     bank = _bank(model, jobs)
     try:
-        adapters = [adapter_of(model, slot, job, teacher) for slot, job in enumerate(jobs)]
+        adapters = [adapter_of(model, slot, job, teaching.teacher) for slot, job in enumerate(jobs)]
         trainer = _Trainer(Training(bank, adapters), teaching, checkpoint, show or Display(), label)
         with contextlib.closing(trainer.optimiser.moments):
             return trainer.run()
@@ -89,8 +89,9 @@ def adapter_of(model: LoadedModel, slot: int, job: AdapterJob, teacher: LoadedMo
     for item in job.items:
         rendered = model.chat.render(messages_of(item), item.completion)
         examples.append(Example(rendered.ids, rendered.loss_mask, slot))
-    shown = prompts_in_context((teacher or model).chat, job.items) if job.lesson else []
-    return Adapter.of(slot, job, examples, shown)
+    shown = in_context((teacher or model).chat, job.items, examples) if job.lesson else []
+    probes = in_context(model.chat, job.items, examples) if job.settings.stop_on == IN_CONTEXT else []
+    return Adapter.of(slot, job, examples, shown, probes)
 
 
 class _Trainer:
@@ -102,7 +103,7 @@ class _Trainer:
         self.training, self.teaching, self.show, self.label = training, teaching, show, label
         self.bank, self.adapters = training.bank, training.adapters
         self.settings = settings = self.adapters[0].job.settings  # only settings in SHARED are read from it
-        self.objective = self.adapters[0].job.chosen_objective
+        self.objective = teaching.objective(self.adapters[0].job.chosen_objective)
         self.tokens_at_once = settings.tokens_a_pass(self.bank.model)
         moments = off_device(self.bank.weights_KP, checkpoint) if settings.offload_moments else None
         self.optimiser = SlotAdamW(self.bank.weights_KP, weight_decay=settings.weight_decay, moments=moments)
@@ -185,7 +186,7 @@ class _Trainer:
         try:
             self._admit()
             self._measure()
-            self.teaching.prepare([adapter for adapter in self.active if not adapter.done])
+            self.teaching.prepare([adapter for adapter in self.active if not adapter.done], self.bank)
             self._step()
             self._measure()
         except (MemoryError, RuntimeError) as error:
@@ -202,7 +203,7 @@ class _Trainer:
             self._halve(active)
 
     def _computed(self) -> list[int]:
-        return [sum(cost.tokens_computed for cost in (a.cost, a.scored, a.read)) for a in self.adapters]
+        return [sum(cost.tokens_computed for cost in (a.cost, a.scored, a.read, a.sampled)) for a in self.adapters]
 
     def _count_seconds(self, seconds: float, before: Sequence[int]) -> None:
         """Divide the time of a round among the adapters in proportion to the tokens computed for each."""
@@ -218,6 +219,10 @@ class _Trainer:
             self.optimiser.begin(adapter.slot)
             if adapter.held:
                 adapter.best_P = torch.zeros_like(self.bank.weights_KP[adapter.slot])
+            if adapter.held_in_context:
+                # An adapter before its first step is the base.
+                (loss,) = self._losses([adapter], [adapter.held_in_context])
+                adapter.begin_in_context(loss, self.bank.weights_KP[adapter.slot])
 
     def _step(self) -> None:
         steppers = {a.slot: a for a in self.active if not a.done and a.batch}
@@ -251,18 +256,25 @@ class _Trainer:
         due = [adapter for adapter in self.active if adapter.due]
         if not due:
             return
-        held = [example for adapter in due for example in adapter.held]
-        result = score(self.bank.model, held, self.bank, tokens_at_once=self.tokens_at_once)
-        sums = {adapter.slot: [0.0, 0] for adapter in due}
-        for example, got in zip(held, result.likelihoods, strict=True):
-            sums[example.slot][0] -= got.total
-            sums[example.slot][1] += got.tokens
-        for adapter in due:
-            total, tokens = sums[adapter.slot]
-            adapter.scored += result.costs[adapter.slot]
-            adapter.judge(total / tokens, self.bank.weights_KP[adapter.slot])
+        losses = self._losses(due, [a.held for a in due])
+        probed = [a for a in due if a.held_in_context]
+        in_context = dict(zip(probed, self._losses(probed, [a.held_in_context for a in probed]), strict=True))
+        for adapter, loss in zip(due, losses, strict=True):
+            adapter.judge(loss, self.bank.weights_KP[adapter.slot], in_context.get(adapter))
             if adapter.ended:
                 self._report(adapter)
+
+    def _losses(self, adapters: Sequence[Adapter], examples: Sequence[Sequence[Example]]) -> list[float]:
+        """The mean loss (nats per token) of each adapter's examples; the cost is counted as the adapter's."""
+        every = [example for own in examples for example in own]
+        result = score(self.bank.model, every, self.bank, tokens_at_once=self.tokens_at_once)
+        got, losses = iter(result.likelihoods), []
+        for own in examples:
+            likelihoods = [next(got) for _ in own]
+            losses.append(-sum(one.total for one in likelihoods) / sum(one.tokens for one in likelihoods))
+        for adapter in adapters:
+            adapter.scored += result.costs[adapter.slot]
+        return losses
 
     def _end(self, adapter: Adapter, how: str, why: str) -> None:
         adapter.end(how, why)

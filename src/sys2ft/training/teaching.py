@@ -1,129 +1,215 @@
-"""What a teacher adds to a training: it reads the news item before the prompt, and its distributions are the target.
+"""What a step has besides the elements: a teacher's distributions, the adapter's own samples, and anchors.
 
-The teacher is the frozen base, or another model of the same tokenizer. It reads each completion once, however often the
-adapter sees it, and a news item's text once for all its elements. An adapter is taught by itself, so that its targets do
-not depend on its company, nor on an interruption.
+The teacher reads each completion once, however often the adapter sees it, and a news item's text once for all its
+elements. It reads for one adapter after another, so that the targets depend neither on an adapter's company nor on an
+interruption: a resumed training computes them again. Samples are drawn for all adapters together, and stored.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sys2ft.engine import Example, Lesson, flops, prepare, teach
+from sys2ft.engine import (
+    BASE,
+    FORWARD_KL,
+    Bank,
+    DecodeRequest,
+    Distributions,
+    Example,
+    Lesson,
+    Objective,
+    Sampling,
+    StepCost,
+    StopStrings,
+    Taught,
+    decode,
+    flops,
+    teach,
+)
 from sys2ft.errors import SettingsError
-from sys2ft.languages import language_of
-from sys2ft.models import ChatFormat, LoadedModel, Message, load_model, load_tokenizer
+from sys2ft.models import LoadedModel
+from sys2ft.runs import item_seed
 from sys2ft.training.adapter import Adapter
-from sys2ft.training.jobs import TrainItem
-from sys2ft.training.settings import TrainSettings
+from sys2ft.training.anchors import Anchor, anchor_examples, anchors_in, chosen
+from sys2ft.training.jobs import AdapterJob
+from sys2ft.training.schedule import anchors_of
+from sys2ft.training.teacher import after, load_teacher
 
+ROWS = 128
+"""Samples drawn at once: their keys and values take less memory than a training pass."""
 _FORWARD_ONLY = 4  # times the tokens of a training pass: nothing is kept for a backward pass
 
 
-def messages_of(item: TrainItem, *, in_context: bool = False) -> list[Message]:
-    """The item's prompt. In context, the news item precedes its first user turn, in the form that evaluation asks."""
-    turns = [Message(turn["role"], turn["content"]) for turn in item.prompt]  # type: ignore[arg-type]
-    if in_context:
-        first = next((place for place, turn in enumerate(turns) if turn.role == "user"), 0)
-        own = language_of(item.context).prompts
-        asked = own.filled("ask_in_context", news=item.context, question=turns[first].content)
-        turns[first] = Message("user", asked)
-    return turns
-
-
-def after(prompt_ids: Sequence[int], example: Example, slot: int = -1) -> Example:
-    """The supervised end of `example` after another prompt."""
-    count = example.supervised
-    return Example([*prompt_ids, *example.ids[-count:]], [False] * len(prompt_ids) + [True] * count, slot)
-
-
-def require_teacher(model: LoadedModel, settings: TrainSettings) -> None:
-    """Raise SettingsError unless the teacher that the settings name has the model's tokens; it is not loaded."""
-    if not settings.teacher:
-        return
-    tokenizer, chat = load_tokenizer(settings.teacher)
-    own, other = model.tokenizer.get_vocab(), tokenizer.get_vocab()
-    if own != other:
-        apart = len(set(own.items()) ^ set(other.items()))
-        raise SettingsError(
-            f"the teacher {settings.teacher} has another tokenizer than {model.source.name}: "
-            f"{len(other)} and {len(own)} tokens, {apart} of them different",
-            expected="a model of the same family, whose tokens have the same ids",
-            fix="correct --teacher, or leave it out: the model then teaches itself with the news in context",
-        )
-    if chat.end_of_turn_id != model.chat.end_of_turn_id:
-        names = [model.tokenizer.convert_ids_to_tokens(c.end_of_turn_id) for c in (chat, model.chat)]
-        raise SettingsError(
-            f"the teacher {settings.teacher} ends its turns with {names[0]!r}, {model.source.name} with {names[1]!r}",
-            expected="the same token",
-            fix="use the instruction-tuned release of the teacher for an instruction-tuned model, or neither",
-        )
-
-
-def load_teacher(model: LoadedModel, settings: TrainSettings) -> LoadedModel:
-    """The teacher that the settings name: `model` itself, or another one in its dtype and on its device."""
-    if not settings.teacher:
-        return model
-    require_teacher(model, settings)
-    dtype = str(model.dtype).removeprefix("torch.")
-    teacher = load_model(settings.teacher, dtype=dtype, device=str(model.device))
-    prepare(teacher.model)
-    return teacher
-
-
 class Teaching:
-    """The teacher of one training, and its lesson; without a lesson, a batch has the elements alone."""
+    """The teacher of one training, its lesson, and its anchors; without them, a step has the elements alone."""
 
-    def __init__(self, student: LoadedModel, teacher: LoadedModel, lesson: Lesson | None, tokens_at_once: int) -> None:
-        self.student, self.teacher, self.lesson = student, teacher, lesson
-        self.tokens_at_once = tokens_at_once
+    def __init__(self, model: LoadedModel, jobs: Sequence[AdapterJob]) -> None:
+        settings = jobs[0].settings
+        self.model, self.settings, self.lesson = model, settings, jobs[0].lesson
+        if settings.teacher and self.lesson is None:
+            raise SettingsError(
+                f"a teacher ({settings.teacher}) for the objective {settings.objective}, which has no use for one",
+                expected="an objective that compares with a teacher, such as distil",
+                fix="add --objective distil, or leave out --teacher",
+            )
+        self.anchors: list[Anchor] = chosen(anchors_in(settings.anchor)) if settings.anchor else []
+        self.teacher = load_teacher(model, settings)
+        self.tokens_at_once = settings.tokens_a_pass(model.model)
+        self._rehearsed: list[Example] = []
 
-    def prepare(self, adapters: Sequence[Adapter]) -> None:
+    def objective(self, own: Objective) -> Objective:
+        """The training's objective, with the divergence from the base on anchors if it has no use for a teacher."""
+        if self.lesson is None and self.anchors:
+            return Taught(FORWARD_KL, own, name=own.name, lesson=None)
+        return own
+
+    def prepare(self, adapters: Sequence[Adapter], bank: Bank) -> None:
         """Compute what the next step of each adapter needs and does not have yet."""
-        if self.lesson is None:
+        if self.anchors and not self._rehearsed:
+            self._rehearse(adapters)
+        lesson = self.lesson
+        if lesson is None:
             return
-        for adapter in adapters:
-            if adapter.batch and not adapter.taught:
-                self._teach(adapter, self.lesson)
-
-    def _teach(self, adapter: Adapter, lesson: Lesson) -> None:
-        shown = [
-            after(prompt, example) for prompt, example in zip(adapter.prompts_in_context, adapter.examples, strict=True)
-        ]
-        taught, cost = teach(
-            self.teacher.model,
-            shown,
-            top=lesson.top,
-            vocabulary=self.student.model.config.vocab_size,
-            tokens_at_once=_FORWARD_ONLY * self.tokens_at_once,
-        )
-        adapter.taught = dict(enumerate(taught))
-        if not adapter.counted:
-            adapter.read += cost
-            adapter.other_flop += flops.forward(self.teacher.model, cost.tokens_computed, cost.predictions)
-            adapter.counted = True
+        going = [adapter for adapter in adapters if adapter.places]
+        if lesson.sampled and (due := [adapter for adapter in going if adapter.refresh != adapter.refreshed]):
+            self._sample(due, bank)
+        for adapter in going:
+            if not adapter.taught:
+                self._read(adapter, lesson)
 
     def batch(self, adapter: Adapter) -> list[Example]:
-        """The examples of an adapter's next step, with their teacher's distributions and weights."""
-        lesson = self.lesson
-        if lesson is None or not adapter.batch:
-            return adapter.batch
-        return [
-            replace(
-                adapter.examples[i], weight=1 - lesson.weight, teacher=adapter.taught[i], teacher_weight=lesson.weight
-            )
-            for i in adapter.batches[adapter.step]
-        ]
+        """The examples of an adapter's next step, with their weights and their teachers' distributions."""
+        lesson, places = self.lesson, adapter.places
+        examples = adapter.batch
+        if lesson is not None and places:
+            taught = [(self._student(adapter, i), adapter.taught[i]) for i in places]
+            if lesson.sampled:
+                # The samples and the elements differ in length; each have their share of the loss.
+                plain, whole = _evenly(examples, 1 - lesson.weight), [example for example, _ in taught]
+                samples = _evenly(whole, lesson.weight)
+                examples = [e for e in plain if e.weight] + [
+                    replace(e, weight=0.0, teacher=teacher, teacher_weight=e.weight)
+                    for e, (_, teacher) in zip(samples, taught, strict=True)
+                ]
+            else:
+                weights = {"weight": 1 - lesson.weight, "teacher_weight": lesson.weight}
+                examples = [replace(example, teacher=teacher, **weights) for example, teacher in taught]
+        if self._rehearsed and places:
+            examples += self._anchored(adapter, examples)
+        return examples
 
-
-def prompts_in_context(chat: ChatFormat, items: Sequence[TrainItem]) -> list[list[int]]:
-    """Ids of each item's prompt with the news in context. Raises SettingsError if an item has no context."""
-    without = sum(not item.context.strip() for item in items)
-    if without:
-        raise SettingsError(
-            f"{without} of {len(items)} training examples have no context to show a teacher",
-            expected="the news item's text as the `context` of each",
-            fix="pass TrainItem(..., context=news.text), or train with the objective cross_entropy",
+    def _anchored(self, adapter: Adapter, examples: Sequence[Example]) -> list[Example]:
+        """The anchors of a step with these other examples, with their share of the loss."""
+        share, every = self.settings.anchor_share, self._rehearsed
+        numbers = anchors_of(
+            adapter.name,
+            adapter.step,
+            len(adapter.places),
+            adapter.job.settings.batch_size,
+            len(every),
+            share,
+            adapter.job.seed,
         )
-    return [chat.prompt_ids(messages_of(item, in_context=True)) for item in items]
+        others = sum((e.weight + e.teacher_weight) * e.supervised for e in examples)
+        own = _evenly([every[number] for number in numbers], others * share / (1 - share))
+        return [replace(e, slot=adapter.slot, weight=0.0, teacher_weight=e.weight) for e in own]
+
+    def _student(self, adapter: Adapter, place: int) -> Example:
+        """What the adapter reads of an element: its own completion, or the sample in its place."""
+        example = adapter.examples[place]
+        if place not in adapter.samples:
+            return example
+        return after(example.ids[: -example.supervised], adapter.samples[place], adapter.slot)
+
+    def _read(self, adapter: Adapter, lesson: Lesson) -> None:
+        """Let the teacher read the completions of the elements, or the samples."""
+        shown = dict(enumerate(adapter.shown))
+        if lesson.sampled:
+            shown = {i: after(shown[i].ids[: -shown[i].supervised], own, BASE) for i, own in adapter.samples.items()}
+        taught, cost = self._teach(self.teacher, list(shown.values()), lesson.top)
+        adapter.taught = dict(zip(shown, taught, strict=True))
+        if not adapter.counted:
+            _count(adapter, read=cost, flop=flops.forward(self.teacher.model, cost.tokens_computed, cost.predictions))
+            adapter.counted = True
+
+    def _teach(self, reader: LoadedModel, examples: list[Example], top: int) -> tuple[list[Distributions], StepCost]:
+        return teach(
+            reader.model,
+            examples,
+            top=top,
+            vocabulary=self.model.model.config.vocab_size,
+            tokens_at_once=_FORWARD_ONLY * self.tokens_at_once,
+        )
+
+    def _sample(self, due: Sequence[Adapter], bank: Bank) -> None:
+        """Draw the completions of each adapter's next steps, up to its next refresh."""
+        chat = self.model.chat
+        asked = [(adapter, place) for adapter in due for place in adapter.refreshed_places()]
+        stop_when = StopStrings(self.model.tokenizer, chat.stop_texts) if chat.stop_texts else None
+        requests = []
+        for adapter, place in asked:
+            example, job = adapter.examples[place], adapter.job
+            seed = item_seed(job.seed, "on policy", adapter.name, adapter.refresh, place)
+            requests.append(DecodeRequest(example.ids[: -example.supervised], seed, slot=adapter.slot))
+        said = decode(
+            self.model.model,
+            requests,
+            Sampling(temperature=1.0),
+            max_new_tokens=self.settings.sample_tokens,
+            stop_ids=chat.stop_ids,
+            stop_when=stop_when,
+            bank=bank,
+            rows_at_once=ROWS,
+        )
+        for adapter in due:
+            adapter.samples, adapter.taught, adapter.counted = {}, {}, False
+            adapter.refreshed = adapter.refresh
+        generated = dict.fromkeys((adapter.slot for adapter in due), 0)
+        for (adapter, place), one in zip(asked, said.decoded, strict=True):
+            stopped_by_text = stop_when is not None and bool(one.ids) and stop_when(one.ids)
+            ended = one.finished and not stopped_by_text
+            adapter.samples[place] = [*one.ids, *([chat.end_of_turn_id] if ended else [])]
+            generated[adapter.slot] += len(one.ids) + ended
+        shares = _shares(said.tokens_computed, [generated[adapter.slot] for adapter in due])
+        for adapter, tokens in zip(due, shares, strict=True):
+            cost = StepCost(tokens, generated[adapter.slot])
+            _count(adapter, sampled=cost, flop=flops.forward(self.model.model, cost.tokens_computed, cost.predictions))
+
+    def _rehearse(self, adapters: Sequence[Adapter]) -> None:
+        """Let the base read the anchors, after it has answered those that are questions."""
+        examples, read, drawn = anchor_examples(self.model, self.anchors)
+        if not examples:
+            raise SettingsError(
+                f"none of the {len(self.anchors)} anchors of {self.settings.anchor} has a token to predict",
+                expected="texts of at least two tokens, or prompts that are not too long",
+                fix="correct --anchor, or use --anchor own",
+            )
+        top = self.lesson.top if self.lesson else self.settings.distil_top
+        taught, cost = self._teach(self.model, examples, top)
+        self._rehearsed = [replace(e, teacher=t) for e, t in zip(examples, taught, strict=True)]
+        even = [1] * len(adapters)
+        costs = [_shares(number, even) for number in (read, drawn, cost.tokens_computed, cost.predictions)]
+        for adapter, asked, said, tokens, predictions in zip(adapters, *costs, strict=True):
+            if adapter.step == 0:  # else a resumed training has counted them before
+                flop = flops.forward(self.model.model, asked + tokens, said + predictions)
+                _count(adapter, read=StepCost(tokens, predictions), sampled=StepCost(asked, said), flop=flop)
+
+
+def _evenly(examples: Sequence[Example], total: float) -> list[Example]:
+    """The examples with one weight for each supervised token, such that these sum to `total`."""
+    tokens = sum(example.supervised for example in examples)
+    return [replace(example, weight=total / tokens) for example in examples]
+
+
+def _shares(total: int, parts: Sequence[int]) -> list[int]:
+    """`total` divided in proportion to `parts`, in whole numbers."""
+    ends = [total * done // max(1, sum(parts)) for done in itertools.accumulate(parts)]
+    return [end - start for start, end in itertools.pairwise([0, *ends])]
+
+
+def _count(adapter: Adapter, *, flop: float, read: StepCost | None = None, sampled: StepCost | None = None) -> None:
+    adapter.read += read or StepCost()
+    adapter.sampled += sampled or StepCost()
+    adapter.other_flop += flop
