@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,23 +11,29 @@ import pytest
 import torch
 from torch import Tensor
 
+from conftest import build_model, build_tokenizer
 from displays import Interrupted, StopAt
 from sys2ft.engine import (
     CROSS_ENTROPY,
     FORWARD_KL,
     REVERSE_KL,
+    DecodeRequest,
     Differentiated,
     Distributions,
     Example,
     KullbackLeibler,
+    Sampling,
     Targets,
     Taught,
+    decode,
     prepare,
     teach,
 )
 from sys2ft.errors import SettingsError
 from sys2ft.models import LoadedModel, Message, load_model
-from sys2ft.training import JOINT, Training, TrainItem, TrainSettings, jobs_of, train
+from sys2ft.runs import item_seed
+from sys2ft.training import JOINT, Training, TrainItem, TrainSettings, jobs_of, objective_of, train
+from sys2ft.training.choices import BUNDLED
 from sys2ft.training.teacher import messages_of
 from test_training import farthest
 
@@ -286,3 +293,257 @@ def test_settings_of_a_lesson_are_checked(wrong: dict[str, Any]) -> None:
     with pytest.raises(SettingsError) as caught:
         TrainSettings(**wrong)
     assert f"{next(iter(wrong))}=" in str(caught.value)
+
+
+# on-policy samples
+
+ON_POLICY = replace(BASIC, objective="on_policy", sample_tokens=6)
+
+
+def test_samples_are_what_the_adapter_says_when_it_is_decoded_alone(
+    model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sys2ft.training.teaching import Teaching
+
+    seen: list[dict[int, list[int]]] = []
+    plain = Teaching._sample
+
+    def sample(self: Teaching, due: Any, bank: Any) -> None:
+        plain(self, due, bank)
+        for adapter in due:
+            places = sorted(adapter.samples)
+            requests = [
+                DecodeRequest(
+                    adapter.examples[i].ids[: -adapter.examples[i].supervised],
+                    item_seed(2, "on policy", adapter.name, adapter.refresh, i),
+                    slot=adapter.slot,
+                )
+                for i in places
+            ]
+            said = decode(model.model, requests, Sampling(), max_new_tokens=6, stop_ids=model.chat.stop_ids, bank=bank)
+            for i, one in zip(places, said.decoded, strict=True):
+                assert adapter.samples[i] == [*one.ids, *([model.chat.end_of_turn_id] if one.finished else [])]
+            seen.append(adapter.samples)
+
+    monkeypatch.setattr(Teaching, "_sample", sample)
+    training = trained(model, [*items("town", 4), *items("system", 3)], ON_POLICY)
+    assert len(seen) == 8, "each of two adapters in each of four epochs"
+    assert len({str(samples) for samples in seen}) == 8
+    generated = sum(len(ids) for samples in seen for ids in samples.values())
+    assert training.totals["tokens_sampled"] == generated
+    assert sum(a.sampled.tokens_computed for a in training.adapters) > generated
+
+
+@pytest.mark.parametrize(("refresh", "most"), [(1.0, 3), (2.0, 6), (100.0, 9)])
+def test_samples_are_drawn_as_often_as_wanted(model: LoadedModel, refresh: float, most: int) -> None:
+    """Six elements in steps of two are three steps an epoch: no more than one refresh a step."""
+    from sys2ft.training.loop import adapter_of
+
+    (job,) = jobs_of(items("town", 6), replace(ON_POLICY, refresh=refresh, epochs=3))
+    adapter = adapter_of(model, 0, job)
+    used, refreshes = [], set()
+    while adapter.places:
+        assert set(adapter.places) <= set(adapter.refreshed_places())
+        used.append(adapter.refreshed_places())
+        refreshes.add(adapter.refresh)
+        adapter.step += 1
+    assert len(refreshes) == most
+    assert used[0] == (list(range(6)) if refresh == 1 else used[0])
+
+
+def test_an_adapter_on_its_own_samples_is_the_one_trained_alone(model: LoadedModel) -> None:
+    together = trained(model, [*items("system", 3), *items("town", 5)], ON_POLICY)
+    alone = trained(model, items("town", 5), ON_POLICY)
+    assert farthest(together.bank.weights_KP[1], alone.bank.weights_KP[0]) < 1e-5
+
+
+@pytest.mark.parametrize("weight", [1.0, 0.5])
+def test_an_interrupted_training_on_samples_ends_with_the_same_bits(
+    model: LoadedModel, tmp_path: Path, weight: float
+) -> None:
+    how = replace(ON_POLICY, checkpoint_seconds=0, distil_weight=weight, anchor="own", sample_tokens=4)
+    taught = [*items("town", 5), *items("system", 3)]
+    whole = trained(model, taught, how)
+    for stop in (2, 4):
+        with pytest.raises(Interrupted):
+            trained(model, taught, how, checkpoint=tmp_path, show=StopAt(stop))
+    resumed = trained(model, taught, how, checkpoint=tmp_path)
+    assert torch.equal(whole.bank.weights_KP, resumed.bank.weights_KP)
+    assert resumed.curve == whole.curve
+    assert {**whole.totals, "seconds": 0} == {**resumed.totals, "seconds": 0}
+
+
+def test_a_mixture_with_samples_has_both_at_their_weights(model: LoadedModel) -> None:
+    first = {
+        weight: trained(model, items("town", 2), replace(ON_POLICY, distil_weight=weight, epochs=1)).curve[0]["loss"]
+        for weight in (0.25, 1.0)
+    }
+    plain = trained(model, items("town", 2), replace(BASIC, objective="cross_entropy", epochs=1)).curve[0]["loss"]
+    assert first[0.25] == pytest.approx(0.25 * first[1.0] + 0.75 * plain, rel=1e-5)
+
+
+# anchors
+
+
+def divergence_from_base(model: LoadedModel, training: Training) -> float:
+    """Mean forward divergence of the adapter from the base, on texts that no training sees."""
+    texts = ["In 2001 there were 67 people in France.", "Explain what the system means."]
+    examples = [Example(ids, [False] + [True] * (len(ids) - 1)) for ids in map(model.chat.plain_ids, texts)]
+    total = 0.0
+    for example in examples:
+        ids = torch.tensor([example.ids])
+        with torch.inference_mode():
+            base = model.model(input_ids=ids).logits[0].log_softmax(-1)
+            with training.bank.rows([0]):  # type: ignore[attr-defined]
+                own = model.model(input_ids=ids).logits[0].log_softmax(-1)
+        total += (base.exp() * (base - own)).sum(-1).mean().item()
+    return total / len(examples)
+
+
+@pytest.mark.parametrize("objective", ["cross_entropy", "distil"])
+def test_an_anchor_keeps_the_model_near_the_base(model: LoadedModel, tmp_path: Path, objective: str) -> None:
+    file = tmp_path / "anchor.jsonl"
+    lines = [
+        "In 1984 the town had 12 people, and France had many more.",
+        json.dumps({"text": "The system of the town is not that of the capital."}),
+        json.dumps({"prompt": "What is the capital?"}),
+        json.dumps({"prompt": [{"role": "user", "content": "Explain."}], "completion": "The system means the town."}),
+        json.dumps({"messages": [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Paris."}]}),
+    ]
+    file.write_text("\n".join(lines), encoding="utf-8")
+    how = replace(BASIC, objective=objective, epochs=8, learning_rate=1e-2)
+    apart = {}
+    for anchor in ("", str(file), "own"):
+        training = train(model, jobs_of(items("town", 4), replace(how, anchor=anchor, anchor_share=0.5), seed=2))
+        apart[anchor] = divergence_from_base(model, training)
+        training.bank.close()
+    assert apart[str(file)] < 0.85 * apart[""]
+    assert apart["own"] < 0.9 * apart[""]
+
+
+def test_anchors_are_their_share_of_the_loss(model: LoadedModel, tmp_path: Path) -> None:
+    """The adapter is the base before its first step, so the divergence of the anchors is 0 there."""
+    file = tmp_path / "anchor.txt"
+    file.write_text("The town had 12 people in 1984.\n", encoding="utf-8")
+    how = replace(BASIC, objective="cross_entropy", epochs=1)
+    plain = trained(model, items("town", 2), how).curve[0]
+    anchored = trained(model, items("town", 2), replace(how, anchor=str(file), anchor_share=0.25)).curve[0]
+    assert anchored["loss"] == pytest.approx(0.75 * plain["loss"], rel=1e-3)
+    assert anchored["tokens"] > plain["tokens"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "cannot be read"), ("", "is empty"), (" \n\n", "is empty"), ('{"words": "a"}', "line 1"),
+        ("Fine.\n{broken", "line 2"), (b"\xff\xfe\x00", "is not UTF-8"),
+        ('{"messages": [{"role": "tool", "content": "x"}]}', "line 1"),
+    ],
+)  # fmt: skip
+def test_an_unusable_anchor_file_is_refused(model: LoadedModel, tmp_path: Path, text: Any, said: str) -> None:
+    file = tmp_path / "anchor.jsonl"
+    if text is not None:
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(SettingsError, match=said) as caught:
+        trained(model, items("town", 2), replace(BASIC, anchor=str(file)))
+    assert "anchor.jsonl" in str(caught.value)
+
+
+# other teachers
+
+
+def other_model(folder: Path, **changes: Any) -> Path:
+    """A model of the same family with other weights, or with another tokenizer."""
+    tokenizer = build_tokenizer()
+    if changes.pop("tokens", None):
+        tokenizer.add_tokens(["Elmsford"])
+    if eos := changes.pop("eos", None):
+        tokenizer.eos_token = eos
+        tokenizer.chat_template = None
+    build_model("llama", len(tokenizer) + changes.pop("spare", 0), **changes).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_another_model_teaches(model: LoadedModel, tmp_path: Path) -> None:
+    teacher = other_model(tmp_path / "teacher", spread=0.5, spare=14, initializer_range=0.3)
+    how = replace(BASIC, epochs=1, distil_top=200)
+    own = trained(model, items("town", 2), how)
+    other = trained(model, items("town", 2), replace(how, teacher=str(teacher)))
+    assert other.curve[0]["loss"] != pytest.approx(own.curve[0]["loss"], rel=0.1)
+    assert other.totals["tokens_read"] == own.totals["tokens_read"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [({"tokens": True}, "another tokenizer"), ({"eos": "<|endoftext|>"}, "ends its turns with")],
+    ids=["another tokenizer", "another end of turn"],
+)
+def test_a_teacher_with_other_tokens_is_refused(
+    model: LoadedModel, tmp_path: Path, changes: dict[str, Any], said: str
+) -> None:
+    teacher = other_model(tmp_path / "teacher", **changes)
+    with pytest.raises(SettingsError, match=said):
+        trained(model, items("town", 2), replace(BASIC, teacher=str(teacher)))
+
+
+def test_a_teacher_needs_an_objective_that_listens(model: LoadedModel, tiny_model_dir: Path) -> None:
+    with pytest.raises(SettingsError, match="no use for one"):
+        trained(model, items("town", 2), replace(BASIC, objective="cross_entropy", teacher=str(tiny_model_dir)))
+
+
+# stopping by the loss in context
+
+PROBED = replace(
+    BASIC, objective="cross_entropy", epochs=12, learning_rate=2e-2, held_out=0.4, patience=1, stop_on="in_context"
+)
+
+
+def test_an_adapter_that_unlearns_to_read_stops(model: LoadedModel) -> None:
+    taught = [
+        replace(item, completion="12345 67 8 9 2001" if n < 5 else "a") for n, item in enumerate(items("town", 5))
+    ]
+    for tolerance, stops in ((0.0, True), (1e3, False)):
+        training = trained(model, taught, replace(PROBED, tolerance=tolerance))
+        rows = [row for row in training.curve if "in_context_loss" in row]
+        (adapter,) = training.adapters
+        within = [row["in_context_loss"] <= adapter.base_loss + tolerance for row in rows]  # type: ignore[operator]
+        if stops and not all(within):
+            assert training.ended["town"]["how"] == "stopped"
+            assert "in context" in training.ended["town"]["why"]
+            assert within[-1] is False
+        if not stops:
+            assert not training.ended
+            assert training.kept_epochs["town"] == 12
+
+
+def test_an_adapter_that_is_never_as_good_in_context_stays_the_base(
+    model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    how = replace(PROBED, tolerance=0.0, learning_rate=0.5, max_grad_norm=1e9)
+    training = train(model, jobs_of(items("town", 5), how, seed=2))
+    assert training.ended["town"]["how"] == "stopped"
+    assert training.ended["town"]["epoch"] < 2, "after the first epoch"
+    assert training.kept_epochs["town"] == 0
+    assert divergence_from_base(model, training) == pytest.approx(0, abs=1e-6)
+    training.bank.close()
+
+
+def test_stopping_in_context_resumes_with_the_same_bits(model: LoadedModel, tmp_path: Path) -> None:
+    how = replace(PROBED, tolerance=0.05, checkpoint_seconds=0, learning_rate=5e-3)
+    taught = [*items("town", 5), *items("system", 6)]
+    whole = trained(model, taught, how)
+    with pytest.raises(Interrupted):
+        trained(model, taught, how, checkpoint=tmp_path, show=StopAt(5))
+    resumed = trained(model, taught, how, checkpoint=tmp_path)
+    assert torch.equal(whole.bank.weights_KP, resumed.bank.weights_KP)
+    assert {**whole.totals, "seconds": 0} == {**resumed.totals, "seconds": 0}
+
+
+def test_the_bundled_objectives_are_entry_points_too() -> None:
+    text = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+    table = text.partition('[project.entry-points."sys2ft.objectives"]')[2].partition("[project")[0]
+    assert [line.split(" = ")[0] for line in table.strip().splitlines()] == list(BUNDLED)
+    for name, make in BUNDLED.items():
+        assert f'{name} = "sys2ft.training.choices:{make.__name__}"' in table
+        assert objective_of(TrainSettings(objective=name)).name == name

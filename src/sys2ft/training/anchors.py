@@ -1,7 +1,8 @@
 """Anchors: texts on which an adapter should go on predicting what the base predicts.
 
-What was known stays if it is rehearsed: a share of every step is the divergence from the base on general text, or on the
-base's own answers to questions that have nothing to do with the news (learning without forgetting, arXiv 1606.09282).
+What was known stays if it is rehearsed: a share of every step is the divergence from the base on general text, or on
+the base's own answers to questions that have nothing to do with the news (learning without forgetting, arXiv
+1606.09282).
 """
 
 from __future__ import annotations

@@ -46,12 +46,15 @@ def rate(step: int, steps: int, settings: TrainSettings) -> float:
 
 
 def refresh_of(step: int, seen: Sequence[int], count: int, refresh: float) -> int:
-    """Number of the refresh whose samples a step uses. `seen[i]`: elements seen after step i, of `count` in an epoch."""
+    """Number of the refresh whose samples a step uses.
+
+    `seen[i]` elements have been seen after step i, and an epoch has `count`; `refresh` are those of an epoch.
+    """
     return int(seen[step - 1] * refresh / count) if step else 0
 
 
 def anchors_of(name: str, step: int, elements: int, size: int, count: int, share: float, seed: int) -> list[int]:
-    """Which of `count` anchors a step with `elements` elements of at most `size` rehearses, each as often as the others.
+    """Which of `count` anchors a step with `elements` elements (of at most `size`) rehearses: all equally often.
 
     They are `share` of the step's examples, at least one.
     """

@@ -25,9 +25,9 @@ class TrainSettings:
     adapters: str = "per-news"
     """'per-news': one adapter per news item. 'joint': one adapter for all news items."""
     objective: str = "cross_entropy"
-    """Loss on the completions. 'cross_entropy': that of their tokens. 'distil': the divergence from a teacher that reads
-    the news item before the prompt. 'on_policy': likewise, on completions that the adapter samples during training.
-    Other packages can provide more; an unknown name lists the installed ones."""
+    """Loss on the completions. 'cross_entropy': that of their tokens. 'distil': the divergence from a teacher that
+    reads the news item before the prompt. 'on_policy': likewise, on completions that the adapter samples itself. Other
+    packages can provide more; an unknown name lists the installed ones."""
     teacher: str = ""
     """Model that teaches, with the same tokenizer; empty: the base model itself."""
     kl: str = AUTO
@@ -42,8 +42,8 @@ class TrainSettings:
     sample_tokens: int = 64
     """Maximum number of tokens of a completion that on_policy samples."""
     anchor: str = ""
-    """What the model should go on saying: a file of texts or prompts (plain lines, or JSON Lines with `text`, `prompt` or
-    `messages`), or 'own': the base's answers to bundled general questions. Empty: nothing."""
+    """What the model should go on saying: a file of texts or prompts (plain lines, or JSON Lines with `text`, `prompt`
+    or `messages`), or 'own': the base's answers to bundled general questions. Empty: nothing."""
     anchor_share: float = 0.25
     """Share of each step's examples, and of its loss, that is the divergence from the base on the anchor."""
     learner: str = "lora"
@@ -73,8 +73,8 @@ class TrainSettings:
     patience: int = 0
     """Epochs without a better held-out result after which an adapter stops and its best weights are restored."""
     stop_on: str = HELD_OUT
-    """What is better. 'held_out': a lower loss of the held-out elements. 'in_context': every epoch whose held-out
-    elements, with the news item in context, are about as likely as to the base: the adapter has not unlearnt to read."""
+    """What is better. 'held_out': a lower loss of the held-out elements. 'in_context': every epoch after which the
+    held-out elements, with the news item in context, are about as likely as to the base."""
     tolerance: float = 0.05
     """Nats per token by which the loss in context may exceed the base's, for 'in_context'."""
     tokens_at_once: int = 0
@@ -128,8 +128,8 @@ class TrainSettings:
         if wrong:
             raise SettingsError(
                 ", ".join(wrong),
-                expected=f"numbers above 0; {', '.join(shares)} at least 0 and below 1; {', '.join(counts)} at least 0; "
-                "distil_weight above 0 and at most 1",
+                expected=f"numbers above 0; {', '.join(shares)} at least 0 and below 1; {', '.join(counts)} at least 0"
+                "; distil_weight above 0 and at most 1",
                 fix="change the setting that is out of range",
             )
         if bool(self.held_out) != bool(self.patience):

@@ -1,7 +1,6 @@
 """A teacher's distributions over the next token, kept as its most likely tokens and one probability of all others.
 
-Shapes: P predictions, N targets of which n are those of a block, K most likely tokens, R = K + 1 parts of a distribution,
-u rows of logits, V vocabulary.
+Shapes: P predictions, K most likely tokens, R = K + 1 parts of a distribution, u rows of logits, V vocabulary.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The training loss of each slot, and the gradient of its adapter's weights.
 
 A slot's loss is the weighted mean over its own supervised tokens, so slots do not dilute one another. A pass takes as
-many slots as fit, and a gradient exists for these only. The head runs on supervised positions only, a block at a time, so that the
-logits of a whole batch never exist at once.
+many slots as fit, and a gradient exists for these only. The head runs on supervised positions only, a block at a time,
+so that the logits of a whole batch never exist at once.
 
 Shapes: T nodes, U supervised nodes, u some of them, N targets, D hidden size, V vocabulary, S slots of a pass, P
 weights of a slot.
