@@ -31,7 +31,7 @@ from sys2ft.training.jobs import AdapterJob, check_jobs
 from sys2ft.training.result import Training
 from sys2ft.training.settings import IN_CONTEXT
 from sys2ft.training.teacher import in_context, messages_of
-from sys2ft.training.teaching import Teaching
+from sys2ft.training.teaching import Teaching, memory_needs
 
 
 def train(
@@ -171,6 +171,7 @@ class _Trainer:
             tokens_a_step=sum(nodes) // len(nodes),
             best=any(adapter.held for adapter in self.adapters),
             offload=self.settings.offload_moments,
+            **memory_needs(self.teaching.model, self.adapters),
         )
         fit = need.fits(memory.free_memory(self.bank.weights_KP.device), len(self.adapters))
         if fit < len(self.adapters):

@@ -28,6 +28,7 @@ from sys2ft.engine import (
     flops,
     teach,
 )
+from sys2ft.engine.decoding.decode import key_value_bytes
 from sys2ft.errors import SettingsError
 from sys2ft.models import LoadedModel
 from sys2ft.runs import item_seed
@@ -39,7 +40,8 @@ from sys2ft.training.teacher import after, load_teacher
 
 ROWS = 128
 """Samples drawn at once: their keys and values take less memory than a training pass."""
-_FORWARD_ONLY = 4  # times the tokens of a training pass: nothing is kept for a backward pass
+FORWARD_ONLY = 4
+"""Times the tokens of a training pass that a teacher reads at once: nothing is kept for a backward pass."""
 
 
 class Teaching:
@@ -140,7 +142,7 @@ class Teaching:
             examples,
             top=top,
             vocabulary=self.model.model.config.vocab_size,
-            tokens_at_once=_FORWARD_ONLY * self.tokens_at_once,
+            tokens_at_once=FORWARD_ONLY * self.tokens_at_once,
         )
 
     def _sample(self, due: Sequence[Adapter], bank: Bank) -> None:
@@ -195,6 +197,21 @@ class Teaching:
             if adapter.step == 0:  # else a resumed training has counted them before
                 flop = flops.forward(self.model.model, asked + tokens, said + predictions)
                 _count(adapter, read=StepCost(tokens, predictions), sampled=StepCost(asked, said), flop=flop)
+
+
+def memory_needs(model: LoadedModel, adapters: Sequence[Adapter]) -> dict[str, int]:
+    """Bytes that `engine.adapters.memory.need` is to add for a teacher and for samples."""
+    job = adapters[0].job
+    lesson, settings = job.lesson, job.settings
+    if lesson is None:
+        return {}
+    sampled = settings.sample_tokens + 1 if lesson.sampled else 0
+    targets = sum(sampled or e.supervised for adapter in adapters for e in adapter.examples)
+    longest = max(len(e.ids) - e.supervised for adapter in adapters for e in adapter.examples)
+    return {
+        "taught": targets * Distributions.bytes_a_prediction(lesson.top) // len(adapters),
+        "sampling": ROWS * (longest + sampled) * key_value_bytes(model.model) if sampled else 0,
+    }
 
 
 def _evenly(examples: Sequence[Example], total: float) -> list[Example]:
