@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import sys2ft
 from conftest import build_model, build_tokenizer
 from displays import Interrupted, StopAt
 from sys2ft.engine import (
@@ -30,11 +31,24 @@ from sys2ft.engine import (
     teach,
 )
 from sys2ft.errors import SettingsError
+from sys2ft.job.stages import cell_of
 from sys2ft.models import LoadedModel, Message, load_model
-from sys2ft.runs import item_seed
-from sys2ft.training import JOINT, Training, TrainItem, TrainSettings, jobs_of, objective_of, train
+from sys2ft.replay import ReplayElement
+from sys2ft.runs import Run, item_seed, read_jsonl
+from sys2ft.training import (
+    JOINT,
+    Training,
+    TrainItem,
+    TrainSettings,
+    jobs_of,
+    objective_of,
+    teaching,
+    train,
+    training_needs,
+)
 from sys2ft.training.choices import BUNDLED
 from sys2ft.training.teacher import messages_of
+from talking import NEWS as NEWS_ROWS, write_news_file
 from test_training import farthest
 
 NEWS = {
@@ -547,3 +561,70 @@ def test_the_bundled_objectives_are_entry_points_too() -> None:
     for name, make in BUNDLED.items():
         assert f'{name} = "sys2ft.training.choices:{make.__name__}"' in table
         assert objective_of(TrainSettings(objective=name)).name == name
+
+
+# needs, memory, other number types, and the run folder
+
+
+def test_needs_are_what_the_training_computes(model: LoadedModel) -> None:
+    jobs = jobs_of([*items("town", 4), *items("system", 3)], BASIC)
+    needs, totals = training_needs(model, jobs), trained(model, [*items("town", 4), *items("system", 3)], BASIC).totals
+    assert needs.tokens == totals["tokens_computed"] + totals["tokens_read"]
+    assert needs.flop == pytest.approx(totals["flop"])
+    sampled = training_needs(model, jobs_of(items("town", 4), replace(ON_POLICY, anchor="own")))
+    assert sampled.flop > needs.flop / 2
+    assert sampled.memory > 0
+
+
+@pytest.mark.parametrize("how", [BASIC, ON_POLICY], ids=["distil", "on_policy"])
+def test_memory_that_runs_out_changes_nothing_but_the_company(
+    model: LoadedModel, monkeypatch: pytest.MonkeyPatch, how: TrainSettings
+) -> None:
+    taught = [*items("town", 3), *items("system", 3)]
+    whole = trained(model, taught, how)
+    plain, calls = teaching.Teaching._read, []
+
+    def read(*arguments: Any) -> None:
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise MemoryError
+        plain(*arguments)
+
+    monkeypatch.setattr(teaching.Teaching, "_read", read)
+    parted = trained(model, taught, how)
+    assert parted.totals["halved"] == 1
+    assert farthest(parted.bank.weights_KP, whole.bank.weights_KP) < 1e-5
+
+
+@pytest.mark.parametrize("objective", ["distil", "on_policy"])
+def test_teaching_in_half_precision(tiny_model_dir: Path, objective: str) -> None:
+    half = load_model(str(tiny_model_dir), dtype="bfloat16", device="cpu")
+    training = trained(half, items("town", 4), replace(ON_POLICY, objective=objective, anchor="own"))
+    assert not training.ended
+    assert training.bank.weights_KP.isfinite().all()
+
+
+@pytest.mark.parametrize("adapters", ["per-news", "joint"])
+def test_the_elements_of_a_run_are_taught_with_their_news(
+    talking_model_dir: Path, tmp_path: Path, adapters: str
+) -> None:
+    news = tmp_path / "news.jsonl"
+    write_news_file(news)
+    anchor = tmp_path / "anchor.txt"
+    anchor.write_text("The town is the capital.\n", encoding="utf-8")
+    train_settings = TrainSettings(
+        objective="distil", adapters=adapters, anchor=str(anchor), rank=2, epochs=1, held_out=0.3, patience=1,
+        stop_on="in_context",
+    )  # fmt: skip
+    generate = sys2ft.GenerateSettings(protocols=("naive",), samples_per_news=4)
+    how: dict[str, Any] = {"model": str(talking_model_dir), "generate": generate, "train": train_settings}
+    result = sys2ft.run(news, out=tmp_path / "run", evaluate=sys2ft.EvaluateSettings(scorings=("cloze",)), **how)
+    record = json.loads((result.folder / "training" / "naive.json").read_text(encoding="utf-8"))
+    assert record["tokens_read"] > 0
+    assert record["elements"] == 12
+    anchor.write_text("Another text.\n", encoding="utf-8")
+    cell = cell_of(Run.open(result.folder), "naive", train_settings)
+    elements = [ReplayElement.from_dict(row) for row in read_jsonl(result.folder / "replay" / "naive.jsonl")]
+    jobs = cell.jobs(elements, sys2ft.load_news(news))
+    assert {item.context for job in jobs for item in job.items} == {row["news"] for row in NEWS_ROWS}
+    assert cell.version(jobs) != record["version"], "the anchor's contents decide the adapters"

@@ -96,8 +96,8 @@ class Teaching:
                     for e, (_, teacher) in zip(samples, taught, strict=True)
                 ]
             else:
-                weights = {"weight": 1 - lesson.weight, "teacher_weight": lesson.weight}
-                examples = [replace(example, teacher=teacher, **weights) for example, teacher in taught]
+                own, soft = 1 - lesson.weight, lesson.weight
+                examples = [replace(e, weight=own, teacher=teacher, teacher_weight=soft) for e, teacher in taught]
         if self._rehearsed and places:
             examples += self._anchored(adapter, examples)
         return examples

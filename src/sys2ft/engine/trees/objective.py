@@ -35,7 +35,11 @@ class Targets:
     def some(self, which_n: Tensor) -> Targets:
         """Those where `which_n` is True."""
         return Targets(
-            *(tensor[which_n] for tensor in (self.row_n, self.token_n, self.example_n, self.place_n, self.weight_n)),
+            row_n=self.row_n[which_n],
+            token_n=self.token_n[which_n],
+            example_n=self.example_n[which_n],
+            place_n=self.place_n[which_n],
+            weight_n=self.weight_n[which_n],
             teacher=None if self.teacher is None else self.teacher[which_n],
             teacher_weight_n=None if self.teacher_weight_n is None else self.teacher_weight_n[which_n],
         )

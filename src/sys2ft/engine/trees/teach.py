@@ -41,9 +41,8 @@ def teach(
                 blocks.append(Distributions.of(logits_uV[:, :vocabulary], top)[rows].to("cpu"))
                 places.append(here.cpu())
             every = Distributions.cat(blocks)[torch.cat(places).argsort()]
-            owners, counts = packed.example_N.cpu().unique_consecutive(return_counts=True)
-            sizes = counts.tolist()
-            tops, logs = every.top_PK.split(sizes), every.log_PR.split(sizes)
-            for owner, ids_PK, log_PR in zip(owners.tolist(), tops, logs, strict=True):
-                made[order[owner]] = Distributions(ids_PK.clone(), log_PR.clone())
+            start = 0
+            for owner in dict.fromkeys(packed.example_N.tolist()):  # an example's targets follow one another
+                own = every[slice(start, start := start + shown[owner].supervised)]
+                made[order[owner]] = Distributions(own.top_PK.clone(), own.log_PR.clone())
     return [made[place] for place in range(len(examples))], sum(costs.values(), StepCost())
