@@ -31,7 +31,7 @@ if __name__ == "__main__":
             seed=0,
         )
         elements = sys2ft.generate(model, news, cell.generate, seed=cell.seed)[protocol].elements
-        jobs = cell.jobs(elements)
+        jobs = cell.jobs(elements, news)
         print(f"{protocol:<10} {cell.key[:12]} {len(elements)} elements, {len(jobs)} adapters")
         if not jobs:
             continue

@@ -188,7 +188,7 @@ def _adapter(slot: int, job: AdapterJob, rng: np.random.Generator) -> Adapter:
     )
     while not adapter.done:
         loss = 2.5 * 0.93 ** (adapter.step + 1) * (1 + 0.3 * rng.random()) + 0.05
-        adapter.advance(loss, norm=1.0)
+        adapter.advance(loss, norm=1.0, tokens=len(example.ids))
     return adapter
 
 

@@ -15,7 +15,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 from sys2ft.engine import BASE, DecodeRequest, Example, Sampling, decode, prepare, score
-from sys2ft.engine.decoding.sampling import Uniforms, _top, choose
+from sys2ft.engine.decoding.sampling import Uniforms, choose, most_likely
 from sys2ft.engine.trees.tree import TokenTree, group_trees, pack, slot_trees
 from sys2ft.errors import ModelError, SettingsError
 
@@ -288,7 +288,7 @@ def test_the_largest_are_found_block_by_block(size: int, count: int) -> None:
     logits_BV[0, :count] += size  # all in one block
     logits_BV[1, -count:] += size  # in the remainder after the whole blocks
     values, places = logits_BV.topk(count)
-    got_values, got_places = _top(logits_BV, count)
+    got_values, got_places = most_likely(logits_BV, count)
     assert torch.equal(got_values, values)
     assert torch.equal(got_places, places)
 

@@ -17,14 +17,29 @@ from sys2ft.engine.decoding.decode import Decoded, DecodeRequest, DecodeResult, 
 from sys2ft.engine.decoding.sampling import Sampling
 from sys2ft.engine.decoding.stops import StopStrings
 from sys2ft.engine.preparing import prepare
+from sys2ft.engine.trees.distributions import Distributions
 from sys2ft.engine.trees.loss import SlotGradients, backward
-from sys2ft.engine.trees.objective import CROSS_ENTROPY, CrossEntropy, Differentiated, Objective, Targets
+from sys2ft.engine.trees.objective import (
+    CROSS_ENTROPY,
+    FORWARD_KL,
+    REVERSE_KL,
+    CrossEntropy,
+    Differentiated,
+    KullbackLeibler,
+    Lesson,
+    Objective,
+    Targets,
+    Taught,
+)
 from sys2ft.engine.trees.score import LogLikelihood, ScoreResult, score
+from sys2ft.engine.trees.teach import teach
 from sys2ft.engine.trees.tree import Example, StepCost
 
 __all__ = [
     "BASE",
     "CROSS_ENTROPY",
+    "FORWARD_KL",
+    "REVERSE_KL",
     "AdapterBank",
     "Bank",
     "CrossEntropy",
@@ -32,8 +47,11 @@ __all__ = [
     "DecodeResult",
     "Decoded",
     "Differentiated",
+    "Distributions",
     "Example",
+    "KullbackLeibler",
     "Learner",
+    "Lesson",
     "LoRA",
     "LogLikelihood",
     "Objective",
@@ -44,6 +62,7 @@ __all__ = [
     "StepCost",
     "StopStrings",
     "Targets",
+    "Taught",
     "Uncovered",
     "backward",
     "decode",
@@ -52,5 +71,6 @@ __all__ = [
     "prepare",
     "save_adapter",
     "score",
+    "teach",
     "uncovered",
 ]

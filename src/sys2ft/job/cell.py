@@ -9,7 +9,7 @@ from typing import Any
 from sys2ft.news import News
 from sys2ft.replay import GenerateSettings, ReplayElement
 from sys2ft.runs import digest
-from sys2ft.training import FREE, JOINT, AdapterJob, TrainItem, TrainSettings, jobs_of
+from sys2ft.training import FREE, JOINT, AdapterJob, TrainItem, TrainSettings, files_named, jobs_of, reads_news
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,13 +48,23 @@ class Cell:
     def version(self, jobs: Sequence[AdapterJob]) -> str:
         """A digest of everything that decides the adapters: the model, the items, the settings and the seeds."""
         fixed = {name: value for name, value in asdict(self.train).items() if name not in FREE}
+        fixed |= files_named(self.train)
         return digest([self.model, fixed, [[job.name, job.seed, [asdict(item) for item in job.items]] for job in jobs]])
 
-    def jobs(self, elements: Sequence[ReplayElement]) -> list[AdapterJob]:
-        """The adapters to train on the kept elements of the protocol: one per news item, or one for all."""
+    def jobs(self, elements: Sequence[ReplayElement], news: Sequence[News] = ()) -> list[AdapterJob]:
+        """The adapters to train on the kept elements of the protocol: one per news item, or one for all.
+
+        `news` are the news items of the elements, which a teacher reads; other objectives do not need them.
+        """
         joint = self.train.adapters == JOINT
+        texts = {item.id: item.text for item in news} if reads_news(self.train) else {}
         items = [
-            TrainItem(adapter=JOINT if joint else e.news_id, prompt=e.prompt, completion=e.completion)
+            TrainItem(
+                adapter=JOINT if joint else e.news_id,
+                prompt=e.prompt,
+                completion=e.completion,
+                context=texts.get(e.news_id, ""),
+            )
             for e in elements
             if e.status == "kept"
         ]

@@ -25,7 +25,8 @@ from sys2ft.replay import GenerateSettings, protocol
 from sys2ft.replay.judging import build
 from sys2ft.replay.stages import Protocol
 from sys2ft.replay.units import Sample, UnitMaker
-from sys2ft.training import AdapterJob
+from sys2ft.training import AdapterJob, messages_of
+from sys2ft.training.settings import IN_CONTEXT
 
 _SHOWN = 10
 _SPARE = 8  # tokens: a news item in a prompt may be split into other tokens than alone
@@ -84,18 +85,21 @@ def require_fit(
 
 def require_elements_fit(reader: Reader, jobs: Sequence[AdapterJob]) -> None:
     """Raise NewsError that names the adapters of training examples which do not fit into the model."""
-    texts = (
-        _Text(
-            job.key,
-            "a training example",
-            tuple(Message(turn["role"], turn["content"]) for turn in item.prompt),  # type: ignore[arg-type]
-            room=1,  # the end of the turn
-            replies=(item.completion,),
-        )
-        for job in jobs
-        for item in job.items
-    )
-    _refuse(reader, _over(reader, texts), ())
+    _refuse(reader, _over(reader, (text for job in jobs for text in _trained(job))), ())
+
+
+def _trained(job: AdapterJob) -> Iterator[_Text]:
+    """A job's examples, and what a teacher reads of them, with the room for the end of the turn, or for a sample."""
+    sampled = job.settings.sample_tokens if job.lesson and job.lesson.sampled else 0
+    uses = {False: "a training example"}
+    if job.lesson or job.settings.stop_on == IN_CONTEXT:
+        uses[True] = "a training example with the news item in context"
+    for item in job.items:
+        for in_context, use in uses.items():
+            turns = tuple(messages_of(item, in_context=in_context))
+            yield _Text(job.key, use, turns, room=1, replies=(item.completion,))
+            if sampled:
+                yield _Text(job.key, f"{use} with a sample of {sampled} tokens", turns, room=sampled + 1)
 
 
 def _require_letters(news: Sequence[News], settings: EvaluateSettings) -> None:

@@ -147,7 +147,7 @@ class _Planner:
             file = self.folder / "replay" / f"{name}.jsonl"
             known = known and file.is_file()
             rows = read_jsonl(file) if file.is_file() else [e.to_dict() for e in self._expected(name)]
-            jobs += self._cell(name).jobs([ReplayElement.from_dict(row) for row in rows])
+            jobs += self._cell(name).jobs([ReplayElement.from_dict(row) for row in rows], self.news)
         for bank_jobs in banks(self.model.model, jobs):
             groups = list(dict.fromkeys(job.group for job in bank_jobs))
             finished = known and all(self._trained(name, bank_jobs) for name in groups)

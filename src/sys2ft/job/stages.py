@@ -32,8 +32,10 @@ from sys2ft.training import (
     TrainSettings,
     banks,
     describe_end,
+    files_named,
     learner_of,
     objective_of,
+    require_teacher,
     train,
 )
 
@@ -132,7 +134,7 @@ def train_stage(run: Run, model: LoadedModel, settings: TrainSettings, show: Dis
     require_layers(model, settings)  # before unusable settings are recorded in the folder
     run.stage("train", asdict(settings), free=FREE)
     cells = {name: cell_of(run, name, settings) for name in protocols}
-    own = {name: cell.jobs(_elements(run, name)) for name, cell in cells.items()}
+    own = {name: cell.jobs(_elements(run, name), news_of(run)) for name, cell in cells.items()}
     versions = {name: cell.version(own[name]) for name, cell in cells.items()}
     for name in protocols:
         if not is_trained(run, name, versions[name]) and _forget(run, name):
@@ -172,8 +174,13 @@ def cell_of(run: Run, protocol_name: str, train: TrainSettings) -> Cell:
 
 
 def require_layers(model: LoadedModel, settings: TrainSettings) -> None:
-    """Raise SettingsError for an unknown objective or learner, ModelError if the model lacks a target layer."""
+    """Raise SettingsError for an unknown objective or learner, another model's teacher or an anchor file without text.
+
+    Raises ModelError if the model lacks a target layer.
+    """
     objective_of(settings)
+    require_teacher(model, settings)
+    files_named(settings)
     learner_of(settings).size(model.model)
 
 
@@ -279,7 +286,7 @@ def _require_current(run: Run, trained: Sequence[str]) -> None:
     """Raise SettingsError for protocols whose adapters were trained on other elements than the folder has now."""
     for name in trained:
         cell = cell_of(run, name, TrainSettings(**run.record["settings"]["train"]))
-        if not is_trained(run, name, cell.version(cell.jobs(_elements(run, name)))):
+        if not is_trained(run, name, cell.version(cell.jobs(_elements(run, name), news_of(run)))):
             raise SettingsError(
                 f"{run.path}: the replay elements of {name} are not those that its adapters were trained on",
                 expected="adapters of the elements in the folder",

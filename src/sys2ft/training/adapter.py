@@ -10,14 +10,18 @@ from typing import Any
 
 from torch import Tensor
 
-from sys2ft.engine import Example, StepCost
+from sys2ft.engine import Distributions, Example, StepCost
 from sys2ft.runs import item_seed
 from sys2ft.training.jobs import AdapterJob
-from sys2ft.training.schedule import batches, rate, split
+from sys2ft.training.schedule import batches, rate, refresh_of, split
+from sys2ft.training.settings import IN_CONTEXT
 
 # The fields that a checkpoint stores besides tensors; the rest can be derived from elements, settings and seed.
-_KEPT = ("step", "best_loss", "best_step", "ended", "due", "curve", "kept_epoch", "seconds")
-_COSTS = ("cost", "scored")
+_KEPT = (
+    "step", "best_loss", "best_step", "ended", "due", "curve", "kept_epoch", "seconds", "other_flop", "counted",
+    "refreshed", "base_loss",
+)  # fmt: skip
+_COSTS = ("cost", "scored", "read", "sampled")
 
 
 @dataclass(slots=True, eq=False)
@@ -34,12 +38,24 @@ class Adapter:
     held: list[Example]
     batches: list[list[int]]
     seen: list[int]
+    shown: list[Example] = field(default_factory=list)
+    """The examples with the news item before the prompt, if a teacher reads them."""
+    held_in_context: list[Example] = field(default_factory=list)
+    """The held-out examples with the news item before the prompt, if an adapter may stop by them."""
+    taught: dict[int, Distributions] = field(default_factory=dict)
+    """The teacher's distributions for the completion of an example, by its index."""
+    samples: dict[int, list[int]] = field(default_factory=dict)
+    """The adapter's own completions, by the index of the example whose prompt they answer, until the next refresh."""
+    refreshed: int = -1
+    """Number of the refresh of these samples; -1: there are none."""
     step: int = 0
     """Steps taken."""
     best_loss: float | None = None
     best_step: int = 0
     """Number of steps after which the held-out loss was lowest."""
     best_P: Tensor | None = None
+    base_loss: float | None = None
+    """The base's loss of the held-out elements with the news in context, if it is needed."""
     ended: dict[str, Any] | None = None
     """Why it stopped before its last step: `how` (diverged, stopped), `step`, `epoch`, `why`."""
     due: bool = field(default=False)
@@ -51,11 +67,30 @@ class Adapter:
     cost: StepCost = field(default_factory=StepCost)
     scored: StepCost = field(default_factory=StepCost)
     """Cost of measuring held-out losses."""
+    read: StepCost = field(default_factory=StepCost)
+    """Cost of the teacher's reading."""
+    sampled: StepCost = field(default_factory=StepCost)
+    """Cost of the adapter's own samples; a prediction is a token of one."""
+    other_flop: float = 0.0
+    """FLOP of reading and sampling."""
+    counted: bool = False
+    """Whether the teacher's reading has been counted; a resumed training repeats it."""
     seconds: float = 0.0
 
     @classmethod
-    def of(cls, slot: int, job: AdapterJob, examples: Sequence[Example]) -> Adapter:
-        """The adapter of `job` before its first step; `examples` are the job's rendered items."""
+    def of(
+        cls,
+        slot: int,
+        job: AdapterJob,
+        examples: Sequence[Example],
+        shown: Sequence[Example] = (),
+        in_context: Sequence[Example] = (),
+    ) -> Adapter:
+        """The adapter of `job` before its first step; `examples` are the job's rendered items.
+
+        `shown` and `in_context` are the same with the news item before the prompt, as the teacher and as the adapter
+        read them; empty where they are not needed.
+        """
         train, held = split(job.name, len(examples), job.settings.held_out, job.seed)
         order = batches(job.name, len(train), job.settings, job.seed)
         return cls(
@@ -65,6 +100,8 @@ class Adapter:
             held=[examples[i] for i in held],
             batches=order,
             seen=list(itertools.accumulate(len(batch) for batch in order)),
+            shown=[shown[i] for i in train] if shown else [],
+            held_in_context=[in_context[i] for i in held] if in_context else [],
         )
 
     @property
@@ -82,7 +119,26 @@ class Adapter:
     @property
     def batch(self) -> list[Example]:
         """The examples of the next step."""
-        return [self.examples[i] for i in self.batches[self.step]] if self.step < len(self.batches) else []
+        return [self.examples[i] for i in self.places]
+
+    @property
+    def places(self) -> list[int]:
+        """Indices of the examples of the next step."""
+        return self.batches[self.step] if self.step < len(self.batches) else []
+
+    @property
+    def refresh(self) -> int:
+        """Number of the refresh whose samples the next step uses."""
+        return refresh_of(self.step, self.seen, len(self.examples), self.job.settings.refresh)
+
+    def refreshed_places(self) -> list[int]:
+        """Indices of the examples in the steps from the next one to the next refresh."""
+        settings, places = self.job.settings, list[int]()
+        for step in range(self.step, len(self.batches)):
+            if refresh_of(step, self.seen, len(self.examples), settings.refresh) != self.refresh:
+                break
+            places += self.batches[step]
+        return sorted(set(places))
 
     @property
     def dropout_seed(self) -> int:
@@ -102,8 +158,8 @@ class Adapter:
     def _epochs(self, steps: int) -> int:
         return self.seen[steps - 1] // len(self.examples) if steps else 0
 
-    def advance(self, loss: float, norm: float) -> None:
-        """Record one step: its mean loss (nats per token) and its gradient norm."""
+    def advance(self, loss: float, norm: float, tokens: int) -> None:
+        """Record one step: its mean loss (nats per token), its gradient norm and the tokens of its examples."""
         self.curve.append(
             {
                 "adapter": self.name,
@@ -112,7 +168,7 @@ class Adapter:
                 "loss": loss,
                 "lr": self.rate,
                 "grad_norm": norm,
-                "tokens": sum(len(example.ids) for example in self.batch),
+                "tokens": tokens,
             }
         )
         self.step += 1
@@ -123,32 +179,62 @@ class Adapter:
         self.ended = {"how": how, "step": self.step, "epoch": self.epoch(), "why": why}
         self.due = False
 
-    def judge(self, loss: float, weights_P: Tensor) -> None:
-        """Record a held-out loss. Keep the weights if it is the lowest; stop after `patience` epochs without one."""
-        patience = self.job.settings.patience
+    def judge(self, loss: float, weights_P: Tensor, in_context: float | None = None) -> None:
+        """Record a held-out loss, and that in context if it decides.
+
+        Keep the weights if they are better; stop after `patience` epochs without better ones.
+        """
+        settings = self.job.settings
         self.due = False
         assert self.best_P is not None
-        if not math.isfinite(loss):
-            self.end("diverged", f"the held-out loss is {loss}")
-        elif self.best_loss is None or loss < self.best_loss:
-            self.best_loss, self.best_step = loss, self.step
+        deciding = loss if in_context is None else in_context
+        if not math.isfinite(loss + deciding):
+            self.end("diverged", f"the held-out loss is {loss if not math.isfinite(loss) else deciding}")
+            return
+        self.curve[-1]["held_out_loss"] = loss
+        if in_context is not None:
+            self.curve[-1]["in_context_loss"] = in_context
+        if self._better(deciding):
+            self.best_loss, self.best_step = deciding, self.step
             self.best_P.copy_(weights_P)
-        elif self.step < len(self.batches) and self._epochs(self.step) - self._epochs(self.best_step) >= patience:
+        elif (
+            self.step < len(self.batches)
+            and self._epochs(self.step) - self._epochs(self.best_step) >= settings.patience
+        ):
             back = f"back to epoch {self.epoch(self.best_step):g} with {self.best_loss:.4f}"
-            self.end("stopped", f"the held-out loss is {loss:.4f}; {back}")
-        if math.isfinite(loss):
-            self.curve[-1]["held_out_loss"] = loss
+            if in_context is None:
+                self.end("stopped", f"the held-out loss is {loss:.4f}; {back}")
+            else:
+                self.end(
+                    "stopped",
+                    f"the held-out loss in context is {in_context:.4f}, the base's {self.base_loss:.4f}; {back}",
+                )
+
+    def _better(self, loss: float) -> bool:
+        settings = self.job.settings
+        if settings.stop_on == IN_CONTEXT:
+            assert self.base_loss is not None
+            return loss <= self.base_loss + settings.tolerance
+        return self.best_loss is None or loss < self.best_loss
+
+    def begin_in_context(self, base_loss: float, weights_P: Tensor) -> None:
+        """Record the base's loss in context. The weights before the first step, which change nothing, are the best."""
+        assert self.best_P is not None
+        self.base_loss = self.best_loss = base_loss
+        self.best_P.copy_(weights_P)
 
     def reset(self) -> None:
         """Return to the state before the first step. Costs and seconds spent so far stay counted."""
         self.curve = []
         self.step, self.best_loss, self.best_step = 0, None, 0
-        self.best_P, self.ended, self.due = None, None, False
+        self.best_P, self.ended, self.due, self.base_loss = None, None, False, None
+        self.taught, self.samples, self.refreshed, self.counted = {}, {}, -1, False
 
     def state_dict(self) -> dict[str, Any]:
         """The state that a checkpoint stores besides the tensors, as JSON data."""
         costs = {name: asdict(getattr(self, name)) for name in _COSTS}
-        return {name: getattr(self, name) for name in _KEPT} | costs
+        samples = [[place, ids] for place, ids in self.samples.items()]  # JSON has no numbers as keys
+        return {name: getattr(self, name) for name in _KEPT} | costs | {"samples": samples}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Restore the state returned by `state_dict`."""
@@ -156,3 +242,4 @@ class Adapter:
             setattr(self, name, state[name])
         for name in _COSTS:
             setattr(self, name, StepCost(**state[name]))
+        self.samples = dict(state["samples"])

@@ -18,6 +18,7 @@ from sys2ft.engine.adapters.checkpoint import Part, State, write_state
 from sys2ft.errors import SettingsError
 from sys2ft.runs import digest
 from sys2ft.training.adapter import Adapter
+from sys2ft.training.choices import files_named
 from sys2ft.training.result import Training
 from sys2ft.training.settings import FREE
 
@@ -107,6 +108,8 @@ class Checkpoint:
 def _identity(adapter: Adapter) -> list[Any]:
     """Everything that decides an adapter's weights."""
     fixed = {name: value for name, value in asdict(adapter.job.settings).items() if name not in FREE}
-    elements = [[[*e.ids], [*e.loss_mask]] for e in (*adapter.examples, *adapter.held)]
+    every = (*adapter.examples, *adapter.held, *adapter.shown, *adapter.held_in_context)
+    elements = [[[*e.ids], [*e.loss_mask]] for e in every]
     job = adapter.job
+    fixed |= files_named(job.settings)
     return [job.group, job.name, job.seed, job.chosen_objective.name, job.chosen_learner.name, fixed, elements]

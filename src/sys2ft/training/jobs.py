@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from sys2ft.engine import Learner, Objective
+from sys2ft.engine import Learner, Lesson, Objective
 from sys2ft.errors import SettingsError
 from sys2ft.files import FILE_NAME_RULE, is_file_name
 from sys2ft.training.choices import learner_of, objective_of, require_object
@@ -16,7 +16,8 @@ from sys2ft.training.settings import TrainSettings
 
 # All jobs of one bank must have the same values of these settings; the others may differ per job.
 SHARED = (
-    "objective", "learner", "rank", "alpha", "target_modules", "dropout", "weight_decay", "max_grad_norm",
+    "objective", "teacher", "kl", "distil_top", "distil_weight", "sample_tokens", "anchor", "anchor_share", "learner",
+    "rank", "alpha", "target_modules", "dropout", "weight_decay", "max_grad_norm",
     "tokens_at_once", "max_adapters_at_once", "offload_moments", "checkpoint_seconds",
 )  # fmt: skip
 BANK_BYTES = 2 * 2**30
@@ -25,11 +26,15 @@ BANK_BYTES = 2 * 2**30
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainItem:
-    """One training example of an adapter: the prompt messages, and the completion to learn."""
+    """One training example of an adapter: the prompt messages, and the completion to learn.
+
+    `context` is the text of the news item, which a teacher reads before the prompt; the adapter never does.
+    """
 
     adapter: str
     prompt: Sequence[dict[str, str]]
     completion: str
+    context: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,6 +71,12 @@ class AdapterJob:
     def chosen_objective(self) -> Objective:
         """The objective to train with. Raises SettingsError if the settings name an unknown one."""
         return self.objective or objective_of(self.settings)
+
+    @property
+    def lesson(self) -> Lesson | None:
+        """What the objective needs of a teacher; None: nothing."""
+        lesson: Lesson | None = getattr(self.chosen_objective, "lesson", None)
+        return lesson
 
     @property
     def chosen_learner(self) -> Learner:

@@ -22,13 +22,16 @@ from sys2ft.engine.adapters import memory
 from sys2ft.engine.adapters.moments import off_device
 from sys2ft.engine.trees.tree import slot_trees
 from sys2ft.errors import MemoryShortage, StorageError, out_of_memory
-from sys2ft.models import LoadedModel, Message
+from sys2ft.models import LoadedModel
 from sys2ft.runs import Advance, Display, Stop, current_stop, item_seed
 from sys2ft.training.adapter import Adapter
 from sys2ft.training.checkpoint import Checkpoint
 from sys2ft.training.ending import describe_end
 from sys2ft.training.jobs import AdapterJob, check_jobs
 from sys2ft.training.result import Training
+from sys2ft.training.settings import IN_CONTEXT
+from sys2ft.training.teacher import in_context, messages_of
+from sys2ft.training.teaching import Teaching, memory_needs
 
 
 def train(
@@ -52,10 +55,11 @@ def train(
     """
     check_jobs(jobs)
     prepare(model.model)
+    teaching = Teaching(model, jobs)
     bank = _bank(model, jobs)
     try:
-        adapters = [Adapter.of(slot, job, rendered_examples(model, slot, job)) for slot, job in enumerate(jobs)]
-        trainer = _Trainer(Training(bank, adapters), checkpoint, show or Display(), label)
+        adapters = [adapter_of(model, slot, job, teaching.teacher) for slot, job in enumerate(jobs)]
+        trainer = _Trainer(Training(bank, adapters), teaching, checkpoint, show or Display(), label)
         with contextlib.closing(trainer.optimiser.moments):
             return trainer.run()
     except BaseException:
@@ -76,24 +80,30 @@ def _bank(model: LoadedModel, jobs: Sequence[AdapterJob]) -> Bank:
         ) from error
 
 
-def rendered_examples(model: LoadedModel, slot: int, job: AdapterJob) -> list[Example]:
-    """The job's items rendered by the model's chat template, as examples of slot `slot`."""
+def adapter_of(model: LoadedModel, slot: int, job: AdapterJob, teacher: LoadedModel | None = None) -> Adapter:
+    """The adapter of `job` in slot `slot`, with the job's items rendered by the model's chat template.
+
+    With a lesson, `teacher` (None: the model) renders the prompts with the news in context.
+    """
     examples = []
     for item in job.items:
-        messages = [Message(turn["role"], turn["content"]) for turn in item.prompt]  # type: ignore[arg-type]
-        rendered = model.chat.render(messages, item.completion)
+        rendered = model.chat.render(messages_of(item), item.completion)
         examples.append(Example(rendered.ids, rendered.loss_mask, slot))
-    return examples
+    shown = in_context((teacher or model).chat, job.items, examples) if job.lesson else []
+    probes = in_context(model.chat, job.items, examples) if job.settings.stop_on == IN_CONTEXT else []
+    return Adapter.of(slot, job, examples, shown, probes)
 
 
 class _Trainer:
     """Waiting adapters, adapters in training, and the state they share."""
 
-    def __init__(self, training: Training, checkpoint: Path | None, show: Display, label: str) -> None:
-        self.training, self.show, self.label = training, show, label
+    def __init__(
+        self, training: Training, teaching: Teaching, checkpoint: Path | None, show: Display, label: str
+    ) -> None:
+        self.training, self.teaching, self.show, self.label = training, teaching, show, label
         self.bank, self.adapters = training.bank, training.adapters
         self.settings = settings = self.adapters[0].job.settings  # only settings in SHARED are read from it
-        self.objective = self.adapters[0].job.chosen_objective
+        self.objective = teaching.objective(self.adapters[0].job.chosen_objective)
         self.tokens_at_once = settings.tokens_a_pass(self.bank.model)
         moments = off_device(self.bank.weights_KP, checkpoint) if settings.offload_moments else None
         self.optimiser = SlotAdamW(self.bank.weights_KP, weight_decay=settings.weight_decay, moments=moments)
@@ -161,6 +171,7 @@ class _Trainer:
             tokens_a_step=sum(nodes) // len(nodes),
             best=any(adapter.held for adapter in self.adapters),
             offload=self.settings.offload_moments,
+            **memory_needs(self.teaching.model, self.adapters),
         )
         fit = need.fits(memory.free_memory(self.bank.weights_KP.device), len(self.adapters))
         if fit < len(self.adapters):
@@ -176,6 +187,7 @@ class _Trainer:
         try:
             self._admit()
             self._measure()
+            self.teaching.prepare([adapter for adapter in self.active if not adapter.done], self.bank)
             self._step()
             self._measure()
         except (MemoryError, RuntimeError) as error:
@@ -192,7 +204,7 @@ class _Trainer:
             self._halve(active)
 
     def _computed(self) -> list[int]:
-        return [a.cost.tokens_computed + a.scored.tokens_computed for a in self.adapters]
+        return [sum(cost.tokens_computed for cost in (a.cost, a.scored, a.read, a.sampled)) for a in self.adapters]
 
     def _count_seconds(self, seconds: float, before: Sequence[int]) -> None:
         """Divide the time of a round among the adapters in proportion to the tokens computed for each."""
@@ -208,13 +220,17 @@ class _Trainer:
             self.optimiser.begin(adapter.slot)
             if adapter.held:
                 adapter.best_P = torch.zeros_like(self.bank.weights_KP[adapter.slot])
+            if adapter.held_in_context:
+                # An adapter before its first step is the base.
+                (loss,) = self._losses([adapter], [adapter.held_in_context])
+                adapter.begin_in_context(loss, self.bank.weights_KP[adapter.slot])
 
     def _step(self) -> None:
         steppers = {a.slot: a for a in self.active if not a.done and a.batch}
         parts = backward(
             self.bank.model,
             self.bank,
-            [example for a in steppers.values() for example in a.batch],
+            [example for a in steppers.values() for example in self.teaching.batch(a)],
             tokens_at_once=self.tokens_at_once,
             dropout_seeds={a.slot: a.dropout_seed for a in steppers.values()},
             objective=self.objective,
@@ -234,25 +250,32 @@ class _Trainer:
             elif not math.isfinite(norm):
                 self._end(adapter, "diverged", f"the gradient's norm is {norm}")
             else:
-                adapter.advance(loss, norm)
+                adapter.advance(loss, norm, part.costs[adapter.slot].tokens_shown)
 
     def _measure(self) -> None:
         """Measure the held-out losses of adapters that have just finished an epoch."""
         due = [adapter for adapter in self.active if adapter.due]
         if not due:
             return
-        held = [example for adapter in due for example in adapter.held]
-        result = score(self.bank.model, held, self.bank, tokens_at_once=self.tokens_at_once)
-        sums = {adapter.slot: [0.0, 0] for adapter in due}
-        for example, got in zip(held, result.likelihoods, strict=True):
-            sums[example.slot][0] -= got.total
-            sums[example.slot][1] += got.tokens
-        for adapter in due:
-            total, tokens = sums[adapter.slot]
-            adapter.scored += result.costs[adapter.slot]
-            adapter.judge(total / tokens, self.bank.weights_KP[adapter.slot])
+        losses = self._losses(due, [a.held for a in due])
+        probed = [a for a in due if a.held_in_context]
+        in_context = dict(zip(probed, self._losses(probed, [a.held_in_context for a in probed]), strict=True))
+        for adapter, loss in zip(due, losses, strict=True):
+            adapter.judge(loss, self.bank.weights_KP[adapter.slot], in_context.get(adapter))
             if adapter.ended:
                 self._report(adapter)
+
+    def _losses(self, adapters: Sequence[Adapter], examples: Sequence[Sequence[Example]]) -> list[float]:
+        """The mean loss (nats per token) of each adapter's examples; the cost is counted as the adapter's."""
+        every = [example for own in examples for example in own]
+        result = score(self.bank.model, every, self.bank, tokens_at_once=self.tokens_at_once)
+        got, losses = iter(result.likelihoods), []
+        for own in examples:
+            likelihoods = [next(got) for _ in own]
+            losses.append(-sum(one.total for one in likelihoods) / sum(one.tokens for one in likelihoods))
+        for adapter in adapters:
+            adapter.scored += result.costs[adapter.slot]
+        return losses
 
     def _end(self, adapter: Adapter, how: str, why: str) -> None:
         adapter.end(how, why)
@@ -267,7 +290,7 @@ class _Trainer:
         if adapter.best_loss is not None and adapter.best_P is not None and not adapter.diverged:
             self.bank.weights_KP[adapter.slot].copy_(adapter.best_P)
             adapter.kept_epoch = adapter.epoch(adapter.best_step)
-        adapter.best_P = None
+        adapter.best_P, adapter.taught = None, {}
         self.optimiser.forget(adapter.slot)
 
     def _halve(self, active: int) -> None:

@@ -39,7 +39,7 @@ class Training:
     @property
     def curve(self) -> list[dict[str, Any]]:
         """One row per step of each adapter: `adapter`, `step`, `epoch`, `loss` (nats per token), `lr`, `grad_norm` and
-        `tokens`; also `held_out_loss` at the end of an epoch if elements are held out."""
+        `tokens`; also `held_out_loss` and `in_context_loss` at the end of an epoch if they are measured."""
         rows = [(row["step"], place, row) for place, a in enumerate(self.adapters) for row in a.curve]
         return [row for _, _, row in sorted(rows, key=lambda entry: entry[:2])]
 
@@ -67,6 +67,16 @@ class Training:
         return sum((a.scored for a in self.adapters), StepCost())
 
     @property
+    def read(self) -> StepCost:
+        """Cost of what a teacher read."""
+        return sum((a.read for a in self.adapters), StepCost())
+
+    @property
+    def sampled(self) -> StepCost:
+        """Cost of the adapters' own samples; a prediction is a token of one."""
+        return sum((a.sampled for a in self.adapters), StepCost())
+
+    @property
     def seconds(self) -> float:
         """Training time; that of a shared step is divided among its adapters in proportion to the tokens computed."""
         return sum(a.seconds for a in self.adapters)
@@ -85,6 +95,7 @@ class Training:
         cost, scored = self.cost, self.scored
         flop = flop_counts.training(self.bank.model, cost.tokens_computed, cost.predictions)
         flop += flop_counts.forward(self.bank.model, scored.tokens_computed, scored.predictions)
+        flop += sum(a.other_flop for a in self.adapters)
         places = cost.tokens_computed + cost.padded
         return {
             "adapters": len(self.names),
@@ -94,6 +105,8 @@ class Training:
             "tokens_computed": cost.tokens_computed,
             "padding": round(cost.padded / places, 4) if places else 0.0,
             "tokens_scored": scored.tokens_computed,
+            "tokens_read": self.read.tokens_computed,
+            "tokens_sampled": self.sampled.predictions,
             "flop": flop,
             "seconds": round(self.seconds, 3),
             "diverged": self.diverged,

@@ -1,6 +1,8 @@
-"""An adapter's schedule: held-out split, batches and learning rate, derived from its name and the seed."""
+"""An adapter's schedule: held-out split, batches, anchors and learning rate, derived from its name and the seed."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -41,3 +43,29 @@ def rate(step: int, steps: int, settings: TrainSettings) -> float:
     if step < rise:
         return settings.learning_rate * (step + 1) / rise
     return settings.learning_rate * (steps - step) / max(1, steps - rise + 1)
+
+
+def refresh_of(step: int, seen: Sequence[int], count: int, refresh: float) -> int:
+    """Number of the refresh whose samples a step uses.
+
+    `seen[i]` elements have been seen after step i, and an epoch has `count`; `refresh` are those of an epoch.
+    """
+    return int(seen[step - 1] * refresh / count) if step else 0
+
+
+def anchors_of(name: str, step: int, elements: int, size: int, count: int, share: float, seed: int) -> list[int]:
+    """Which of `count` anchors a step with `elements` elements (of at most `size`) rehearses: all equally often.
+
+    They are `share` of the step's examples, at least one.
+    """
+    most = max(1, round(size * share / (1 - share)))
+    wanted = max(1, round(elements * share / (1 - share)))
+    orders: dict[int, list[int]] = {}
+    places = []
+    for number in range(step * most, step * most + wanted):
+        turn, place = divmod(number, count)
+        if turn not in orders:
+            generator = np.random.default_rng(item_seed(seed, "anchor", name, turn))
+            orders[turn] = generator.permutation(count).tolist()
+        places.append(orders[turn][place])
+    return places

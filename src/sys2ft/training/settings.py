@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 JOINT = "joint"
+AUTO, FORWARD, REVERSE = "auto", "forward", "reverse"
+HELD_OUT, IN_CONTEXT = "held_out", "in_context"
 
 # These change no result beyond rounding, so a training may resume with other values.
 FREE = ("tokens_at_once", "max_adapters_at_once", "offload_moments", "checkpoint_seconds")
@@ -23,7 +25,27 @@ class TrainSettings:
     adapters: str = "per-news"
     """'per-news': one adapter per news item. 'joint': one adapter for all news items."""
     objective: str = "cross_entropy"
-    """Loss on the completions. Other packages can provide more; an unknown name lists the installed ones."""
+    """Loss on the completions. 'cross_entropy': that of their tokens. 'distil': the divergence from a teacher that
+    reads the news item before the prompt. 'on_policy': likewise, on completions that the adapter samples itself. Other
+    packages can provide more; an unknown name lists the installed ones."""
+    teacher: str = ""
+    """Model that teaches, with the same tokenizer; empty: the base model itself."""
+    kl: str = AUTO
+    """Direction of the divergence from the teacher: 'forward' covers what the teacher says, 'reverse' avoids what it
+    does not say. 'auto': forward for distil, reverse for on_policy."""
+    distil_top: int = 64
+    """Most likely tokens of the teacher that are compared one by one; all others are compared as one."""
+    distil_weight: float = 1.0
+    """Share of the divergence from the teacher in the loss; the rest is cross-entropy on the elements."""
+    refresh: float = 1.0
+    """How often in an epoch on_policy samples completions anew."""
+    sample_tokens: int = 64
+    """Maximum number of tokens of a completion that on_policy samples."""
+    anchor: str = ""
+    """What the model should go on saying: a file of texts or prompts (plain lines, or JSON Lines with `text`, `prompt`
+    or `messages`), or 'own': the base's answers to bundled general questions. Empty: nothing."""
+    anchor_share: float = 0.25
+    """Share of each step's examples, and of its loss, that is the divergence from the base on the anchor."""
     learner: str = "lora"
     """Kind of adapter to train. Other packages can provide more; an unknown name lists the installed ones."""
     rank: int = 16
@@ -49,7 +71,12 @@ class TrainSettings:
     held_out: float = 0.0
     """Share of each adapter's elements held out of training; their loss is measured after every epoch."""
     patience: int = 0
-    """Epochs without a lower held-out loss after which an adapter stops and its best weights are restored."""
+    """Epochs without a better held-out result after which an adapter stops and its best weights are restored."""
+    stop_on: str = HELD_OUT
+    """What is better. 'held_out': a lower loss of the held-out elements. 'in_context': every epoch after which the
+    held-out elements, with the news item in context, are about as likely as to the base."""
+    tolerance: float = 0.05
+    """Nats per token by which the loss in context may exceed the base's, for 'in_context'."""
     tokens_at_once: int = 0
     """Maximum number of tokens in concurrent forward and backward passes. Limits memory; changes no result beyond
     rounding. 0: 1,024, or 2,048 for a model in half precision, which needs the same memory."""
@@ -71,27 +98,49 @@ class TrainSettings:
         object.__setattr__(self, "target_modules", tuple(self.target_modules))  # a list, as JSON has it, is no key
         if self.adapters not in ("per-news", JOINT):
             raise SettingsError(f"adapters={self.adapters!r}", expected="per-news or joint", fix="correct --adapters")
+        if self.stop_on not in (HELD_OUT, IN_CONTEXT):
+            raise SettingsError(
+                f"stop_on={self.stop_on!r}", expected=f"{HELD_OUT} or {IN_CONTEXT}", fix="correct --stop-on"
+            )
+        if self.kl not in (AUTO, FORWARD, REVERSE):
+            raise SettingsError(f"kl={self.kl!r}", expected="auto, forward or reverse", fix="correct --kl")
         numbers = {
             "rank": self.rank, "alpha": self.alpha, "learning_rate": self.learning_rate, "epochs": self.epochs,
             "batch_size": self.batch_size, "max_grad_norm": self.max_grad_norm,
+            "distil_top": self.distil_top, "refresh": self.refresh, "sample_tokens": self.sample_tokens,
+            "anchor_share": self.anchor_share,
         }  # fmt: skip
         wrong = [f"{name}={value}" for name, value in numbers.items() if not value > 0]
-        shares = {"warmup": self.warmup, "dropout": self.dropout, "held_out": self.held_out}
+        shares = {
+            "warmup": self.warmup,
+            "dropout": self.dropout,
+            "held_out": self.held_out,
+            "anchor_share": self.anchor_share,
+        }
         wrong += [f"{name}={value}" for name, value in shares.items() if not 0 <= value < 1]
+        if not 0 < self.distil_weight <= 1:
+            wrong.append(f"distil_weight={self.distil_weight}")
         counts = {
-            "weight_decay": self.weight_decay, "patience": self.patience,
+            "weight_decay": self.weight_decay, "patience": self.patience, "tolerance": self.tolerance,
             "tokens_at_once": self.tokens_at_once, "max_adapters_at_once": self.max_adapters_at_once,
         }  # fmt: skip
         wrong += [f"{name}={value}" for name, value in counts.items() if not value >= 0]
         if wrong:
             raise SettingsError(
                 ", ".join(wrong),
-                expected=f"numbers above 0; {', '.join(shares)} at least 0 and below 1; {', '.join(counts)} at least 0",
+                expected=f"numbers above 0; {', '.join(shares)} at least 0 and below 1; {', '.join(counts)} at least 0"
+                "; distil_weight above 0 and at most 1",
                 fix="change the setting that is out of range",
             )
         if bool(self.held_out) != bool(self.patience):
             raise SettingsError(
                 f"held_out={self.held_out}, patience={self.patience}",
-                expected="both above 0 (to stop early by the loss of held-out elements) or both 0",
+                expected="both above 0 (to stop early by held-out elements) or both 0",
                 fix="set --held-out 0.1 --patience 2, or leave both out",
+            )
+        if self.stop_on == IN_CONTEXT and not self.held_out:
+            raise SettingsError(
+                f"stop_on={self.stop_on!r} without held-out elements",
+                expected="held-out elements to measure",
+                fix="add --held-out 0.1 --patience 1",
             )

@@ -1,8 +1,9 @@
 """Memory that training needs, memory that is free, and so how many adapters can be trained at once.
 
-The need consists of the weights of all adapters; AdamW's two moments (and the best weights, if they are kept) of those
-in training; the gradients of those that share a pass; the activations, measured on a short pass; and the logits of a
-block. The base is in memory already. `free_memory` respects the limits of a container and of the process.
+The need consists of the weights of all adapters; AdamW's two moments (and the best weights and a teacher's
+distributions, if they are kept) of those in training; the gradients of those that share a pass; the activations,
+measured on a short pass, or what sampling needs between two steps; and the logits of a block. The base is in memory
+already. `free_memory` respects the limits of a container and of the process.
 """
 
 from __future__ import annotations
@@ -44,15 +45,17 @@ class Need:
     gradient: int
     """Per adapter in a pass; in half precision this includes its weights in the model's dtype."""
     state: int
-    """Per adapter in training: moments, best weights."""
+    """Per adapter in training: moments, best weights, a teacher's distributions."""
     update: int
     """For the update of one adapter: the staging buffer for moments that are kept off the device."""
+    sampling: int = 0
+    """For the keys and values of samples that are drawn between two steps."""
 
     def total(self, adapters: int) -> int:
         """With `adapters` trained at once."""
         sharing = min(adapters, 1 + self.tokens_at_once // self.tokens_a_step)
         tokens = min(self.tokens_at_once, adapters * self.tokens_a_step)
-        once = int(tokens * self.activations) + self.logits + self.update
+        once = max(int(tokens * self.activations) + self.update, self.sampling) + self.logits
         return once + sharing * self.gradient + adapters * self.state
 
     def fits(self, free: int, wanted: int) -> int:
@@ -60,22 +63,34 @@ class Need:
         return next((n for n in range(wanted, 1, -1) if self.total(n) <= _USABLE * free), 1)
 
 
-def need(bank: Bank, *, tokens_at_once: int, tokens_a_step: int, best: bool, offload: bool) -> Need:
+def need(
+    bank: Bank,
+    *,
+    tokens_at_once: int,
+    tokens_a_step: int,
+    best: bool,
+    offload: bool,
+    taught: int = 0,
+    sampling: int = 0,
+) -> Need:
     """What training needs with passes of `tokens_at_once` tokens.
 
-    `best`: a copy of the best weights is kept. `offload`: moments are kept off the device.
+    `best`: a copy of the best weights is kept. `offload`: moments are kept off the device. `taught`: bytes of an
+    adapter's distributions; `sampling`: bytes of the samples' keys and values.
     """
     slot = 4 * bank.size
     number = next(bank.model.parameters()).element_size()
     vocabulary = int(cast(Any, bank.model).config.vocab_size)
+    pieces = 6 if taught else 3  # float32 tensors over the vocabulary that a loss needs
     return Need(
         tokens_at_once=tokens_at_once,
         tokens_a_step=tokens_a_step,
         activations=_BACKWARD * activations_a_token(bank),
-        logits=vocabulary * (number * min(tokens_at_once, head_rows(bank.model)) + 3 * 4 * piece_rows(bank.model)),
+        logits=vocabulary * (number * min(tokens_at_once, head_rows(bank.model)) + pieces * 4 * piece_rows(bank.model)),
         gradient=slot + (number * bank.size if number < 4 else 0),
-        state=slot * ((1 if best else 0) + (0 if offload else 2)),
+        state=slot * ((1 if best else 0) + (0 if offload else 2)) + taught,
         update=staging_bytes(bank.size, bank.weights_KP.device) if offload else 0,
+        sampling=sampling,
     )
 
 

@@ -64,14 +64,14 @@ def choose(logits_BV: Tensor, uniforms_B: Tensor, how: Sampling) -> Tensor:
 
 def _choose(logits_BV: Tensor, uniforms_B: Tensor, how: Sampling) -> Tensor:
     if how.top_k:
-        values_BK, ids_BK = _top(logits_BV, min(how.top_k, logits_BV.shape[-1]))
+        values_BK, ids_BK = most_likely(logits_BV, min(how.top_k, logits_BV.shape[-1]))
         probs_BK = (values_BK / how.temperature).softmax(-1)
         return ids_BK.gather(1, _invert(_nucleus(probs_BK, how.top_p), uniforms_B)).squeeze(1)
     probs_BV = (logits_BV / how.temperature).softmax(-1)
     return _invert_blocks(probs_BV, uniforms_B) if how.top_p >= 1 else _choose_top_p(probs_BV, uniforms_B, how.top_p)
 
 
-def _top(values_BV: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def most_likely(values_BV: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The `count` largest values of each row, descending, and their indices: `topk` in a fifth of its time on a CPU.
 
     The largest values are in the blocks with the largest maxima, so only those blocks are ranked.
@@ -91,7 +91,7 @@ def _top(values_BV: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 
 def _choose_top_p(probs_BV: Tensor, uniforms_B: Tensor, top_p: float) -> Tensor:
-    probs_BK, ids_BK = _top(probs_BV, min(_FIRST_LOOK, probs_BV.shape[-1]))
+    probs_BK, ids_BK = most_likely(probs_BV, min(_FIRST_LOOK, probs_BV.shape[-1]))
     tokens_B = ids_BK.gather(1, _invert(_nucleus(probs_BK, top_p), uniforms_B)).squeeze(1)
     wide = (probs_BK.sum(-1) < top_p).nonzero().squeeze(1)
     if wide.numel():

@@ -1,8 +1,8 @@
 """The training loss of each slot, and the gradient of its adapter's weights.
 
-A slot's loss is the mean over its own supervised tokens, so slots do not dilute one another. A pass takes as many slots
-as fit, and a gradient exists for these only. The head runs on supervised positions only, a block at a time, so that the
-logits of a whole batch never exist at once.
+A slot's loss is the weighted mean over its own supervised tokens, so slots do not dilute one another. A pass takes as
+many slots as fit, and a gradient exists for these only. The head runs on supervised positions only, a block at a time,
+so that the logits of a whole batch never exist at once.
 
 Shapes: T nodes, U supervised nodes, u some of them, N targets, D hidden size, V vocabulary, S slots of a pass, P
 weights of a slot.
@@ -61,11 +61,12 @@ def backward(
     A slot with more tokens is computed alone, in several passes. If the bank has dropout, `dropout_seeds` is each
     slot's seed of this step. `objective` is the loss.
     """
-    supervised: dict[int, int] = {}
+    totals: dict[int, float] = {}
     for example in examples:
-        supervised[example.slot] = supervised.get(example.slot, 0) + sum(example.loss_mask)
+        weight = (example.weight + example.teacher_weight) * example.supervised
+        totals[example.slot] = totals.get(example.slot, 0.0) + weight
     objective.prepare(model, examples)
-    weights = [1.0 / supervised[example.slot] for example in examples]
+    weights = [(e.weight / totals[e.slot], e.teacher_weight / totals[e.slot]) for e in examples]
     for passes in _flights(slot_trees(examples, tokens_at_once), tokens_at_once):
         yield _Flight(model, bank, examples, weights, dropout_seeds, objective).run(passes)
 
@@ -89,7 +90,7 @@ class _Flight:
         model: torch.nn.Module,
         bank: Bank,
         examples: Sequence[Example],
-        weights: Sequence[float],
+        weights: Sequence[tuple[float, float]],
         dropout_seeds: Mapping[int, int] | None,
         objective: Objective,
     ) -> None:
@@ -164,9 +165,12 @@ def _shares(trees: Sequence[SlotTree], most: int) -> list[list[SlotTree]]:
 def _head_gradient(
     model: torch.nn.Module, hidden_UD: Tensor, packed: Pack, weights: Tensor, rows: int, objective: Objective
 ) -> tuple[Tensor, Tensor]:
-    """Weighted losses (N,) and their sum's gradient in `hidden_UD`; `rows` of outputs at a time."""
+    """Weighted losses (N,) and their sum's gradient in `hidden_UD`; `rows` of outputs at a time.
+
+    `weights` has for each example that of its tokens' loss and that of the divergence from its teacher.
+    """
     gradient_UD = torch.empty_like(hidden_UD)
-    weight_N = weights[packed.example_N]
+    weight_N, teacher_weight_N = weights[packed.example_N].unbind(1)
     losses_N = torch.zeros_like(weight_N)
     for start in range(0, len(hidden_UD), rows):
         block_UD = hidden_UD[start : start + rows].requires_grad_()
@@ -185,6 +189,8 @@ def _head_gradient(
                 example_n=packed.example_N[here],
                 place_n=packed.place_N[here],
                 weight_n=weight_N[here],
+                teacher=None if packed.teacher_N is None else packed.teacher_N[here],
+                teacher_weight_n=None if packed.teacher_N is None else teacher_weight_N[here],
             )
             losses_N[here], error_uV = objective.gradient(logits_uV.detach(), targets)
             (error_uV,) = torch.autograd.grad(logits_uV, piece_uV, error_uV)

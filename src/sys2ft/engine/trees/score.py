@@ -5,7 +5,7 @@ Shapes: U supervised nodes, N targets, D hidden size, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -60,32 +60,47 @@ def score(
     Examples that share a prefix should be neighbours: they then share its computation. The results are those of a full
     forward pass for each example, up to rounding. `tokens_at_once` bounds memory.
     """
-    device = next(model.parameters()).device
     totals = [0.0] * len(examples)
     costs: dict[int, StepCost] = {}
     with torch.inference_mode(), base_pass(model):
-        for trees in group_trees(slot_trees(examples, tokens_at_once), tokens_at_once):
-            packed = pack(examples, trees, device, window=sliding_window(model))
-            with adapter_parts(bank, packed.segments):
-                hidden_TD = tree_states(model, packed.tokens_T, packed.positions_T, packed.paths)
-                values_N = _log_likelihoods(model, hidden_TD[packed.asked_U], packed)
+        for packed, hidden_UD in read_trees(model, examples, bank, costs, tokens_at_once=tokens_at_once):
+            values_N = torch.zeros(len(packed.target_N), device=hidden_UD.device)
+            for here, rows, logits_uV in predictions(model, hidden_UD, packed):
+                values_N[here] = logits_uV.log_softmax(-1)[rows, packed.target_N[here]]
             for example, value in zip(packed.example_N.tolist(), values_N.tolist(), strict=True):
                 totals[example] += value
-            for tree in trees:
-                cost = StepCost(len(tree), len(tree.asked))
-                costs[tree.slot] = costs.get(tree.slot, StepCost()) + cost
-    lengths = [sum(example.loss_mask) for example in examples]
-    likelihoods = [LogLikelihood(total, length) for total, length in zip(totals, lengths, strict=True)]
+    likelihoods = [LogLikelihood(total, e.supervised) for total, e in zip(totals, examples, strict=True)]
     return ScoreResult(likelihoods, costs)
 
 
-def _log_likelihoods(model: torch.nn.Module, hidden_UD: Tensor, packed: Pack) -> Tensor:
-    values_N = torch.zeros(len(packed.target_N), device=hidden_UD.device)
+def read_trees(
+    model: torch.nn.Module,
+    examples: Sequence[Example],
+    bank: Bank | None,
+    costs: dict[int, StepCost],
+    *,
+    tokens_at_once: int,
+) -> Iterator[tuple[Pack, Tensor]]:
+    """The examples in passes without a gradient: each batch, and the hidden states (U, D) at its nodes that predict.
+
+    The cost of each slot is added to `costs`. Call it within `base_pass`.
+    """
+    device = next(model.parameters()).device
+    for trees in group_trees(slot_trees(examples, tokens_at_once), tokens_at_once):
+        packed = pack(examples, trees, device, window=sliding_window(model))
+        with adapter_parts(bank, packed.segments):
+            hidden_TD = tree_states(model, packed.tokens_T, packed.positions_T, packed.paths)
+        for tree in trees:
+            cost = StepCost(len(tree), len(tree.asked))
+            costs[tree.slot] = costs.get(tree.slot, StepCost()) + cost
+        yield packed, hidden_TD[packed.asked_U]
+
+
+def predictions(model: torch.nn.Module, hidden_UD: Tensor, packed: Pack) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Blocks of float32 logits (u, V): the numbers of the targets in it, and the row that predicts each."""
     rows = head_rows(model)
     for start in range(0, len(hidden_UD), rows):
         output_UV = head_output(model, hidden_UD[start : start + rows])
         for first, end in pieces(model, output_UV):
             here = packed.targets(start + first, start + end)
-            log_uV = logits(model, output_UV[first:end]).log_softmax(-1)
-            values_N[here] = log_uV[packed.asked_N[here] - start - first, packed.target_N[here]]
-    return values_N
+            yield here, packed.asked_N[here] - start - first, logits(model, output_UV[first:end])

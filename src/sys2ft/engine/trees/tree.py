@@ -18,22 +18,37 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sys2ft.engine.trees.distributions import Distributions
 from sys2ft.engine.trees.path_attention import Paths, lay_paths
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A token sequence, which of its tokens are supervised, and the adapter slot it belongs to (-1: the base)."""
+    """A token sequence, which of its tokens are supervised, and the adapter slot it belongs to (-1: the base).
+
+    In training, `weight` is that of the loss on each supervised token, and `teacher_weight` that of the divergence from
+    `teacher`, which has a distribution for each supervised token.
+    """
 
     ids: Sequence[int]
     loss_mask: Sequence[bool]
     slot: int = -1
+    weight: float = 1.0
+    teacher: Distributions | None = field(default=None, compare=False)
+    teacher_weight: float = 0.0
 
     def __post_init__(self) -> None:
         if len(self.ids) != len(self.loss_mask):
             raise ValueError(f"{len(self.ids)} ids but {len(self.loss_mask)} mask entries: they must be equal")
         if len(self.ids) < 2 or self.loss_mask[0] or not any(self.loss_mask):
             raise ValueError("an example needs a first token that is not supervised and at least one that is")
+        if self.teacher is not None and len(self.teacher) != self.supervised:
+            raise ValueError(f"{len(self.teacher)} distributions for {self.supervised} supervised tokens")
+
+    @property
+    def supervised(self) -> int:
+        """Number of supervised tokens."""
+        return sum(self.loss_mask)
 
 
 class TokenTree:
@@ -168,7 +183,8 @@ class Pack:
     """Trees as tensors, one after the other, with the targets that are predicted at their nodes.
 
     `segments`: (slot, nodes) of each tree. Target n is token `target_N[n]`, predicted at node `node_N[n]`, for example
-    `example_N[n]`, in place `place_N[n]` of its ids. `names_T` (on request) is a 64-bit hash of each node's tokens.
+    `example_N[n]`, in place `place_N[n]` of its ids. `teacher_N` has a row for each target if any example has a
+    teacher. `names_T` (on request) is a 64-bit hash of each node's tokens.
 
     Several targets can share a node (choices that begin alike): the head runs once for each node of `asked_U`, and
     target n is predicted at number `asked_N[n]` of them.
@@ -182,6 +198,7 @@ class Pack:
     target_N: Tensor
     example_N: Tensor
     place_N: Tensor
+    teacher_N: Distributions | None = None
     names_T: np.ndarray | None = None
     asked_U: Tensor = field(init=False)
     asked_N: Tensor = field(init=False)
@@ -223,6 +240,7 @@ def pack(
     nodes, targets, owners, places = [], [], [], []
     paths: list[list[int]] = []
     start = 0
+    members = [examples[index] for tree in trees for index in tree.members]
     for tree in trees:
         for index, path in zip(tree.members, tree.paths, strict=True):
             example = examples[index]
@@ -245,5 +263,15 @@ def pack(
         target_N=torch.tensor(targets, device=device),
         example_N=torch.tensor(owners, device=device),
         place_N=torch.tensor(places, device=device),
+        teacher_N=_teachers(members, device),
         names_T=names,
     )
+
+
+def _teachers(examples: Sequence[Example], device: torch.device | str) -> Distributions | None:
+    """Those of all supervised tokens in order, with empty rows for examples without a teacher."""
+    top = next((example.teacher.top_PK.shape[1] for example in examples if example.teacher is not None), None)
+    if top is None:
+        return None
+    rows = [Distributions.none(e.supervised, top) if e.teacher is None else e.teacher for e in examples]
+    return Distributions.cat(rows).to(device)

@@ -88,12 +88,18 @@ def _elements(
     show: Display,
 ) -> list[TrainItem]:
     owner = {item.id: name for name, own in news.items() for item in own}
+    texts = {item.id: item.text for own in news.values() for item in own}
     every = [item for own in news.values() for item in own]
     replays = generate(model, every, settings, seed=seed, memo=Below(run, folder), show=show)
     for protocol, replay in replays.items():
         write_jsonl(run.path / folder / f"{protocol}.jsonl", (element.to_dict() for element in replay.elements))
     return [
-        TrainItem(adapter=owner[element.news_id], prompt=element.prompt, completion=element.completion)
+        TrainItem(
+            adapter=owner[element.news_id],
+            prompt=element.prompt,
+            completion=element.completion,
+            context=texts[element.news_id],
+        )
         for replay in replays.values()
         for element in replay.kept
     ]
