@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +220,8 @@ def _write_training(run: Run, cell: Cell, version: str, training: Training | Non
         curve, totals = training.curve, training.totals
         names = [adapter.name for adapter in training.adapters if not adapter.diverged]
         elements = sum(len(job.items) for job in training.jobs)
+        totals |= _chosen(training)
+        run.note("trained", {**run.record.get("trained", {}), cell.protocol: _chosen(training)})
         left_out = uncovered(training.bank.model)
         totals["uncovered"] = asdict(left_out) if left_out else None
     name = cell.protocol
@@ -233,6 +235,12 @@ def _write_training(run: Run, cell: Cell, version: str, training: Training | Non
         "routes": cell.routes(names, news_of(run)),
     }
     write_json(run.path / "training" / f"{name}.json", {**record, **totals})
+
+
+def _chosen(training: Training) -> dict[str, Any]:
+    """Rank and peak learning rates that the adapters were trained with, given or chosen by size."""
+    used = [job.settings for job in training.jobs]
+    return {"rank": used[0].rank, "learning_rates": sorted({settings.learning_rate for settings in used})}
 
 
 def require_questions(news: Sequence[News], settings: EvaluateSettings) -> None:
@@ -341,11 +349,11 @@ def answering(run: Run, name: str) -> Answering:
 
 def load_bank(run: Run, model: LoadedModel, name: str) -> Bank | None:
     """A bank with one protocol's saved adapters in the order of its training record; None if it has none."""
-    adapters: list[str] = read_json(run.path / "training" / f"{name}.json")["names"]
-    settings = TrainSettings(**run.record["settings"]["train"])
+    record = read_json(run.path / "training" / f"{name}.json")
+    adapters: list[str] = record["names"]
     if not adapters:
         return None
-    learner = learner_of(settings)
+    learner = learner_of(replace(TrainSettings(**run.record["settings"]["train"]), rank=record["rank"]))
     bank = learner.bank(model.model, len(adapters))
     for slot, adapter in enumerate(adapters):
         learner.load(bank, slot, run.path / "adapters" / name / adapter)

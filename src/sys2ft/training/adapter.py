@@ -57,7 +57,7 @@ class Adapter:
     def of(cls, slot: int, job: AdapterJob, examples: Sequence[Example]) -> Adapter:
         """The adapter of `job` before its first step; `examples` are the job's rendered items."""
         train, held = split(job.name, len(examples), job.settings.held_out, job.seed)
-        order = batches(job.name, len(train), job.settings, job.seed)
+        order = batches(job.name, len(train), job.settings, job.seed, [job.items[i].source for i in train])
         return cls(
             slot=slot,
             job=job,

@@ -8,6 +8,7 @@ from sys2ft.engine import Learner, LoRA
 from sys2ft.engine.trees.objective import CROSS_ENTROPY, Objective
 from sys2ft.errors import SettingsError
 from sys2ft.plugins import LEARNERS, OBJECTIVES, has_methods, load_plugin, made_plugin
+from sys2ft.training.sizes import sized
 
 if TYPE_CHECKING:
     from sys2ft.training.settings import TrainSettings
@@ -22,7 +23,8 @@ def cross_entropy(settings: TrainSettings) -> Objective:
 
 
 def lora(settings: TrainSettings) -> Learner:
-    """LoRA with the rank, alpha, layers and dropout of the settings."""
+    """LoRA with the rank, alpha, layers and dropout of the settings; a rank left open is that of one news item."""
+    settings = sized(settings)
     return LoRA(
         rank=settings.rank, alpha=settings.alpha, targets=tuple(settings.target_modules), dropout=settings.dropout
     )
