@@ -62,9 +62,7 @@ class Cell:
         """
         joint = self.train.adapters == JOINT
         items = [
-            TrainItem(
-                adapter=JOINT if joint else e.news_id, prompt=e.prompt, completion=e.completion, source=e.news_id
-            )
+            TrainItem(adapter=JOINT if joint else e.news_id, prompt=e.prompt, completion=e.completion, source=e.news_id)
             for e in elements
             if e.status == "kept"
         ]

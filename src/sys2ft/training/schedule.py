@@ -23,9 +23,7 @@ def split(name: str, count: int, share: float, seed: int) -> tuple[list[int], li
     return sorted(order[held:]), sorted(order[:held])
 
 
-def batches(
-    name: str, count: int, settings: TrainSettings, seed: int, sources: Sequence[str] = ()
-) -> list[list[int]]:
+def batches(name: str, count: int, settings: TrainSettings, seed: int, sources: Sequence[str] = ()) -> list[list[int]]:
     """The batches of one adapter over all epochs, each epoch in a different order.
 
     `sources` are the news items of the `count` elements. If there are several, every batch of an epoch has elements of
