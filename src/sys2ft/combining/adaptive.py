@@ -1,8 +1,8 @@
 """Learns the weights of a merge without labels (AdaMerging, arXiv 2310.02575, layer-wise, equation 7 and section 3.2).
 
-The weights of each layer and adapter minimise the entropy of the merged model's predictions. The paper's predictions are
-of classes; here they are of the next tokens of the elements' completions, whose tokens are no targets: they only say
-where to look. No question of the evaluation is read.
+The weights of each layer and adapter minimise the entropy of the merged model's predictions. The paper's predictions
+are of classes; here they are of the next tokens of the elements' completions, whose tokens are no targets: they only
+say where to look. No question of the evaluation is read.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def learn_weights(
 ) -> tuple[dict[str, list[float]], list[float]]:
     """The weights of each layer, from 0 to 1, and the mean entropy (nats) of the batch of each step.
 
-    A pass reads the adapters side by side, as one adapter with the sum of their ranks (`cat`). Its gradient with respect
-    to A gives that of the weights: A of adapter k is its own A times the weight.
+    A pass reads the adapters side by side, as one adapter with the sum of their ranks (`cat`). Its gradient with
+    respect to A gives that of the weights: A of adapter k is its own A times the weight.
     """
     bank = require_lora(bank)
     size = bank.slots * bank.rank
@@ -88,8 +88,5 @@ def _join(bank: AdapterBank, joined: AdapterBank, weights_LK: Tensor) -> None:
 def _gradient(bank: AdapterBank, gradient: AdapterBank) -> Tensor:
     """The gradient (L, K) of the weights, from that of the concatenated A."""
     return torch.stack(
-        [
-            bank.scaling * (gradient.a[name][0].view_as(bank.a[name]) * bank.a[name]).sum((1, 2))
-            for name in bank.modules
-        ]
+        [bank.scaling * (gradient.a[name][0].view_as(bank.a[name]) * bank.a[name]).sum((1, 2)) for name in bank.modules]
     )

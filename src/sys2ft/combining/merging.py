@@ -1,8 +1,8 @@
 """Merges the adapters of a bank into one, by the functions that PEFT's `add_weighted_adapter` calls.
 
-The updates W_k = (alpha / r) B_k A_k of each layer are merged, not their factors: every adapter has its own random A, so
-a sum of factors would mix the A of one with the B of another. The merged update is cut to the wanted rank by a singular
-value decomposition. `cat` concatenates the factors instead: the exact weighted sum, with the sum of the ranks.
+The updates W_k = (alpha / r) B_k A_k of each layer are merged, not their factors: every adapter has its own random A,
+so a sum of factors would mix the A of one with the B of another. The merged update is cut to the wanted rank by a
+singular value decomposition. `cat` concatenates the factors instead: the exact weighted sum, with the sum of the ranks.
 
 | method | combination type of PEFT | source | weight |
 |---|---|---|---|
@@ -84,14 +84,13 @@ def concatenated(bank: AdapterBank, name: str, weights_K: Tensor) -> tuple[Tenso
     return scaled_KrI.flatten(0, 1), bank.b[name].permute(1, 0, 2).flatten(1)
 
 
-def _merged_update(
-    bank: AdapterBank, name: str, method: Merge, weights_K: Tensor, density: float, seed: int
-) -> Tensor:
+def _merged_update(bank: AdapterBank, name: str, method: Merge, weights_K: Tensor, density: float, seed: int) -> Tensor:
     from peft.utils import merge_utils
 
     updates = [bank.scaling * (b @ a) for a, b in zip(bank.a[name], bank.b[name], strict=True)]
+    merged: Tensor
     if method in ("task_arithmetic", "adamerging"):
-        merged: Tensor = merge_utils.task_arithmetic(updates, weights_K)
+        merged = merge_utils.task_arithmetic(updates, weights_K)
         return merged
     combine = {"ties": merge_utils.ties, "dare": merge_utils.dare_linear, "dare_ties": merge_utils.dare_ties}[method]
     device = bank.weights_KP.device

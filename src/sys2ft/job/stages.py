@@ -132,7 +132,7 @@ def train_stage(run: Run, model: LoadedModel, settings: TrainSettings, show: Dis
     require_layers(model, settings)  # before unusable settings are recorded in the folder
     run.stage("train", asdict(settings), free=FREE)
     cells = {name: cell_of(run, name, settings) for name in protocols}
-    own = {name: cell.jobs(_elements(run, name)) for name, cell in cells.items()}
+    own = {name: cell.jobs(elements_of(run, name)) for name, cell in cells.items()}
     versions = {name: cell.version(own[name]) for name, cell in cells.items()}
     for name in protocols:
         if not is_trained(run, name, versions[name]) and _forget(run, name):
@@ -161,7 +161,8 @@ def train_stage(run: Run, model: LoadedModel, settings: TrainSettings, show: Dis
     return [f"{name}: {describe_end(*ended)}" for name in protocols for ended in records[name].get("ended", {}).items()]
 
 
-def _elements(run: Run, protocol_name: str) -> list[ReplayElement]:
+def elements_of(run: Run, protocol_name: str) -> list[ReplayElement]:
+    """The elements of one of the run's protocols, kept and rejected."""
     return [ReplayElement.from_dict(row) for row in read_jsonl(run.path / "replay" / f"{protocol_name}.jsonl")]
 
 
@@ -271,7 +272,7 @@ def evaluate_stage(run: Run, model: LoadedModel, settings: EvaluateSettings, sho
     news = news_of(run)
     require_questions(news, settings)
     require_fit(Reader.of(model), news, evaluate=settings)
-    _require_current(run, trained)
+    require_current(run, trained)
     run.stage("evaluate", asdict(settings), free=EVALUATE_FREE)
     _measure(run, model, settings, Answering("base", {}, ""), show)
     for name in trained:
@@ -283,11 +284,11 @@ def evaluate_stage(run: Run, model: LoadedModel, settings: EvaluateSettings, sho
                 bank.close()
 
 
-def _require_current(run: Run, trained: Sequence[str]) -> None:
+def require_current(run: Run, trained: Sequence[str]) -> None:
     """Raise SettingsError for protocols whose adapters were trained on other elements than the folder has now."""
     for name in trained:
         cell = cell_of(run, name, TrainSettings(**run.record["settings"]["train"]))
-        if not is_trained(run, name, cell.version(cell.jobs(_elements(run, name)))):
+        if not is_trained(run, name, cell.version(cell.jobs(elements_of(run, name)))):
             raise SettingsError(
                 f"{run.path}: the replay elements of {name} are not those that its adapters were trained on",
                 expected="adapters of the elements in the folder",
