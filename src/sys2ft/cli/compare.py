@@ -26,8 +26,8 @@ class Compare:
     retrieved into the context: accuracy, errors of the retriever, and what each needs."""
 
     runs: Positional[tuple[Path, Path]]
-    """Two finished run folders on the same news items: one with --adapters per-news, one with --adapters joint. The
-    results are written to the first of these."""
+    """Two finished run folders on the same news items: one with --adapters per-news, where the results are written, and
+    one with --adapters joint."""
     quiet: bool = False
     """Show no progress."""
     compare: CompareSettings = CompareSettings()

@@ -60,8 +60,8 @@ def compare(
 ) -> Comparison:
     """Measure the ways of the settings, and write the tables to `compare.json` and `compare.md` in `per_news`.
 
-    The runs are those of `pair_of`. Raises SettingsError if one of them is not finished or has no adapters, NewsError if
-    a text has no word to find it by or is too long for the model.
+    The runs are those of `pair_of`. Raises SettingsError if one of them is not finished or has no adapters, NewsError
+    if a text has no word to find it by or is too long for the model.
     """
     with per_news.lock():
         comparison = _Comparing(per_news, joint, model, settings, show or Display()).compare()
@@ -98,7 +98,7 @@ class _Comparing:
 
     def compare(self) -> Comparison:
         found = [{"news_id": id, "question": i, "found": source} for (id, i), source in self.found.items()]
-        write_jsonl(self.own.path / FOLDER / "retrieval.jsonl", found)
+        write_jsonl(self.own.path / FOLDER / "found.jsonl", found)
         wrong: Outcomes = {item: self.found[item] != item[0] for item in self.items}
         without = self._without_adapters()
         tables = [self._table(name, {**without, **self._with_adapters(name)}) for name in self.protocols]
@@ -117,11 +117,9 @@ class _Comparing:
         """What keeps the adapters from being alike in all but how they are combined."""
         said = []
         for name in self.protocols:
-            own, other = ({_taught(one) for one in elements_of(run, name)} for run in (self.own, self.joint))
+            own, other = (_taught(elements_of(run, name)) for run in (self.own, self.joint))
             if own != other:
-                said.append(
-                    f"{name}: {len(own ^ other)} elements are in one run only: the runs were taught other things."
-                )
+                said.append(f"{name}: {len(own ^ other)} elements were taught in one of the runs only.")
             if bare := sum(route.slot == BASE_SLOT for route in answering(self.own, name).routes.values()):
                 said.append(f"{name}: {bare} news items have no adapter of their own; the base model answers for it.")
         return said
@@ -265,10 +263,9 @@ def _evaluated(run: Run) -> Artifacts:
     return read_artifacts(run.path)
 
 
-def _taught(element: ReplayElement) -> str | None:
-    """What a kept element teaches, as a digest; None for a rejected one."""
-    taught = [element.news_id, list(element.prompt), element.completion]
-    return digest(taught) if element.status == "kept" else None
+def _taught(elements: Sequence[ReplayElement]) -> set[str]:
+    """What the kept elements teach, as digests."""
+    return {digest([one.news_id, list(one.prompt), one.completion]) for one in elements if one.status == "kept"}
 
 
 def _items(answers: Artifacts, headline: str) -> frozenset[Item]:

@@ -1,4 +1,4 @@
-"""Merged adapters of a run: `adapters/<protocol>-<method>/` in PEFT's format, made again when what decides it changed."""
+"""Merged adapters of a run, in PEFT's format; one is made again when what decides it has changed."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def rank_of(news: int) -> int:
 
 def rate_of(steps: int) -> float:
     """The peak learning rate of a training of `steps` steps."""
-    return HIGHEST_RATE * min(1.0, (FULL_RATE_STEPS / max(1, steps)) ** FALL)
+    return HIGHEST_RATE * min(1.0, float((FULL_RATE_STEPS / max(1, steps)) ** FALL))
 
 
 def sized(settings: TrainSettings, *, news: int = 1, elements: int = 1) -> TrainSettings:
