@@ -37,21 +37,8 @@ GENERATE = sys2ft.GenerateSettings(
 TRAIN = sys2ft.TrainSettings(
     adapters="per-news", epochs=16, batch_size=1, rank=4, alpha=8, checkpoint_seconds=0.05, held_out=0.34, patience=99
 )
-FLAGS = [
-    "--adapters",
-    "per-news",
-    "--epochs",
-    "16",
-    "--batch-size",
-    "1",
-    "--rank",
-    "4",
-    "--alpha",
-    "8",
-    "--checkpoint-seconds",
-    "0.05",
-]
-FLAGS += ["--held-out", "0.34", "--patience", "99"]
+FLAGS = ["--epochs", "16", "--batch-size", "1", "--rank", "4", "--alpha", "8", "--checkpoint-seconds", "0.05"]
+FLAGS += ["--held-out", "0.34", "--patience", "99", "--adapters", "per-news"]
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,7 @@ def learn_weights(
 ) -> tuple[dict[str, list[float]], list[float]]:
     """The weights of each layer, from 0 to 1, and the mean entropy (nats) of the batch of each step.
 
-    A pass reads the adapters side by side, as one adapter with the sum of their ranks (`cat`). Its gradient with
+    A pass reads all adapters at once, as one adapter with the sum of their ranks (`cat`). Its gradient with
     respect to A gives that of the weights: A of adapter k is its own A times the weight.
     """
     bank = require_lora(bank)
