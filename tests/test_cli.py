@@ -24,7 +24,7 @@ from sys2ft.news import bundled_news, news_to_dict
 from talking import NEWS, write_news_file
 from test_job import FLAGS, contents, leftovers, start
 
-COMMANDS = ("run", "demo", "generate", "train", "evaluate", "report", "represent", "models", "news")
+COMMANDS = ("run", "demo", "generate", "train", "evaluate", "report", "compare", "represent", "models", "news")
 GENERATE_FLAGS = [*FLAGS[: FLAGS.index("--epochs")], "--dtype", "float32", "--device", "cpu"]
 TRAIN_FLAGS = ["--epochs", "2", "--batch-size", "2", "--rank", "4", "--alpha", "8", "--checkpoint-seconds", "0"]
 EVALUATE_FLAGS = ["--direct-tokens", "8", "--reasoned-tokens", "16"]

@@ -20,7 +20,7 @@ from sys2ft.combining.settings import MERGES, Merge
 from sys2ft.engine import AdapterBank, Example, Targets, backward, open_adapter, prepare, save_adapter, score
 from sys2ft.errors import NewsError, SettingsError
 from sys2ft.evaluation import EvaluateSettings, Questions, Route, evaluate
-from sys2ft.job import compare, evaluate_stage, generate_stage, open_run, pair_of, train_stage
+from sys2ft.job import Cell, compare, evaluate_stage, generate_stage, open_run, pair_of, train_stage
 from sys2ft.models import LoadedModel, Message, load_model
 from sys2ft.news import News, Question, read_news
 from sys2ft.runs import Display, Run, read_json, read_jsonl, write_json
@@ -350,6 +350,48 @@ def test_the_table_has_every_way(runs: Path, model: LoadedModel) -> None:
     text = (own.path / "compare.md").read_text()
     assert text.count("| merged: ties |") == 2 and "95% intervals" in text
     assert read_json(own.path / "compare.json")["retrieval_errors"]["n_items"] == len(questions) - 1
+
+
+def test_what_a_size_decided_is_recorded_and_loaded(trained: Path, tmp_path: Path, model: LoadedModel) -> None:
+    place = shutil.copytree(trained / "own", tmp_path / "run")
+    record = read_json(place / "run.json")
+    write_json(place / "run.json", {**record, "settings": {"generate": record["settings"]["generate"]}})
+    for folder in ("training", "adapters", "predictions"):
+        shutil.rmtree(place / folder)
+    run = Run.open(place)
+    train_stage(run, model, sys2ft.TrainSettings(epochs=1), Display())
+    evaluate_stage(run, model, EVALUATE, Display())
+    chosen = {"rank": 16, "learning_rates": [5e-4]}
+    assert read_json(place / "run.json")["trained"] == {"naive": chosen, "paraphrase": chosen}
+    assert {key: read_json(place / "training" / "naive.json")[key] for key in chosen} == chosen
+    assert read_json(place / "adapters" / "naive" / "joint" / "adapter_config.json")["r"] == 16
+    assert {row["adapter"] for row in read_jsonl(place / "predictions" / "naive.jsonl")} == {"joint"}
+
+
+def test_the_rank_is_the_same_for_all_protocols_of_a_run() -> None:
+    def element(n: int, status: Any) -> sys2ft.ReplayElement:
+        turn = {"role": "user", "content": "What?"}
+        return sys2ft.ReplayElement(
+            id=f"p/{n}",
+            news_id=f"n{n}",
+            protocol="p",
+            prompt=(turn,),
+            completion=f"{n}",
+            status=status,
+            reason=None,
+            seed=0,
+        )
+
+    cell = Cell(model="m", news="n", protocol="p", generate=GENERATE, train=sys2ft.TrainSettings(), seed=0)
+    (every,) = cell.jobs([element(n, "kept") for n in range(10)])
+    (some,) = cell.jobs([element(n, "kept" if n < 3 else "rejected") for n in range(10)])
+    assert every.settings.rank == some.settings.rank == 32
+    assert [item.source for item in every.items] == [f"n{n}" for n in range(10)]
+    single = replace(cell, train=sys2ft.TrainSettings(adapters="per-news"))
+    jobs = single.jobs([element(n, "kept") for n in range(10)])
+    assert {job.settings.rank for job in jobs} == {16} and len(jobs) == 10
+    other = replace(cell, train=sys2ft.TrainSettings(rank=32, learning_rate=5e-4))
+    assert other.version([every]) == cell.version([every]) != cell.version(jobs)
 
 
 def test_a_repeated_comparison_computes_nothing_again(

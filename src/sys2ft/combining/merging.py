@@ -14,7 +14,8 @@ singular value decomposition. `cat` concatenates the factors instead: the exact 
 | `adamerging` | none | arXiv 2310.02575 (see `adaptive`) | learnt |
 
 PEFT's functions are called for one layer after another on the bank's own tensors: PEFT's model would hold every adapter
-a second time, and would wrap the layers whose forwards the bank replaces.
+a second time, and would wrap the layers whose forwards the bank replaces. Memory: about four times the K updates of
+the largest layer.
 
 Shapes: K adapters, r rank of each, R rank of the merged one, I and O a layer's input and output size.
 """

@@ -121,7 +121,7 @@ class _Comparing:
             if own != other:
                 said.append(f"{name}: {len(own ^ other)} elements were taught in one of the runs only.")
             if bare := sum(route.slot == BASE_SLOT for route in answering(self.own, name).routes.values()):
-                said.append(f"{name}: {bare} news items have no adapter of their own; the base model answers for it.")
+                said.append(f"{name}: {bare} news items have no adapter of their own: the base model answers.")
         return said
 
     def _require_room(self) -> None:
