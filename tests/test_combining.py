@@ -317,7 +317,7 @@ def test_the_table_has_every_way(runs: Path, model: LoadedModel) -> None:
     made = compare(own, joint, model, SMALL)
     assert [table.protocol for table in made.tables] == ["naive", "paraphrase"]
     table = made.tables[0]
-    merged = ["merged: cat", "merged: ties", "merged: adamerging"]
+    merged = ["merged cat", "merged ties", "merged adamerging"]
     ways = ["base", "own text", "retrieved text", "own adapter", "retrieved adapter", "joint adapter", *merged]
     assert [row.way for row in table.rows] == ways
     questions = {(one["id"], i) for one in read_jsonl(own.path / "news.jsonl") for i in range(len(one["questions"]))}
@@ -348,7 +348,7 @@ def test_the_table_has_every_way(runs: Path, model: LoadedModel) -> None:
     assert read_json(own.path / "adapters" / "naive-cat" / "adapter_config.json")["r"] == 4 * count
     assert made.to_dict()["tables"][0]["rows"][0]["way"] == "base"
     text = (own.path / "compare.md").read_text()
-    assert text.count("| merged: ties |") == 2 and "95% intervals" in text
+    assert text.count("| merged ties |") == 2 and "95% intervals" in text
     assert read_json(own.path / "compare.json")["retrieval_errors"]["n_items"] == len(questions) - 1
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sys2ft.report.words import ABSENT, number
+from sys2ft.report.words import ABSENT, counted, number
 from sys2ft.statistics import FEWEST, Score
 
 COLUMNS = ("accuracy", "minus joint", "wrong item", "tokens", "to ship")
@@ -71,7 +71,7 @@ class Comparison:
                 row.way,
                 number(row.accuracy),
                 _difference(row),
-                number(self.retrieval_errors) if row.uses_retriever else ABSENT,
+                f"{self.retrieval_errors.estimate:.2f}" if row.uses_retriever else ABSENT,
                 f"{row.tokens:.0f}",
                 size(row.bytes),
             )
@@ -83,12 +83,13 @@ class Comparison:
         """What the numbers are."""
         score = self.retrieval_errors
         how = "bootstrap" if score.n_news >= FEWEST else "t"
-        nothing = f"; for {self.nothing_found} questions BM25 finds nothing" if self.nothing_found else ""
+        none = f", or none ({counted(self.nothing_found, 'question')})" if self.nothing_found else ""
         return (
-            f"{score.n_items} questions of {score.n_news} news items; scoring {self.headline}; closed book except "
-            f"after a text; 95% intervals by {how} over news items, differences paired. *: beyond zero by intervals "
-            "that hold for all rows together. wrong item: share of questions for which BM25 finds another news item"
-            f"{nothing}. tokens: mean of a question's prompt. to ship: files besides the base model."
+            f"{counted(score.n_items, 'question')} of {counted(score.n_news, 'news item')}; scoring {self.headline}; "
+            f"closed book except after a text; 95% intervals by {how} over news items, differences paired. *: beyond "
+            "zero by intervals that hold for all rows together. wrong item: share of the questions for which BM25 "
+            f"finds another news item{none}: {number(score)}. tokens: mean of a question's prompt. to ship: files "
+            "besides the base model."
         )
 
     def markdown(self) -> str:

@@ -26,6 +26,7 @@ from sys2ft.news import Question
 from sys2ft.replay import ReplayElement
 from sys2ft.report.artifacts import BASE, Artifacts, Record, read_artifacts
 from sys2ft.report.selection import remarks, selected
+from sys2ft.report.words import counted
 from sys2ft.runs import Display, Run, digest, write_json, write_jsonl, write_text
 from sys2ft.statistics import Item, Outcomes, joint_differences, mean_over_news, paired_difference
 from sys2ft.training import JOINT, TrainSettings
@@ -121,7 +122,7 @@ class _Comparing:
             if own != other:
                 said.append(f"{name}: {len(own ^ other)} elements were taught in one of the runs only.")
             if bare := sum(route.slot == BASE_SLOT for route in answering(self.own, name).routes.values()):
-                said.append(f"{name}: {bare} news items have no adapter of their own: the base model answers.")
+                said.append(f"{name}: the base model answers for {counted(bare, 'news item')} without an own adapter.")
         return said
 
     def _require_room(self) -> None:
@@ -167,7 +168,7 @@ class _Comparing:
         ways["joint adapter"] = _Answers(self.joint_answers.predictions[name], joint)
         for method, version in versions.items():
             rows = self._merged(f"{name}-{method}", version)
-            ways[f"merged: {method}"] = _Answers(rows, size_of(adapters / f"{name}-{method}"))
+            ways[f"merged {method}"] = _Answers(rows, size_of(adapters / f"{name}-{method}"))
         return ways
 
     def _routed(self, name: str, bank: Bank) -> list[Record]:
