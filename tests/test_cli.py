@@ -219,7 +219,7 @@ def test_a_corrected_command_resumes_in_the_same_folder(
         (["run"], ["PATH", "required"]),
         (["run", "good.jsonl", "--rnk", "3"], ["--rnk", "--rank"]),
         (["run", "good.jsonl", "--epochs", "many"], ["many", "epochs"]),
-        (["run", "good.jsonl", "--rank", "0"], ["rank=0", "numbers above 0"]),
+        (["run", "good.jsonl", "--rank", "-1"], ["rank=-1", "at least 0"]),
         (["run", "good.jsonl", "--top-p", "2"], ["top_p=2.0", "at most 1"]),
         (["run", "good.jsonl", "--warmup", "1"], ["warmup=1.0", "below 1"]),
         (["run", "good.jsonl", "--samples-per-news", "0"], ["samples_per_news=0", "at least 1"]),
