@@ -36,7 +36,7 @@ SAMPLES = 24
 """Elements wanted and asked for, per news item and protocol."""
 STEPS = 40
 """Steps of each adapter, ten of them per epoch."""
-TRAIN = TrainSettings(rank=16, learning_rate=1e-3, epochs=STEPS / 10)
+TRAIN = TrainSettings(adapters="per-news", rank=16, learning_rate=1e-3, epochs=STEPS / 10)
 # What differs from one machine and day to the next; fixed, so that the page is always the same.
 PROVENANCE: dict[str, Any] = {
     "name": "first light",

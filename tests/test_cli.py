@@ -24,7 +24,9 @@ from sys2ft.news import bundled_news, news_to_dict
 from talking import NEWS, write_news_file
 from test_job import FLAGS, contents, leftovers, start
 
-COMMANDS = ("run", "demo", "generate", "train", "evaluate", "report", "represent", "models", "news", "lint")
+COMMANDS = (
+    *("run", "demo", "generate", "train", "evaluate", "report", "compare", "represent", "models", "news", "lint"),
+)
 GENERATE_FLAGS = [*FLAGS[: FLAGS.index("--epochs")], "--dtype", "float32", "--device", "cpu"]
 TRAIN_FLAGS = ["--epochs", "2", "--batch-size", "2", "--rank", "4", "--alpha", "8", "--checkpoint-seconds", "0"]
 EVALUATE_FLAGS = ["--direct-tokens", "8", "--reasoned-tokens", "16"]
@@ -219,7 +221,7 @@ def test_a_corrected_command_resumes_in_the_same_folder(
         (["run"], ["PATH", "required"]),
         (["run", "good.jsonl", "--rnk", "3"], ["--rnk", "--rank"]),
         (["run", "good.jsonl", "--epochs", "many"], ["many", "epochs"]),
-        (["run", "good.jsonl", "--rank", "0"], ["rank=0", "numbers above 0"]),
+        (["run", "good.jsonl", "--rank", "-1"], ["rank=-1", "at least 0"]),
         (["run", "good.jsonl", "--top-p", "2"], ["top_p=2.0", "at most 1"]),
         (["run", "good.jsonl", "--warmup", "1"], ["warmup=1.0", "below 1"]),
         (["run", "good.jsonl", "--samples-per-news", "0"], ["samples_per_news=0", "at least 1"]),

@@ -24,7 +24,7 @@ ROOMS = (
     {"__init__"},  # the contents page
     {"job"},
     {"report", "representations"},
-    {"probing", "lint"},
+    {"probing", "combining", "lint"},
     {"replay", "training", "evaluation"},
     {"generators"},
     {"engine"},

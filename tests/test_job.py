@@ -26,12 +26,12 @@ from talking import NEWS, write_news_file
 KILLS = int(os.environ.get("SYS2FT_KILLS", "3"))
 PROTOCOLS = ("naive", "paraphrase", "self_qa")
 GENERATE = sys2ft.GenerateSettings(protocols=PROTOCOLS, samples_per_news=4, max_new_tokens=24, rounds=2, rows_at_once=8)
-TRAIN = sys2ft.TrainSettings(epochs=2, batch_size=2, rank=4, alpha=8)
+TRAIN = sys2ft.TrainSettings(adapters="per-news", epochs=2, batch_size=2, rank=4, alpha=8)
 EVALUATE = sys2ft.EvaluateSettings(direct_tokens=8, reasoned_tokens=16)
 SETTINGS: dict[str, Any] = {"generate": GENERATE, "train": TRAIN, "evaluate": EVALUATE}
 # The same settings as command-line flags, with a checkpoint after every step.
 FLAGS = f"""--protocols {" ".join(PROTOCOLS)} --samples-per-news 4 --max-new-tokens 24 --rounds 2 --rows-at-once 8
-    --epochs 2 --batch-size 2 --rank 4 --alpha 8 --direct-tokens 8 --reasoned-tokens 16
+    --adapters per-news --epochs 2 --batch-size 2 --rank 4 --alpha 8 --direct-tokens 8 --reasoned-tokens 16
     --dtype float32 --device cpu --checkpoint-seconds 0 --quiet""".split()
 
 
@@ -164,7 +164,7 @@ def test_the_seed_decides(finished: Any, news_file: Path, model: sys2ft.LoadedMo
         ({"seed": 4}, "seed: the folder has 3, requested: 4"),
         ({"generate": sys2ft.GenerateSettings()}, "samples_per_news: the folder has 4, requested: 64"),
         (
-            {"train": sys2ft.TrainSettings(epochs=2, batch_size=2, rank=8, alpha=8)},
+            {"train": sys2ft.TrainSettings(adapters="per-news", epochs=2, batch_size=2, rank=8, alpha=8)},
             "rank: the folder has 4, requested: 8",
         ),
         ({"evaluate": sys2ft.EvaluateSettings()}, "direct_tokens: the folder has 8, requested: 24"),

@@ -25,7 +25,7 @@ from sys2ft.training import AdapterJob, TrainItem
 from talking import NEWS, write_news_file
 
 GENERATE = sys2ft.GenerateSettings(protocols=("paraphrase",), samples_per_news=2, max_new_tokens=24, rows_at_once=8)
-TRAIN = sys2ft.TrainSettings(epochs=1, rank=2, alpha=4)
+TRAIN = sys2ft.TrainSettings(adapters="per-news", epochs=1, rank=2, alpha=4)
 EVALUATE = sys2ft.EvaluateSettings(scorings=("cloze", "direct"), direct_tokens=6)
 
 

@@ -35,10 +35,10 @@ GENERATE = sys2ft.GenerateSettings(
     protocols=("naive", "self_qa"), samples_per_news=3, max_new_tokens=16, rows_at_once=4
 )
 TRAIN = sys2ft.TrainSettings(
-    epochs=16, batch_size=1, rank=4, alpha=8, checkpoint_seconds=0.05, held_out=0.34, patience=99
+    adapters="per-news", epochs=16, batch_size=1, rank=4, alpha=8, checkpoint_seconds=0.05, held_out=0.34, patience=99
 )
 FLAGS = ["--epochs", "16", "--batch-size", "1", "--rank", "4", "--alpha", "8", "--checkpoint-seconds", "0.05"]
-FLAGS += ["--held-out", "0.34", "--patience", "99"]
+FLAGS += ["--held-out", "0.34", "--patience", "99", "--adapters", "per-news"]
 
 
 @pytest.fixture(scope="module")

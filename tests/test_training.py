@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,17 @@ from displays import Interrupted, StopAt
 from sys2ft.engine import AdapterBank, DecodeRequest, Sampling, decode, prepare
 from sys2ft.errors import ModelError, SettingsError
 from sys2ft.models import LoadedModel, Message, load_model
-from sys2ft.training import JOINT, Training, TrainItem, TrainSettings, jobs_of, train
+from sys2ft.training import (
+    JOINT,
+    Training,
+    TrainItem,
+    TrainSettings,
+    jobs_of,
+    rank_of,
+    rate_of,
+    sized,
+    train,
+)
 from sys2ft.training.schedule import batches, rate
 
 
@@ -204,6 +216,62 @@ def test_the_order_depends_on_name_and_seed_alone() -> None:
     assert len(first) > 15
 
 
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 12), min_size=2, max_size=9), st.integers(1, 9), st.integers(0, 5))
+def test_batches_of_a_joint_adapter_mix_news_items(sizes: list[int], size: int, seed: int) -> None:
+    sources = [f"n{n}" for n, own in enumerate(sizes) for _ in range(own)]
+    how = TrainSettings(epochs=2, batch_size=size)
+    made = batches(JOINT, len(sources), how, seed, sources)
+    assert batches(JOINT, len(sources), how, seed, sources) == made
+    steps = ceil(len(sources) / size)
+    assert len(made) == 2 * steps
+    for epoch in (made[:steps], made[steps:]):
+        assert sorted(i for batch in epoch for i in batch) == list(range(len(sources))), "every element once"
+        assert {len(batch) for batch in epoch} <= {len(sources) // steps, ceil(len(sources) / steps)}
+        for n, own in enumerate(sizes):
+            counts = [sum(sources[i] == f"n{n}" for i in batch) for batch in epoch]
+            assert set(counts) <= {own // steps, ceil(own / steps)}, "as even as can be"
+
+
+def test_mixed_batches_are_seeded_and_end_in_the_middle_of_an_epoch() -> None:
+    sources = [f"n{n % 5}" for n in range(40)]
+    how = TrainSettings(epochs=1.5, batch_size=4)
+    made = batches(JOINT, 40, how, 0, sources)
+    assert sum(map(len, made)) == 60 and len(made) == 15
+    assert all(len({sources[i] for i in batch}) == 4 for batch in made), "no news item twice in a batch"
+    assert batches(JOINT, 40, how, 1, sources) != made and batches("other", 40, how, 0, sources) != made
+    assert made[:5] != made[10:], "each epoch has its own order"
+    first = Counter(sources[batches(JOINT, 40, how, seed, sources)[0][0]] for seed in range(200))
+    assert len(first) == 5 and min(first.values()) > 15
+
+
+def test_one_news_item_has_the_order_that_it_had_alone() -> None:
+    how = TrainSettings(epochs=2, batch_size=4)
+    assert batches("a", 10, how, 0, ["a"] * 10) == batches("a", 10, how, 0)
+
+
+def test_rank_and_rate_follow_the_size_of_an_adapter() -> None:
+    assert [rank_of(news) for news in (1, 4, 5, 9, 16, 25, 50, 75, 1000)] == [16, 16, 24, 24, 32, 40, 64, 64, 64]
+    assert [rate_of(steps) for steps in (1, 100)] == [5e-4, 5e-4]
+    rates = [rate_of(steps) for steps in (100, 200, 1800, 100_000)]
+    assert rates == sorted(rates, reverse=True) and rates[-1] > 5e-5
+    open_ended = TrainSettings(epochs=3, batch_size=8)
+    found = sized(open_ended, news=16, elements=16 * 64)
+    assert (found.rank, found.learning_rate) == (32, rate_of(384))
+    given = TrainSettings(rank=5, learning_rate=1e-3)
+    assert sized(given, news=16, elements=1000) == given
+
+
+def test_a_job_has_the_rank_and_the_rate_of_its_size(model: LoadedModel) -> None:
+    taught = [replace(one, source=f"n{n}") for n in range(5) for one in items(JOINT, 2)]
+    (job,) = jobs_of(taught, TrainSettings(epochs=1))
+    assert (job.settings.rank, job.settings.learning_rate) == (24, 5e-4)
+    assert [one.settings.rank for one in jobs_of(items("a", 2), TrainSettings())] == [16]
+    training = train(model, [job])
+    assert training.bank.size == job.chosen_learner.size(model.model)
+    training.bank.close()
+
+
 @pytest.mark.parametrize(
     ("steps", "warmup", "expected"),
     [
@@ -250,7 +318,7 @@ def test_only_the_targets_are_trained(model: LoadedModel) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"adapters": "each"}, {"rank": 0}, {"alpha": 0}, {"learning_rate": -1}, {"epochs": 0}, {"batch_size": 0},
+        {"adapters": "each"}, {"rank": -1}, {"alpha": 0}, {"learning_rate": -1}, {"epochs": 0}, {"batch_size": 0},
         {"warmup": 1.0}, {"warmup": -0.1}, {"max_grad_norm": 0}, {"weight_decay": -1}, {"tokens_at_once": -1},
         {"learning_rate": float("nan")},
     ],

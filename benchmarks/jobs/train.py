@@ -25,7 +25,7 @@ _SCORED_AT_ONCE = 16
 
 def settings(rank: int) -> TrainSettings:
     """How both sides train: the product's own settings at this rank."""
-    return TrainSettings(rank=rank, alpha=2.0 * rank, epochs=EPOCHS)
+    return TrainSettings(rank=rank, alpha=2.0 * rank, epochs=EPOCHS, learning_rate=5e-4)
 
 
 def items(adapters: int, pairs: int) -> list[TrainItem]:
@@ -102,7 +102,7 @@ def _meeting(orders: Sequence[Sequence[int]] | None) -> Iterator[None]:
         return
     given = {_name(index): order for index, order in enumerate(orders)}
 
-    def given_batches(name: str, count: int, how: TrainSettings, seed: int) -> list[list[int]]:
+    def given_batches(name: str, count: int, how: TrainSettings, *_: Any) -> list[list[int]]:
         return [[*given[name][at : at + how.batch_size]] for at in range(0, len(given[name]), how.batch_size)]
 
     with mock.patch.object(adapter, "batches", given_batches):

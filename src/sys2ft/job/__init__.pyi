@@ -5,6 +5,8 @@ from .audit import (
     audit_text as audit_text,
 )
 from .cell import Cell as Cell
+from .compared import Comparison as Comparison, Table as Table, WayRow as WayRow
+from .comparing import compare as compare, pair_of as pair_of
 from .fits import require_fit as require_fit, too_long as too_long
 from .main_job import (
     Result as Result,
@@ -14,6 +16,7 @@ from .main_job import (
 )
 from .plan import Left as Left, plan as plan
 from .stages import (
+    elements_of as elements_of,
     evaluate_stage as evaluate_stage,
     generate_stage as generate_stage,
     news_of as news_of,

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sys2ft.news import News
 from sys2ft.replay import GenerateSettings, ReplayElement
 from sys2ft.runs import digest
-from sys2ft.training import FREE, JOINT, AdapterJob, TrainItem, TrainSettings, files_named, jobs_of, reads_news
+from sys2ft.training import (
+    FREE,
+    JOINT,
+    AdapterJob,
+    TrainItem,
+    TrainSettings,
+    files_named,
+    jobs_of,
+    rank_of,
+    reads_news,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,14 +57,15 @@ class Cell:
 
     def version(self, jobs: Sequence[AdapterJob]) -> str:
         """A digest of everything that decides the adapters: the model, the items, the settings and the seeds."""
-        fixed = {name: value for name, value in asdict(self.train).items() if name not in FREE}
-        fixed |= files_named(self.train)
-        return digest([self.model, fixed, [[job.name, job.seed, [asdict(item) for item in job.items]] for job in jobs]])
+        rows = [[job.name, job.seed, _fixed(job.settings), [asdict(item) for item in job.items]] for job in jobs]
+        return digest([self.model, files_named(self.train), rows])
 
     def jobs(self, elements: Sequence[ReplayElement], news: Sequence[News] = ()) -> list[AdapterJob]:
         """The adapters to train on the kept elements of the protocol: one per news item, or one for all.
 
-        `news` are the news items of the elements, which a teacher reads; other objectives do not need them.
+        The rank of a joint adapter counts the news items for which elements were drawn, kept or not: so it is the same
+        for the protocols of a run. `news` are the news items of the elements, which a teacher reads; other objectives
+        do not need them.
         """
         joint = self.train.adapters == JOINT
         texts = {item.id: item.text for item in news} if reads_news(self.train) else {}
@@ -64,14 +75,21 @@ class Cell:
                 prompt=e.prompt,
                 completion=e.completion,
                 context=texts.get(e.news_id, ""),
+                source=e.news_id,
             )
             for e in elements
             if e.status == "kept"
         ]
-        return jobs_of(items, self.train, seed=self.seed, group=self.protocol)
+        asked = len({e.news_id for e in elements}) if joint else 1
+        train = replace(self.train, rank=self.train.rank or rank_of(asked))
+        return jobs_of(items, train, seed=self.seed, group=self.protocol)
 
     def routes(self, trained: Sequence[str], news: Sequence[News]) -> dict[str, str | None]:
         """News id -> the name among `trained` of the adapter that answers its questions; None: the base model."""
         if self.train.adapters == JOINT:
             return {item.id: JOINT if JOINT in trained else None for item in news}
         return {item.id: item.id if item.id in trained else None for item in news}
+
+
+def _fixed(settings: TrainSettings) -> dict[str, Any]:
+    return {name: value for name, value in asdict(settings).items() if name not in FREE}

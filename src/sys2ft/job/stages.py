@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +134,7 @@ def train_stage(run: Run, model: LoadedModel, settings: TrainSettings, show: Dis
     require_layers(model, settings)  # before unusable settings are recorded in the folder
     run.stage("train", asdict(settings), free=FREE)
     cells = {name: cell_of(run, name, settings) for name in protocols}
-    own = {name: cell.jobs(_elements(run, name), news_of(run)) for name, cell in cells.items()}
+    own = {name: cell.jobs(elements_of(run, name), news_of(run)) for name, cell in cells.items()}
     versions = {name: cell.version(own[name]) for name, cell in cells.items()}
     for name in protocols:
         if not is_trained(run, name, versions[name]) and _forget(run, name):
@@ -163,7 +163,8 @@ def train_stage(run: Run, model: LoadedModel, settings: TrainSettings, show: Dis
     return [f"{name}: {describe_end(*ended)}" for name in protocols for ended in records[name].get("ended", {}).items()]
 
 
-def _elements(run: Run, protocol_name: str) -> list[ReplayElement]:
+def elements_of(run: Run, protocol_name: str) -> list[ReplayElement]:
+    """The elements of one of the run's protocols, kept and rejected."""
     return [ReplayElement.from_dict(row) for row in read_jsonl(run.path / "replay" / f"{protocol_name}.jsonl")]
 
 
@@ -227,6 +228,8 @@ def _write_training(run: Run, cell: Cell, version: str, training: Training | Non
         curve, totals = training.curve, training.totals
         names = [adapter.name for adapter in training.adapters if not adapter.diverged]
         elements = sum(len(job.items) for job in training.jobs)
+        totals |= _chosen(training)
+        run.note("trained", {**run.record.get("trained", {}), cell.protocol: _chosen(training)})
         left_out = uncovered(training.bank.model)
         totals["uncovered"] = asdict(left_out) if left_out else None
     name = cell.protocol
@@ -240,6 +243,12 @@ def _write_training(run: Run, cell: Cell, version: str, training: Training | Non
         "routes": cell.routes(names, news_of(run)),
     }
     write_json(run.path / "training" / f"{name}.json", {**record, **totals})
+
+
+def _chosen(training: Training) -> dict[str, Any]:
+    """Rank and peak learning rates that the adapters were trained with, given or chosen by size."""
+    used = [job.settings for job in training.jobs]
+    return {"rank": used[0].rank, "learning_rates": sorted({settings.learning_rate for settings in used})}
 
 
 def require_questions(news: Sequence[News], settings: EvaluateSettings) -> None:
@@ -270,7 +279,7 @@ def evaluate_stage(run: Run, model: LoadedModel, settings: EvaluateSettings, sho
     news = news_of(run)
     require_questions(news, settings)
     require_fit(Reader.of(model), news, evaluate=settings)
-    _require_current(run, trained)
+    require_current(run, trained)
     run.stage("evaluate", asdict(settings), free=EVALUATE_FREE)
     _measure(run, model, settings, Answering("base", {}, ""), show)
     for name in trained:
@@ -282,11 +291,11 @@ def evaluate_stage(run: Run, model: LoadedModel, settings: EvaluateSettings, sho
                 bank.close()
 
 
-def _require_current(run: Run, trained: Sequence[str]) -> None:
+def require_current(run: Run, trained: Sequence[str]) -> None:
     """Raise SettingsError for protocols whose adapters were trained on other elements than the folder has now."""
     for name in trained:
         cell = cell_of(run, name, TrainSettings(**run.record["settings"]["train"]))
-        if not is_trained(run, name, cell.version(cell.jobs(_elements(run, name), news_of(run)))):
+        if not is_trained(run, name, cell.version(cell.jobs(elements_of(run, name), news_of(run)))):
             raise SettingsError(
                 f"{run.path}: the replay elements of {name} are not those that its adapters were trained on",
                 expected="adapters of the elements in the folder",
@@ -348,11 +357,11 @@ def answering(run: Run, name: str) -> Answering:
 
 def load_bank(run: Run, model: LoadedModel, name: str) -> Bank | None:
     """A bank with one protocol's saved adapters in the order of its training record; None if it has none."""
-    adapters: list[str] = read_json(run.path / "training" / f"{name}.json")["names"]
-    settings = TrainSettings(**run.record["settings"]["train"])
+    record = read_json(run.path / "training" / f"{name}.json")
+    adapters: list[str] = record["names"]
     if not adapters:
         return None
-    learner = learner_of(settings)
+    learner = learner_of(replace(TrainSettings(**run.record["settings"]["train"]), rank=record["rank"]))
     bank = learner.bank(model.model, len(adapters))
     for slot, adapter in enumerate(adapters):
         learner.load(bank, slot, run.path / "adapters" / name / adapter)

@@ -82,6 +82,13 @@ class Run:
             self.record["settings"][name] = newest
             files.write_json(self.path / "run.json", self.record)
 
+    def note(self, name: str, value: Any) -> None:
+        """Record a finding under `name`, a field of its own in run.json. It decides nothing and may change."""
+        with self.lock():
+            if self.record.get(name) != value:
+                self.record[name] = value
+                files.write_json(self.path / "run.json", self.record)
+
     def check(self, name: str, settings: Mapping[str, Any], free: Collection[str] = ()) -> bool:
         """Whether the folder has the stage `name`. Raises SettingsError if it has it with other settings."""
         known: dict[str, Any] = self.record["settings"]

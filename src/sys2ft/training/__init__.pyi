@@ -11,4 +11,5 @@ from .loop import train as train
 from .needs import training_needs as training_needs
 from .result import Training as Training
 from .settings import FREE as FREE, JOINT as JOINT, TrainSettings as TrainSettings
+from .sizes import rank_of as rank_of, rate_of as rate_of, sized as sized
 from .teacher import messages_of as messages_of, require_teacher as require_teacher

@@ -92,7 +92,7 @@ class Adapter:
         read them; empty where they are not needed.
         """
         train, held = split(job.name, len(examples), job.settings.held_out, job.seed)
-        order = batches(job.name, len(train), job.settings, job.seed)
+        order = batches(job.name, len(train), job.settings, job.seed, [job.items[i].source for i in train])
         return cls(
             slot=slot,
             job=job,

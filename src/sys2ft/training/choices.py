@@ -17,6 +17,7 @@ from sys2ft.plugins import LEARNERS, OBJECTIVES, has_methods, load_plugin, made_
 from sys2ft.runs import digest
 from sys2ft.training.anchors import OWN, anchors_in
 from sys2ft.training.settings import AUTO, FORWARD, IN_CONTEXT, REVERSE
+from sys2ft.training.sizes import sized
 
 if TYPE_CHECKING:
     from sys2ft.training.settings import TrainSettings
@@ -52,7 +53,8 @@ BUNDLED: dict[str, Callable[[TrainSettings], Objective]] = {
 
 
 def lora(settings: TrainSettings) -> Learner:
-    """LoRA with the rank, alpha, layers and dropout of the settings."""
+    """LoRA with the rank, alpha, layers and dropout of the settings; a rank left open is that of one news item."""
+    settings = sized(settings)
     return LoRA(
         rank=settings.rank, alpha=settings.alpha, targets=tuple(settings.target_modules), dropout=settings.dropout
     )

@@ -13,6 +13,7 @@ from sys2ft.errors import SettingsError
 from sys2ft.files import FILE_NAME_RULE, is_file_name
 from sys2ft.training.choices import learner_of, objective_of, require_object
 from sys2ft.training.settings import TrainSettings
+from sys2ft.training.sizes import sized
 
 # All jobs of one bank must have the same values of these settings; the others may differ per job.
 SHARED = (
@@ -29,12 +30,14 @@ class TrainItem:
     """One training example of an adapter: the prompt messages, and the completion to learn.
 
     `context` is the text of the news item, which a teacher reads before the prompt; the adapter never does.
+    `source` is the id of the news item that it is from: batches mix news items, and an adapter's size is their number.
     """
 
     adapter: str
     prompt: Sequence[dict[str, str]]
     completion: str
     context: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +46,7 @@ class AdapterJob:
 
     `name` (such as a news item's id) and `seed` decide the initial weights, the order of the items and the dropout.
     Jobs with the same name and seed therefore differ only in their items and settings; `group` (such as a protocol)
-    distinguishes them.
+    distinguishes them. A rank or learning rate that the settings leave open is set by the size of the job.
     """
 
     name: str
@@ -64,6 +67,8 @@ class AdapterJob:
                     expected=FILE_NAME_RULE,
                     fix=f"choose another {what}: it becomes part of file names",
                 )
+        size = {"news": len({item.source for item in self.items}), "elements": len(self.items)}
+        object.__setattr__(self, "settings", sized(self.settings, **size))
         require_object("objective", self.objective)
         require_object("learner", self.learner)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
 
 import numpy as np
 
@@ -22,8 +23,14 @@ def split(name: str, count: int, share: float, seed: int) -> tuple[list[int], li
     return sorted(order[held:]), sorted(order[:held])
 
 
-def batches(name: str, count: int, settings: TrainSettings, seed: int) -> list[list[int]]:
-    """The batches of one adapter over all epochs, each epoch in a different order."""
+def batches(name: str, count: int, settings: TrainSettings, seed: int, sources: Sequence[str] = ()) -> list[list[int]]:
+    """The batches of one adapter over all epochs, each epoch in a different order.
+
+    `sources` are the news items of the `count` elements. If there are several, every batch of an epoch has elements of
+    as many different ones as possible (see `_mixed`); an epoch then begins with a new batch.
+    """
+    if len(set(sources)) > 1:
+        return _mixed_batches(name, sources, settings, seed)
     order: list[int] = []
     total = max(1, round(count * settings.epochs))
     epoch = 0
@@ -33,6 +40,31 @@ def batches(name: str, count: int, settings: TrainSettings, seed: int) -> list[l
         epoch += 1
     order = order[:total]
     return [order[start : start + settings.batch_size] for start in range(0, total, settings.batch_size)]
+
+
+def _mixed_batches(name: str, sources: Sequence[str], settings: TrainSettings, seed: int) -> list[list[int]]:
+    made: list[list[int]] = []
+    left = max(1, round(len(sources) * settings.epochs))
+    epoch = 0
+    while left:
+        generator = np.random.default_rng(item_seed(seed, "order", name, epoch))
+        for batch in _mixed(sources, ceil(len(sources) / settings.batch_size), generator):
+            made += [batch[:left]] if left else []
+            left -= len(batch[:left])
+        epoch += 1
+    return made
+
+
+def _mixed(sources: Sequence[str], count: int, generator: np.random.Generator) -> list[list[int]]:
+    """All elements in `count` batches of equal size or one less, in random order, stratified by source.
+
+    The elements are dealt like cards: sorted by source, the sources and the elements of each in random order, one to
+    each batch in turn. No two batches therefore differ by more than one element of a source, which no other division
+    betters: a batch has two elements of one source only if the source has more elements than there are batches.
+    """
+    places = {source: place for place, source in enumerate(generator.permutation(sorted(set(sources))).tolist())}
+    order = sorted(generator.permutation(len(sources)).tolist(), key=lambda i: places[sources[i]])
+    return [order[first::count] for first in generator.permutation(count).tolist()]
 
 
 def rate(step: int, steps: int, settings: TrainSettings) -> float:

@@ -22,8 +22,8 @@ FREE = ("tokens_at_once", "max_adapters_at_once", "offload_moments", "checkpoint
 class TrainSettings:
     """How adapters are trained."""
 
-    adapters: str = "per-news"
-    """'per-news': one adapter per news item. 'joint': one adapter for all news items."""
+    adapters: str = JOINT
+    """'joint': one adapter for all news items. 'per-news': one adapter per news item, for studies of single ones."""
     objective: str = "cross_entropy"
     """Loss on the completions. 'cross_entropy': that of their tokens. 'distil': the divergence from a teacher that
     reads the news item before the prompt. 'on_policy': likewise, on completions that the adapter samples itself. Other
@@ -48,14 +48,14 @@ class TrainSettings:
     """Share of each step's examples, and of its loss, that is the divergence from the base on the anchor."""
     learner: str = "lora"
     """Kind of adapter to train. Other packages can provide more; an unknown name lists the installed ones."""
-    rank: int = 16
-    """LoRA rank."""
+    rank: int = 0
+    """LoRA rank. 0: by the number of news items in an adapter, from 16 for up to 4 of them to 64 for 50 and more."""
     alpha: float = 32.0
     """LoRA alpha; the update is scaled by alpha / rank."""
     target_modules: tuple[str, ...] = ()
     """Linear layers that get adapters, by the last part of their name; empty: all except the head."""
-    learning_rate: float = 5e-4
-    """Peak learning rate."""
+    learning_rate: float = 0.0
+    """Peak learning rate. 0: by the number of an adapter's steps, 5e-4 for up to 100 of them and lower for more."""
     epochs: float = 3.0
     """Passes over an adapter's elements."""
     batch_size: int = 8
@@ -105,10 +105,9 @@ class TrainSettings:
         if self.kl not in (AUTO, FORWARD, REVERSE):
             raise SettingsError(f"kl={self.kl!r}", expected="auto, forward or reverse", fix="correct --kl")
         numbers = {
-            "rank": self.rank, "alpha": self.alpha, "learning_rate": self.learning_rate, "epochs": self.epochs,
-            "batch_size": self.batch_size, "max_grad_norm": self.max_grad_norm,
-            "distil_top": self.distil_top, "refresh": self.refresh, "sample_tokens": self.sample_tokens,
-            "anchor_share": self.anchor_share,
+            "alpha": self.alpha, "epochs": self.epochs, "batch_size": self.batch_size,
+            "max_grad_norm": self.max_grad_norm, "distil_top": self.distil_top, "refresh": self.refresh,
+            "sample_tokens": self.sample_tokens, "anchor_share": self.anchor_share,
         }  # fmt: skip
         wrong = [f"{name}={value}" for name, value in numbers.items() if not value > 0]
         shares = {
@@ -121,6 +120,7 @@ class TrainSettings:
         if not 0 < self.distil_weight <= 1:
             wrong.append(f"distil_weight={self.distil_weight}")
         counts = {
+            "rank": self.rank, "learning_rate": self.learning_rate,
             "weight_decay": self.weight_decay, "patience": self.patience, "tolerance": self.tolerance,
             "tokens_at_once": self.tokens_at_once, "max_adapters_at_once": self.max_adapters_at_once,
         }  # fmt: skip
