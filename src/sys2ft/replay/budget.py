@@ -1,0 +1,257 @@
+"""Budgets: what a protocol may use for each news item, in samples, tokens or FLOP, and the account of its use.
+
+An account reads the samples of a news item in their order and takes their elements while they fit. What it takes
+therefore depends on nothing that was drawn later. The last element is taken if the use is then nearer to the goal, so
+that protocols with long and with short elements use the same on average.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from sys2ft.engine import flops
+from sys2ft.errors import SettingsError
+from sys2ft.generators import EngineGenerator, Generator, Pair
+from sys2ft.models import LoadedModel, Message
+from sys2ft.news import News
+from sys2ft.replay.settings import GenerateSettings
+
+Measure = Callable[[Pair], float]
+"""What an element uses of the budget when it is trained on."""
+
+_FIRST = 4  # samples of a news item by which the cost of a sample is measured, where that is part of the budget
+_MOST = 4  # a round draws at most as many samples as this many budgets would need if nothing were rejected
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What generation has cost: tokens sampled, FLOP, and seconds."""
+
+    tokens: float = 0.0
+    flop: float = 0.0
+    seconds: float = 0.0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.tokens + other.tokens, self.flop + other.flop, self.seconds + other.seconds)
+
+    def __sub__(self, other: Cost) -> Cost:
+        return self + other.times(-1.0)
+
+    def times(self, factor: float) -> Cost:
+        """This cost, multiplied."""
+        return Cost(self.tokens * factor, self.flop * factor, self.seconds * factor)
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The budget of a protocol for each news item, and how elements are measured by it."""
+
+    name: str
+    """Its field in the settings: samples_per_news, tokens_per_news or flop."""
+    amount: float
+    measure: Measure
+    guess: Callable[[News], float]
+    """The size of an element of a news item, as long as none is known."""
+    margin: float
+    """Samples to draw, as a multiple of what is missing."""
+    epochs: float | None = None
+    """Passes over the elements that are counted, where training is part of the budget."""
+
+    @classmethod
+    def of(
+        cls, settings: GenerateSettings, writer: Generator, learner: LoadedModel | None, epochs: float | None
+    ) -> Budget:
+        """The budget that the settings give, for elements that `learner` is trained on in `epochs` passes.
+
+        `learner` None: the model that generates. Raises SettingsError where a budget in tokens or FLOP has no model to
+        count by, or one in FLOP no epochs.
+        """
+        name, amount = settings.budget
+        if name == "samples_per_news":
+            return cls(name, amount, lambda pair: 1.0, lambda item: 1.0, settings.margin)
+        model = learner or (writer.model if isinstance(writer, EngineGenerator) else None)
+        if model is None:
+            raise SettingsError(
+                f"{name}={amount:g}, and the generator {writer.identity!r}, whose tokens are not known",
+                expected="the model that is trained, to count its tokens",
+                fix="give the loaded model as `learner`, or give samples_per_news instead",
+            )
+        if name == "flop" and not (epochs and epochs > 0):
+            raise SettingsError(
+                f"flop={amount:g}, and epochs={epochs}",
+                expected="the number of epochs to train for, which the FLOP of an element depend on",
+                fix="give the `epochs` of the training settings",
+            )
+        measure = _rendered(model, epochs if name == "flop" else None)
+
+        def guess(item: News) -> float:
+            # A restatement is about as long as the text, and no reply is longer than the token budget of a sample.
+            body = " ".join(["word"] * settings.max_new_tokens)
+            return min(measure(Pair(messages=(Message("user", ""),), text=text)) for text in (item.text, body))
+
+        margin = 1.0 if name == "flop" else settings.margin  # what is drawn in vain is lost for training
+        return cls(name, amount, measure, guess, margin, epochs if name == "flop" else None)
+
+    @property
+    def counts_generation(self) -> bool:
+        """Whether generation is part of the budget."""
+        return self.epochs is not None
+
+    def shown(self, amount: float) -> str:
+        """An amount with its unit."""
+        return shown(self.name, amount)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As the run folder's yield file."""
+        return {"name": self.name, "amount": number(self.amount), "epochs": self.epochs}
+
+
+def shown(name: str, amount: float) -> str:
+    """An amount of a budget with its unit, such as '64 samples', '1,000 tokens' or '1.5 TFLOP'."""
+    if name == "flop":
+        return f"{amount / 1e12:.4g} TFLOP" if amount >= 1e11 else f"{amount:.4g} FLOP"
+    return f"{amount:,.10g} {name.partition('_')[0]}"
+
+
+def number(amount: float) -> float:
+    """An amount as it is recorded: samples and tokens are whole numbers, unless a share of them is meant."""
+    return int(amount) if amount == int(amount) else round(amount, 3)
+
+
+def _rendered(model: LoadedModel, epochs: float | None) -> Measure:
+    """Tokens of an element as training renders it; with `epochs` the FLOP to train on it that often, by itself."""
+    token = flops.training(model.model, 1, 0)
+    prediction = flops.training(model.model, 0, 1)
+
+    @lru_cache(maxsize=65536)  # a mix reads elements again, and naive ones repeat
+    def measure(pair: Pair) -> float:
+        rendered = model.chat.render(list(pair.messages), pair.text)
+        if epochs is None:
+            return float(len(rendered.ids))
+        return epochs * (token * len(rendered.ids) + prediction * sum(rendered.loss_mask))
+
+    return measure
+
+
+@dataclass(slots=True)
+class Drawn:
+    """A sample of the stream of a news item: what it has cost, and the elements in it that passed, with their ids."""
+
+    cost: Cost
+    passed: list[tuple[str, Pair]]
+
+
+@dataclass(slots=True)
+class Account:
+    """What is taken of the samples of each news item, up to its goal."""
+
+    budget: Budget
+    goals: Mapping[str, float]
+    """By news item, in the unit of the budget."""
+    used: dict[str, float] = field(default_factory=dict)
+    taken: dict[str, list[str]] = field(default_factory=dict)
+    """The ids of the elements taken, by news item."""
+    read: dict[str, int] = field(default_factory=dict)
+    """Number of samples that were read before the goal was reached, by news item."""
+    closed: set[str] = field(default_factory=set)
+    """News items that have reached their goal."""
+    first: dict[str, tuple[float, str]] = field(default_factory=dict)
+    """By news item: what the first element needs, with all that was generated before it, and its id."""
+
+    def __post_init__(self) -> None:
+        self.used, self.taken = dict.fromkeys(self.goals, 0.0), {name: [] for name in self.goals}
+        self.read = dict.fromkeys(self.goals, 0)
+        least = 0.5 if self.budget.name == "samples_per_news" else 0.0  # half a sample is nearer to none
+        self.closed = {name for name, goal in self.goals.items() if goal <= least}
+
+    def add(self, news_id: str, drawn: Drawn) -> int:
+        """Read the next sample of a news item; how many of its elements are taken."""
+        if news_id in self.closed:
+            return 0
+        goal, own = self.goals[news_id], self.taken[news_id]
+        before = len(own)
+        due = drawn.cost.flop if self.budget.counts_generation else 0.0
+        for name, pair in drawn.passed:
+            need = due + self.budget.measure(pair)
+            self.first.setdefault(news_id, (self.used[news_id] + need, name))
+            if need > 2 * (goal - self.used[news_id]):  # the use is nearer to the goal without it
+                self.closed.add(news_id)
+                break
+            self.used[news_id] += need
+            due = 0.0
+            own.append(name)
+            self._close_if_reached(news_id)
+            if news_id in self.closed:
+                break
+        else:
+            self.used[news_id] += due  # all of it was rejected
+            self._close_if_reached(news_id)
+        self.read[news_id] += news_id not in self.closed or len(own) > before or not drawn.passed
+        return len(own) - before
+
+    def _close_if_reached(self, news_id: str) -> None:
+        room = self.goals[news_id] - self.used[news_id]
+        if room <= 0 or (self.taken[news_id] and room < self._size(news_id) / 2):
+            self.closed.add(news_id)
+
+    def _size(self, news_id: str) -> float:
+        """The mean use of an element taken of a news item."""
+        return self.used[news_id] / len(self.taken[news_id])
+
+    def room(self, news_id: str) -> float:
+        """What is left to its goal; 0 once it is reached."""
+        return 0.0 if news_id in self.closed else max(0.0, self.goals[news_id] - self.used[news_id])
+
+    def samples(self, item: News, rate: float) -> int:
+        """How many samples to draw next of a news item, if one in `rate` passes."""
+        if not (room := self.room(item.id)):
+            return 0
+        every = sum(len(names) for names in self.taken.values())
+        if not self.budget.counts_generation:
+            size = self._size(item.id) if self.taken[item.id] else self.budget.guess(item)
+            return min(
+                math.ceil(room / size * self.budget.margin * rate), _MOST * math.ceil(self.goals[item.id] / size)
+            )
+        if not every:
+            return _FIRST  # what a sample costs is not known yet
+        size = self._size(item.id) if self.taken[item.id] else sum(self.used.values()) / every
+        return max(1, math.ceil(room / size * self.budget.margin * rate))
+
+    def assume(self) -> None:
+        """Assume for every news item that its goal is reached exactly, where samples are not drawn yet."""
+        self.used |= self.goals
+        self.closed |= self.goals.keys()
+
+    def require_room(self, protocol: str) -> None:
+        """Raise SettingsError if the first element of a news item needs more than the whole budget."""
+        worst = max(self.first.items(), key=lambda entry: entry[1], default=None)
+        if worst and worst[1][0] > self.budget.amount:
+            raise too_small(self.budget, protocol, worst[0], worst[1][0])
+
+
+def too_small(budget: Budget, protocol: str, news_id: str, need: float) -> SettingsError:
+    """The error for a budget that has no room for one element."""
+    flag = f"--{budget.name.replace('_', '-')}"
+    least = f"{need:.3g}" if budget.counts_generation else f"{math.ceil(need)}"
+    if budget.counts_generation:  # rounded up, so that the value in the message suffices
+        digits = 10 ** (math.floor(math.log10(need)) - 2)
+        least = f"{math.ceil(need / digits) * digits:.3g}"
+        what = f"generation, and training for {budget.epochs:g} epochs"
+    else:
+        what = "prompt and completion"
+    return SettingsError(
+        f"{budget.name}={budget.amount:g} has no room for one element: {protocol}, news item {news_id}: "
+        f"{budget.shown(need)} ({what})",
+        expected="a budget for several elements of every news item",
+        fix=f"give {flag} {least} or more; ten times as much leaves room to choose",
+    )
+
+
+def divided(cost: Cost, weights: Sequence[float]) -> list[Cost]:
+    """A cost divided in proportion to the weights."""
+    total = math.fsum(weights)
+    return [cost.times(weight / total) for weight in weights]
