@@ -79,7 +79,7 @@ def run(
     show.note(visible_difference(items, generate, evaluate, loaded.source.name))
     with folder.lock():
         check_settings(folder, generate, train or TrainSettings(), evaluate)
-        generate_stage(folder, loaded, generate, show, epochs=(train or TrainSettings()).epochs)
+        generate_stage(folder, loaded, generate, show, train=train)
         train_stage(folder, loaded, train or TrainSettings(), show)
         evaluate_stage(folder, loaded, evaluate, show)
         return finish(folder)

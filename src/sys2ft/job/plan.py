@@ -22,6 +22,7 @@ from sys2ft.job.stages import (
     require_layers,
     require_protocols,
     require_questions,
+    schedule_of,
 )
 from sys2ft.models import LoadedModel, Message, Reader
 from sys2ft.news import News
@@ -129,7 +130,9 @@ class _Planner:
 
     def generation(self) -> Iterator[Left]:
         memo = _Counting(self.memo)
-        units = replay_plan(self.model, self.news, self.generate, seed=self.seed, memo=memo, epochs=self.train.epochs)
+        units = replay_plan(
+            self.model, self.news, self.generate, seed=self.seed, memo=memo, schedule=schedule_of(self.train)
+        )
         for one in parts_of(protocols_for(self.generate)):
             own = [unit for unit in units if unit.key.startswith(f"replay/{one.name}.units/")]
             needs = sum((unit.needs for unit in own), Needs())
@@ -154,7 +157,7 @@ class _Planner:
                 if file.is_file()
                 else [
                     element.to_dict()
-                    for element in expected(name, self.news, self.generate, self.model, self.train.epochs)
+                    for element in expected(name, self.news, self.generate, self.model, schedule_of(self.train))
                 ]
             )
             jobs += self._cell(name).jobs([ReplayElement.from_dict(row) for row in rows])

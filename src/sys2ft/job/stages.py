@@ -23,7 +23,7 @@ from sys2ft.job.fits import require_elements_fit, require_fit
 from sys2ft.models import LoadedModel, Reader
 from sys2ft.news import News, news_from_dict, news_to_dict
 from sys2ft.probing import Probes, ProbeSettings, probe
-from sys2ft.replay import GenerateSettings, Replay, ReplayElement, generate, protocols_for, withheld
+from sys2ft.replay import GenerateSettings, Replay, ReplayElement, Schedule, generate, protocols_for, withheld
 from sys2ft.runs import Display, Run, digest, read_json, read_jsonl, write_json, write_jsonl
 from sys2ft.training import (
     FREE,
@@ -87,16 +87,18 @@ def check_settings(run: Run, generate: GenerateSettings, train: TrainSettings, e
 
 
 def generate_stage(
-    run: Run, model: LoadedModel, settings: GenerateSettings, show: Display, *, epochs: float = TrainSettings().epochs
+    run: Run, model: LoadedModel, settings: GenerateSettings, show: Display, *, train: TrainSettings | None = None
 ) -> dict[str, Replay]:
     """Write `replay/<protocol>.jsonl` (elements kept and rejected) and `replay/<protocol>.yield.json`.
 
-    `epochs` are those of the training to come, which a budget in FLOP depends on.
+    A budget in FLOP depends on epochs and batch size of the training to come, which are in `train`.
     """
     require_protocols(settings)  # before an unknown protocol is recorded in the folder
     require_fit(Reader.of(model), news_of(run), generate=settings)
     run.stage("generate", asdict(settings))
-    replays = generate(model, news_of(run), settings, seed=run.record["seed"], memo=run, show=show, epochs=epochs)
+    replays = generate(
+        model, news_of(run), settings, seed=run.record["seed"], memo=run, show=show, schedule=schedule_of(train)
+    )
     kept_out = {} if settings.keep_instructions else withheld(news_of(run))
     write_json(run.path / "replay" / "withheld.json", {name: asdict(found) for name, found in kept_out.items()})
     for name, replay in replays.items():
@@ -134,7 +136,7 @@ def train_stage(run: Run, model: LoadedModel, settings: TrainSettings, show: Dis
     """
     protocols = protocols_of(run)
     require_layers(model, settings)  # before unusable settings are recorded in the folder
-    _require_epochs(run, protocols, settings)
+    _require_schedule(run, protocols, settings)
     run.stage("train", asdict(settings), free=FREE)
     cells = {name: cell_of(run, name, settings) for name in protocols}
     own = {name: cell.jobs(_elements(run, name)) for name, cell in cells.items()}
@@ -166,17 +168,24 @@ def train_stage(run: Run, model: LoadedModel, settings: TrainSettings, show: Dis
     return [f"{name}: {describe_end(*ended)}" for name in protocols for ended in records[name].get("ended", {}).items()]
 
 
-def _require_epochs(run: Run, protocols: Sequence[str], settings: TrainSettings) -> None:
-    """Raise SettingsError where the elements fit a budget in FLOP only if they are trained on for other epochs."""
+def schedule_of(settings: TrainSettings | None) -> Schedule:
+    """What a budget in FLOP depends on of the settings of a training; None: the default ones."""
+    settings = settings or TrainSettings()
+    return Schedule(epochs=settings.epochs, batch_size=settings.batch_size)
+
+
+def _require_schedule(run: Run, protocols: Sequence[str], settings: TrainSettings) -> None:
+    """Raise SettingsError where the budget of the elements was counted for another schedule of training."""
     for name in protocols:
         file = run.path / "replay" / f"{name}.yield.json"
-        epochs = read_json(file).get("budget", {}).get("epochs") if file.is_file() else None
-        if epochs not in (None, settings.epochs):
+        counted = read_json(file).get("budget", {}).get("schedule") if file.is_file() else None
+        if counted and counted != asdict(schedule_of(settings)):
             raise SettingsError(
-                f"epochs={settings.epochs:g}, and elements of {name} within a budget in FLOP for {epochs:g} epochs",
-                expected="the epochs that the budget was counted for",
-                fix=f"give --epochs {epochs:g}, or generate again: sys2ft generate NEWS --out {run.path} with "
-                f"--epochs {settings.epochs:g} and the same settings",
+                f"epochs={settings.epochs:g}, batch_size={settings.batch_size}, and elements of {name} within a budget "
+                f"in FLOP for epochs={counted['epochs']:g}, batch_size={counted['batch_size']}",
+                expected="the training that the budget was counted for",
+                fix=f"give --epochs {counted['epochs']:g} --batch-size {counted['batch_size']}, or generate again in "
+                "this folder with the same settings and the new epochs and batch size",
             )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -18,6 +18,7 @@ from sys2ft.errors import SettingsError
 from sys2ft.generators import EngineGenerator, Generator, Pair
 from sys2ft.models import LoadedModel, Message
 from sys2ft.news import News
+from sys2ft.replay.elements import number, shown
 from sys2ft.replay.settings import GenerateSettings
 
 Measure = Callable[[Pair], float]
@@ -46,6 +47,14 @@ class Cost:
         return Cost(self.tokens * factor, self.flop * factor, self.seconds * factor)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Schedule:
+    """How often, and how many at a time, elements are trained on."""
+
+    epochs: float
+    batch_size: int
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
     """The budget of a protocol for each news item, and how elements are measured by it."""
@@ -58,17 +67,17 @@ class Budget:
     """The size of an element of a news item, as long as none is known."""
     margin: float
     """Samples to draw, as a multiple of what is missing."""
-    epochs: float | None = None
-    """Passes over the elements that are counted, where training is part of the budget."""
+    schedule: Schedule | None = None
+    """How the elements are trained on, where that decides what they use: for a budget in FLOP."""
 
     @classmethod
     def of(
-        cls, settings: GenerateSettings, writer: Generator, learner: LoadedModel | None, epochs: float | None
+        cls, settings: GenerateSettings, writer: Generator, learner: LoadedModel | None, schedule: Schedule | None
     ) -> Budget:
-        """The budget that the settings give, for elements that `learner` is trained on in `epochs` passes.
+        """The budget that the settings give, for elements that `learner` is trained on by `schedule`.
 
         `learner` None: the model that generates. Raises SettingsError where a budget in tokens or FLOP has no model to
-        count by, or one in FLOP no epochs.
+        count by, or one in FLOP no schedule.
         """
         name, amount = settings.budget
         if name == "samples_per_news":
@@ -80,26 +89,28 @@ class Budget:
                 expected="the model that is trained, to count its tokens",
                 fix="give the loaded model as `learner`, or give samples_per_news instead",
             )
-        if name == "flop" and not (epochs and epochs > 0):
+        if name != "flop":
+            schedule = None
+        elif schedule is None:
             raise SettingsError(
-                f"flop={amount:g}, and epochs={epochs}",
-                expected="the number of epochs to train for, which the FLOP of an element depend on",
-                fix="give the `epochs` of the training settings",
+                f"flop={amount:g}, and no schedule of the training",
+                expected="epochs and batch size, which the FLOP of an element depend on",
+                fix="give `schedule=Schedule(epochs=..., batch_size=...)` with those of the training settings",
             )
-        measure = _rendered(model, epochs if name == "flop" else None)
+        measure = _rendered(model, schedule)
 
         def guess(item: News) -> float:
             # A restatement is about as long as the text, and no reply is longer than the token budget of a sample.
             body = " ".join(["word"] * settings.max_new_tokens)
             return min(measure(Pair(messages=(Message("user", ""),), text=text)) for text in (item.text, body))
 
-        margin = 1.0 if name == "flop" else settings.margin  # what is drawn in vain is lost for training
-        return cls(name, amount, measure, guess, margin, epochs if name == "flop" else None)
+        margin = 1.0 if schedule else settings.margin  # what is drawn in vain is lost for training
+        return cls(name, amount, measure, guess, margin, schedule)
 
     @property
     def counts_generation(self) -> bool:
         """Whether generation is part of the budget."""
-        return self.epochs is not None
+        return self.schedule is not None
 
     def shown(self, amount: float) -> str:
         """An amount with its unit."""
@@ -107,32 +118,31 @@ class Budget:
 
     def to_dict(self) -> dict[str, Any]:
         """As the run folder's yield file."""
-        return {"name": self.name, "amount": number(self.amount), "epochs": self.epochs}
+        return {
+            "name": self.name,
+            "amount": number(self.amount),
+            "schedule": asdict(self.schedule) if self.schedule else None,
+        }
 
 
-def shown(name: str, amount: float) -> str:
-    """An amount of a budget with its unit, such as '64 samples', '1,000 tokens' or '1.5 TFLOP'."""
-    if name == "flop":
-        return f"{amount / 1e12:.4g} TFLOP" if amount >= 1e11 else f"{amount:.4g} FLOP"
-    return f"{amount:,.10g} {name.partition('_')[0]}"
+def _rendered(model: LoadedModel, schedule: Schedule | None) -> Measure:
+    """Tokens of an element as training renders it; with a schedule the FLOP to train on it, by `engine.flops`.
 
-
-def number(amount: float) -> float:
-    """An amount as it is recorded: samples and tokens are whole numbers, unless a share of them is meant."""
-    return int(amount) if amount == int(amount) else round(amount, 3)
-
-
-def _rendered(model: LoadedModel, epochs: float | None) -> Measure:
-    """Tokens of an element as training renders it; with `epochs` the FLOP to train on it that often, by itself."""
-    token = flops.training(model.model, 1, 0)
-    prediction = flops.training(model.model, 0, 1)
+    What every rendering begins with, such as a system turn of the chat template, training computes once for a batch.
+    """
+    chat = model.chat
+    token, prediction = flops.training(model.model, 1, 0), flops.training(model.model, 0, 1)
+    one, other = (chat.prompt_ids([Message("user", text)]) for text in ("a", "0"))
+    shared = one[: next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), 0)]
 
     @lru_cache(maxsize=65536)  # a mix reads elements again, and naive ones repeat
     def measure(pair: Pair) -> float:
-        rendered = model.chat.render(list(pair.messages), pair.text)
-        if epochs is None:
+        rendered = chat.render(list(pair.messages), pair.text)
+        if schedule is None:
             return float(len(rendered.ids))
-        return epochs * (token * len(rendered.ids) + prediction * sum(rendered.loss_mask))
+        saved = len(shared) if rendered.ids[: len(shared)] == shared else 0
+        tokens = len(rendered.ids) - saved * (1 - 1 / schedule.batch_size)
+        return schedule.epochs * (token * tokens + prediction * sum(rendered.loss_mask))
 
     return measure
 
@@ -236,11 +246,11 @@ class Account:
 def too_small(budget: Budget, protocol: str, news_id: str, need: float) -> SettingsError:
     """The error for a budget that has no room for one element."""
     flag = f"--{budget.name.replace('_', '-')}"
-    least = f"{need:.3g}" if budget.counts_generation else f"{math.ceil(need)}"
-    if budget.counts_generation:  # rounded up, so that the value in the message suffices
+    least = str(math.ceil(need))
+    if budget.schedule:  # rounded up, so that the value in the message suffices
         digits = 10 ** (math.floor(math.log10(need)) - 2)
         least = f"{math.ceil(need / digits) * digits:.3g}"
-        what = f"generation, and training for {budget.epochs:g} epochs"
+        what = f"generation, and training for {budget.schedule.epochs:g} epochs"
     else:
         what = "prompt and completion"
     return SettingsError(

@@ -57,8 +57,8 @@ class Yield:
     prompted_in_english: dict[str, int] = field(default_factory=dict)
     """Of these, the news items in languages that have no prompts of their own."""
     budget: dict[str, Any] = field(default_factory=dict)
-    """`name` (samples_per_news, tokens_per_news or flop), `amount` per news item, and `epochs` where FLOP depend on
-    them."""
+    """`name` (samples_per_news, tokens_per_news or flop), `amount` per news item, and the `schedule` that FLOP are
+    counted for (`epochs`, `batch_size`; None for other budgets)."""
     used: dict[str, float] = field(default_factory=dict)
     """What each news item used of the budget."""
     parts: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -103,3 +103,15 @@ def count_yield(
         seconds=round(seconds, 3),
         **rest,
     )
+
+
+def shown(name: str, amount: float) -> str:
+    """An amount of a budget with its unit, such as '64 samples', '1,000 tokens' or '1.5 TFLOP'."""
+    if name == "flop":
+        return f"{amount / 1e12:.4g} TFLOP" if amount >= 1e11 else f"{amount:.4g} FLOP"
+    return f"{amount:,.10g} {name.partition('_')[0]}"
+
+
+def number(amount: float) -> float:
+    """An amount as it is recorded: whole, unless it is a share of a few samples or tokens."""
+    return round(amount) if amount == int(amount) or amount >= 1e6 else round(amount, 3)

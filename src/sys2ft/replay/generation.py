@@ -19,8 +19,8 @@ from sys2ft.languages import fallback_notes, language_of, unprompted
 from sys2ft.models import LoadedModel
 from sys2ft.news import News
 from sys2ft.replay import filters
-from sys2ft.replay.budget import Account, Budget, Cost, number
-from sys2ft.replay.elements import ReplayElement, Yield, count_yield
+from sys2ft.replay.budget import Account, Budget, Cost, Schedule
+from sys2ft.replay.elements import ReplayElement, Yield, count_yield, number
 from sys2ft.replay.mixed import MIXED, Mix, Part, parse_mix
 from sys2ft.replay.mixing import Mixed, draw_mix
 from sys2ft.replay.protocols import protocol
@@ -54,7 +54,7 @@ def generate(
     executor: Executor | None = None,
     show: Display | None = None,
     learner: LoadedModel | None = None,
-    epochs: float | None = None,
+    schedule: Schedule | None = None,
 ) -> dict[str, Replay]:
     """Replay elements of every news item by each protocol, written by a loaded model or another generator.
 
@@ -63,12 +63,12 @@ def generate(
     can resume. `executor` computes the batches; its context is a `generators.Context`. None: this process.
 
     A budget in tokens or FLOP is counted by `learner`, the model to train (None: the one that generates), and one in
-    FLOP for `epochs` passes over the elements.
+    FLOP for the `schedule` of that training.
     """
     chosen = protocols_for(settings, protocols)  # an unknown one is reported before any work
     writer = as_generator(model, rows_at_once=settings.rows_at_once)
     require_likelihoods(chosen, writer)
-    budget = Budget.of(settings, writer, learner, epochs)
+    budget = Budget.of(settings, writer, learner, schedule)
     show = show or Display()
     news = without_instructions(news, settings, show)
     for note in fallback_notes((item.text for item in news), settings.language):

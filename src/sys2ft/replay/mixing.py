@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sys2ft.news import News
-from sys2ft.replay.budget import Account, Budget, Cost, number, too_small
-from sys2ft.replay.elements import ReplayElement
+from sys2ft.replay.budget import Account, Budget, Cost, too_small
+from sys2ft.replay.elements import ReplayElement, number
 from sys2ft.replay.mixed import Mix, Part
 from sys2ft.replay.rounds import Rounds
 

@@ -11,7 +11,7 @@ from sys2ft.generators import EngineGenerator, Generator, Pair, Request, Samplin
 from sys2ft.languages import ENGLISH
 from sys2ft.models import LoadedModel, Message
 from sys2ft.news import News
-from sys2ft.replay.budget import Account, Budget, Cost, Drawn
+from sys2ft.replay.budget import Account, Budget, Cost, Drawn, Schedule
 from sys2ft.replay.elements import ReplayElement
 from sys2ft.replay.generation import Drawing, parts_of, protocols_for, require_likelihoods, without_instructions
 from sys2ft.replay.mixed import MIXED, Mix
@@ -49,7 +49,7 @@ def plan(
     seed: int = 0,
     memo: Memo = NO_MEMO,
     learner: LoadedModel | None = None,
-    epochs: float | None = None,
+    schedule: Schedule | None = None,
 ) -> list[Unit]:
     """The units that `generate` with the same arguments would compute next, and what they need at most.
 
@@ -60,7 +60,7 @@ def plan(
     chosen = protocols_for(settings, protocols)
     writer = as_generator(model, rows_at_once=settings.rows_at_once)
     require_likelihoods(chosen, writer)
-    budget = Budget.of(settings, writer, learner, epochs)
+    budget = Budget.of(settings, writer, learner, schedule)
     news = without_instructions(news, settings, Display())
     units: dict[str, list[Unit]] = {}
 
@@ -80,13 +80,13 @@ def plan(
 
 
 def expected(
-    name: str, news: Sequence[News], settings: GenerateSettings, learner: LoadedModel, epochs: float
+    name: str, news: Sequence[News], settings: GenerateSettings, learner: LoadedModel, schedule: Schedule
 ) -> list[ReplayElement]:
     """Placeholders for elements not generated yet, each as long as its news item's text: as many as the budget allows.
 
     Generation is not subtracted from a budget in FLOP, since it is not known yet.
     """
-    budget = Budget.of(settings, as_generator(learner), learner, epochs)
+    budget = Budget.of(settings, as_generator(learner), learner, schedule)
     account = Account(budget, {item.id: budget.amount for item in news})
     (cues, *_) = [one.cues_in(ENGLISH) for one in parts_of(protocols_for(settings)) if name in (one.name, MIXED)]
     found = []

@@ -32,7 +32,7 @@ class Sample:
     """What each stage said, up to the one that was rejected if there is one."""
     reason: Reason | None = None
     support: dict[str, float] | None = None
-    cost: Cost = Cost()
+    cost: Cost = field(default_factory=Cost)
     """Its part of what the round has cost that drew it."""
 
     @property
