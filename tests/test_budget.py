@@ -149,7 +149,7 @@ def test_the_budget_is_what_training_counts(model: LoadedModel, news: list[News]
         run = open_run(tmp_path / name, model, news, seed=1)
         replays = generate_stage(run, model, how, Display(), train=TRAIN)
         if how is FLOP:
-            with pytest.raises(SettingsError, match="epochs=3.*epochs=2"):
+            with pytest.raises(SettingsError, match=r"epochs=3.*epochs=2"):
                 train_stage(run, model, replace(TRAIN, epochs=3), Display())
         train_stage(run, model, TRAIN, Display())
         for protocol, replay in replays.items():

@@ -194,19 +194,15 @@ class Account:
             self.used[news_id] += need
             due = 0.0
             own.append(name)
-            self._close_if_reached(news_id)
-            if news_id in self.closed:
+            if goal - self.used[news_id] < self._size(news_id) / 2:  # another one would exceed it by more than this
+                self.closed.add(news_id)
                 break
         else:
             self.used[news_id] += due  # all of it was rejected
-            self._close_if_reached(news_id)
+            if self.used[news_id] >= goal:
+                self.closed.add(news_id)
         self.read[news_id] += news_id not in self.closed or len(own) > before or not drawn.passed
         return len(own) - before
-
-    def _close_if_reached(self, news_id: str) -> None:
-        room = self.goals[news_id] - self.used[news_id]
-        if room <= 0 or (self.taken[news_id] and room < self._size(news_id) / 2):
-            self.closed.add(news_id)
 
     def _size(self, news_id: str) -> float:
         """The mean use of an element taken of a news item."""
