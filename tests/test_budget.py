@@ -92,7 +92,9 @@ def test_two_budgets_on_the_command_line_are_one_error(
     with pytest.raises(SystemExit) as caught:
         call(["run", "news.jsonl", "--samples-per-news", "64", "--tokens-per-news", "100"])
     assert caught.value.code == 2
-    assert "several budgets: samples_per_news=64, tokens_per_news=100 expected: one of" in " ".join(capsys.readouterr().err.split())
+    assert "several budgets: samples_per_news=64, tokens_per_news=100 expected: one of" in " ".join(
+        capsys.readouterr().err.split()
+    )
 
 
 # The account ------------------------------------------------------------------------------------------------------
