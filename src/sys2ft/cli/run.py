@@ -43,7 +43,7 @@ class Run(ModelOptions):
     """Random seed."""
     dry_run: bool = False
     """Print the remaining work (units, tokens, FLOP, estimated time and memory) and exit."""
-    generate: GenerateSettings = GenerateSettings()
+    generate: GenerateSettings
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
 
@@ -75,7 +75,7 @@ class Demo(ModelOptions):
 def _job(options: Run | Demo, news: list[News], out: Path) -> None:
     from sys2ft.job import plan, require_protocols, run, visible_difference
 
-    require_protocols(options.generate.protocols)  # before loading or downloading a model
+    require_protocols(options.generate)  # before loading or downloading a model
     how: dict[str, Any] = {
         "out": out,
         "seed": options.seed,

@@ -32,20 +32,25 @@ class Generate(ModelOptions):
     """Run folder; default: sys2ft-runs/<name of the news file>."""
     seed: int = 0
     """Random seed."""
-    generate: GenerateSettings = GenerateSettings()
+    epochs: float = TrainSettings().epochs
+    """Passes over the elements that `sys2ft train` will make. Only --flop depends on it."""
+    batch_size: int = TrainSettings().batch_size
+    """Elements per step of that training. Only --flop depends on it."""
+    generate: GenerateSettings
 
     def run(self) -> None:
         from sys2ft.job import generate_stage, open_run, require_protocols
         from sys2ft.report import yield_table
 
         news = read_news(self.news)
-        require_protocols(self.generate.protocols)
+        require_protocols(self.generate)
+        train = TrainSettings(epochs=self.epochs, batch_size=self.batch_size)
         out = self.out or Path("sys2ft-runs") / self.news.stem
         with display(self.quiet) as show:
             model = self.load(self.model, show)
             run = open_run(out, model, news, seed=self.seed, command=shlex.join(["sys2ft", *sys.argv[1:]]))
             with run.lock():
-                replays = generate_stage(run, model, self.generate, show)
+                replays = generate_stage(run, model, self.generate, show, train=train)
         Console().print(yield_table([replay.counts for replay in replays.values()]))
         for name, found in read_json(run.path / "replay" / "withheld.json").items():
             print(f"kept out  {name}: {found['kind']}: {found['excerpt']}")

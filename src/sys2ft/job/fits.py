@@ -21,7 +21,7 @@ from sys2ft.models.positions import Reader
 from sys2ft.news import News
 from sys2ft.probing import ProbeSettings
 from sys2ft.probing.writing import PROMPTS, prompt
-from sys2ft.replay import GenerateSettings, protocol
+from sys2ft.replay import GenerateSettings, parts_of, protocols_for
 from sys2ft.replay.judging import build
 from sys2ft.replay.stages import Protocol
 from sys2ft.replay.units import Sample, UnitMaker
@@ -126,7 +126,8 @@ def too_long(
     if not news or reader.positions is None:
         return []
     if generate is not None:
-        texts += [text for name in generate.protocols for text in _generated(protocol(name), news, generate)]
+        parts = parts_of(protocols_for(generate))
+        texts += [text for one in parts for text in _generated(one, news, generate)]
     if evaluate is not None:
         texts += _asked(news, evaluate)
     if probe is not None:

@@ -68,7 +68,7 @@ def run(
     """
     items = load_news(news) if isinstance(news, str | Path) else list(news)
     generate = generate or GenerateSettings()
-    require_protocols(generate.protocols)
+    require_protocols(generate)
     evaluate = evaluate or EvaluateSettings()
     require_questions(items, evaluate)  # checked now rather than after hours of work
     show = show or Display()
@@ -79,7 +79,7 @@ def run(
     show.note(visible_difference(items, generate, evaluate, loaded.source.name))
     with folder.lock():
         check_settings(folder, generate, train or TrainSettings(), evaluate)
-        generate_stage(folder, loaded, generate, show)
+        generate_stage(folder, loaded, generate, show, train=train)
         train_stage(folder, loaded, train or TrainSettings(), show)
         evaluate_stage(folder, loaded, evaluate, show)
         return finish(folder)

@@ -22,11 +22,11 @@ from sys2ft.job.stages import (
     require_layers,
     require_protocols,
     require_questions,
+    schedule_of,
 )
-from sys2ft.languages import ENGLISH
 from sys2ft.models import LoadedModel, Message, Reader
 from sys2ft.news import News
-from sys2ft.replay import GenerateSettings, ReplayElement, plan as replay_plan, protocol
+from sys2ft.replay import GenerateSettings, ReplayElement, expected, parts_of, plan as replay_plan, protocols_for
 from sys2ft.runs import NO_MEMO, Display, Memo, Needs, Run, Unit, item_seed, read_jsonl
 from sys2ft.training import JOINT, AdapterJob, TrainSettings, banks, training_needs
 
@@ -73,14 +73,15 @@ def plan(
     Raises the errors of `run`: NewsError, ModelError, and SettingsError if the folder has other settings.
     """
     generate, train, evaluate = generate or GenerateSettings(), train or TrainSettings(), evaluate or EvaluateSettings()
-    require_protocols(generate.protocols)
+    require_protocols(generate)
     require_questions(news, evaluate)
     require_layers(model, train)
     require_fit(Reader.of(model), news, generate=generate, evaluate=evaluate)
     planner = _Planner(news, model, out, generate, train, evaluate, seed)
     left: list[Left] = []
     parts = itertools.chain(planner.generation(), planner.training(), planner.evaluation(evaluate))
-    with (show or Display()).task("plan", 2 * len(generate.protocols) + 2) as advance:
+    stages = len(parts_of(protocols_for(generate))) + len(generate.protocols) + 2
+    with (show or Display()).task("plan", stages) as advance:
         for part in parts:
             left.append(part)
             advance(1)
@@ -91,11 +92,15 @@ class _Counting:
     """A memo that counts the results found in another."""
 
     def __init__(self, memo: Memo) -> None:
-        self.memo, self.found = memo, 0
+        self.memo, self.keys = memo, list[str]()
+
+    def found(self, prefix: str) -> int:
+        """How many results with keys that begin so were found."""
+        return sum(key.startswith(prefix) for key in self.keys)
 
     def get(self, key: str) -> dict[str, Any] | None:
         result = self.memo.get(key)
-        self.found += result is not None
+        self.keys += [key] if result is not None else []
         return result
 
     def put(self, key: str, result: dict[str, Any]) -> dict[str, Any]:
@@ -124,20 +129,21 @@ class _Planner:
         self.rates = measure_rates(model, news)
 
     def generation(self) -> Iterator[Left]:
-        for name in self.generate.protocols:
-            memo = _Counting(self.memo)
-            units = replay_plan(
-                self.model, self.news, self.generate, protocols=[protocol(name)], seed=self.seed, memo=memo
-            )
-            needs = sum((unit.needs for unit in units), Needs())
+        memo = _Counting(self.memo)
+        units = replay_plan(
+            self.model, self.news, self.generate, seed=self.seed, memo=memo, schedule=schedule_of(self.train)
+        )
+        for one in parts_of(protocols_for(self.generate)):
+            own = [unit for unit in units if unit.key.startswith(f"replay/{one.name}.units/")]
+            needs = sum((unit.needs for unit in own), Needs())
             yield Left(
                 stage="generate",
-                part=name,
-                units=len(units),
-                done=memo.found,
+                part=one.name,
+                units=len(own),
+                done=memo.found(f"replay/{one.name}.units/"),
                 needs=needs,
                 seconds=needs.flop / self.rates.sampling,
-                estimated=bool(units),
+                estimated=bool(own),
             )
 
     def training(self) -> Iterator[Left]:
@@ -146,7 +152,11 @@ class _Planner:
         for name in self.generate.protocols:
             file = self.folder / "replay" / f"{name}.jsonl"
             known = known and file.is_file()
-            rows = read_jsonl(file) if file.is_file() else [e.to_dict() for e in self._expected(name)]
+            if file.is_file():
+                rows = read_jsonl(file)
+            else:
+                drawn = expected(name, self.news, self.generate, self.model, schedule_of(self.train))
+                rows = [element.to_dict() for element in drawn]
             jobs += self._cell(name).jobs([ReplayElement.from_dict(row) for row in rows], self.news)
         for bank_jobs in banks(self.model.model, jobs):
             groups = list(dict.fromkeys(job.group for job in bank_jobs))
@@ -164,24 +174,6 @@ class _Planner:
 
     def _cell(self, protocol_name: str) -> Cell:
         return Cell.of(self.identity, protocol_name, self.generate, self.train)
-
-    def _expected(self, name: str) -> list[ReplayElement]:
-        """Placeholders for elements not generated yet: the requested number, each as long as its news item's text."""
-        cues = protocol(name).cues_in(ENGLISH) or [f"Question {n}?" for n in range(self.generate.samples_per_news)]
-        return [
-            ReplayElement(
-                id=f"{name}/{item.id}/{number:04d}",
-                news_id=item.id,
-                protocol=name,
-                prompt=({"role": "user", "content": cues[number % len(cues)]},),
-                completion=f"{number}: {item.text}",  # distinct texts, so that they share no prefix
-                status="kept",
-                reason=None,
-                seed=0,
-            )
-            for item in self.news
-            for number in range(self.generate.samples_per_news)
-        ]
 
     def evaluation(self, settings: EvaluateSettings) -> Iterator[Left]:
         for name in ("base", *self.generate.protocols):

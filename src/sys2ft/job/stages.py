@@ -23,7 +23,7 @@ from sys2ft.job.fits import require_elements_fit, require_fit
 from sys2ft.models import LoadedModel, Reader
 from sys2ft.news import News, news_from_dict, news_to_dict
 from sys2ft.probing import Probes, ProbeSettings, probe
-from sys2ft.replay import GenerateSettings, Replay, ReplayElement, generate, protocol, withheld
+from sys2ft.replay import GenerateSettings, Replay, ReplayElement, Schedule, generate, protocols_for, withheld
 from sys2ft.runs import Display, Run, digest, read_json, read_jsonl, write_json, write_jsonl
 from sys2ft.training import (
     FREE,
@@ -76,10 +76,9 @@ def news_of(run: Run) -> list[News]:
     return [news_from_dict(row) for row in read_jsonl(run.path / "news.jsonl")]
 
 
-def require_protocols(names: Sequence[str]) -> None:
-    """Raise SettingsError for a protocol that is not installed."""
-    for name in names:
-        protocol(name)
+def require_protocols(settings: GenerateSettings) -> None:
+    """Raise SettingsError for a protocol that is not installed, also as a part of the mix."""
+    protocols_for(settings)
 
 
 def check_settings(run: Run, generate: GenerateSettings, train: TrainSettings, evaluate: EvaluateSettings) -> None:
@@ -89,12 +88,19 @@ def check_settings(run: Run, generate: GenerateSettings, train: TrainSettings, e
     run.check("evaluate", asdict(evaluate), free=EVALUATE_FREE)
 
 
-def generate_stage(run: Run, model: LoadedModel, settings: GenerateSettings, show: Display) -> dict[str, Replay]:
-    """Write `replay/<protocol>.jsonl` (elements kept and rejected) and `replay/<protocol>.yield.json`."""
-    require_protocols(settings.protocols)  # before an unknown protocol is recorded in the folder
+def generate_stage(
+    run: Run, model: LoadedModel, settings: GenerateSettings, show: Display, *, train: TrainSettings | None = None
+) -> dict[str, Replay]:
+    """Write `replay/<protocol>.jsonl` (elements kept and rejected) and `replay/<protocol>.yield.json`.
+
+    A budget in FLOP depends on epochs and batch size of the training to come, which are in `train`.
+    """
+    require_protocols(settings)  # before an unknown protocol is recorded in the folder
     require_fit(Reader.of(model), news_of(run), generate=settings)
     run.stage("generate", asdict(settings))
-    replays = generate(model, news_of(run), settings, seed=run.record["seed"], memo=run, show=show)
+    replays = generate(
+        model, news_of(run), settings, seed=run.record["seed"], memo=run, show=show, schedule=schedule_of(train)
+    )
     kept_out = {} if settings.keep_instructions else withheld(news_of(run))
     write_json(run.path / "replay" / "withheld.json", {name: asdict(found) for name, found in kept_out.items()})
     for name, replay in replays.items():
@@ -132,6 +138,7 @@ def train_stage(run: Run, model: LoadedModel, settings: TrainSettings, show: Dis
     """
     protocols = protocols_of(run)
     require_layers(model, settings)  # before unusable settings are recorded in the folder
+    _require_schedule(run, protocols, settings)
     run.stage("train", asdict(settings), free=FREE)
     cells = {name: cell_of(run, name, settings) for name in protocols}
     own = {name: cell.jobs(elements_of(run, name), news_of(run)) for name, cell in cells.items()}
@@ -161,6 +168,27 @@ def train_stage(run: Run, model: LoadedModel, settings: TrainSettings, show: Dis
             _write_training(run, cells[name], versions[name], None)
     records = {name: read_json(run.path / "training" / f"{name}.json") for name in protocols}
     return [f"{name}: {describe_end(*ended)}" for name in protocols for ended in records[name].get("ended", {}).items()]
+
+
+def schedule_of(settings: TrainSettings | None) -> Schedule:
+    """What a budget in FLOP depends on of the settings of a training; None: the default ones."""
+    settings = settings or TrainSettings()
+    return Schedule(epochs=settings.epochs, batch_size=settings.batch_size)
+
+
+def _require_schedule(run: Run, protocols: Sequence[str], settings: TrainSettings) -> None:
+    """Raise SettingsError where the budget of the elements was counted for another schedule of training."""
+    for name in protocols:
+        file = run.path / "replay" / f"{name}.yield.json"
+        counted = read_json(file).get("budget", {}).get("schedule") if file.is_file() else None
+        if counted and counted != asdict(schedule_of(settings)):
+            raise SettingsError(
+                f"epochs={settings.epochs:g}, batch_size={settings.batch_size}, and elements of {name} within a budget "
+                f"in FLOP for epochs={counted['epochs']:g}, batch_size={counted['batch_size']}",
+                expected="the training that the budget was counted for",
+                fix=f"give --epochs {counted['epochs']:g} --batch-size {counted['batch_size']}, or generate again in "
+                "this folder with the same settings and the new epochs and batch size",
+            )
 
 
 def elements_of(run: Run, protocol_name: str) -> list[ReplayElement]:

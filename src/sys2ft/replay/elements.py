@@ -37,8 +37,9 @@ class Yield:
     """How many elements were asked for, parsed, rejected (by reason) and kept, and what they cost.
 
     `asked` counts every element: one for each sample, or several if the protocol builds several of a sample.
-    `asked` = `parsed` + truncated + unparsed; `parsed` = `kept` + the other rejections. `shortfall` says for each news
-    item with fewer than `wanted` elements how many are missing.
+    `asked` = `parsed` + truncated + unparsed; `parsed` = `kept` + the other rejections. `wanted`, `used` and
+    `shortfall` are in the unit of the budget: elements, tokens or FLOP. `shortfall` says how much is missing for each
+    news item whose rounds were used up before.
     """
 
     protocol: str
@@ -46,8 +47,8 @@ class Yield:
     parsed: int
     rejected: dict[str, int]
     kept: int
-    wanted: int
-    shortfall: dict[str, int]
+    wanted: float
+    shortfall: dict[str, float]
     tokens_generated: int
     flop: float
     seconds: float
@@ -55,6 +56,14 @@ class Yield:
     """Number of news items by language."""
     prompted_in_english: dict[str, int] = field(default_factory=dict)
     """Of these, the news items in languages that have no prompts of their own."""
+    budget: dict[str, Any] = field(default_factory=dict)
+    """`name` (samples_per_news, tokens_per_news or flop), `amount` per news item, and the `schedule` that FLOP are
+    counted for (`epochs`, `batch_size`; None for other budgets)."""
+    used: dict[str, float] = field(default_factory=dict)
+    """What each news item used of the budget."""
+    parts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Of a mix, by protocol: `share`, `wanted`, `used`, `kept`, and `shortfall`, which other parts made up for if they
+    could."""
 
     def to_dict(self) -> dict[str, Any]:
         """As the run folder's yield file."""
@@ -65,17 +74,22 @@ def count_yield(
     protocol: str,
     elements: Sequence[ReplayElement],
     *,
-    per_news: int,
+    per_news: float,
     news_ids: Sequence[str],
+    shortfall: Mapping[str, float] | None = None,
     tokens_generated: int = 0,
     flop: float = 0.0,
     seconds: float = 0.0,
-    languages: Mapping[str, int] | None = None,
-    prompted_in_english: Mapping[str, int] | None = None,
+    **rest: Any,
 ) -> Yield:
-    """Count `elements` of one protocol; `per_news` is the number wanted for each news item."""
+    """Count `elements` of one protocol; `per_news` is the budget of each news item, and `rest` are fields of `Yield`.
+
+    `shortfall` None: counted in elements.
+    """
     rejected = Counter(e.reason or "" for e in elements if e.status == "rejected")
     kept = Counter(e.news_id for e in elements if e.status == "kept")
+    if shortfall is None:
+        shortfall = {news_id: per_news - kept[news_id] for news_id in news_ids if kept[news_id] < per_news}
     return Yield(
         protocol=protocol,
         asked=len(elements),
@@ -83,10 +97,21 @@ def count_yield(
         rejected=dict(sorted(rejected.items())),
         kept=sum(kept.values()),
         wanted=per_news * len(news_ids),
-        shortfall={news_id: per_news - kept[news_id] for news_id in news_ids if kept[news_id] < per_news},
+        shortfall=dict(shortfall),
         tokens_generated=tokens_generated,
         flop=flop,
         seconds=round(seconds, 3),
-        languages=dict(languages or {}),
-        prompted_in_english=dict(prompted_in_english or {}),
+        **rest,
     )
+
+
+def shown(name: str, amount: float) -> str:
+    """An amount of a budget with its unit, such as '64 samples', '1,000 tokens' or '1.5 TFLOP'."""
+    if name == "flop":
+        return f"{amount / 1e12:.4g} TFLOP" if amount >= 1e11 else f"{amount:.4g} FLOP"
+    return f"{amount:,.10g} {name.partition('_')[0]}"
+
+
+def number(amount: float) -> float:
+    """An amount as it is recorded: whole, unless it is a share of a few samples or tokens."""
+    return round(amount) if amount == int(amount) or amount >= 1e6 else round(amount, 3)

@@ -1,15 +1,17 @@
 """Replay generation: the model, with the news in context, writes its own training data.
 
 Samples are drawn in rounds. A round asks for what is still missing of every news item, with a margin for what will be
-rejected, until each has what was wanted or the rounds are used up; what is missing then is reported. Every sample has
+rejected, until each has used its budget or the rounds are used up; what is missing then is reported. Every sample has
 its own seed, derived from the run's seed, protocol, stage, news item and number.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from sys2ft.errors import NewsError, SettingsError
 from sys2ft.generators import Generator, as_generator
@@ -17,7 +19,10 @@ from sys2ft.languages import fallback_notes, language_of, unprompted
 from sys2ft.models import LoadedModel
 from sys2ft.news import News
 from sys2ft.replay import filters
-from sys2ft.replay.elements import ReplayElement, Yield, count_yield
+from sys2ft.replay.budget import Account, Budget, Cost, Schedule
+from sys2ft.replay.elements import ReplayElement, Yield, count_yield, number
+from sys2ft.replay.mixed import MIXED, Mix, Part, parse_mix
+from sys2ft.replay.mixing import Mixed, draw_mix
 from sys2ft.replay.protocols import protocol
 from sys2ft.replay.rounds import Rounds, Worker
 from sys2ft.replay.settings import GenerateSettings
@@ -43,53 +48,133 @@ def generate(
     news: Sequence[News],
     settings: GenerateSettings,
     *,
-    protocols: Sequence[Protocol] | None = None,
+    protocols: Sequence[Protocol | Mix] | None = None,
     seed: int = 0,
     memo: Memo = NO_MEMO,
     executor: Executor | None = None,
     show: Display | None = None,
+    learner: LoadedModel | None = None,
+    schedule: Schedule | None = None,
 ) -> dict[str, Replay]:
     """Replay elements of every news item by each protocol, written by a loaded model or another generator.
 
     `protocols`: None takes those that the settings name. News items with instruction-like text are left out, and
     reported, unless the settings keep them. `memo` keeps finished batches (a run folder's does), so an interrupted call
     can resume. `executor` computes the batches; its context is a `generators.Context`. None: this process.
+
+    A budget in tokens or FLOP is counted by `learner`, the model to train (None: the one that generates), and one in
+    FLOP for the `schedule` of that training.
     """
     chosen = protocols_for(settings, protocols)  # an unknown one is reported before any work
     writer = as_generator(model, rows_at_once=settings.rows_at_once)
     require_likelihoods(chosen, writer)
+    budget = Budget.of(settings, writer, learner, schedule)
     show = show or Display()
     news = without_instructions(news, settings, show)
     for note in fallback_notes((item.text for item in news), settings.language):
         show.note(note)
+    drawing = Drawing(news, budget, lambda one: UnitMaker(one, settings, seed, writer.identity), show)
+    drawing.draw(chosen, lambda: Worker(writer, memo, executor))
     languages = Counter(language_of(item.text, settings.language).code for item in news)
-    replays = {}
-    for one in chosen:
-        worker = Worker(writer, memo, executor)
-        elements = Rounds(UnitMaker(one, settings, seed, writer.identity), news, worker, show).run()
+    context = {
+        "languages": dict(sorted(languages.items())),
+        "prompted_in_english": unprompted((item.text for item in news), settings.language),
+        "budget": budget.to_dict(),
+    }
+    return {one.name: drawing.replay(one, context) for one in chosen}
+
+
+class Drawing:
+    """The streams of samples of all protocols of a call, and what is taken of them."""
+
+    def __init__(
+        self, news: Sequence[News], budget: Budget, maker: Callable[[Protocol], UnitMaker], show: Display
+    ) -> None:
+        self.news, self.budget, self.maker, self.show = news, budget, maker, show
+        self.streams: dict[str, Rounds] = {}
+        self.accounts: dict[str, Account] = {}
+        self.mixes: dict[str, Mixed] = {}
+
+    def draw(
+        self, chosen: Sequence[Protocol | Mix], worker: Callable[[], Worker], fill: Callable[..., None] = Rounds.fill
+    ) -> None:
+        """Draw for protocols without a model, then for the others, then for mixes, which use what they have drawn."""
+        plain = sorted((one for one in chosen if isinstance(one, Protocol)), key=lambda one: bool(one.stages))
+        for one in plain:
+            self.streams[one.name] = Rounds(self.maker(one), self.news, worker(), self.show)
+            goals = {item.id: self.budget.amount for item in self.news}
+            self.accounts[one.name] = Account(self.budget, goals)
+            fill(self.streams[one.name], self.accounts[one.name])
+        for mix in (one for one in chosen if isinstance(one, Mix)):
+            missing = [part.protocol for part in mix.parts if part.protocol.name not in self.streams]
+            self.streams |= {one.name: Rounds(self.maker(one), self.news, worker(), self.show) for one in missing}
+            own = frozenset(one.name for one in missing)
+            self.mixes[mix.name] = draw_mix(mix, self.budget, self.news, self.streams, own, partial(fill, strict=False))
+
+    def replay(self, one: Protocol | Mix, context: Mapping[str, Any]) -> Replay:
+        """The elements of a protocol or a mix, and their count."""
+        drawn = (
+            self.mixes[one.name] if isinstance(one, Mix) else _Single(self.streams[one.name], self.accounts[one.name])
+        )
+        elements, cost = drawn.elements(), drawn.cost()
+        short = {name: number(missing) for name, missing in drawn.shortfall.items() if missing > 0}
         counts = count_yield(
             one.name,
             elements,
-            per_news=settings.samples_per_news,
-            news_ids=[item.id for item in news],
-            tokens_generated=worker.usage.tokens_generated,
-            flop=float(worker.usage.flop),
-            seconds=worker.seconds,
-            languages=dict(sorted(languages.items())),
-            prompted_in_english=unprompted((item.text for item in news), settings.language),
+            per_news=number(self.budget.amount),
+            news_ids=[item.id for item in self.news],
+            shortfall=short,
+            tokens_generated=round(cost.tokens),
+            flop=float(round(cost.flop)),
+            seconds=cost.seconds,
+            used={name: number(used) for name, used in drawn.used.items()},
+            parts=drawn.parts(),
+            **context,
         )
-        replays[one.name] = Replay(elements, counts)
-    return replays
+        for name, part in counts.parts.items():
+            if lacking := part["shortfall"]:
+                missing = self.budget.shown(sum(lacking.values()))
+                self.show.note(
+                    f"{one.name}: {name} fell short by {missing} in {len(lacking)} news items; others made up"
+                )
+        return Replay(elements, counts)
 
 
-def protocols_for(settings: GenerateSettings, protocols: Sequence[Protocol] | None) -> list[Protocol]:
+@dataclass(frozen=True, slots=True)
+class _Single:
+    """What a protocol by itself has drawn, as `Mixed` is that of a mix."""
+
+    stream: Rounds
+    account: Account
+
+    @property
+    def used(self) -> dict[str, float]:
+        return self.account.used
+
+    @property
+    def shortfall(self) -> dict[str, float]:
+        return {n: self.account.room(n) for n in self.account.goals if n not in self.account.closed}
+
+    def elements(self) -> list[ReplayElement]:
+        return self.stream.outcome(self.account)
+
+    def cost(self) -> Cost:
+        return self.stream.worker.cost
+
+    def parts(self) -> dict[str, dict[str, Any]]:
+        return {}
+
+
+def protocols_for(
+    settings: GenerateSettings, protocols: Sequence[Protocol | Mix] | None = None
+) -> list[Protocol | Mix]:
     """The given protocols, or those that the settings name. Raises SettingsError for an unknown name.
 
-    Also raises SettingsError if `protocols` contains anything but protocols.
+    Also raises SettingsError if `protocols` contains anything but protocols and mixes.
     """
     if protocols is None:
-        return [protocol(name) for name in settings.protocols]
-    if isinstance(protocols, Protocol | str) or not all(isinstance(one, Protocol) for one in protocols):
+        return [mix_of(settings) if name == MIXED else protocol(name) for name in settings.protocols]
+    if isinstance(protocols, Protocol | Mix | str) or not all(isinstance(one, Protocol | Mix) for one in protocols):
         raise SettingsError(
             f"protocols={protocols!r}",
             expected="a list of Protocol objects",
@@ -106,9 +191,20 @@ def protocols_for(settings: GenerateSettings, protocols: Sequence[Protocol] | No
     return list(protocols)
 
 
-def require_likelihoods(protocols: Sequence[Protocol], generator: Generator) -> None:
+def mix_of(settings: GenerateSettings) -> Mix:
+    """The mix that the settings describe. Raises SettingsError for an unknown protocol in it."""
+    return Mix(MIXED, tuple(Part(protocol(name), share) for name, share in parse_mix(settings.mix)))
+
+
+def parts_of(protocols: Sequence[Protocol | Mix]) -> list[Protocol]:
+    """The protocols, and those that mixes consist of, each once."""
+    every = [part for one in protocols for part in ([p.protocol for p in one.parts] if isinstance(one, Mix) else [one])]
+    return list({one.name: one for one in every}.values())
+
+
+def require_likelihoods(protocols: Sequence[Protocol | Mix], generator: Generator) -> None:
     """Raise SettingsError where a protocol checks support, and the generator computes no log-likelihoods."""
-    needing = [one.name for one in protocols if any(stage.supported for stage in one.stages)]
+    needing = [one.name for one in parts_of(protocols) if any(stage.supported for stage in one.stages)]
     if needing and generator.loglik(()) is None:
         raise SettingsError(
             f"the protocol {needing[0]!r} checks what it generates by log-likelihood, "

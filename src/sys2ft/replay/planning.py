@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sys2ft.generators import EngineGenerator, Generator, Request, SamplingParams, as_generator
-from sys2ft.models import LoadedModel
+from sys2ft.generators import EngineGenerator, Generator, Pair, Request, SamplingParams, as_generator
+from sys2ft.languages import ENGLISH
+from sys2ft.models import LoadedModel, Message
 from sys2ft.news import News
-from sys2ft.replay.generation import protocols_for, require_likelihoods, without_instructions
+from sys2ft.replay.budget import Account, Budget, Cost, Drawn, Schedule
+from sys2ft.replay.elements import ReplayElement
+from sys2ft.replay.generation import Drawing, parts_of, protocols_for, require_likelihoods, without_instructions
+from sys2ft.replay.mixed import MIXED, Mix
 from sys2ft.replay.rounds import Rounds, Worker
 from sys2ft.replay.settings import GenerateSettings
 from sys2ft.replay.stages import Protocol
@@ -40,28 +45,70 @@ def plan(
     news: Sequence[News],
     settings: GenerateSettings,
     *,
-    protocols: Sequence[Protocol] | None = None,
+    protocols: Sequence[Protocol | Mix] | None = None,
     seed: int = 0,
     memo: Memo = NO_MEMO,
+    learner: LoadedModel | None = None,
+    schedule: Schedule | None = None,
 ) -> list[Unit]:
     """The units that `generate` with the same arguments would compute next, and what they need at most.
 
     The later stages of the same round depend on what these units say. They are one unit each, whose key ends in
     '(estimate)', which assumes that nothing is rejected. Further rounds, needed only where a round yields too little,
-    are not listed.
+    are not listed. Of a mix the first round of each part is listed, on the assumption that each takes its share.
     """
     chosen = protocols_for(settings, protocols)
     writer = as_generator(model, rows_at_once=settings.rows_at_once)
     require_likelihoods(chosen, writer)
+    budget = Budget.of(settings, writer, learner, schedule)
     news = without_instructions(news, settings, Display())
-    units: list[Unit] = []
-    for one in chosen:
-        maker = UnitMaker(one, settings, seed, writer.identity)
+    units: dict[str, list[Unit]] = {}
+
+    def fill(stream: Rounds, account: Account, *, strict: bool = True) -> None:
+        name = stream.protocol.name
         try:
-            Rounds(maker, news, Worker(writer, memo, _Listing()), Display()).run()
+            if name not in units:
+                stream.fill(account, strict=strict)
+                return
         except _Missing as found:
-            units += _left(maker, news, writer, found.units)
-    return units
+            units[name] = _left(stream.maker, news, writer, found.units)
+        account.assume()
+
+    drawing = Drawing(news, budget, lambda one: UnitMaker(one, settings, seed, writer.identity), Display())
+    drawing.draw(chosen, lambda: Worker(writer, memo, _Listing()), fill)
+    return [unit for own in units.values() for unit in own]
+
+
+def expected(
+    name: str, news: Sequence[News], settings: GenerateSettings, learner: LoadedModel, schedule: Schedule
+) -> list[ReplayElement]:
+    """Placeholders for elements not generated yet, each as long as its news item's text: as many as the budget allows.
+
+    Generation is not subtracted from a budget in FLOP, since it is not known yet.
+    """
+    budget = Budget.of(settings, as_generator(learner), learner, schedule)
+    account = Account(budget, {item.id: budget.amount for item in news})
+    (cues, *_) = [one.cues_in(ENGLISH) for one in parts_of(protocols_for(settings)) if name in (one.name, MIXED)]
+    found = []
+    for item in news:
+        for index in itertools.count():
+            prompt = cues[index % len(cues)] if cues else f"Question {index}?"
+            pair = Pair(messages=(Message("user", prompt),), text=f"{index}: {item.text}")  # no common prefix
+            if not account.add(item.id, Drawn(Cost(), [(str(index), pair)])):
+                break
+            found.append(
+                ReplayElement(
+                    id=f"{name}/{item.id}/{index:04d}",
+                    news_id=item.id,
+                    protocol=name,
+                    prompt=({"role": "user", "content": prompt},),
+                    completion=pair.text,
+                    status="kept",
+                    reason=None,
+                    seed=0,
+                )
+            )
+    return found
 
 
 def _left(maker: UnitMaker, news: Sequence[News], writer: Generator, units: Sequence[Unit]) -> list[Unit]:

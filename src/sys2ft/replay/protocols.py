@@ -11,6 +11,7 @@ import regex
 from sys2ft.languages import union
 from sys2ft.plugins import PROTOCOLS, load_plugin, made_plugin, plugin_names
 from sys2ft.replay.filters import copied_line, copied_name, invention, off_topic, refusal
+from sys2ft.replay.mixed import MIXED
 from sys2ft.replay.prompts import cues, templates
 from sys2ft.replay.stages import Protocol, Stage
 from sys2ft.text import QUESTION_MARKS, unquoted
@@ -104,6 +105,6 @@ def protocol_names() -> list[str]:
 
 def protocol(name: str) -> Protocol:
     """The protocol called `name`. Raises SettingsError that lists the installed ones, or says what is wrong with it."""
-    make = load_plugin(PROTOCOLS, name, flag="--protocols", known=protocol_names())
+    make = load_plugin(PROTOCOLS, name, flag="--protocols", known=[*protocol_names(), MIXED])
     made: Protocol = made_plugin(PROTOCOLS, name, make, kind=Protocol)
     return made

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from sys2ft.errors import SettingsError
 from sys2ft.generators import Context, Generator, Pair, Usage
 from sys2ft.news import News
 from sys2ft.replay import filters
+from sys2ft.replay.budget import Account, Cost, Drawn, divided
 from sys2ft.replay.elements import ReplayElement
 from sys2ft.replay.filters import Reason
 from sys2ft.replay.judging import build, judge
@@ -29,6 +30,11 @@ class Worker:
     """None: this process computes the units with `generator`."""
     usage: Usage = field(default_factory=Usage)
     seconds: float = 0.0
+
+    @property
+    def cost(self) -> Cost:
+        """What the units computed so far have cost."""
+        return Cost(self.usage.tokens_generated, self.usage.flop, self.seconds)
 
     def rows(self, units: Sequence[Unit], advance: Advance) -> Iterator[list[dict[str, Any]]]:
         """The rows of each unit's result. `advance` counts them, where possible while they are computed."""
@@ -54,46 +60,83 @@ class Worker:
             yield result["rows"]
 
 
+_FRUITLESS = 64  # samples in a row without an element, after which a protocol without stages gives up
+
+
 class Rounds:
-    """One protocol over all news items."""
+    """One protocol over all news items: a stream of samples for each, drawn as far as an account needs them."""
 
     def __init__(self, maker: UnitMaker, news: Sequence[News], worker: Worker, show: Display) -> None:
         self.maker, self.news, self.worker, self.show = maker, news, worker, show
         self.protocol, self.settings = maker.protocol, maker.settings
-        self.elements: dict[str, list[ReplayElement]] = {item.id: [] for item in news}
-        self._kept = dict.fromkeys(self.elements, 0)
-        self._drawn = dict.fromkeys(self.elements, 0)
+        self.elements: dict[str, list[list[ReplayElement]]] = {item.id: [] for item in news}
+        """Of each sample of a news item, in the order of the samples."""
+        self.drawn: dict[str, list[Drawn]] = {item.id: [] for item in news}
+        self._number = 0
         self._words: dict[str, set[str]] = {news_id: set() for news_id in self.elements}
 
-    def run(self) -> list[ReplayElement]:
-        """All elements, kept and rejected, in the order of news items and samples."""
-        wanted = self.settings.samples_per_news
-        if not self.protocol.stages:
-            for item in self.news:
-                for index in range(wanted):
-                    self._add(Sample(item, index))
-        else:
-            with self.show.task(f"generate {self.protocol.name}", wanted * len(self.news)) as advance:
-                for number in range(self.settings.rounds):
-                    samples = self._missing()
-                    if not samples:
-                        break
-                    self._draw(samples, number)
-                    for sample in samples:
-                        advance(self._add(sample))
-        return [element for item in self.news for element in self.elements[item.id]]
+    def fill(self, account: Account, *, strict: bool = True) -> None:
+        """Let the account read the samples drawn so far; then draw more while it lacks something and rounds are left.
 
-    def _missing(self) -> list[Sample]:
-        """The samples of the next round: what is missing, with a margin for what will be rejected."""
-        wanted, drawn = self.settings.samples_per_news, sum(self._drawn.values())
-        # As many as should suffice at the rate seen so far: small batches are slow, so there should be few rounds.
-        rate = max(1.0, drawn / max(1, sum(self._kept.values()))) if drawn else 1.0
-        margin = self.settings.margin * rate
-        samples = []
+        Strict: raises SettingsError where the first element of a news item needs more than the whole budget.
+        """
         for item in self.news:
-            count = min(math.ceil((wanted - self._kept[item.id]) * margin), 4 * wanted)
-            samples += [Sample(item, self._drawn[item.id] + i) for i in range(count)]
-        return samples
+            for drawn in self.drawn[item.id]:
+                account.add(item.id, drawn)
+        if not self.protocol.stages:
+            self._repeat(account)
+        title, whole = f"generate {self.protocol.name}", round(sum(map(account.room, account.goals)))
+        if self.protocol.stages and whole:
+            with self.show.task(title, whole) as advance:
+                while self._number < self.settings.rounds and (samples := self._missing(account)):
+                    before = self.worker.cost
+                    self._draw(samples, self._number)
+                    self._charge(samples, self.worker.cost - before)
+                    self._number += 1
+                    for sample in samples:
+                        self._add(sample, account)
+                    left = round(sum(map(account.room, account.goals)))
+                    advance(whole - left)
+                    whole = left
+                    if strict:
+                        account.require_room(self.protocol.name)
+        if strict:
+            account.require_room(self.protocol.name)
+
+    def outcome(self, account: Account, *, whole: bool = True) -> list[ReplayElement]:
+        """The elements in the order of news items and samples; "surplus" are those that the account had no room for.
+
+        `whole` False: of the samples only that the account has read.
+        """
+        found = []
+        for item in self.news:
+            taken, end = set(account.taken[item.id]), None if whole else account.read[item.id]
+            for element in (one for sample in self.elements[item.id][:end] for one in sample):
+                kept = element.reason is not None or element.id in taken
+                found.append(element if kept else replace(element, status="rejected", reason="surplus"))
+        return found
+
+    def _repeat(self, account: Account) -> None:
+        """Build elements without a model, which has nothing to draw in rounds."""
+        for item in self.news:
+            fruitless = 0
+            while item.id not in account.closed and fruitless < _FRUITLESS:
+                fruitless = 0 if self._add(Sample(item, len(self.drawn[item.id])), account) else fruitless + 1
+
+    def _missing(self, account: Account) -> list[Sample]:
+        """The samples of the next round: what is missing, with a margin for what will be rejected."""
+        drawn, kept = (sum(map(len, one.values())) for one in (self.drawn, account.taken))
+        # As many as should suffice at the rate seen so far: small batches are slow, so there should be few rounds.
+        rate = max(1.0, drawn / max(1, kept)) if drawn else 1.0
+        counts = [(item, len(self.drawn[item.id]), account.samples(item, rate)) for item in self.news]
+        return [Sample(item, start + i) for item, start, count in counts for i in range(count)]
+
+    def _charge(self, samples: Sequence[Sample], cost: Cost) -> None:
+        """Divide the cost of a round among its samples, by the characters that were read and written for each."""
+        counts = Counter(sample.news.id for sample in samples)  # a text is read once for all samples of its news item
+        weights = [1 + len(one.news.text) / counts[one.news.id] + sum(map(len, one.said.values())) for one in samples]
+        for sample, part in zip(samples, divided(cost, weights), strict=True):
+            sample.cost = part
 
     def _draw(self, samples: Sequence[Sample], number: int) -> None:
         """Take the samples of a round through all stages, or to the one that rejects them."""
@@ -119,21 +162,20 @@ class Rounds:
             if row["with_news"] < self.settings.min_support or gain <= self.settings.min_gain:
                 sample.reason = "unsupported"
 
-    def _add(self, sample: Sample) -> int:
-        """Turn a sample into elements; how many of them are kept."""
+    def _add(self, sample: Sample, account: Account) -> int:
+        """Turn a sample into elements; how many of them pass."""
         news_id = sample.news.id
         built = build(self.maker, sample) if sample.alive else []
         if not built:
             sample.reason = sample.reason or "empty"
             built = last_said(self.maker.trail(sample))
-        kept = 0
-        for place, pair in enumerate(built):
-            reason = sample.reason or self._reason(sample.news, pair)
-            kept += reason is None
-            self._kept[news_id] += reason is None
-            self.elements[news_id].append(self._element(sample, pair, place, reason))
-        self._drawn[news_id] += 1
-        return kept
+        reasons = [sample.reason or self._reason(sample.news, pair) for pair in built]
+        elements = [self._element(sample, *one) for one in zip(built, range(len(built)), reasons, strict=True)]
+        passed = [(one.id, pair) for one, pair in zip(elements, built, strict=True) if one.reason is None]
+        self.elements[news_id].append(elements)
+        self.drawn[news_id].append(Drawn(sample.cost, passed))
+        account.add(news_id, self.drawn[news_id][-1])
+        return len(passed)
 
     def _reason(self, news: News, pair: Pair) -> Reason | None:
         """The reason against an element of a sample that passed all stages."""
@@ -147,7 +189,7 @@ class Rounds:
         if words in before:
             return "repeat"
         before.add(words)
-        return "surplus" if self._kept[news.id] == self.settings.samples_per_news else None
+        return None
 
     def _element(self, sample: Sample, pair: Pair, place: int, reason: Reason | None) -> ReplayElement:
         stages = self.protocol.stages

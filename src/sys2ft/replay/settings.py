@@ -6,6 +6,11 @@ from dataclasses import dataclass
 
 from sys2ft.errors import SettingsError, check_sampling
 from sys2ft.languages import AUTO, check_language
+from sys2ft.replay.mixed import DEFAULT_MIX, MIXED, parse_mix
+
+SAMPLES_PER_NEWS = 64
+BUDGETS = ("samples_per_news", "tokens_per_news", "flop")
+"""The fields that can be the budget: exactly one is not None."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,8 +22,15 @@ class GenerateSettings:
     language: str = AUTO
     """Language of the prompts: 'auto', that of each news item's text, or a code such as 'zh' for all news items. For a
     language without prompts they are English, and that is reported."""
-    samples_per_news: int = 64
-    """Number of elements to keep for each news item and protocol."""
+    mix: tuple[str, ...] = ()
+    """Shares of the budget in the protocol `mixed`, which sum to 1, such as: paraphrase=0.3 self_qa=0.6 naive=0.1."""
+    samples_per_news: int | None = None
+    """Budget: number of elements to keep for each news item and protocol; 64 if no other budget is given."""
+    tokens_per_news: int | None = None
+    """Budget in place of samples: tokens of an epoch over the elements (prompt and completion as the chat template
+    renders them, a token as often as it is trained on) for each news item and protocol."""
+    flop: float | None = None
+    """Budget in place of samples: FLOP for each news item and protocol, of generation and training together."""
     temperature: float = 1.0
     """Sampling temperature of paraphrases, implications and questions."""
     top_p: float = 0.95
@@ -44,8 +56,9 @@ class GenerateSettings:
     default they are left out, and reported."""
 
     def __post_init__(self) -> None:
-        counts = ("samples_per_news", "rounds", "margin", "max_new_tokens", "rows_at_once")
-        small = [f"{name}={getattr(self, name)}" for name in counts if not getattr(self, name) >= 1]
+        self._resolve()
+        counts = (self.budget[0], "rounds", "margin", "max_new_tokens", "rows_at_once")
+        small = [f"{name}={getattr(self, name)}" for name in counts if not 1 <= getattr(self, name) < float("inf")]
         if small:
             raise SettingsError(", ".join(small), expected="at least 1", fix="raise the setting that is too small")
         # Protocols become file names, and some file systems ignore case: 'QA' repeats 'qa'.
@@ -58,3 +71,31 @@ class GenerateSettings:
         check_language(self.language)
         check_sampling(self.temperature, self.top_p, self.top_k)
         check_sampling(self.answer_temperature, self.top_p, self.top_k)
+
+    def _resolve(self) -> None:
+        """Fill in what is left to defaults, so that records name it. Raises SettingsError for several budgets."""
+        for name in ("protocols", "mix"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))  # a list, as JSON has it
+        given = {name: getattr(self, name) for name in BUDGETS if getattr(self, name) is not None}
+        if len(given) > 1:
+            raise SettingsError(
+                "several budgets: " + ", ".join(f"{name}={value}" for name, value in given.items()),
+                expected=f"one of {', '.join(BUDGETS)}",
+                fix="leave out all but one; None switches off one that is set already, as in --samples-per-news None",
+            )
+        if not given:
+            object.__setattr__(self, "samples_per_news", SAMPLES_PER_NEWS)
+        if self.mix and MIXED not in self.protocols:
+            raise SettingsError(
+                f"a mix ({' '.join(self.mix)}), and protocols {list(self.protocols)}",
+                expected=f"{MIXED!r} among the protocols where a mix is given",
+                fix=f"add {MIXED} to --protocols, or leave out --mix",
+            )
+        if MIXED in self.protocols:
+            object.__setattr__(self, "mix", self.mix or DEFAULT_MIX)
+            parse_mix(self.mix)
+
+    @property
+    def budget(self) -> tuple[str, float]:
+        """The field that is the budget, one of `BUDGETS`, and its value."""
+        return next((name, value) for name in BUDGETS if (value := getattr(self, name)) is not None)

@@ -13,6 +13,7 @@ from sys2ft.generators.work import loglik
 from sys2ft.languages import Language, language_of
 from sys2ft.models import Message
 from sys2ft.news import News
+from sys2ft.replay.budget import Cost
 from sys2ft.replay.filters import Reason
 from sys2ft.replay.settings import GenerateSettings
 from sys2ft.replay.stages import Protocol, Stage, Trail
@@ -31,6 +32,8 @@ class Sample:
     """What each stage said, up to the one that was rejected if there is one."""
     reason: Reason | None = None
     support: dict[str, float] | None = None
+    cost: Cost = field(default_factory=Cost)
+    """Its part of what the round has cost that drew it."""
 
     @property
     def alive(self) -> bool:

@@ -50,6 +50,7 @@ def _render(artifacts: Artifacts, summary: Summary, most: int) -> str:
         "landmarks": _landmarks(summary),
         "caption": words.caption(summary, summary.block()),
         "notes": [*summary.remarks, *words.notes(summary.block())],
+        "budget_notes": words.budget_notes(summary),
         "figures": _figures(artifacts, summary),
         "reasons": sorted({reason for cost in summary.costs for reason in cost.rejected}),
         "examples": [views.examples(artifacts, protocol, most) for protocol in summary.protocols],
@@ -58,7 +59,7 @@ def _render(artifacts: Artifacts, summary: Summary, most: int) -> str:
         "facts": facts(artifacts.run, [_news_digest(artifacts)]),
         "record": json.dumps(artifacts.run, indent=2, ensure_ascii=False),
     }
-    named = (words.estimate, words.number, words.count, words.tera, words.seconds)
+    named = (words.estimate, words.number, words.count, words.tera, words.seconds, words.of_budget)
     return render(
         _HERE,
         "report",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from sys2ft import statistics
 from sys2ft.errors import UserError
@@ -87,6 +87,14 @@ class Cost:
     flop_train: float | None
     seconds: float | None
     """Time of generation plus training."""
+    budget: dict[str, Any]
+    """`name`, `amount` per news item, and `schedule`; empty if it is not known."""
+    wanted: float | None
+    """The budget of all news items, in its unit: elements, tokens or FLOP."""
+    used: float | None
+    """What was used of it, by the budget's own count."""
+    parts: dict[str, dict[str, Any]]
+    """Of a mix, by protocol (see `replay.Yield`)."""
 
     @property
     def flop(self) -> float | None:
@@ -312,6 +320,10 @@ def _cost(artifacts: Artifacts, protocol: str) -> Cost:
         flop_generate=generated.get("flop"),
         flop_train=trained.get("flop"),
         seconds=sum(seconds) if len(seconds) == 2 else None,
+        budget=dict(generated.get("budget", {})),
+        wanted=generated.get("wanted"),
+        used=sum(generated["used"].values()) if generated.get("used") else None,
+        parts=dict(generated.get("parts", {})),
     )
 
 

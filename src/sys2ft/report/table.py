@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from sys2ft.replay.elements import Yield
+from sys2ft.replay.elements import Yield, shown
 from sys2ft.report.artifacts import BASE
 from sys2ft.report.controls import NAMES, OTHER, ControlBlock
 from sys2ft.report.summary import Block, Summary
@@ -18,6 +18,7 @@ from sys2ft.report.verdict import headline
 from sys2ft.report.words import (
     ABSENT,
     CONTROLS_NOTE,
+    budget_notes,
     caption,
     cost_cells,
     count,
@@ -32,7 +33,7 @@ from sys2ft.statistics import Score
 SCORES = ("closed book", "in context", "gap to ICL", "share of gap")
 _STAR = "*: the 95% interval excludes zero."
 CONTROLS = "Controls, closed book (change from base)"
-COSTS = ("kept", "tokens trained", "TFLOP gen.", "TFLOP train", "seconds")
+COSTS = ("kept", "of budget", "tokens trained", "TFLOP gen.", "TFLOP train", "seconds")
 
 
 def terminal_table(summary: Summary) -> Group:
@@ -55,6 +56,7 @@ def terminal_table(summary: Summary) -> Group:
         ]
     costs = [(named(summary, c.protocol), count(c.asked), *cost_cells(c)) for c in summary.costs]
     parts += [Text(), _title("Cost"), _grid("", ("asked", *COSTS), costs, mark=summary.best)]
+    parts += [_small(budget_notes(summary))]
     for title, first, blocks in _sections(summary):
         names = [named(summary, row.subject) for row in blocks[0].rows]
         parts += [Text(), _title(title), _grid(first, ("n", *names), [_pairs(b, first) for b in blocks])]
@@ -80,7 +82,8 @@ def markdown_table(summary: Summary) -> str:
         for r in block.rows[1:]
     ]
     said = [f"**{_escape(verdict)}.** {_escape(' '.join(sentences))}", _markdown("model", (*SCORES, *COSTS), main)]
-    said.append("\n".join(_escape(line) for line in [caption(summary, block), *summary.remarks, *notes(block)]))
+    lines = [caption(summary, block), *summary.remarks, *notes(block), *budget_notes(summary)]
+    said.append("\n".join(map(_escape, lines)))
     said.append(_markdown("change", ("closed book vs base", "closed book vs naive", "in context vs base"), changes))
     if summary.controls:
         names = [named(summary, subject) for subject in (BASE, *summary.protocols)]
@@ -100,19 +103,17 @@ def markdown_table(summary: Summary) -> str:
 
 
 def yield_table(counts: Sequence[Yield]) -> Table:
-    """The fate of every sample, one row per protocol, for a terminal."""
+    """The fate of every sample, one row per protocol, for a terminal. What is wanted and missing is in budget units."""
     reasons = sorted({reason for one in counts for reason in one.rejected})
-    columns = ("wanted", "asked", "parsed", *reasons, "kept", "short")
-    rows = [
-        (
-            one.protocol,
-            *(str(n) for n in (one.wanted, one.asked, one.parsed)),
-            *(str(one.rejected.get(reason, 0)) for reason in reasons),
-            str(one.kept),
-            str(sum(one.shortfall.values())),
-        )
-        for one in counts
-    ]
+    columns = ("wanted", "used", "short", "asked", "parsed", *reasons, "kept")
+    rows = []
+    for one in counts:
+        name = one.budget.get("name", "samples_per_news")
+        used = sum(one.used.values()) if one.used else one.kept
+        amounts = (shown(name, amount) for amount in (one.wanted, used, sum(one.shortfall.values())))
+        amounts = (said.removesuffix(" samples") for said in amounts)
+        rejected = (one.rejected.get(reason, 0) for reason in reasons)
+        rows.append((one.protocol, *amounts, *map(str, (one.asked, one.parsed, *rejected, one.kept))))
     return _grid("protocol", columns, rows)
 
 

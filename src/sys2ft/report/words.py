@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import isfinite
 
+from sys2ft.replay.elements import shown
 from sys2ft.report.summary import NOT_YET, UNEVEN, Block, Cost, Measured, Row, Summary
 from sys2ft.statistics import FEWEST, Score, Undefined, smallest_difference
 
@@ -96,9 +97,32 @@ def seconds(value: float | None) -> str:
 
 
 def cost_cells(cost: Cost) -> tuple[str, ...]:
-    """Cells of a cost row: kept, tokens trained, TFLOP to generate, TFLOP to train, seconds."""
+    """Cells of a cost row: kept, share of the budget, tokens trained, TFLOP to generate and to train, seconds."""
     flops = (tera(cost.flop_generate), tera(cost.flop_train))
-    return (count(cost.kept), count(cost.tokens_trained), *flops, seconds(cost.seconds))
+    return (count(cost.kept), of_budget(cost), count(cost.tokens_trained), *flops, seconds(cost.seconds))
+
+
+def of_budget(cost: Cost) -> str:
+    """The share of its budget that a protocol used."""
+    return ABSENT if cost.used is None or not cost.wanted else f"{cost.used / cost.wanted:.0%}"
+
+
+def budget_notes(summary: Summary) -> list[str]:
+    """What the budget is, and how each mix was divided, in sentences."""
+    said = []
+    if budget := next((cost.budget for cost in summary.costs if cost.budget), None):
+        each = shown(budget["name"], budget["amount"])
+        schedule = budget.get("schedule")
+        how = f" (generation, and training for {schedule['epochs']:g} epochs)" if schedule else ""
+        said.append(f"Budget: {each} for each news item and protocol{how}.")
+    for cost in summary.costs:
+        parts = [
+            f"{name} {part['share']:.0%} (used {part['used'] / cost.wanted:.0%})"
+            for name, part in cost.parts.items()
+            if cost.wanted
+        ]
+        said += [f"{cost.protocol}: shares of the budget: {', '.join(parts)}."] if parts else []
+    return said
 
 
 def score_cells(row: Row) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from sys2ft.engine.adapters.bank import linear_layers
 from sys2ft.errors import SettingsError
 from sys2ft.files import digest_file
 from sys2ft.models import DEFAULT_MODEL, LoadedModel, load_model
-from sys2ft.replay import GenerateSettings, protocol
+from sys2ft.replay import GenerateSettings, protocols_for
 from sys2ft.representations.analyses.results import analyse
 from sys2ft.representations.measuring.trace import trace
 from sys2ft.representations.pages.page import write_study_page
@@ -125,8 +125,7 @@ def _check_learning(
             expected="joint: one adapter learns all edges of a placement",
             fix="omit --adapters",
         )
-    for name in generate.protocols:
-        protocol(name)  # raises where it is not installed
+    protocols_for(generate)  # raises where one is not installed
     linear_layers(model.model, train.target_modules or None)  # raises where the model lacks one
 
 

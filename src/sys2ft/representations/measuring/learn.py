@@ -16,7 +16,7 @@ from sys2ft.engine import Bank
 from sys2ft.evaluation import EvaluateSettings, Route, evaluate
 from sys2ft.models import LoadedModel
 from sys2ft.news import News, Question, news_to_dict
-from sys2ft.replay import GenerateSettings, generate
+from sys2ft.replay import GenerateSettings, Schedule, generate
 from sys2ft.representations.graphs.prompts import Prompt
 from sys2ft.runs import Below, Display, Run, item_seed, write_json, write_jsonl
 from sys2ft.training import JOINT, Checkpoint, TrainItem, TrainSettings, jobs_of, learner_of, train
@@ -67,7 +67,16 @@ def learn(
     news = {name: edge_news(prompt, name, seed) for name, prompt in prompts.items()}
     if not (place / "training.json").is_file():
         write_jsonl(place / "news.jsonl", (news_to_dict(item) for own in news.values() for item in own))
-        items = _elements(run, model, news, folder, generating, seed, show)
+        items = _elements(
+            run,
+            model,
+            news,
+            folder,
+            generating,
+            Schedule(epochs=training.epochs, batch_size=training.batch_size),
+            seed,
+            show,
+        )
         _train(run, model, items, place, training, seed, show)
     names = [name for name in prompts if (place / "adapters" / name).is_dir()]  # adapters that diverged are not saved
     learner = learner_of(training)
@@ -84,13 +93,14 @@ def _elements(
     news: Mapping[str, Sequence[News]],
     folder: str,
     settings: GenerateSettings,
+    schedule: Schedule,
     seed: int,
     show: Display,
 ) -> list[TrainItem]:
     owner = {item.id: name for name, own in news.items() for item in own}
     texts = {item.id: item.text for own in news.values() for item in own}
     every = [item for own in news.values() for item in own]
-    replays = generate(model, every, settings, seed=seed, memo=Below(run, folder), show=show)
+    replays = generate(model, every, settings, seed=seed, memo=Below(run, folder), show=show, schedule=schedule)
     for protocol, replay in replays.items():
         write_jsonl(run.path / folder / f"{protocol}.jsonl", (element.to_dict() for element in replay.elements))
     return [
