@@ -1,6 +1,7 @@
 from .elements import ReplayElement as ReplayElement, Yield as Yield, count_yield as count_yield
 from .filters import REASONS as REASONS, Filter as Filter, Reason as Reason, Said as Said, withheld as withheld
 from .generation import Replay as Replay, generate as generate
+from .leaks import Leak as Leak, leaks as leaks, require_unleaked as require_unleaked
 from .planning import plan as plan
 from .prompts import Template as Template, parse_template as parse_template, template as template
 from .protocols import protocol as protocol, protocol_names as protocol_names

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from sys2ft.replay.diversity import Diversity
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReplayElement:
@@ -55,6 +57,8 @@ class Yield:
     """Number of news items by language."""
     prompted_in_english: dict[str, int] = field(default_factory=dict)
     """Of these, the news items in languages that have no prompts of their own."""
+    diversity: Diversity | None = None
+    """How varied the kept elements are; None if that was not counted."""
 
     def to_dict(self) -> dict[str, Any]:
         """As the run folder's yield file."""
@@ -72,6 +76,7 @@ def count_yield(
     seconds: float = 0.0,
     languages: Mapping[str, int] | None = None,
     prompted_in_english: Mapping[str, int] | None = None,
+    diversity: Diversity | None = None,
 ) -> Yield:
     """Count `elements` of one protocol; `per_news` is the number wanted for each news item."""
     rejected = Counter(e.reason or "" for e in elements if e.status == "rejected")
@@ -89,4 +94,5 @@ def count_yield(
         seconds=round(seconds, 3),
         languages=dict(languages or {}),
         prompted_in_english=dict(prompted_in_english or {}),
+        diversity=diversity,
     )

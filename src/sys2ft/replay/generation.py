@@ -20,6 +20,7 @@ from sys2ft.replay import filters
 from sys2ft.replay.elements import ReplayElement, Yield, count_yield
 from sys2ft.replay.protocols import protocol
 from sys2ft.replay.rounds import Rounds, Worker
+from sys2ft.replay.screening import variety
 from sys2ft.replay.settings import GenerateSettings
 from sys2ft.replay.stages import Protocol
 from sys2ft.replay.units import UnitMaker
@@ -77,6 +78,7 @@ def generate(
             seconds=worker.seconds,
             languages=dict(sorted(languages.items())),
             prompted_in_english=unprompted((item.text for item in news), settings.language),
+            diversity=variety(one, elements),
         )
         replays[one.name] = Replay(elements, counts)
     return replays

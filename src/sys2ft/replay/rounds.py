@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from sys2ft.errors import SettingsError
-from sys2ft.generators import Context, Generator, Pair, Usage
+from sys2ft.generators import Context, Generator, Usage
 from sys2ft.news import News
-from sys2ft.replay import filters
 from sys2ft.replay.elements import ReplayElement
-from sys2ft.replay.filters import Reason
 from sys2ft.replay.judging import build, judge
+from sys2ft.replay.screening import Screened, Screening
 from sys2ft.replay.stages import Stage, last_said
 from sys2ft.replay.units import Sample, UnitMaker
 from sys2ft.runs import Advance, Display, Executor, LocalExecutor, Memo, Unit, compute_units
@@ -63,7 +62,7 @@ class Rounds:
         self.elements: dict[str, list[ReplayElement]] = {item.id: [] for item in news}
         self._kept = dict.fromkeys(self.elements, 0)
         self._drawn = dict.fromkeys(self.elements, 0)
-        self._words: dict[str, set[str]] = {news_id: set() for news_id in self.elements}
+        self._screen = Screening(self.protocol, lambda item: maker.language(item).code)
 
     def run(self) -> list[ReplayElement]:
         """All elements, kept and rejected, in the order of news items and samples."""
@@ -128,29 +127,18 @@ class Rounds:
             built = last_said(self.maker.trail(sample))
         kept = 0
         for place, pair in enumerate(built):
-            reason = sample.reason or self._reason(sample.news, pair)
-            kept += reason is None
-            self._kept[news_id] += reason is None
-            self.elements[news_id].append(self._element(sample, pair, place, reason))
+            ready = sample.alive and bool(self.protocol.stages)
+            screened = self._screen(sample.news, pair) if ready else Screened(pair, sample.reason)
+            if ready and screened.reason is None and self._kept[news_id] == self.settings.samples_per_news:
+                screened = replace(screened, reason="surplus")
+            kept += screened.reason is None
+            self._kept[news_id] += screened.reason is None
+            self.elements[news_id].append(self._element(sample, screened, place))
         self._drawn[news_id] += 1
         return kept
 
-    def _reason(self, news: News, pair: Pair) -> Reason | None:
-        """The reason against an element of a sample that passed all stages."""
-        if not self.protocol.stages:
-            return None
-        prompt = pair.messages[-1].content
-        shown = "" if prompt in self.protocol.cues_in(self.maker.language(news).code) else prompt
-        words, before = filters.normal(f"{shown} {pair.text}"), self._words[news.id]
-        if not pair.text.strip():
-            return "empty"
-        if words in before:
-            return "repeat"
-        before.add(words)
-        return "surplus" if self._kept[news.id] == self.settings.samples_per_news else None
-
-    def _element(self, sample: Sample, pair: Pair, place: int, reason: Reason | None) -> ReplayElement:
-        stages = self.protocol.stages
+    def _element(self, sample: Sample, screened: Screened, place: int) -> ReplayElement:
+        stages, pair = self.protocol.stages, screened.pair
         name = self.protocol.sample_id(sample.news, sample.index)
         return ReplayElement(
             id=f"{name}-{place}" if place else name,
@@ -158,10 +146,10 @@ class Rounds:
             protocol=self.protocol.name,
             prompt=tuple(asdict(message) for message in pair.messages),
             completion=pair.text,
-            status="rejected" if reason else "kept",
-            reason=reason,
+            status="rejected" if screened.reason else "kept",
+            reason=screened.reason,
             seed=self.maker.sample_seed(sample, stages[0].name if stages else "ask"),
-            provenance=self._provenance(sample),
+            provenance=self._provenance(sample) | ({"rewritten": screened.was} if screened.was else {}),
         )
 
     def _provenance(self, sample: Sample) -> dict[str, Any]:
