@@ -1,8 +1,8 @@
 """How varied the elements of a protocol are: kinds of prompts and completions, distinct n-grams, length, repetition.
 
-distinct-n is the number of different n-grams divided by the number of n-grams (Li et al., arXiv 1510.03055, section 5.2),
-here of the elements of one news item, averaged over the news items: over all of them together it would grow with their
-number. It falls as elements are added, so it compares protocols that keep the same number.
+distinct-n is the number of different n-grams divided by the number of n-grams (Li et al., arXiv 1510.03055), here of
+the elements of one news item, averaged over the news items. It falls as elements are added, so it compares protocols
+that keep the same number.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def kind_of_question(text: str, code: str = ENGLISH) -> str:
     if starts is not None and starts.match(folded):
         return YES_NO
     if found := anywhere.search(folded):
-        return next(kind for kind, value in found.groupdict().items() if value is not None).replace("_", " ")
+        return next(str(kind) for kind, value in found.groupdict().items() if value is not None).replace("_", " ")
     return YES_NO if asks(text) else NO_QUESTION
 
 

@@ -1,8 +1,8 @@
 """Leak guard: which replay elements ask what the evaluation asks.
 
 A model that generates from a news item may hit on a question that the news file asks too. What is then measured is the
-memory of that question, not knowledge of the news item. An element whose prompt is an evaluation question word for word is
-never learnt; elements that come close to one are learnt and listed, so that accuracy can also be given without the
+memory of that question, not knowledge of the news item. An element whose prompt is an evaluation question word for word
+is never learnt; elements that come close to one are learnt and listed, so that accuracy can also be given without the
 questions that they come close to.
 
 Only the words of the questions are compared, in the form in which they are asked and in that of the control
@@ -68,8 +68,8 @@ def require_unleaked(elements: Iterable[ReplayElement], news: Sequence[News]) ->
         if leak.learnt and leak.how == "verbatim":
             item = next(item for item in news if item.id == leak.news_id)
             raise NewsError(
-                f"the replay element {leak.element} asks question {leak.question + 1} of the news item {item.id!r} word "
-                f"for word: {item.questions[leak.question].text!r}",
+                f"the replay element {leak.element} asks question {leak.question + 1} of the news item {item.id!r} "
+                f"word for word: {item.questions[leak.question].text!r}",
                 expected="elements that differ from the questions by which knowledge is measured",
                 fix="remove the element, or generate the elements again in a new folder",
             )

@@ -6,8 +6,8 @@ their runs of four characters is at least ALIKE. The first two conditions make s
 for one: 'the trelk of 2 and 3' and 'the trelk of 2 and 5' share almost all their characters. The earlier element stays.
 
 Candidates come from an index of MinHash signatures (Broder 1997; locality-sensitive hashing as in Leskovec, Rajaraman
-and Ullman, Mining of Massive Datasets, chapter 3), by the library rensa, and are then compared exactly. So the index decides
-no result but that of a pair which it misses: with BANDS of ROWS values, 1 in 10^5 at a similarity of ALIKE.
+and Ullman, Mining of Massive Datasets, chapter 3), by the library rensa, and are then compared exactly. So the index
+decides nothing but whether a pair is missed: with BANDS of ROWS values, 1 in 100 000 at a similarity of ALIKE.
 """
 
 from __future__ import annotations

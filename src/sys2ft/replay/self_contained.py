@@ -1,4 +1,4 @@
-"""Elements that say by themselves what they are about: references to the unseen text are cut where the rest is complete.
+"""Elements that say by themselves what they are about: references to the unseen text are cut, or cost the element.
 
 In training and evaluation the news item is not shown. A question such as 'According to the article, what is new?' asks
 about a text that is not there, and 'What does this operation give?' about a word that nothing precedes. What only says
@@ -17,7 +17,6 @@ from sys2ft.news import News
 from sys2ft.replay.filters import Reason, Said, names_nothing_of
 from sys2ft.text import find, fold, names_within, words
 
-_STOP = r"(?=\s*[?？؟!.。;…]*\s*$)"
 _SENTENCE = regex.compile(r"(?<=[.!?。！？])\s+")
 _LETTER = regex.compile(r"\p{L}+")
 _MARKS = "¿¡\"'“„«「"
@@ -79,15 +78,12 @@ def _without_opening(text: str, news: News) -> str:
 
 
 def _without_attribution(text: str, news: News) -> str:
-    """The text without the attributions in it and at its end."""
+    """The text without the attributions in it and at its end; one at its start may carry the order of words."""
 
     def cut(found: regex.Match[str]) -> str:
-        if found.start() == 0 or _is_of(found.group("said"), news):
-            return str(found.group())
-        return "" if found.group("end") is not None else " "
+        return str(found.group()) if found.start() == 0 or _is_of(found.group("said"), news) else ""
 
-    made = union("attributions", rf"\s*[,(]?\s*(?P<said>\b{{}}(?!\w))\)?(?:(?P<end>{_STOP})|\s*,?\s*)").sub(cut, text)
-    return made if made == text else made.strip()
+    return str(union("attributions", r"\s*[,(]?\s*(?P<said>\b{}(?!\w))(?:\)|\s*,)?").sub(cut, text))
 
 
 def _is_of(reference: str, news: News) -> bool:
@@ -98,6 +94,6 @@ def _is_of(reference: str, news: News) -> bool:
 
 @cache
 def _pointers(code: str) -> regex.Pattern[str]:
-    """Pointers of a language and of English, in which a model may answer too; other languages share words with these."""
+    """Pointers of a language and of English, in which a model may answer too; among others some are common words."""
     lines = [line for one in dict.fromkeys((code, ENGLISH)) for line in language(one).lines("pointers")]
     return regex.compile("|".join(lines), regex.IGNORECASE)
