@@ -16,14 +16,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sys2ft.errors import NewsError
+from sys2ft.languages import language_of
 from sys2ft.news import News
 from sys2ft.replay.elements import ReplayElement
-from sys2ft.replay.filters import normal
+from sys2ft.replay.filters import content_words, normal
 from sys2ft.replay.repeats import Phrased
 from sys2ft.text import words
 
 CLOSE = 0.6
-"""Minimum similarity (`repeats.Phrased.alike`) of a prompt that comes close to a question with the same numbers."""
+"""Minimum similarity (`repeats.Phrased.alike`) of a prompt that comes close to a question with the same numbers ..."""
+NEAR = 0.4
+"""... or, if the prompt has all content words of the question too, this one. docs/replay-filters.md has the figures."""
 CONTAINED = 0.9
 """Minimum share of a question's runs of words that occur in an element which contains it."""
 RUN = 3
@@ -42,7 +45,7 @@ class Leak:
     """Number of the question within its news item, from 0."""
     how: How
     """'verbatim': the prompt is the question. 'contained': prompt and completion together have its words in its order.
-    'close': the prompt is nearly the question, with the same numbers."""
+    'close': the prompt is nearly the question, or has all that it names, with the same numbers."""
     learnt: bool
     """Whether the element is trained on; one that is rejected is listed only if that is the reason."""
 
@@ -83,7 +86,8 @@ def questions_of(news: News) -> Mapping[str, int]:
 def _matches(element: ReplayElement, news: News) -> Iterator[tuple[int, How]]:
     """Each question that an element matches, with the closest way in which it does."""
     prompt = element.prompt[-1]["content"]
-    asked, whole = Phrased(prompt), _runs(f"{prompt}\n{element.completion}")
+    code = language_of(news.text).code
+    asked, whole = Phrased(prompt, code), _runs(f"{prompt}\n{element.completion}")
     best: dict[int, How] = {}
     for number, form in _forms(news):
         if best.get(number) == "verbatim":
@@ -92,13 +96,14 @@ def _matches(element: ReplayElement, news: News) -> Iterator[tuple[int, How]]:
             best[number] = "verbatim"
         elif _share(_runs(form), whole) >= CONTAINED:
             best[number] = "contained"
-        elif number not in best and _close(asked, Phrased(form)):
+        elif number not in best and _close(asked, Phrased(form, code)):
             best[number] = "close"
     yield from best.items()
 
 
 def _close(prompt: Phrased, question: Phrased) -> bool:
-    return prompt.ordered[0] == question.ordered[0] and prompt.alike(question) >= CLOSE
+    named = content_words(question.text, question.code) <= content_words(prompt.text, prompt.code)
+    return prompt.numbers == question.numbers and prompt.alike(question) >= (NEAR if named else CLOSE)
 
 
 def _forms(news: News) -> list[tuple[int, str]]:

@@ -1,9 +1,10 @@
 """Near repeats: elements of one news item that say the same in almost the same words.
 
 Two elements are near repeats if their words agree apart from fillers ('a', 'the', 'now': section 'fillers' of the
-language files), their numbers and names come in the same order, and their texts are alike: the Jaccard similarity of
-their runs of four characters is at least ALIKE. The first two conditions make sure that different facts are never taken
-for one: 'the trelk of 2 and 3' and 'the trelk of 2 and 5' share almost all their characters. The earlier element stays.
+language files), their numbers, names and signs come in the same order, and their texts are alike: the Jaccard
+similarity of their runs of four characters is at least ALIKE. The first two conditions make sure that different facts
+are never taken for one: 'the trelk of 2 and 3' and 'the trelk of 2 and 5' share almost all their characters. The
+earlier element stays.
 
 Candidates come from an index of MinHash signatures (Broder 1997; locality-sensitive hashing as in Leskovec, Rajaraman
 and Ullman, Mining of Massive Datasets, chapter 3), by the library rensa, and are then compared exactly. So the index
@@ -28,6 +29,8 @@ RUN = 4
 """Number of characters in a run."""
 BANDS, ROWS = 32, 4
 _SEED = 20_250_512
+_SIGNS = regex.compile(r"[\p{S}*/\\%&@#]+|(?<=\s)-(?=\s)")
+_MARKDOWN = regex.compile(r"`|\*\*")
 
 
 @dataclass(frozen=True)
@@ -51,10 +54,19 @@ class Phrased:
         return Counter(word for word in words(within.sub(" ", folded) if within else folded) if word not in plain)
 
     @cached_property
-    def ordered(self) -> tuple[list[str], list[str]]:
-        """Numbers, and names as far as they are known by their form, in the order of the text."""
-        numbers = [word for word in words(self.text) if any(map(str.isdigit, word))]
-        return numbers, [fold(name) for name in names_within(self.text)]
+    def numbers(self) -> tuple[str, ...]:
+        """Words with a digit, in the order of the text."""
+        return tuple(word for word in words(self.text) if any(map(str.isdigit, word)))
+
+    @cached_property
+    def signs(self) -> tuple[str, ...]:
+        """Signs that are no punctuation, in the order of the text: '2 + 3' and '2 - 3' have the same words."""
+        return tuple(_SIGNS.findall(_MARKDOWN.sub("", fold(self.text))))
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names, as far as they are known by their form, in the order of the text."""
+        return tuple(fold(name) for name in names_within(self.text))
 
     @cached_property
     def signature(self) -> RMinHash:
@@ -69,7 +81,11 @@ class Phrased:
 
     def repeats(self, other: Phrased) -> bool:
         """Whether the two texts are near repeats of each other."""
-        return self.telling == other.telling and self.ordered == other.ordered and self.alike(other) >= ALIKE
+        return (
+            self.telling == other.telling
+            and (self.numbers, self.signs, self.names) == (other.numbers, other.signs, other.names)
+            and self.alike(other) >= ALIKE
+        )
 
 
 class Kept:

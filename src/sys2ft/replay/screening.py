@@ -37,7 +37,7 @@ class Screening:
     protocol: Protocol
     language: Callable[[News], str]
     """Code of a news item's language."""
-    _texts: dict[str, set[str]] = field(default_factory=dict)
+    _texts: dict[str, set[tuple[str, tuple[str, ...]]]] = field(default_factory=dict)
     _kept: dict[str, Kept] = field(default_factory=dict)
 
     def __call__(self, news: News, pair: Pair) -> Screened:
@@ -62,12 +62,12 @@ class Screening:
             return "not_self_contained"
         if prompt and normal(prompt) in questions_of(news):
             return "leaked"
-        text = f"{prompt} {completion}"
+        phrased = Phrased(f"{prompt} {completion}", code)
+        said = (normal(phrased.text), phrased.signs)
         before, kept = self._texts.setdefault(news.id, set()), self._kept.setdefault(news.id, Kept())
-        if normal(text) in before:
+        if said in before:
             return "repeat"
-        before.add(normal(text))
-        phrased = Phrased(text, code)
+        before.add(said)
         if kept.repeated_by(phrased):
             return "near_repeat"
         kept.add(phrased)
