@@ -23,7 +23,17 @@ from sys2ft.job.fits import require_elements_fit, require_fit
 from sys2ft.models import LoadedModel, Reader
 from sys2ft.news import News, news_from_dict, news_to_dict
 from sys2ft.probing import Probes, ProbeSettings, probe
-from sys2ft.replay import GenerateSettings, Replay, ReplayElement, Schedule, generate, protocols_for, withheld
+from sys2ft.replay import (
+    GenerateSettings,
+    Replay,
+    ReplayElement,
+    Schedule,
+    generate,
+    leaks,
+    protocols_for,
+    require_unleaked,
+    withheld,
+)
 from sys2ft.runs import Display, Run, digest, read_json, read_jsonl, write_json, write_jsonl
 from sys2ft.training import (
     FREE,
@@ -106,6 +116,8 @@ def generate_stage(
     for name, replay in replays.items():
         write_jsonl(run.path / "replay" / f"{name}.jsonl", (element.to_dict() for element in replay.elements))
         write_json(run.path / "replay" / f"{name}.yield.json", replay.counts.to_dict())
+    found = {name: [asdict(one) for one in leaks(replay.elements, news_of(run))] for name, replay in replays.items()}
+    write_json(run.path / "replay" / "leaks.json", found)
     return replays
 
 
@@ -141,6 +153,8 @@ def train_stage(run: Run, model: LoadedModel, settings: TrainSettings, show: Dis
     _require_schedule(run, protocols, settings)
     run.stage("train", asdict(settings), free=FREE)
     cells = {name: cell_of(run, name, settings) for name in protocols}
+    for name in protocols:
+        require_unleaked(elements_of(run, name), news_of(run))
     own = {name: cell.jobs(elements_of(run, name), news_of(run)) for name, cell in cells.items()}
     versions = {name: cell.version(own[name]) for name, cell in cells.items()}
     for name in protocols:

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from sys2ft.replay.diversity import Diversity
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReplayElement:
@@ -64,6 +66,8 @@ class Yield:
     parts: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Of a mix, by protocol: `share`, `wanted`, `used`, `kept`, and `shortfall`, which other parts made up for if they
     could."""
+    diversity: Diversity | None = None
+    """How varied the kept elements are; None if that was not counted."""
 
     def to_dict(self) -> dict[str, Any]:
         """As the run folder's yield file."""

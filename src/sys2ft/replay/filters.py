@@ -24,7 +24,10 @@ REASONS: dict[Reason, str] = {
     "off_topic": "names nothing of the news item",
     "copied": "repeats the prompt's instruction, or names something from its examples",
     "invented": "restates the news item with names or numbers that it does not have",
+    "not_self_contained": "refers to a text that is not shown, or to something that it does not name",
+    "leaked": "asks an evaluation question of the news item word for word",
     "repeat": "was generated before for the same news item",
+    "near_repeat": "says the same as an earlier element of the news item in almost the same words",
     "unsupported": "the answer is not made likelier by the news in context, or is unlikely even with it",
     "surplus": "more samples passed than were wanted",
 }

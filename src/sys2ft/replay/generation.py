@@ -25,6 +25,7 @@ from sys2ft.replay.mixed import MIXED, Mix, Part, parse_mix
 from sys2ft.replay.mixing import Mixed, draw_mix
 from sys2ft.replay.protocols import protocol
 from sys2ft.replay.rounds import Rounds, Worker
+from sys2ft.replay.screening import variety
 from sys2ft.replay.settings import GenerateSettings
 from sys2ft.replay.stages import Protocol
 from sys2ft.replay.units import UnitMaker
@@ -129,6 +130,7 @@ class Drawing:
             seconds=cost.seconds,
             used={name: number(used) for name, used in drawn.used.items()},
             parts=drawn.parts(),
+            diversity=variety(elements),
             **context,
         )
         for name, part in counts.parts.items():

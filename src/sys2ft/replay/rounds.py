@@ -10,11 +10,10 @@ from typing import Any
 from sys2ft.errors import SettingsError
 from sys2ft.generators import Context, Generator, Pair, Usage
 from sys2ft.news import News
-from sys2ft.replay import filters
 from sys2ft.replay.budget import Account, Cost, Drawn, divided
 from sys2ft.replay.elements import ReplayElement
-from sys2ft.replay.filters import Reason
 from sys2ft.replay.judging import build, judge
+from sys2ft.replay.screening import Screened, Screening
 from sys2ft.replay.stages import Stage, last_said
 from sys2ft.replay.units import Sample, UnitMaker
 from sys2ft.runs import Advance, Display, Executor, LocalExecutor, Memo, Unit, compute_units
@@ -73,7 +72,7 @@ class Rounds:
         """Of each sample of a news item, in the order of the samples."""
         self.drawn: dict[str, list[Drawn]] = {item.id: [] for item in news}
         self._number = 0
-        self._words: dict[str, set[str]] = {news_id: set() for news_id in self.elements}
+        self._screen = Screening(self.protocol, lambda item: maker.language(item).code)
 
     def fill(self, account: Account, *, strict: bool = True) -> None:
         """Let the account read the samples drawn so far; then draw more while it lacks something and rounds are left.
@@ -169,30 +168,21 @@ class Rounds:
         if not built:
             sample.reason = sample.reason or "empty"
             built = last_said(self.maker.trail(sample))
-        reasons = [sample.reason or self._reason(sample.news, pair) for pair in built]
-        elements = [self._element(sample, *one) for one in zip(built, range(len(built)), reasons, strict=True)]
-        passed = [(one.id, pair) for one, pair in zip(elements, built, strict=True) if one.reason is None]
+        screened = [self._screened(sample, pair) for pair in built]
+        elements = [self._element(sample, one, place) for place, one in enumerate(screened)]
+        passed = [(one.id, done.pair) for one, done in zip(elements, screened, strict=True) if one.reason is None]
         self.elements[news_id].append(elements)
         self.drawn[news_id].append(Drawn(sample.cost, passed))
         account.add(news_id, self.drawn[news_id][-1])
         return len(passed)
 
-    def _reason(self, news: News, pair: Pair) -> Reason | None:
-        """The reason against an element of a sample that passed all stages."""
-        if not self.protocol.stages:
-            return None
-        prompt = pair.messages[-1].content
-        shown = "" if prompt in self.protocol.cues_in(self.maker.language(news).code) else prompt
-        words, before = filters.normal(f"{shown} {pair.text}"), self._words[news.id]
-        if not pair.text.strip():
-            return "empty"
-        if words in before:
-            return "repeat"
-        before.add(words)
-        return None
+    def _screened(self, sample: Sample, pair: Pair) -> Screened:
+        if sample.alive and self.protocol.stages:
+            return self._screen(sample.news, pair)
+        return Screened(pair, sample.reason)
 
-    def _element(self, sample: Sample, pair: Pair, place: int, reason: Reason | None) -> ReplayElement:
-        stages = self.protocol.stages
+    def _element(self, sample: Sample, screened: Screened, place: int) -> ReplayElement:
+        stages, pair = self.protocol.stages, screened.pair
         name = self.protocol.sample_id(sample.news, sample.index)
         return ReplayElement(
             id=f"{name}-{place}" if place else name,
@@ -200,10 +190,10 @@ class Rounds:
             protocol=self.protocol.name,
             prompt=tuple(asdict(message) for message in pair.messages),
             completion=pair.text,
-            status="rejected" if reason else "kept",
-            reason=reason,
+            status="rejected" if screened.reason else "kept",
+            reason=screened.reason,
             seed=self.maker.sample_seed(sample, stages[0].name if stages else "ask"),
-            provenance=self._provenance(sample),
+            provenance=self._provenance(sample) | ({"rewritten": screened.was} if screened.was else {}),
         )
 
     def _provenance(self, sample: Sample) -> dict[str, Any]:

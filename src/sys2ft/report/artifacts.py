@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,8 @@ class Artifacts:
     """News items excluded from generation, by id, with the instruction-like text found in them."""
     missing: tuple[str, ...]
     """Descriptions of the parts that an unfinished run lacks."""
+    leaks: Record = field(default_factory=dict)
+    """By protocol, the replay elements that ask an evaluation question (`replay.Leak`)."""
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -104,6 +106,7 @@ def read_artifacts(run_folder: Path) -> Artifacts:
         curves=_present(folder, "training/{}.jsonl", protocols, many=True),
         withheld=_present(folder, "replay/{}.json", ("withheld",), many=False).get("withheld", {}),
         missing=tuple(missing),
+        leaks=_present(folder, "replay/{}.json", ("leaks",), many=False).get("leaks", {}),
     )
 
 

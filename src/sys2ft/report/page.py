@@ -11,7 +11,7 @@ from typing import Any
 
 from sys2ft.files import digest_file, write_text
 from sys2ft.pages import facts, render, trusted
-from sys2ft.report import views, words
+from sys2ft.report import leaks, views, words
 from sys2ft.report.artifacts import BASE, Artifacts, read_artifacts
 from sys2ft.report.controls import NAMES
 from sys2ft.report.selection import Withheld
@@ -55,6 +55,11 @@ def _render(artifacts: Artifacts, summary: Summary, most: int) -> str:
         "reasons": sorted({reason for cost in summary.costs for reason in cost.rejected}),
         "examples": [views.examples(artifacts, protocol, most) for protocol in summary.protocols],
         "news": views.news_views(artifacts, summary),
+        "unleaked": summary.slices("unleaked"),
+        "unleaked_note": leaks.NOTE,
+        "leaked": leaks.leaked(artifacts),
+        "variety": (words.VARIETY, {name: words.variety_cells(one) for name, one in summary.diversity.items()}),
+        "variety_note": words.VARIETY_NOTE,
         "domains": [block.name for block in summary.slices("domain")],
         "facts": facts(artifacts.run, [_news_digest(artifacts)]),
         "record": json.dumps(artifacts.run, indent=2, ensure_ascii=False),

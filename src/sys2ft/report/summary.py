@@ -7,7 +7,7 @@ figures and page use these numbers, and `write_scores` writes them to scores.jso
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -15,14 +15,16 @@ from sys2ft import statistics
 from sys2ft.errors import UserError
 from sys2ft.evaluation.records import CHOICE_SCORINGS
 from sys2ft.files import write_json
+from sys2ft.replay.diversity import Diversity
 from sys2ft.report.artifacts import BASE, CONDITIONS, Artifacts, read_artifacts
 from sys2ft.report.controls import ControlBlock, control_blocks
+from sys2ft.report.leaks import leak_remarks, leaked, without_leaked
 from sys2ft.report.selection import Selected, remarks, selected
 from sys2ft.statistics import Item, Outcomes, Score, Undefined
 from sys2ft.training.ending import describe_end
 
 Measured: TypeAlias = Score | Undefined
-Slice = Literal["all", "domain", "kind", "selected"]
+Slice = Literal["all", "domain", "kind", "selected", "unleaked"]
 Answers: TypeAlias = Mapping[tuple[str, str, str], Outcomes]
 """(subject, scoring, condition) -> question -> right, wrong or not gradable."""
 
@@ -129,6 +131,8 @@ class Summary:
     """Protocols that left no adapter: their rows are the base model's own answers, and none of them is the best."""
     remarks: tuple[str, ...] = ()
     """Caveats about questions, news items and adapters that affect how the numbers are read."""
+    diversity: dict[str, Diversity] = field(default_factory=dict)
+    """By protocol, how varied its kept elements are."""
 
     def block(self, scoring: str | None = None, by: Slice = "all", name: str = "all") -> Block:
         """One block; by default all questions under the headline scoring."""
@@ -158,11 +162,17 @@ def summarise_artifacts(artifacts: Artifacts) -> Summary:
     seed = abs(int(artifacts.run.get("seed") or 0))
     chosen = selected(artifacts)
     bare = tuple(protocol for protocol in artifacts.protocols if _is_bare(artifacts, protocol))
+    close = leaked(artifacts)
+
+    def slices(scoring: str) -> list[tuple[Slice, str, frozenset[Item]]]:
+        askable = _askable(artifacts, scoring)
+        divided = chosen.divide(_slices(artifacts), askable, "selected")
+        return [one for one in without_leaked(divided, close, "unleaked") if one[0] == "all" or one[2] & askable]
+
     blocks = tuple(
         _block(artifacts, answers, scoring, by, name, items, bare, chosen, seed)
         for scoring in scorings
-        for by, name, items in chosen.divide(_slices(artifacts), _askable(artifacts, scoring), "selected")
-        if by == "all" or items & _askable(artifacts, scoring)
+        for by, name, items in slices(scoring)
     )
     return Summary(
         name=str(artifacts.run.get("name", artifacts.folder.name)),
@@ -182,7 +192,8 @@ def summarise_artifacts(artifacts: Artifacts) -> Summary:
             for name, ended in trained.get("ended", {}).items()
         ),
         without_adapter=bare,
-        remarks=(*remarks(artifacts), *_withheld(artifacts), *_untrained(artifacts, bare)),
+        diversity={name: one["diversity"] for name, one in artifacts.yields.items() if one.get("diversity")},
+        remarks=(*remarks(artifacts), *leak_remarks(artifacts), *_withheld(artifacts), *_untrained(artifacts, bare)),
     )
 
 

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sys2ft.replay.elements import Yield, shown
+from sys2ft.report import leaks
 from sys2ft.report.artifacts import BASE
 from sys2ft.report.controls import NAMES, OTHER, ControlBlock
 from sys2ft.report.summary import Block, Summary
@@ -18,6 +19,8 @@ from sys2ft.report.verdict import headline
 from sys2ft.report.words import (
     ABSENT,
     CONTROLS_NOTE,
+    VARIETY,
+    VARIETY_NOTE,
     budget_notes,
     caption,
     cost_cells,
@@ -27,12 +30,17 @@ from sys2ft.report.words import (
     notes,
     number,
     score_cells,
+    unleaked_cells,
+    variety_cells,
 )
 from sys2ft.statistics import Score
 
 SCORES = ("closed book", "in context", "gap to ICL", "share of gap")
 _STAR = "*: the 95% interval excludes zero."
 CONTROLS = "Controls, closed book (change from base)"
+UNLEAKED = "Without the questions that replay elements come close to"
+UNLEAKED_SCORES = ("closed book", "in context", "share of gap", "closed book vs naive")
+VARIED = "Variety of the replay elements"
 COSTS = ("kept", "of budget", "tokens trained", "TFLOP gen.", "TFLOP train", "seconds")
 
 
@@ -54,9 +62,16 @@ def terminal_table(summary: Summary) -> Group:
             _grid("", ("n", *names), _controls(summary)),
             _small([f"{CONTROLS_NOTE} {_STAR}"]),
         ]
+    for one in summary.slices("unleaked"):
+        rows = [(named(summary, row.subject), *unleaked_cells(row)) for row in one.rows]
+        parts += [Text(), _title(UNLEAKED), _grid("", UNLEAKED_SCORES, rows, mark=summary.best)]
+        parts.append(_small([f"{caption(summary, one)} {leaks.NOTE}"]))
     costs = [(named(summary, c.protocol), count(c.asked), *cost_cells(c)) for c in summary.costs]
     parts += [Text(), _title("Cost"), _grid("", ("asked", *COSTS), costs, mark=summary.best)]
     parts += [_small(budget_notes(summary))]
+    if summary.diversity:
+        varied = [(name, *variety_cells(found)[:5]) for name, found in summary.diversity.items()]
+        parts += [Text(), _title(VARIED), _grid("", VARIETY[:5], varied), _small([VARIETY_NOTE])]
     for title, first, blocks in _sections(summary):
         names = [named(summary, row.subject) for row in blocks[0].rows]
         parts += [Text(), _title(title), _grid(first, ("n", *names), [_pairs(b, first) for b in blocks])]
@@ -92,6 +107,13 @@ def markdown_table(summary: Summary) -> str:
             _markdown("control", ("n", *names), _controls(summary)),
             f"{CONTROLS_NOTE} {_escape(_STAR)}",
         ]
+    for one in summary.slices("unleaked"):
+        without = [(named(summary, row.subject), *unleaked_cells(row)) for row in one.rows]
+        said += [f"{UNLEAKED}:", _markdown("model", UNLEAKED_SCORES, without)]
+        said.append(_escape(f"{caption(summary, one)} {leaks.NOTE}"))
+    if summary.diversity:
+        varied = [(name, *variety_cells(found)) for name, found in summary.diversity.items()]
+        said += [f"{VARIED}:", _markdown("protocol", VARIETY, varied), VARIETY_NOTE]
     for title, first, blocks in _sections(summary):
         names = [named(summary, row.subject) for row in blocks[0].rows]
         said += [f"{title}:", _markdown(first, ("n", *names), [_pairs(b, first) for b in blocks])]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import isfinite
 
+from sys2ft.replay.diversity import Diversity
 from sys2ft.replay.elements import shown
 from sys2ft.report.summary import NOT_YET, UNEVEN, Block, Cost, Measured, Row, Summary
 from sys2ft.statistics import FEWEST, Score, Undefined, smallest_difference
@@ -129,6 +130,26 @@ def score_cells(row: Row) -> tuple[str, ...]:
     """Cells of a score row: closed book, in context, gap to ICL, share of the gap."""
     gap = number(row.gap_to_icl, signed=True)
     return number(row.closed_book), number(row.in_context), gap, number(row.share)
+
+
+VARIETY = ("distinct-1", "distinct-2", "distinct-3", "words", "unique", "kinds of prompts", "kinds of completions")
+VARIETY_NOTE = (
+    "distinct-n: different runs of n words, as a share of all in the kept elements of a news item. Unique: different "
+    "texts, as a share of all samples that had the form asked for. Kinds of prompts by their question word."
+)
+
+
+def variety_cells(found: Diversity) -> tuple[str, ...]:
+    """Cells of a row on the variety of elements: distinct-1, -2, -3, words, unique, prompts and completions by kind."""
+    kinds = (", ".join(f"{kind} {count}" for kind, count in found[part].items()) for part in ("prompts", "completions"))
+    numbers = (*(f"{share:.2f}" for share in found["distinct"]), f"{found['words']:.1f}", f"{found['unique']:.2f}")
+    return (*numbers, *kinds)
+
+
+def unleaked_cells(row: Row) -> tuple[str, ...]:
+    """Cells of a score row on the questions that no element comes close to."""
+    share, versus = number(row.share), number(row.versus_naive, signed=True)
+    return number(row.closed_book), number(row.in_context), share, versus
 
 
 def caption(summary: Summary, block: Block) -> str:

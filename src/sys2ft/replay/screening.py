@@ -1,0 +1,96 @@
+"""Screening of finished elements, whichever protocol built them: what is said, and what was said before.
+
+Stages judge replies; this judges the pair of prompt and completion that would be learnt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from sys2ft.generators import Pair
+from sys2ft.news import News
+from sys2ft.replay.diversity import Diversity, diversity
+from sys2ft.replay.elements import ReplayElement
+from sys2ft.replay.filters import Reason, normal
+from sys2ft.replay.leaks import questions_of
+from sys2ft.replay.repeats import Kept, Phrased
+from sys2ft.replay.self_contained import leans, standing_alone
+from sys2ft.replay.stages import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """An element as it will be learnt."""
+
+    pair: Pair
+    reason: Reason | None
+    """Why it is rejected."""
+    was: dict[str, str] = field(default_factory=dict)
+    """'prompt' and 'completion' as they were, where they were rewritten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Screening:
+    """Screens the elements of one protocol in the order of samples: what was accepted before decides what is new."""
+
+    protocol: Protocol
+    language: Callable[[News], str]
+    """Code of a news item's language."""
+    _texts: dict[str, set[tuple[str, tuple[str, ...]]]] = field(default_factory=dict)
+    _kept: dict[str, Kept] = field(default_factory=dict)
+
+    def __call__(self, news: News, pair: Pair) -> Screened:
+        """The element, rewritten so that it is complete by itself, and the reason against it.
+
+        A cue is no part of what is said: it is not judged, and does not make two elements different.
+        """
+        code = self.language(news)
+        asked = shown_prompt(self.protocol, pair.messages[-1].content, code)
+        prompt, completion = standing_alone(asked, news), standing_alone(pair.text, news)
+        was = {"prompt": asked} if prompt != asked else {}
+        was |= {"completion": pair.text} if completion != pair.text else {}
+        if was:
+            last = replace(pair.messages[-1], content=prompt or pair.messages[-1].content)
+            pair = replace(pair, messages=(*pair.messages[:-1], last), text=completion)
+        return Screened(pair, self._reason(news, prompt, completion, code), was)
+
+    def _reason(self, news: News, prompt: str, completion: str, code: str) -> Reason | None:
+        if not completion.strip():
+            return "empty"
+        if leans(prompt, news, code) or leans(completion, news, code, alone=not prompt):
+            return "not_self_contained"
+        if prompt and normal(prompt) in questions_of(news):
+            return "leaked"
+        phrased = Phrased(f"{prompt} {completion}", code)
+        said = (normal(phrased.text), phrased.signs)
+        before, kept = self._texts.setdefault(news.id, set()), self._kept.setdefault(news.id, Kept())
+        if said in before:
+            return "repeat"
+        before.add(said)
+        if kept.repeated_by(phrased):
+            return "near_repeat"
+        kept.add(phrased)
+        return None
+
+
+def shown_prompt(protocol: Protocol, prompt: str, code: str) -> str:
+    """The prompt of an element; '' where it is a cue of the protocol."""
+    return "" if prompt in protocol.cues_in(code) else prompt
+
+
+def variety(protocol: Protocol, elements: Sequence[ReplayElement]) -> Diversity:
+    """How varied the elements of a protocol are."""
+    rows = [(element, shown_prompt(protocol, element.prompt[-1]["content"], _code(element))) for element in elements]
+    return diversity(
+        [(one.news_id, _code(one), prompt, one.completion) for one, prompt in rows if one.status == "kept"],
+        [
+            (one.news_id, f"{prompt} {one.completion}")
+            for one, prompt in rows
+            if one.reason not in ("truncated", "unparsed")
+        ],
+    )
+
+
+def _code(element: ReplayElement) -> str:
+    return str(element.provenance["language"])
