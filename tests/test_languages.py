@@ -35,7 +35,7 @@ from sys2ft.replay.filters import (
     refusal,
     refused,
 )
-from sys2ft.replay.protocols import one_paragraph, one_question, short_answer
+from sys2ft.replay.parsers import one_paragraph, one_question, short_answer
 from sys2ft.runs import Display
 from sys2ft.text import akin, asks, names_within, numbers_within, pieces, sentences, unquoted
 

@@ -29,8 +29,8 @@ from sys2ft.replay import (
     protocol_names,
 )
 from sys2ft.replay.filters import content_words, names_nothing_of, normal, refused
+from sys2ft.replay.parsers import one_paragraph, one_question, short_answer
 from sys2ft.replay.prompts import parse_template, template
-from sys2ft.replay.protocols import one_paragraph, one_question, short_answer
 from talking import NEWS
 
 BUNDLED = ("naive", "paraphrase", "implication", "self_qa")

@@ -13,7 +13,7 @@ from sys2ft.news import News
 from sys2ft.replay import filters
 from sys2ft.replay.elements import ReplayElement
 from sys2ft.replay.filters import Reason
-from sys2ft.replay.judging import build, judge
+from sys2ft.replay.judging import build, judge, judge_element, without_target
 from sys2ft.replay.stages import Stage, last_said
 from sys2ft.replay.units import Sample, UnitMaker
 from sys2ft.runs import Advance, Display, Executor, LocalExecutor, Memo, Unit, compute_units
@@ -87,7 +87,8 @@ class Rounds:
         """The samples of the next round: what is missing, with a margin for what will be rejected."""
         wanted, drawn = self.settings.samples_per_news, sum(self._drawn.values())
         # As many as should suffice at the rate seen so far: small batches are slow, so there should be few rounds.
-        rate = max(1.0, drawn / max(1, sum(self._kept.values()))) if drawn else 1.0
+        least = 1 / self.protocol.per_sample
+        rate = max(least, drawn / max(1, sum(self._kept.values()))) if drawn else least
         margin = self.settings.margin * rate
         samples = []
         for item in self.news:
@@ -98,6 +99,9 @@ class Rounds:
     def _draw(self, samples: Sequence[Sample], number: int) -> None:
         """Take the samples of a round through all stages, or to the one that rejects them."""
         for stage in self.protocol.stages:
+            for sample in samples:
+                if sample.alive and without_target(self.maker, sample, stage):
+                    sample.said[stage.name], sample.reason = "", "no_target"
             alive = [sample for sample in samples if sample.alive]
             units = self.maker.replies(alive, stage, number)
             with self.show.task(f"  round {number + 1}: {stage.name}", len(alive), passing=True) as advance:
@@ -128,22 +132,25 @@ class Rounds:
             built = last_said(self.maker.trail(sample))
         kept = 0
         for place, pair in enumerate(built):
-            reason = sample.reason or self._reason(sample.news, pair)
+            reason = sample.reason or self._reason(sample, pair)
             kept += reason is None
             self._kept[news_id] += reason is None
             self.elements[news_id].append(self._element(sample, pair, place, reason))
         self._drawn[news_id] += 1
         return kept
 
-    def _reason(self, news: News, pair: Pair) -> Reason | None:
+    def _reason(self, sample: Sample, pair: Pair) -> Reason | None:
         """The reason against an element of a sample that passed all stages."""
         if not self.protocol.stages:
             return None
-        prompt = pair.messages[-1].content
-        shown = "" if prompt in self.protocol.cues_in(self.maker.language(news).code) else prompt
+        news, prompt = sample.news, pair.messages[-1].content
+        trail = self.maker.trail(sample)
+        shown = "" if prompt in {trail.cue_for(place) for place in range(len(trail.cues))} else prompt
         words, before = filters.normal(f"{shown} {pair.text}"), self._words[news.id]
         if not pair.text.strip():
             return "empty"
+        if reason := judge_element(self.maker, sample, pair):
+            return reason
         if words in before:
             return "repeat"
         before.add(words)
@@ -190,4 +197,4 @@ class Rounds:
                 }
             if stage.supported:
                 found["support"] = sample.support
-        return found
+        return found | ({"cut": list(sample.cut)} if sample.cut else {})
