@@ -1,8 +1,8 @@
 """Equations that occur in a text, worked out: 'two cards in each of 3 rounds make 3 * 2 = 6'.
 
-Only plain arithmetic with numbers is judged. What has a variable, an unknown sign or a unit within it is left alone, and
-so is a number alone on both sides. Numbers are read with a point and with a comma before the decimals; an equation is
-wrong if no reading makes it right. Right sides with decimals may be rounded.
+Only plain arithmetic with numbers is judged. What has a variable, an unknown sign or a unit within it is left alone,
+and so is a number alone on both sides. Numbers are read with a point and with a comma before the decimals; an equation
+is wrong if no reading makes it right. Right sides with decimals may be rounded.
 """
 
 from __future__ import annotations

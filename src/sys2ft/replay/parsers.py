@@ -11,7 +11,7 @@ ENDS_OF_QUESTIONS = QUESTION_MARKS.replace("՞", "")  # the Armenian mark is wit
 _QUESTION = regex.compile(rf".*?(?:[{ENDS_OF_QUESTIONS}]+|(?<=\p{{Greek}}\s?);|՞.*?(?:[։:]|$))")
 _LABEL = r"^\**{}\**\s*[:：]\s*\**\s*"
 _NUMBERED = regex.compile(r"(?:\p{Nd}+[.)、．]|[-*•])\s*")
-_ITEM = regex.compile(r"\s*(?:[-*•–—●▪◦]+|\(?\p{Nd}{1,2}[.)、．:：]\)?|#{1,6}|\p{L}[.)](?=\s))\s*")
+_ITEM = regex.compile(r"\s*(?:[-*•–—●▪◦]+|\(?\p{Nd}{1,2}[.)、．:：](?!\p{Nd})\)?|#{1,6}|\p{L}[.)](?=\s))\s*")
 _BOLD = regex.compile(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1")
 _LISTED = regex.compile(r"\s*[,;،؛、，；]\s*")
 _HEADS = (":", "：")

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import regex
+
 from sys2ft.languages import ENGLISH, language
 from sys2ft.news import News
 from sys2ft.replay.filters import content_words
 from sys2ft.replay.subject import subject_of
 from sys2ft.text import find, names_within, numbers_within, pieces, sentences, words
+
+_WORD = regex.compile(r"[\p{L}\p{N}](?:[\p{L}\p{M}\p{N}'’-]*[\p{L}\p{M}\p{N}])?")
 
 
 def spans_of(news: News, code: str = ENGLISH) -> tuple[str, ...]:
@@ -29,8 +33,7 @@ def _spans(text: str, code: str) -> tuple[str, ...]:
     capitals = not language(code).has("capital nouns")
     said = content_words(text, code)
     others = []
-    for part in text.split():
-        bare = part.strip(".,;:!?\"'()[]{}«»“”„。、，；：！？؟،")
+    for bare in _WORD.findall(text):
         if len(bare) > 1 and any(piece in said or piece.removesuffix("s") in said for piece in pieces(bare)):
             others.append(bare)
     if not any(len(part) <= 12 for part in others):

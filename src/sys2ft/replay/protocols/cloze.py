@@ -38,7 +38,7 @@ def _statement(trail: Trail) -> Sequence[Pair]:
     if not statements:
         return []
     sentence, start, end = statements[trail.index % len(statements)]
-    turn = trail.index + trail.index // len(statements)
+    turn = trail.index % len(statements) + trail.index // len(statements)  # the other half of the forms in each pass
     half = len(trail.cues) // 2
     begins = turn % 2 == 1 and start >= _LEAST
     shown, missing = (

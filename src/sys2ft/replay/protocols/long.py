@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from sys2ft.replay.filters import refusal
 from sys2ft.replay.parsers import listed
 from sys2ft.replay.prompts import cues, templates
 from sys2ft.replay.protocols.shared import ABOUT_THE_NEWS, each_line
@@ -15,7 +14,6 @@ def long() -> Protocol:
         name="ask",
         template=templates("long"),
         parser=listed,
-        filters=(refusal,),
         stops=(),
         max_new_tokens=256,
         may_be_cut=True,
