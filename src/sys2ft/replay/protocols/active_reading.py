@@ -24,6 +24,7 @@ def active_reading() -> Protocol:
         filters=(refusal, copied_name),
         stops=("\n\n",),
         max_new_tokens=96,
+        temperature=0.7,
         may_be_cut=True,
     )
     apply = Stage(

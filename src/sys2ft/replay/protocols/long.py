@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sys2ft.replay.parsers import listed
 from sys2ft.replay.prompts import cues, templates
-from sys2ft.replay.protocols.shared import ABOUT_THE_NEWS, each_line
+from sys2ft.replay.protocols.shared import ABOUT_THE_NEWS, each_line, foreign_name
 from sys2ft.replay.stages import Protocol, Stage
 
 
@@ -16,6 +16,7 @@ def long() -> Protocol:
         parser=listed,
         stops=(),
         max_new_tokens=256,
+        temperature=0.7,
         may_be_cut=True,
     )
     return Protocol(
@@ -24,6 +25,6 @@ def long() -> Protocol:
         stages=(conclude,),
         cues=cues("cues_implication"),
         elements=each_line,
-        filters=ABOUT_THE_NEWS,
+        filters=(*ABOUT_THE_NEWS, foreign_name),
         per_sample=4,
     )

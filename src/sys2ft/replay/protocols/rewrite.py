@@ -16,6 +16,7 @@ def rewrite() -> Protocol:
         parser=listed,
         stops=(),
         max_new_tokens=192,
+        temperature=0.7,
         may_be_cut=True,
     )
     return Protocol(

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from sys2ft.replay.filters import Reason, Said, invention
 from sys2ft.replay.parsers import whole_text
 from sys2ft.replay.prompts import cues, templates
-from sys2ft.replay.protocols.shared import ABOUT_THE_NEWS
+from sys2ft.replay.protocols.shared import ABOUT_THE_NEWS, foreign_name
 from sys2ft.replay.stages import Protocol, Stage
 
 STRATEGIES = ("key_concepts", "mind_map", "implications", "questions", "case_studies", "discussion", "teacher")
 """In the order of the instructions, examples and cues of the language files."""
 _RESTATING = ("key_concepts", "mind_map")
+_WITH_PEOPLE = ("case_studies", "discussion")
+"""Strategies that may bring in people whom the news item does not name."""
 
 
 def spa() -> Protocol:
@@ -26,14 +29,14 @@ def one_strategy(name: str) -> Protocol:
 
 
 def _made(name: str, places: Sequence[int]) -> Protocol:
-    kept = [_invention if STRATEGIES[place] in _RESTATING else None for place in places]
     write = Stage(
         name="ask",
         template=templates("spa", only=tuple(places), in_rotation=True),
         parser=whole_text,
-        filters=(*ABOUT_THE_NEWS, *([_invention] if any(kept) else [])),
+        filters=(*ABOUT_THE_NEWS, partial(_beyond, tuple(STRATEGIES[place] for place in places))),
         stops=(),
         max_new_tokens=224,
+        temperature=0.7,
         may_be_cut=True,
     )
     said: Mapping[str, Sequence[str]] = cues("cues_spa")
@@ -41,9 +44,9 @@ def _made(name: str, places: Sequence[int]) -> Protocol:
     return Protocol(name=name, version=1, stages=(write,), cues=own)
 
 
-def _invention(said: Said) -> Reason | None:
-    """Rejects key concepts and mind maps with names or numbers that the news item does not have."""
-    places = len(said.template.instructions)
-    if places > 1 and STRATEGIES[said.index % places] not in _RESTATING:
+def _beyond(strategies: Sequence[str], said: Said) -> Reason | None:
+    """Rejects names that the news item does not have, and in key concepts and mind maps numbers too."""
+    strategy = strategies[said.index % len(strategies)]
+    if strategy in _WITH_PEOPLE:
         return None
-    return invention(said)
+    return invention(said) if strategy in _RESTATING else foreign_name(said)
