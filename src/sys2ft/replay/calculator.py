@@ -100,9 +100,9 @@ class _Side(list[_Token]):
 def _plain(line: str, code: str) -> str:
     """A folded line with one form for every sign, and signs for the words of the language that mean one."""
     text = _BOLD.sub("", fold(line))
-    text = _THIN_GROUPS.sub("", _TIMES.sub(" * ", text.translate(_SIGNS)))
+    text = str(_THIN_GROUPS.sub("", _TIMES.sub(" * ", text.translate(_SIGNS))))
     for pattern, sign in _words_for_signs(code):
-        text = pattern.sub(sign, text)
+        text = str(pattern.sub(sign, text))
     return text
 
 

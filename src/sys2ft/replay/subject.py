@@ -70,7 +70,7 @@ def _match(text: str, code: str, section: str) -> str:
     """What the first pattern that matches finds, unless it begins with a common word."""
     for pattern in _patterns(section, code):
         for found in pattern.finditer(text):
-            said = found.group("subject").strip()
+            said = str(found.group("subject")).strip()
             own = [word for word in words(said) if word not in _ARTICLES]
             if own and own[0] not in _plain(code):
                 return said
@@ -90,7 +90,7 @@ def _quoted(text: str, code: str) -> str:
     if code == ENGLISH:
         return ""
     for found in _QUOTED.finditer(text):
-        name = found.group(1).strip()
+        name = str(found.group(1)).strip()
         if not name or name[-1] in ".!?。！？,," or len(name.split()) > 5:
             continue
         if name[0].isupper() or _CASELESS.match(name):
@@ -128,7 +128,7 @@ def _named(text: str, code: str, least: float = 1.1) -> str:
     if best is None or best[0] < least:
         return ""
     phrase = _phrase(text, *chosen, code) if code == ENGLISH else text[slice(*chosen)]
-    return regex.sub(r"['’]s?$", "", phrase)
+    return str(regex.sub(r"['’]s?$", "", phrase))
 
 
 def _evidence(text: str, name: str, start: int, end: int, starts: bool, code: str) -> float | None:
@@ -186,7 +186,7 @@ def _phrase(text: str, start: int, end: int, code: str) -> str:
     if modifies:
         end = _head_noun(text, end, plain)
     phrase = text[reached:end]
-    return regex.sub(r"^(?:an?|A|An) ", "", _lower_article(phrase))
+    return str(regex.sub(r"^(?:an?|A|An) ", "", _lower_article(phrase)))
 
 
 def _head_noun(text: str, end: int, plain: frozenset[str]) -> int:
@@ -249,4 +249,4 @@ def _beginning(text: str, code: str) -> str:
 
 
 def _lower_article(phrase: str) -> str:
-    return regex.sub(r"^(?:The|An?) ", lambda found: found.group().lower(), phrase)
+    return str(regex.sub(r"^(?:The|An?) ", lambda found: found.group().lower(), phrase))
