@@ -15,7 +15,7 @@ from sys2ft.languages import LANGUAGES
 from sys2ft.models import Message
 from sys2ft.news import News
 from sys2ft.news.bundled import bundled_news
-from sys2ft.replay import GenerateSettings, Protocol, Replay, Stage, Trail, generate, parse_template, protocol
+from sys2ft.replay import GenerateSettings, Protocol, Replay, Stage, Trail, generate, parse_template, plan, protocol
 from sys2ft.replay.parsers import listed, listed_names, short_answer, up_to_end, whole_text
 from sys2ft.replay.protocols import protocol_names
 from sys2ft.replay.protocols.entity_graph import chosen_entities
@@ -307,3 +307,9 @@ def test_spa_takes_its_strategies_in_turn() -> None:
 def test_messages_are_those_of_a_chat() -> None:
     pair = protocol("cloze").elements(protocol("cloze").trail(FERRY, 0, {}))[0]  # type: ignore[misc]
     assert isinstance(pair.messages[0], Message) and pair.messages[0].role == "user"
+
+
+def test_stages_with_picks_can_be_planned() -> None:
+    settings = GenerateSettings(protocols=("entity_graph", "reverse"), samples_per_news=2, rounds=1, margin=1)
+    units = plan(Script(), [FERRY], settings)
+    assert [unit.key.rpartition("/")[2].split("-")[1] for unit in units] == ["list", "relate", "ask", "answer", "state"]
