@@ -14,7 +14,7 @@ from hypothesis import given, settings, strategies as st
 from sys2ft.errors import SettingsError
 from sys2ft.generators import Generated, Pair, Reply, Request, SamplingParams, Usage
 from sys2ft.languages import LANGUAGES, Language, detect, language, language_of, union, unprompted
-from sys2ft.languages.language import FILTERED, parse_sections
+from sys2ft.languages.language import FILTERED, fill, parse_sections
 from sys2ft.news import News, check, read_news
 from sys2ft.news.bundled import bundled_news
 from sys2ft.news.checks import near_pairs
@@ -22,7 +22,18 @@ from sys2ft.news.surface import surface
 from sys2ft.probing import Candidate, ProbeSettings
 from sys2ft.probing.candidates import against_answer, against_question, alike_in, answer_spans, with_gap, wrong_choices
 from sys2ft.probing.writing import PROMPTS, prompt
-from sys2ft.replay import GenerateSettings, Protocol, Said, Stage, generate, parse_template, protocol, template
+from sys2ft.replay import (
+    GenerateSettings,
+    Protocol,
+    Said,
+    Stage,
+    Trail,
+    generate,
+    parse_template,
+    protocol,
+    template,
+)
+from sys2ft.replay.calculator import wrong_equations
 from sys2ft.replay.filters import (
     content_words,
     copied_line,
@@ -35,7 +46,10 @@ from sys2ft.replay.filters import (
     refusal,
     refused,
 )
-from sys2ft.replay.protocols import one_paragraph, one_question, short_answer
+from sys2ft.replay.parsers import listed, listed_names, one_paragraph, one_question, short_answer, up_to_end, whole_text
+from sys2ft.replay.protocols.entity_graph import chosen_entities
+from sys2ft.replay.spans import statements_of
+from sys2ft.replay.subject import subject_of
 from sys2ft.runs import Display
 from sys2ft.text import akin, asks, names_within, numbers_within, pieces, sentences, unquoted
 
@@ -54,15 +68,29 @@ GERMAN = "Die Stadt Brenholt hat im Jahr 2031 eine Brücke aus Altglas eröffnet
 
 # Language files ----------------------------------------------------------------------------------------------------
 
-TEMPLATES = ("paraphrase", "implication", "self_qa_question", "self_qa_answer", *(f"probe_{name}" for name in PROMPTS))
+TRAINING = (
+    "paraphrase", "implication", "self_qa_question", "self_qa_answer", "self_qa_reasoned", "entity_list",
+    "entity_relation", "spa", "rewrite", "long", "reading_strategies", "reading_applied", "reverse_question",
+    "reverse_statement",
+)  # fmt: skip
+TEMPLATES = (*TRAINING, *(f"probe_{name}" for name in PROMPTS))
+CUES = {"cues": 24, "cues_implication": 12, "cues_spa": 7, "cues_plain": 8, "cloze_gap": 4, "cloze_start": 4}
 
 
 @pytest.mark.parametrize("code", LANGUAGES)
 def test_a_language_has_every_section_of_english_in_equal_number(code: str) -> None:
     own, english = language(code), language("en")
     assert set(english.sections) - {"traits"} <= set(own.sections)
-    for name in ("cues", "cues_implication"):
-        assert len(set(own.lines(name))) == len(english.lines(name)), name
+    shared = [name for name in own.sections if name in english.sections and name != "traits"]
+    assert shared == [name for name in english.sections if name in own.sections and name != "traits"], "their order"
+    for name, count in CUES.items():
+        lines = own.lines(name)
+        assert len(set(lines)) == len(english.lines(name)) == count, name
+        subjects = [line.count("{subject}") for line in lines]
+        assert subjects == {"cues_plain": [0] * 8}.get(
+            name, [1, 1, 0, 0] if name in ("cloze_gap", "cloze_start") else [1] * count
+        )
+        assert all(line.count("{statement}") == name.startswith("cloze_") for line in lines), name
     for name in TEMPLATES:
         mine, theirs = template(name, code), template(name)
         assert [role for role, _ in mine.turns] == [role for role, _ in theirs.turns], name
@@ -87,18 +115,31 @@ def test_everything_a_model_reads_is_in_the_language(code: str) -> None:
     texts = [turn for name in TEMPLATES for _, turn in template(name, code).turns if "{" not in turn and len(turn) > 40]
     assert {detect(text) for text in texts} == {code}
     own, english = language(code), language("en")
-    for name in ("cues", "cues_implication", "no_news", "ask_direct", "ask_reasoned", "ask_letter", "right_answer"):
+    for name in (*CUES, "no_news", "ask_direct", "ask_reasoned", "ask_letter", "right_answer"):
         assert not set(own.lines(name)) & set(english.lines(name)), name
+
+
+PARSERS = {
+    "paraphrase": one_paragraph,
+    "implication": one_paragraph,
+    "self_qa_question": one_question,
+    "self_qa_reasoned": one_paragraph,
+    "entity_list": listed_names,
+    "entity_relation": whole_text,
+    "spa": whole_text,
+    "rewrite": listed,
+    "long": listed,
+    "reading_strategies": listed,
+    "reading_applied": whole_text,
+    "reverse_question": one_question,
+    "reverse_statement": one_paragraph,
+}
 
 
 @pytest.mark.parametrize("code", LANGUAGES)
 def test_the_prompts_own_examples_pass_the_parsers_and_filters(code: str) -> None:
     """What the examples show is what a good reply looks like; only that it is copied speaks against it."""
-    for name, parser in (
-        ("paraphrase", one_paragraph),
-        ("implication", one_paragraph),
-        ("self_qa_question", one_question),
-    ):
+    for name, parser in PARSERS.items():
         form = template(name, code)
         asked = [text for role, text in form.turns if role == "user"]
         said = [text for role, text in form.turns if role == "assistant"]
@@ -106,10 +147,17 @@ def test_the_prompts_own_examples_pass_the_parsers_and_filters(code: str) -> Non
             source = shown.split("\n", 1)[0]
             assert parser(reply) == reply, (name, reply)
             assert not refused(reply), reply
-            assert not names_nothing_of(reply, source, code), reply
-            assert copied_line(Said(text=reply, news=News(id="x", text=source), template=form, language=code))
-            if name == "paraphrase":
+            assert not wrong_equations(reply, code), reply
+            if name == "reading_strategies":
+                continue
+            for line in reply.splitlines() if name in ("rewrite", "long") else [reply]:
+                assert not names_nothing_of(line, source, code), line
+            if "\n" not in reply:
+                assert copied_line(Said(text=reply, news=News(id="x", text=source), template=form, language=code))
+            if name in ("paraphrase", "rewrite", "entity_relation", "reverse_statement"):
                 assert not invents(reply, source, code), reply
+            if name == "entity_list":
+                assert chosen_entities(Trail(news=News(id="x", text=source), index=0, said={"list": reply}))
     for name in ("question", "about"):
         form = prompt(name, code)
         for (_, shown), (_, reply) in zip(form.turns[:-1:2], form.turns[1::2], strict=True):
@@ -122,9 +170,10 @@ def test_the_prompts_own_examples_pass_the_parsers_and_filters(code: str) -> Non
 
 
 ENGLISH = {
-    "naive": "c151450de5dc333d",
-    "paraphrase": "70246d6de6d6d74e",
-    "implication": "d2868dc4e39ef2fe",
+    "naive_plain": "c151450de5dc333d",
+    "naive": "e7c1124f7193a122",
+    "paraphrase": "b1b8eedc8d64732d",
+    "implication": "39005764f46ab90b",
     "self_qa": "bf750dce5dd6fd24",
 }
 
@@ -362,9 +411,14 @@ def test_any_text_in_any_script_passes_through(text: str, other: str, code: str)
     same = replace(said, text=news.text)
     assert invention(same) is None and copied_name(same) is None, "a text invents nothing about itself"
     assert (off_topic(same) is None) is bool(content_words(news.text, code))
-    for parser in (one_paragraph, one_question, short_answer):
+    for parser in (one_paragraph, one_question, short_answer, whole_text, listed, listed_names):
         parsed = parser(text)
         assert parsed is None or parsed.strip()
+    assert "".join(up_to_end(text).split()) in "".join(text.split())
+    assert subject_of(news, code).strip() and len(subject_of(news, code)) <= 60
+    wrong_equations(text, code)
+    for sentence, start, end in statements_of(news, code):
+        assert sentence in news.text and 0 <= start < end <= len(sentence)
     assert isinstance(detect(text), str)
     candidate = Candidate(news, 0, question=text, answer=other)
     assert against_answer(text, candidate) in (None, "refused", "given_away")
@@ -587,7 +641,9 @@ def test_each_news_item_is_prompted_in_its_language() -> None:
     by_news = {e.news_id: e for e in made.elements}
     asked = {request.group: request.messages[-1].content for request in echo.asked}
     for news_id, code in (("zh", "zh"), ("ru", "ru"), ("en", "en"), ("hi", "en")):
-        assert language(code).lines("cues_implication")[0] == by_news[news_id].prompt[0]["content"]
+        item = next(one for one in NEWS if one.id == news_id)
+        cue = fill(language(code).lines("cues_implication")[0], {"subject": subject_of(item, news_id)})
+        assert cue == by_news[news_id].prompt[0]["content"]
         assert template("implication", code).instructions[0] in asked[news_id]
         assert by_news[news_id].provenance["language"] == news_id
     assert {name: e.reason for name, e in by_news.items()} == {"zh": None, "ru": None, "en": None, "hi": "off_topic"}

@@ -14,7 +14,7 @@ from sys2ft.cli.main import call
 from sys2ft.errors import SettingsError
 from sys2ft.evaluation import Prediction
 from sys2ft.generators import EngineGenerator
-from sys2ft.languages import LANGUAGES
+from sys2ft.languages import LANGUAGES, language
 from sys2ft.models import LoadedModel, load_model
 from sys2ft.news import News, Question, Selection, read_news
 from sys2ft.probing import REASONS, Candidate, Probes, ProbeSettings, probe
@@ -130,19 +130,21 @@ def test_news_with_questions_are_passed_on(talking: LoadedModel) -> None:
 
 @pytest.mark.parametrize("code", LANGUAGES)
 def test_prompts_share_no_words_with_those_of_the_training_data(code: str) -> None:
-    protocols = [protocol(name) for name in protocol_names()[:4]]
+    protocols = [protocol(name) for name in protocol_names()]
     training = [stage.template_in(code) for p in protocols for stage in p.stages]
     said = {filters.normal(line) for form in training for _, turn in form.turns for line in turn.splitlines()}
     said |= {filters.normal(line) for form in training for line in form.instructions}
     said |= {filters.normal(cue) for p in protocols for cue in p.cues_in(code)}
     names = {name for form in training for _, turn in form.turns for name in filters.example_names(turn)}
-    assert len(said) > 30 and (names or code not in ("en", "es", "fr", "ru"))
+    assert len(said) > 150 and (names or code not in ("en", "es", "fr", "ru"))
     for name in PROMPTS:
         form = prompt(name, code)
         lines = [line for _, turn in form.turns for line in turn.splitlines()]
         own = {filters.normal(line) for line in lines} - {""}
         assert own & said <= {"news", "question", "instruction"}, name  # the places to be filled
-        assert not filters.example_names("\n".join(lines)) & names, name
+        if not language(code).has("capital nouns"):  # there every noun looks like a name
+            listed = {name.casefold() for name in language("en").lines("example_names")}
+            assert not filters.example_names("\n".join(lines)) & names - listed, name
 
 
 def test_seeds_are_never_those_of_the_training_data(talking: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,8 +29,10 @@ from sys2ft.replay import (
     protocol_names,
 )
 from sys2ft.replay.filters import content_words, names_nothing_of, normal, refused
+from sys2ft.replay.parsers import one_paragraph, one_question, short_answer
 from sys2ft.replay.prompts import parse_template, template
-from sys2ft.replay.protocols import one_paragraph, one_question, short_answer
+from sys2ft.replay.protocols.registry import BUNDLED as REGISTERED
+from sys2ft.replay.subject import subject_of
 from talking import NEWS
 
 BUNDLED = ("naive", "paraphrase", "implication", "self_qa")
@@ -247,6 +249,7 @@ def test_bundled_templates_ask_about_the_news(name: str) -> None:
 
 def test_protocols_are_found_by_name() -> None:
     assert protocol_names()[:4] == list(BUNDLED)
+    assert set(protocol_names()) == set(REGISTERED)
     for name in BUNDLED:
         made = protocol(name)
         assert isinstance(made, Protocol)
@@ -276,7 +279,7 @@ def test_another_package_can_bring_a_protocol(
 
     plain = importlib.metadata.entry_points
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda **how: [*plain(**how), Entry()])
-    assert protocol_names() == [*BUNDLED, "backwards"]
+    assert protocol_names() == [*REGISTERED, "backwards"]
     made = generate(model, news[:1], GenerateSettings(protocols=("backwards",), samples_per_news=2))
     assert [e.prompt[0]["content"] for e in made["backwards"].kept] == ["Say it backwards."] * 2
 
@@ -391,7 +394,9 @@ def test_training_never_shows_the_news(replays: dict[str, Replay], news: list[Ne
             assert source.text not in shown
             assert "News:" not in shown
             if name != "self_qa":
-                assert shown in protocol(name).cues_in("en")
+                trail = protocol(name).trail(source, 0, {})
+                assert shown in {trail.cue_for(place) for place in range(len(trail.cues))}
+                assert subject_of(source) in shown
             if name == "naive":
                 assert e.completion == source.text
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
@@ -25,6 +25,8 @@ class Template:
 
     turns: tuple[tuple[Role, str], ...]
     instructions: tuple[str, ...]
+    in_rotation: bool = False
+    """The examples take turns with the instructions: item i is shown example i alone, starting over after the last."""
 
     @property
     def examples(self) -> str:
@@ -39,7 +41,25 @@ class Template:
     def messages(self, index: int, **values: str) -> list[Message]:
         """The conversation for item `index`. A placeholder without a value stays as it is."""
         values = {**values, "instruction": self.instructions[index % len(self.instructions)]}
-        return [Message(role, fill(text, values)) for role, text in self.turns]
+        return [Message(role, fill(text, values)) for role, text in self._shown(index)]
+
+    def only(self, *chosen: int) -> Template:
+        """The template with these instructions; examples in rotation follow them, other examples are all kept."""
+        picked = tuple(self.instructions[place] for place in chosen)
+        if not self.in_rotation:
+            return replace(self, instructions=picked)
+        pairs = self._pairs()
+        turns = tuple(turn for place in chosen for turn in pairs[place % len(pairs)])
+        return Template((*turns, self.turns[-1]), picked, in_rotation=True)
+
+    def _shown(self, index: int) -> tuple[tuple[Role, str], ...]:
+        """The turns that item `index` is shown."""
+        pairs = self._pairs() if self.in_rotation else []
+        return (*pairs[index % len(pairs)], self.turns[-1]) if pairs else self.turns
+
+    def _pairs(self) -> list[tuple[tuple[Role, str], ...]]:
+        """The examples: a user turn and the reply to it."""
+        return [self.turns[place : place + 2] for place in range(0, len(self.turns) - 1, 2)]
 
 
 def parse_template(text: str, source: str) -> Template:
@@ -81,9 +101,13 @@ def template(name: str, code: str = ENGLISH) -> Template:
     return parse_template(language(code).text(name), f"{code}/{name}")
 
 
-def templates(name: str) -> Mapping[str, Template]:
-    """The bundled template `name` in all languages that have prompts, by code."""
-    return {code: template(name, code) for code in LANGUAGES}
+def templates(name: str, *, only: Sequence[int] = (), in_rotation: bool = False) -> Mapping[str, Template]:
+    """The bundled template `name` in all languages that have prompts, by code.
+
+    `only`: the places of the instructions to use, if not all. `in_rotation`: a sample is shown one example.
+    """
+    made = {code: replace(template(name, code), in_rotation=in_rotation) for code in LANGUAGES}
+    return {code: one.only(*only) for code, one in made.items()} if only else made
 
 
 def cues(name: str) -> Mapping[str, Sequence[str]]:

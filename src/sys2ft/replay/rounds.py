@@ -12,7 +12,7 @@ from sys2ft.generators import Context, Generator, Pair, Usage
 from sys2ft.news import News
 from sys2ft.replay.budget import Account, Cost, Drawn, divided
 from sys2ft.replay.elements import ReplayElement
-from sys2ft.replay.judging import build, judge
+from sys2ft.replay.judging import build, judge, judge_element, without_target
 from sys2ft.replay.screening import Screened, Screening
 from sys2ft.replay.stages import Stage, last_said
 from sys2ft.replay.units import Sample, UnitMaker
@@ -72,7 +72,7 @@ class Rounds:
         """Of each sample of a news item, in the order of the samples."""
         self.drawn: dict[str, list[Drawn]] = {item.id: [] for item in news}
         self._number = 0
-        self._screen = Screening(self.protocol, lambda item: maker.language(item).code)
+        self._screen = Screening(lambda item: maker.language(item).code)
 
     def fill(self, account: Account, *, strict: bool = True) -> None:
         """Let the account read the samples drawn so far; then draw more while it lacks something and rounds are left.
@@ -126,7 +126,8 @@ class Rounds:
         """The samples of the next round: what is missing, with a margin for what will be rejected."""
         drawn, kept = (sum(map(len, one.values())) for one in (self.drawn, account.taken))
         # As many as should suffice at the rate seen so far: small batches are slow, so there should be few rounds.
-        rate = max(1.0, drawn / max(1, kept)) if drawn else 1.0
+        least = 1 / self.protocol.per_sample
+        rate = max(least, drawn / max(1, kept)) if drawn else least
         counts = [(item, len(self.drawn[item.id]), account.samples(item, rate)) for item in self.news]
         return [Sample(item, start + i) for item, start, count in counts for i in range(count)]
 
@@ -140,6 +141,9 @@ class Rounds:
     def _draw(self, samples: Sequence[Sample], number: int) -> None:
         """Take the samples of a round through all stages, or to the one that rejects them."""
         for stage in self.protocol.stages:
+            for sample in samples:
+                if sample.alive and without_target(self.maker, sample, stage):
+                    sample.said[stage.name], sample.reason = "", "no_target"
             alive = [sample for sample in samples if sample.alive]
             units = self.maker.replies(alive, stage, number)
             with self.show.task(f"  round {number + 1}: {stage.name}", len(alive), passing=True) as advance:
@@ -177,9 +181,14 @@ class Rounds:
         return len(passed)
 
     def _screened(self, sample: Sample, pair: Pair) -> Screened:
-        if sample.alive and self.protocol.stages:
-            return self._screen(sample.news, pair)
-        return Screened(pair, sample.reason)
+        """The element as it will be learnt, judged by its protocol's filters and by what every element must be."""
+        trail = self.maker.trail(sample)
+        cue = pair.messages[-1].content in {trail.cue_for(place) for place in range(len(trail.cues))}
+        if not (sample.alive and self.protocol.stages):
+            return Screened(pair, sample.reason, cue)
+        if pair.text.strip() and (reason := judge_element(self.maker, sample, pair)):
+            return Screened(pair, reason, cue)
+        return self._screen(sample.news, pair, cue)
 
     def _element(self, sample: Sample, screened: Screened, place: int) -> ReplayElement:
         stages, pair = self.protocol.stages, screened.pair
@@ -193,7 +202,9 @@ class Rounds:
             status="rejected" if screened.reason else "kept",
             reason=screened.reason,
             seed=self.maker.sample_seed(sample, stages[0].name if stages else "ask"),
-            provenance=self._provenance(sample) | ({"rewritten": screened.was} if screened.was else {}),
+            provenance=self._provenance(sample)
+            | ({"cue": True} if screened.cue else {})
+            | ({"rewritten": screened.was} if screened.was else {}),
         )
 
     def _provenance(self, sample: Sample) -> dict[str, Any]:
@@ -222,4 +233,4 @@ class Rounds:
                 }
             if stage.supported:
                 found["support"] = sample.support
-        return found
+        return found | ({"cut": list(sample.cut)} if sample.cut else {})

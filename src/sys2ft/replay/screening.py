@@ -16,7 +16,6 @@ from sys2ft.replay.filters import Reason, normal
 from sys2ft.replay.leaks import questions_of
 from sys2ft.replay.repeats import Kept, Phrased
 from sys2ft.replay.self_contained import leans, standing_alone
-from sys2ft.replay.stages import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,34 +25,35 @@ class Screened:
     pair: Pair
     reason: Reason | None
     """Why it is rejected."""
+    cue: bool = False
+    """Whether the prompt is a cue of the protocol."""
     was: dict[str, str] = field(default_factory=dict)
     """'prompt' and 'completion' as they were, where they were rewritten."""
 
 
 @dataclass(frozen=True, slots=True)
 class Screening:
-    """Screens the elements of one protocol in the order of samples: what was accepted before decides what is new."""
+    """Screens the elements of a protocol in the order of samples: what was accepted before decides what is new."""
 
-    protocol: Protocol
     language: Callable[[News], str]
     """Code of a news item's language."""
     _texts: dict[str, set[tuple[str, tuple[str, ...]]]] = field(default_factory=dict)
     _kept: dict[str, Kept] = field(default_factory=dict)
 
-    def __call__(self, news: News, pair: Pair) -> Screened:
+    def __call__(self, news: News, pair: Pair, cue: bool) -> Screened:
         """The element, rewritten so that it is complete by itself, and the reason against it.
 
         A cue is no part of what is said: it is not judged, and does not make two elements different.
         """
         code = self.language(news)
-        asked = shown_prompt(self.protocol, pair.messages[-1].content, code)
+        asked = "" if cue else pair.messages[-1].content
         prompt, completion = standing_alone(asked, news), standing_alone(pair.text, news)
         was = {"prompt": asked} if prompt != asked else {}
         was |= {"completion": pair.text} if completion != pair.text else {}
         if was:
             last = replace(pair.messages[-1], content=prompt or pair.messages[-1].content)
             pair = replace(pair, messages=(*pair.messages[:-1], last), text=completion)
-        return Screened(pair, self._reason(news, prompt, completion, code), was)
+        return Screened(pair, self._reason(news, prompt, completion, code), cue, was)
 
     def _reason(self, news: News, prompt: str, completion: str, code: str) -> Reason | None:
         if not completion.strip():
@@ -74,14 +74,9 @@ class Screening:
         return None
 
 
-def shown_prompt(protocol: Protocol, prompt: str, code: str) -> str:
-    """The prompt of an element; '' where it is a cue of the protocol."""
-    return "" if prompt in protocol.cues_in(code) else prompt
-
-
-def variety(protocol: Protocol, elements: Sequence[ReplayElement]) -> Diversity:
+def variety(elements: Sequence[ReplayElement]) -> Diversity:
     """How varied the elements of a protocol are."""
-    rows = [(element, shown_prompt(protocol, element.prompt[-1]["content"], _code(element))) for element in elements]
+    rows = [(one, "" if one.provenance.get("cue") else one.prompt[-1]["content"]) for one in elements]
     return diversity(
         [(one.news_id, _code(one), prompt, one.completion) for one, prompt in rows if one.status == "kept"],
         [

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import partial
 from typing import Any
 
 from sys2ft.errors import SettingsError, check_sampling
 from sys2ft.files import FILE_NAME_RULE, RESERVED_NAMES, digest, is_file_name
 from sys2ft.generators import Pair
-from sys2ft.languages import ENGLISH
+from sys2ft.languages import ENGLISH, fill
 from sys2ft.models import Message
 from sys2ft.news import News
 from sys2ft.replay.filters import Filter
 from sys2ft.replay.prompts import Template, in_language
+from sys2ft.replay.subject import subject_of
 
 Parser = Callable[[str], str | None]
 """The usable part of a reply; None or an empty text if it has none."""
+Pick = Callable[["Trail"], "str | None"]
+"""A text for a placeholder, taken from the news item or from what earlier stages said; None if there is none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +46,12 @@ class Stage:
     """Let a reasoning model think first. Its thought is cut from the reply before parsing."""
     supported: bool = False
     """Reject a reply that the news in context does not make likelier, by the generator's log-likelihood."""
+    picks: Mapping[str, Pick] = field(default_factory=dict)
+    """Further placeholders of the template, by name, and where their texts come from. Where one has none, the sample
+    ends as 'no_target'."""
+    may_be_cut: bool = False
+    """Use a reply that reaches its token budget, up to its last complete line or sentence, instead of rejecting it.
+    For long texts and lists. The element's provenance names the stage under `cut`."""
 
     @property
     def templates(self) -> Mapping[str, Template]:
@@ -52,6 +61,10 @@ class Stage:
     def template_in(self, language: str) -> Template:
         """The prompt for a news item in this language: its own if there is one, else the English one."""
         return in_language(self.template, language)
+
+    def picked(self, trail: Trail) -> dict[str, str | None]:
+        """The texts of the placeholders in `picks`."""
+        return {name: pick(trail) for name, pick in self.picks.items()}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,8 +76,24 @@ class Trail:
     """Number of the sample within its news item."""
     said: Mapping[str, str]
     """What each stage said, by stage name, in the order of the stages."""
-    cue: str = ""
-    """The protocol's cue for this sample, empty if it has none."""
+    cues: Sequence[str] = ()
+    """The protocol's cues in the news item's language, with {subject} in place of its subject."""
+    language: str = ENGLISH
+    """Code of the news item's language."""
+
+    @property
+    def cue(self) -> str:
+        """The protocol's cue for this sample, empty if it has none."""
+        return self.cue_for(0)
+
+    def cue_for(self, place: int, subject: str | None = None) -> str:
+        """The cue for one of several elements of the sample, about the news item's subject or about another one."""
+        if not self.cues:
+            return ""
+        cue = self.cues[(self.index + place) % len(self.cues)]
+        if "{subject}" not in cue:
+            return cue
+        return fill(cue, {"subject": subject or subject_of(self.news, self.language)})
 
 
 def last_said(trail: Trail) -> list[Pair]:
@@ -93,9 +122,13 @@ class Protocol:
     """Without stages nothing is generated, and the text of the news item is the completion."""
     cues: Sequence[str] | Mapping[str, Sequence[str]] = ()
     """Prompts for elements that need one: sample i gets cue i, starting over after the last. Or one list for each
-    language by code, English ('en') among them."""
+    language by code, English ('en') among them. {subject} becomes what the news item is about."""
     elements: Callable[[Trail], Sequence[Pair]] | None = None
     """Builds none, one or several elements from what the stages said. None: `last_said`."""
+    filters: tuple[Filter, ...] = ()
+    """Each may reject the completion of a single element. For protocols with `elements`, whose stages say several."""
+    per_sample: int = 1
+    """How many elements a sample usually gives. As many times fewer samples are drawn."""
 
     def __post_init__(self) -> None:
         for check in (_shape_problems, _problems, _stages_problems):  # the others rely on the first
@@ -122,15 +155,13 @@ class Protocol:
 
     def trail(self, news: News, index: int, said: Mapping[str, str], language: str = ENGLISH) -> Trail:
         """The trail of a sample that has come as far as `said`."""
-        cues = self.cues_in(language)
-        cue = cues[index % len(cues)] if cues else ""
-        return Trail(news=news, index=index, said=said, cue=cue)
+        return Trail(news=news, index=index, said=said, cues=self.cues_in(language), language=language)
 
 
 def _plain(value: Any) -> Any:
     """JSON data that describes a protocol's definition."""
     if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
     if isinstance(value, Mapping):
         return {str(key): _plain(one) for key, one in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
@@ -166,6 +197,10 @@ def _shape_problems(protocol: Protocol) -> list[_Problem]:
             )
         if not isinstance(stage.filters, tuple | list):
             found.append((f"has {stage.filters!r} as the filters {where}", "a tuple of functions"))
+        if not isinstance(stage.picks, Mapping):
+            found.append((f"has {stage.picks!r} as the picks {where}", "a mapping from placeholders to functions"))
+    if not isinstance(protocol.filters, tuple | list) or not all(map(callable, protocol.filters)):
+        found.append((f"has {protocol.filters!r} as its filters", "a tuple of functions"))
     if protocol.elements is not None and not callable(protocol.elements):
         found.append((f"has {protocol.elements!r} as its elements", "a function Trail -> Sequence[Pair], or None"))
     return found
@@ -199,7 +234,12 @@ def _problems(protocol: Protocol) -> list[_Problem]:
         expected = "cues if there is at most one stage, else none: the stage before the last then gives the prompts"
         found.append((f"has {len(names)} stages and {count} cues", expected))
     known = {"news", "instruction"}
+    if protocol.filters and not protocol.stages:
+        found.append(("has filters and no stages", "filters where a model generates something"))
+    if not isinstance(protocol.per_sample, int) or protocol.per_sample < 1:
+        found.append((f"has per_sample={protocol.per_sample!r}", "at least 1"))
     for stage in protocol.stages:
+        known |= set(stage.picks)
         if unknown := {name for one in stage.templates.values() for name in one.placeholders} - known:
             expected = f"only {', '.join(f'{{{name}}}' for name in sorted(known))}"
             found.append((f"has {{{sorted(unknown)[0]}}} in the template of its stage {stage.name!r}", expected))
@@ -219,9 +259,9 @@ def _stage_problems(stage: Stage) -> list[_Problem]:
         found.append((f"has max_new_tokens={stage.max_new_tokens} {where}", "at least 1"))
     if stage.temperature is not None:
         check_sampling(stage.temperature, 1.0, 0)
-    callables: list[Any] = [stage.parser, *stage.filters]
+    callables: list[Any] = [stage.parser, *stage.filters, *stage.picks.values()]
     if not all(map(callable, callables)):
-        found.append((f"has a parser or filter {where} that is not a function", "functions"))
+        found.append((f"has a parser, filter or pick {where} that is not a function", "functions"))
     return found
 
 

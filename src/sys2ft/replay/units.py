@@ -34,6 +34,8 @@ class Sample:
     support: dict[str, float] | None = None
     cost: Cost = field(default_factory=Cost)
     """Its part of what the round has cost that drew it."""
+    cut: list[str] = field(default_factory=list)
+    """The stages whose replies reached their budget and were used up to there."""
 
     @property
     def alive(self) -> bool:
@@ -96,7 +98,14 @@ class UnitMaker:
     def messages(self, sample: Sample, stage: Stage, news: str) -> list[Message]:
         """A stage's conversation, with the text `news` as the news."""
         form = stage.template_in(self.language(sample.news).code)
-        return form.messages(sample.index, **{**sample.said, "news": news})
+        return form.messages(sample.index, **{**sample.said, **self.picked(sample, stage), "news": news})
+
+    def picked(self, sample: Sample, stage: Stage) -> dict[str, str]:
+        """The texts of a stage's own placeholders, as far as the earlier stages have been asked."""
+        stages = self.protocol.stages
+        if any(one.name not in sample.said for one in stages[: stages.index(stage)]):
+            return {}  # an estimate of what is left
+        return {name: text for name, text in stage.picked(self.trail(sample)).items() if text}
 
     def replies(self, samples: Sequence[Sample], stage: Stage, number: int) -> list[Unit]:
         """The units that draw a stage's replies in round `number`."""

@@ -1,0 +1,30 @@
+"""Rewriting: the text in several different ways at a time, as prompted by SEAL (arXiv 2506.10943, 'rewrite')."""
+
+from __future__ import annotations
+
+from sys2ft.replay.parsers import listed
+from sys2ft.replay.prompts import cues, templates
+from sys2ft.replay.protocols.shared import RESTATES, each_line
+from sys2ft.replay.stages import Protocol, Stage
+
+
+def rewrite() -> Protocol:
+    """The model restates the news item in several ways; each is an element."""
+    restate = Stage(
+        name="ask",
+        template=templates("rewrite"),
+        parser=listed,
+        stops=(),
+        max_new_tokens=192,
+        temperature=0.7,
+        may_be_cut=True,
+    )
+    return Protocol(
+        name="rewrite",
+        version=1,
+        stages=(restate,),
+        cues=cues("cues"),
+        elements=each_line,
+        filters=RESTATES,
+        per_sample=3,
+    )

@@ -1,0 +1,55 @@
+"""Self-QA: the model asks itself about the news item and answers (Park, Zhang and Tanaka, arXiv 2505.01812)."""
+
+from __future__ import annotations
+
+from sys2ft.replay.calculator import miscalculation
+from sys2ft.replay.filters import copied_name, refusal
+from sys2ft.replay.parsers import ENDS_OF_QUESTIONS, one_paragraph, one_question, short_answer
+from sys2ft.replay.prompts import templates
+from sys2ft.replay.protocols.shared import ABOUT_THE_NEWS, foreign_name
+from sys2ft.replay.stages import Protocol, Stage
+
+_TO_WORK_OUT = (1, 5, 6, 7)
+"""The places of the instructions that ask for a case, a consequence, a choice, or other numbers."""
+
+
+def self_qa() -> Protocol:
+    """The model asks a question about the news item, then answers it in a fresh conversation with the news in context.
+
+    The answer has to be supported: likelier with the news in context than without.
+    """
+    answer = Stage(
+        name="answer",
+        template=templates("self_qa_answer"),
+        parser=short_answer,
+        filters=(refusal, copied_name, miscalculation),
+        supported=True,
+    )
+    return Protocol(name="self_qa", version=3, stages=(_question(), answer))
+
+
+def self_qa_reasoned() -> Protocol:
+    """Questions that apply the news item; the answer works the case out, and its result comes last.
+
+    Its equations are checked.
+    """
+    answer = Stage(
+        name="answer",
+        template=templates("self_qa_reasoned"),
+        parser=one_paragraph,
+        filters=(refusal, copied_name, miscalculation, foreign_name),
+        stops=("\n\n",),
+        max_new_tokens=128,
+        supported=True,
+    )
+    return Protocol(name="self_qa_reasoned", version=1, stages=(_question(*_TO_WORK_OUT), answer))
+
+
+def _question(*only: int) -> Stage:
+    return Stage(
+        name="ask",
+        template=templates("self_qa_question", only=only),
+        parser=one_question,
+        filters=ABOUT_THE_NEWS,
+        stops=(*ENDS_OF_QUESTIONS, "\n"),
+    )

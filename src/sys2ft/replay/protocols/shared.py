@@ -1,0 +1,46 @@
+"""What several protocols share: their filters, and elements from prompts and lists."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import regex
+
+from sys2ft.generators import Pair
+from sys2ft.models import Message
+from sys2ft.replay.calculator import miscalculation
+from sys2ft.replay.filters import (
+    Filter,
+    Reason,
+    Said,
+    copied_line,
+    copied_name,
+    invention,
+    invents,
+    off_topic,
+    refusal,
+)
+from sys2ft.replay.stages import Trail
+
+_DIGITS = regex.compile(r"\p{Nd}+")
+ABOUT_THE_NEWS: tuple[Filter, ...] = (refusal, copied_line, copied_name, off_topic, miscalculation)
+"""For texts that may go beyond the news item."""
+RESTATES: tuple[Filter, ...] = (*ABOUT_THE_NEWS, invention)
+"""For texts that say what the news item says."""
+
+
+def foreign_name(said: Said) -> Reason | None:
+    """Rejects texts with names that neither the news item nor what was said before has. Numbers may be worked out."""
+    known = " ".join((said.news.text, *said.earlier.values()))
+    return "invented" if invents(_DIGITS.sub(" ", said.text), known, said.language) else None
+
+
+def asked(prompt: str, text: str) -> Pair:
+    """The element with this prompt and completion."""
+    return Pair(messages=(Message("user", prompt),), text=text)
+
+
+def each_line(trail: Trail) -> Sequence[Pair]:
+    """One element for each line that the last stage said, each with the next cue."""
+    lines = list(trail.said.values())[-1].splitlines()
+    return [asked(trail.cue_for(place), line) for place, line in enumerate(lines)]
