@@ -95,7 +95,7 @@ def content_words(text: str, code: str = ENGLISH) -> frozenset[str]:
     Hiragana alone is grammar. In a language whose common words are not known, words of up to three letters without
     accents are left out.
     """
-    plain, within = _common(code)
+    plain, within = common_words(code)
     parts = within.split(fold(text)) if within else [text]
     found = {word for part in parts for word in pieces(part) if len(word) > 1 and not _KANA.fullmatch(word)} - plain
     if not language(code).text("common_words"):
@@ -127,7 +127,7 @@ def example_names(examples: str, code: str = ENGLISH) -> set[str]:
     listed = {fold(name) for name in own.lines("example_names")}
     if own.has("capital nouns"):
         return listed
-    return listed | {word.casefold() for word in _IN_SENTENCE.findall(examples)} - _common(code)[0]
+    return listed | {word.casefold() for word in _IN_SENTENCE.findall(examples)} - common_words(code)[0]
 
 
 def names_of_example(text: str, names: set[str], news: str, code: str = ENGLISH) -> bool:
@@ -165,7 +165,7 @@ def _fixed(code: str) -> bool:
 
 
 @cache
-def _common(code: str) -> tuple[frozenset[str], regex.Pattern[str] | None]:
+def common_words(code: str) -> tuple[frozenset[str], regex.Pattern[str] | None]:
     """Common words of a language and of English; and, of those in a script without spaces, a pattern."""
     listed = {fold(word) for one in (ENGLISH, code) for word in language(one).text("common_words").split()}
     within = sorted((word for word in listed if _WITHOUT_SPACES.match(word)), key=len, reverse=True)
