@@ -158,7 +158,7 @@ def _tokens(text: str, code: str) -> Iterator[_Token]:
 def _counted(text: str, start: int, code: str) -> str:
     """A number in digits at `start` with what belongs to it: '2031年5月3日', '40辆自行车', the German '31.'; or ''."""
     if found := _DATE.match(text, start):
-        return found.group().rstrip()
+        return str(found.group()).rstrip()
     if found := _COUNTED.match(text, start):
         cut = _dividing(code).search(text, found.start("unit") + 1, found.end())
         return text[start : cut.start() if cut else found.end()]
@@ -362,4 +362,3 @@ def _sentence_places(text: str, code: str) -> Iterator[tuple[int, int]]:
             start = None
     if start is not None:
         yield start, at
-

@@ -23,6 +23,8 @@ REASONS: dict[Reason, str] = {
     "refused": "the model refused, or spoke about itself",
     "off_topic": "names nothing of the news item",
     "copied": "repeats the prompt's instruction, or names something from its examples",
+    "given_away": "the question names the fact that it was to ask for",
+    "missed": "the answer does not have the fact that the question was to ask for",
     "invented": "restates the news item with names or numbers that it does not have",
     "repeat": "was generated before for the same news item",
     "unsupported": "the answer is not made likelier by the news in context, or is unlikely even with it",
@@ -44,6 +46,8 @@ class Said:
     """What the stages before it said, by stage name."""
     language: str = ENGLISH
     """Code of the news item's language."""
+    answer: str = ""
+    """The span of the news item that the sample aims at; empty if it aims at none."""
 
 
 Filter = Callable[[Said], Reason | None]
@@ -75,6 +79,19 @@ def off_topic(said: Said) -> Reason | None:
 def invention(said: Said) -> Reason | None:
     """Rejects restatements with names or numbers that the news item does not have."""
     return "invented" if invents(said.text, said.news.text, said.language) else None
+
+
+def given_away(said: Said) -> Reason | None:
+    """Rejects questions that name the span that they were to ask for."""
+    return "given_away" if said.answer and _names(said.text, said.answer, said.language) else None
+
+
+def missed(said: Said) -> Reason | None:
+    """Rejects answers that do not have the span that the question was to ask for, and are no part of it."""
+    if not said.answer or _names(said.text, said.answer, said.language):
+        return None
+    part = content_words(said.text, said.language) or words(said.text)
+    return None if part and _names(said.answer, said.text, said.language) else "missed"
 
 
 def withheld(news: Sequence[News]) -> dict[str, Instruction]:
@@ -110,6 +127,15 @@ def refused(text: str) -> bool:
     return union("refusals").search(text) is not None
 
 
+def _names(text: str, span: str, code: str) -> bool:
+    """Whether `text` has the words of `span`, or all of its content words in any form."""
+    if has_words(words(text), words(span), code):
+        return bool(words(span)) or fold(span) in fold(text)
+    own, said = content_words(span, code), content_words(text, code)
+    exact = {word for word in words(span) if not word.isalpha()}
+    return bool(own) and exact <= {*words(text)} and all(any(akin(one, other) for other in said) for one in own)
+
+
 def names_nothing_of(text: str, news: str, code: str = ENGLISH) -> bool:
     """Whether `text` shares no content word with `news`; words that change may have different forms."""
     own, others = content_words(text, code), content_words(news, code)
@@ -133,7 +159,7 @@ def example_names(examples: str, code: str = ENGLISH) -> set[str]:
 def names_of_example(text: str, names: set[str], news: str, code: str = ENGLISH) -> bool:
     """Whether `text` has one of the examples' `names` that `news` does not have."""
     said, known = words(text), words(news)
-    return any(_has(said, words(name), code) and not _has(known, words(name), code) for name in names)
+    return any(has_words(said, words(name), code) and not has_words(known, words(name), code) for name in names)
 
 
 def invents(text: str, news: str, code: str = ENGLISH) -> bool:
@@ -150,7 +176,7 @@ def invents(text: str, news: str, code: str = ENGLISH) -> bool:
         known_text = fold(news)
         names = [name for name in names if fold(name) not in known_text]
     parts = [words(name) for name in names if name != "I"]
-    return not all(_has(given, part, code) or all(_has(given, [one], code) for one in part) for part in parts)
+    return not all(has_words(given, part, code) or all(has_words(given, [one], code) for one in part) for part in parts)
 
 
 _IN_SENTENCE = regex.compile(r"(?<=[\p{Ll},] )\p{Lu}\p{L}+")
@@ -176,7 +202,7 @@ def common_words(code: str) -> tuple[frozenset[str], regex.Pattern[str] | None]:
 _WITHOUT_SPACES = regex.compile(rf"[{UNSPACED}]")
 
 
-def _has(whole: Sequence[str], part: Sequence[str], code: str) -> bool:
+def has_words(whole: Sequence[str], part: Sequence[str], code: str) -> bool:
     """Whether the words of `part` occur in `whole`, a single one in any form if the language's words change."""
     if find(part, whole) is not None or not part:
         return True

@@ -36,10 +36,11 @@ def judge(maker: UnitMaker, sample: Sample, stage: Stage, text: str, finished: b
     said = Said(
         text=parsed,
         news=sample.news,
-        template=stage.template_in(code),
+        template=stage.template_in(code, aimed=sample.fact is not None),
         index=sample.index,
         earlier=dict(sample.said),
         language=code,
+        answer=sample.fact.answer if sample.fact else "",
     )
     for one in stage.filters:
         name = f"{where}: the filter {getattr(one, '__name__', one)!r}"

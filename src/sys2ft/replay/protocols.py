@@ -10,7 +10,7 @@ import regex
 
 from sys2ft.languages import union
 from sys2ft.plugins import PROTOCOLS, load_plugin, made_plugin, plugin_names
-from sys2ft.replay.filters import copied_line, copied_name, invention, off_topic, refusal
+from sys2ft.replay.filters import copied_line, copied_name, given_away, invention, missed, off_topic, refusal
 from sys2ft.replay.prompts import cues, templates
 from sys2ft.replay.stages import Protocol, Stage
 from sys2ft.text import QUESTION_MARKS, unquoted
@@ -77,23 +77,25 @@ def implication() -> Protocol:
 def self_qa() -> Protocol:
     """The model asks a question about the news item, then answers it in a fresh conversation with the news in context.
 
-    The answer has to be supported: likelier with the news in context than without.
+    A question may aim at a fact; its answer must then have it, in a conversation that does not know the aim. The answer
+    has to be supported: likelier with the news in context than without.
     """
     ask = Stage(
         name="ask",
         template=templates("self_qa_question"),
+        aimed=templates("self_qa_aimed"),
         parser=one_question,
-        filters=(refusal, copied_line, copied_name, off_topic),
+        filters=(refusal, copied_line, copied_name, off_topic, given_away),
         stops=(*_ENDS, "\n"),
     )
     answer = Stage(
         name="answer",
         template=templates("self_qa_answer"),
         parser=short_answer,
-        filters=(refusal, copied_name),
+        filters=(refusal, copied_name, missed),
         supported=True,
     )
-    return Protocol(name="self_qa", version=2, stages=(ask, answer))
+    return Protocol(name="self_qa", version=3, stages=(ask, answer))
 
 
 def protocol_names() -> list[str]:

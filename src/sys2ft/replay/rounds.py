@@ -11,12 +11,15 @@ from sys2ft.errors import SettingsError
 from sys2ft.generators import Context, Generator, Pair, Usage
 from sys2ft.news import News
 from sys2ft.replay import filters
+from sys2ft.replay.aiming import Aims
+from sys2ft.replay.coverage import Coverage
 from sys2ft.replay.elements import ReplayElement
+from sys2ft.replay.facts import facts_in
 from sys2ft.replay.filters import Reason
 from sys2ft.replay.judging import build, judge
 from sys2ft.replay.stages import Stage, last_said
 from sys2ft.replay.units import Sample, UnitMaker
-from sys2ft.runs import Advance, Display, Executor, LocalExecutor, Memo, Unit, compute_units
+from sys2ft.runs import Advance, Display, Executor, LocalExecutor, Memo, Unit, compute_units, item_seed
 
 
 @dataclass(slots=True)
@@ -64,6 +67,7 @@ class Rounds:
         self._kept = dict.fromkeys(self.elements, 0)
         self._drawn = dict.fromkeys(self.elements, 0)
         self._words: dict[str, set[str]] = {news_id: set() for news_id in self.elements}
+        self.aims = {item.id: self._aims(item) for item in news}
 
     def run(self) -> list[ReplayElement]:
         """All elements, kept and rejected, in the order of news items and samples."""
@@ -83,16 +87,29 @@ class Rounds:
                         advance(self._add(sample))
         return [element for item in self.news for element in self.elements[item.id]]
 
+    def _aims(self, item: News) -> Aims:
+        """What the samples of a news item aim at, and what its elements cover."""
+        code = self.maker.language(item).code
+        facts, seed = facts_in(item.text, code), item_seed(self.maker.seed, self.protocol.name, "aim", item.id)
+        can = {answer: self.settings.aim and self.protocol.aims_at(answer=answer) for answer in (True, False)}
+        return Aims(Coverage(facts, code), [can[bool(fact.answer)] for fact in facts], seed)
+
     def _missing(self) -> list[Sample]:
-        """The samples of the next round: what is missing, with a margin for what will be rejected."""
+        """The samples of the next round: what is missing, with a margin for what will be rejected.
+
+        Where samples aim at facts, the first round asks for half, so that later ones aim at what it left uncovered.
+        """
         wanted, drawn = self.settings.samples_per_news, sum(self._drawn.values())
         # As many as should suffice at the rate seen so far: small batches are slow, so there should be few rounds.
         rate = max(1.0, drawn / max(1, sum(self._kept.values()))) if drawn else 1.0
         margin = self.settings.margin * rate
+        if not drawn and self.settings.aim and any(stage.aimed for stage in self.protocol.stages):
+            margin /= 2
         samples = []
         for item in self.news:
             count = min(math.ceil((wanted - self._kept[item.id]) * margin), 4 * wanted)
-            samples += [Sample(item, self._drawn[item.id] + i) for i in range(count)]
+            facts = self.aims[item.id].next(count)
+            samples += [Sample(item, self._drawn[item.id] + i, fact=fact) for i, fact in enumerate(facts)]
         return samples
 
     def _draw(self, samples: Sequence[Sample], number: int) -> None:
@@ -131,7 +148,9 @@ class Rounds:
             reason = sample.reason or self._reason(sample.news, pair)
             kept += reason is None
             self._kept[news_id] += reason is None
-            self.elements[news_id].append(self._element(sample, pair, place, reason))
+            element = self._element(sample, pair, place, reason)
+            self.elements[news_id].append(element)
+            self.aims[news_id].add(element)
         self._drawn[news_id] += 1
         return kept
 
@@ -173,11 +192,13 @@ class Rounds:
             "language": code,
         }
         found["protocol_digest"] = maker.decided_by["protocol"]
+        if sample.fact is not None:
+            found["aim"] = sample.fact.text
         for place, stage in enumerate(protocol.stages):
             sampling = maker.sampling(stage)
             if place == 0:
                 found |= {
-                    "asked": stage.template_in(code).messages(sample.index)[-1].content,
+                    "asked": maker.messages(sample, stage, "{news}")[-1].content,
                     "temperature": sampling.temperature,
                     "top_p": sampling.top_p,
                     "top_k": sampling.top_k,

@@ -37,6 +37,9 @@ class GenerateSettings:
     """Minimum mean log-likelihood of an answer with the news in context, in nats per token."""
     min_gain: float = 0.3
     """The news in context must raise an answer's mean log-likelihood by more than this, in nats per token."""
+    aim: bool = True
+    """Aim the samples of protocols that can at the facts of the news item that few elements cover so far (`--no-aim`:
+    the protocol alone decides what they are about). Coverage is counted in any case."""
     rows_at_once: int = 512
     """Maximum number of texts decoded in one batch."""
     keep_instructions: bool = False

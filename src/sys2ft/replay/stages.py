@@ -14,7 +14,7 @@ from sys2ft.languages import ENGLISH
 from sys2ft.models import Message
 from sys2ft.news import News
 from sys2ft.replay.filters import Filter
-from sys2ft.replay.prompts import Template, in_language
+from sys2ft.replay.prompts import AIM, Template, in_language
 
 Parser = Callable[[str], str | None]
 """The usable part of a reply; None or an empty text if it has none."""
@@ -41,6 +41,10 @@ class Stage:
     """None: the settings' `temperature` for the first stage, their `answer_temperature` for later ones."""
     thinking: bool = False
     """Let a reasoning model think first. Its thought is cut from the reply before parsing."""
+    aimed: Template | Mapping[str, Template] | None = None
+    """The prompt where a sample aims at a fact, or one for each language. Besides the others it has {fact}, what the
+    news item states, and {answer}, the span of the text that is asked for; an instruction without {answer} is for facts
+    that are whole statements. None: the stage's prompt is the same with and without an aim."""
     supported: bool = False
     """Reject a reply that the news in context does not make likelier, by the generator's log-likelihood."""
 
@@ -49,9 +53,16 @@ class Stage:
         """The templates by language; one that is meant for all languages has the code ''."""
         return self.template if isinstance(self.template, Mapping) else {"": self.template}
 
-    def template_in(self, language: str) -> Template:
+    @property
+    def aimed_templates(self) -> Sequence[Template]:
+        """The aimed templates of all languages."""
+        if self.aimed is None:
+            return ()
+        return list(self.aimed.values()) if isinstance(self.aimed, Mapping) else [self.aimed]
+
+    def template_in(self, language: str, *, aimed: bool = False) -> Template:
         """The prompt for a news item in this language: its own if there is one, else the English one."""
-        return in_language(self.template, language)
+        return in_language(self.aimed if aimed and self.aimed is not None else self.template, language)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,6 +131,11 @@ class Protocol:
         """The cues for a news item in this language: its own if there are any, else the English ones."""
         return in_language(self.cues, language)
 
+    def aims_at(self, *, answer: bool) -> bool:
+        """Whether samples can aim at spans that answer a question (`answer`), or at whole statements."""
+        aimed = next((stage for stage in self.stages if stage.aimed is not None), None)
+        return aimed is not None and aimed.template_in(ENGLISH, aimed=True).turn(0, answer=answer) is not None
+
     def trail(self, news: News, index: int, said: Mapping[str, str], language: str = ENGLISH) -> Trail:
         """The trail of a sample that has come as far as `said`."""
         cues = self.cues_in(language)
@@ -164,6 +180,15 @@ def _shape_problems(protocol: Protocol) -> list[_Problem]:
             found.append(
                 (f"has no English template {where}", "a template for 'en', which other languages fall back to")
             )
+        forms = stage.aimed.values() if isinstance(stage.aimed, Mapping) else [stage.aimed]
+        if not all(one is None or isinstance(one, Template) for one in forms):
+            found.append(
+                (f"has {stage.aimed!r} as the aimed template {where}", "a Template, one for each language, or None")
+            )
+        elif isinstance(stage.aimed, Mapping) and ENGLISH not in stage.aimed:
+            found.append(
+                (f"has no English aimed template {where}", "a template for 'en', which other languages fall back to")
+            )
         if not isinstance(stage.filters, tuple | list):
             found.append((f"has {stage.filters!r} as the filters {where}", "a tuple of functions"))
     if protocol.elements is not None and not callable(protocol.elements):
@@ -203,6 +228,10 @@ def _problems(protocol: Protocol) -> list[_Problem]:
         if unknown := {name for one in stage.templates.values() for name in one.placeholders} - known:
             expected = f"only {', '.join(f'{{{name}}}' for name in sorted(known))}"
             found.append((f"has {{{sorted(unknown)[0]}}} in the template of its stage {stage.name!r}", expected))
+        known_aimed = known | {*AIM}
+        if unknown := {name for one in stage.aimed_templates for name in one.all_placeholders} - known_aimed:
+            expected = f"only {', '.join(f'{{{name}}}' for name in sorted(known_aimed))}"
+            found.append((f"has {{{sorted(unknown)[0]}}} in the aimed template of its stage {stage.name!r}", expected))
         known.add(stage.name)
     return found
 

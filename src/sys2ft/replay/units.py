@@ -13,6 +13,7 @@ from sys2ft.generators.work import loglik
 from sys2ft.languages import Language, language_of
 from sys2ft.models import Message
 from sys2ft.news import News
+from sys2ft.replay.facts import Fact
 from sys2ft.replay.filters import Reason
 from sys2ft.replay.settings import GenerateSettings
 from sys2ft.replay.stages import Protocol, Stage, Trail
@@ -31,6 +32,8 @@ class Sample:
     """What each stage said, up to the one that was rejected if there is one."""
     reason: Reason | None = None
     support: dict[str, float] | None = None
+    fact: Fact | None = None
+    """What it aims at; None: the protocol decides by itself."""
 
     @property
     def alive(self) -> bool:
@@ -60,6 +63,15 @@ class UnitMaker:
     def trail(self, sample: Sample) -> Trail:
         """What the stages said in a sample, with its cue."""
         return self.protocol.trail(sample.news, sample.index, sample.said, self.language(sample.news).code)
+
+    def turn(self, sample: Sample) -> int:
+        """The number by which instructions rotate: that of the sample, or the next whose instruction suits its aim."""
+        code, fact = self.language(sample.news).code, sample.fact
+        aimed = next((stage for stage in self.protocol.stages if stage.aimed is not None), None)
+        if fact is None or aimed is None:
+            return sample.index
+        turn = aimed.template_in(code, aimed=True).turn(sample.index, answer=bool(fact.answer))
+        return sample.index if turn is None else turn
 
     def sample_seed(self, sample: Sample, stage: str) -> int:
         """The seed of a sample's reply in a stage. It depends on nothing but the sample and the run's seed."""
@@ -92,8 +104,10 @@ class UnitMaker:
 
     def messages(self, sample: Sample, stage: Stage, news: str) -> list[Message]:
         """A stage's conversation, with the text `news` as the news."""
-        form = stage.template_in(self.language(sample.news).code)
-        return form.messages(sample.index, **{**sample.said, "news": news})
+        fact = sample.fact
+        form = stage.template_in(self.language(sample.news).code, aimed=fact is not None)
+        aim = {"fact": fact.statement, "answer": fact.answer} if fact else {}
+        return form.messages(self.turn(sample), **{**sample.said, **aim, "news": news})
 
     def replies(self, samples: Sequence[Sample], stage: Stage, number: int) -> list[Unit]:
         """The units that draw a stage's replies in round `number`."""
