@@ -176,7 +176,7 @@ def _generated(one: Protocol, news: Sequence[News], settings: GenerateSettings) 
 
 
 def _size_of_aim(fact: Fact) -> int:
-    return len(fact.answer or fact.statement)
+    return len(fact.gap) + len(fact.answer) if fact.answer else len(fact.statement)
 
 
 def _marked(earlier: Mapping[str, int]) -> dict[str, str]:

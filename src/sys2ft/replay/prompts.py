@@ -16,8 +16,9 @@ from sys2ft.models.chat import Message, Role
 _HEADING = re.compile(r"^## (user|assistant|system|instructions)\s*$")
 
 
-AIM = ("fact", "answer")
-"""Placeholders for what a sample aims at: a sentence or statement, and the span of it that is asked for."""
+AIM = ("fact", "answer", "gap")
+"""Placeholders for what a sample aims at: a sentence or statement, the span of it that is asked for, and the sentence
+with a gap in place of the span."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +48,13 @@ class Template:
         return self.placeholders | {name for line in self.instructions for name in PLACEHOLDER.findall(line)}
 
     def turn(self, index: int, *, answer: bool) -> int | None:
-        """The first number from `index` on whose instruction has {answer}, or has not; None if there is none."""
+        """The first number from `index` on whose instruction is for a span that can be an `answer`; None: there is none.
+
+        Such an instruction has {answer} or {gap}; the others are for whole statements.
+        """
         count = len(self.instructions)
-        fitting = (n for n in range(index, index + count) if ("{answer}" in self.instructions[n % count]) == answer)
-        return next(fitting, None)
+        spans = [bool({"answer", "gap"} & {*PLACEHOLDER.findall(line)}) for line in self.instructions]
+        return next((number for number in range(index, index + count) if spans[number % count] == answer), None)
 
     def messages(self, index: int, **values: str) -> list[Message]:
         """The conversation for item `index`. A placeholder without a value stays as it is."""

@@ -106,7 +106,7 @@ class UnitMaker:
         """A stage's conversation, with the text `news` as the news."""
         fact = sample.fact
         form = stage.template_in(self.language(sample.news).code, aimed=fact is not None)
-        aim = {"fact": fact.statement, "answer": fact.answer} if fact else {}
+        aim = {"fact": fact.statement, "answer": fact.answer, "gap": fact.gap} if fact else {}
         return form.messages(self.turn(sample), **{**sample.said, **aim, "news": news})
 
     def replies(self, samples: Sequence[Sample], stage: Stage, number: int) -> list[Unit]:
