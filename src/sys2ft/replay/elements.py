@@ -55,10 +55,22 @@ class Yield:
     """Number of news items by language."""
     prompted_in_english: dict[str, int] = field(default_factory=dict)
     """Of these, the news items in languages that have no prompts of their own."""
+    covering: dict[str, list[int]] = field(default_factory=dict)
+    """For each news item the number of kept elements that cover each of its facts (`coverage`)."""
+
+    @property
+    def facts(self) -> int:
+        """Number of facts of all news items."""
+        return sum(map(len, self.covering.values()))
+
+    @property
+    def covered(self) -> int:
+        """Of these, the facts that at least one kept element covers."""
+        return sum(bool(count) for counts in self.covering.values() for count in counts)
 
     def to_dict(self) -> dict[str, Any]:
         """As the run folder's yield file."""
-        return asdict(self)
+        return {**asdict(self), "facts": self.facts, "covered": self.covered}
 
 
 def count_yield(
@@ -72,6 +84,7 @@ def count_yield(
     seconds: float = 0.0,
     languages: Mapping[str, int] | None = None,
     prompted_in_english: Mapping[str, int] | None = None,
+    covering: Mapping[str, Sequence[int]] | None = None,
 ) -> Yield:
     """Count `elements` of one protocol; `per_news` is the number wanted for each news item."""
     rejected = Counter(e.reason or "" for e in elements if e.status == "rejected")
@@ -89,4 +102,5 @@ def count_yield(
         seconds=round(seconds, 3),
         languages=dict(languages or {}),
         prompted_in_english=dict(prompted_in_english or {}),
+        covering={news_id: list(counts) for news_id, counts in (covering or {}).items()},
     )

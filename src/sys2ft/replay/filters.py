@@ -83,15 +83,15 @@ def invention(said: Said) -> Reason | None:
 
 def given_away(said: Said) -> Reason | None:
     """Rejects questions that name the span that they were to ask for."""
-    return "given_away" if said.answer and _names(said.text, said.answer, said.language) else None
+    return "given_away" if said.answer and names_span(said.text, said.answer, said.language) else None
 
 
 def missed(said: Said) -> Reason | None:
     """Rejects answers that do not have the span that the question was to ask for, and are no part of it."""
-    if not said.answer or _names(said.text, said.answer, said.language):
+    if not said.answer or names_span(said.text, said.answer, said.language):
         return None
     part = content_words(said.text, said.language) or words(said.text)
-    return None if part and _names(said.answer, said.text, said.language) else "missed"
+    return None if part and names_span(said.answer, said.text, said.language) else "missed"
 
 
 def withheld(news: Sequence[News]) -> dict[str, Instruction]:
@@ -127,7 +127,7 @@ def refused(text: str) -> bool:
     return union("refusals").search(text) is not None
 
 
-def _names(text: str, span: str, code: str) -> bool:
+def names_span(text: str, span: str, code: str) -> bool:
     """Whether `text` has the words of `span`, or all of its content words in any form."""
     if has_words(words(text), words(span), code):
         return bool(words(span)) or fold(span) in fold(text)
@@ -168,8 +168,11 @@ def invents(text: str, news: str, code: str = ENGLISH) -> bool:
     Without capitals, names are those in quotation marks or in Latin letters (`text.names_within`).
     """
     said, known = ({*_DIGITS.findall(_FULL_HOUR.sub("", fold(one)))} for one in (text, news))
-    if said - known:
-        return True
+    return bool(said - known) or invented_names(text, news, code)
+
+
+def invented_names(text: str, news: str, code: str = ENGLISH) -> bool:
+    """Whether a text has names within a sentence that `news` does not have."""
     given = words(news)
     names = names_within(text, capitals=not language(code).has("capital nouns"))
     if _CASELESS.search(news):  # a name in Latin letters may be attached to other letters

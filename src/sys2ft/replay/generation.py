@@ -8,8 +8,8 @@ its own seed, derived from the run's seed, protocol, stage, news item and number
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from sys2ft.errors import NewsError, SettingsError
 from sys2ft.generators import Generator, as_generator
@@ -18,6 +18,8 @@ from sys2ft.models import LoadedModel
 from sys2ft.news import News
 from sys2ft.replay import filters
 from sys2ft.replay.elements import ReplayElement, Yield, count_yield
+from sys2ft.replay.facts import Fact
+from sys2ft.replay.implied import list_facts
 from sys2ft.replay.protocols import protocol
 from sys2ft.replay.rounds import Rounds, Worker
 from sys2ft.replay.settings import GenerateSettings
@@ -32,6 +34,8 @@ class Replay:
 
     elements: list[ReplayElement]
     counts: Yield
+    facts: Mapping[str, Sequence[Fact]] = field(default_factory=dict)
+    """The facts of each news item, by its id, in the order of `counts.covering`."""
 
     @property
     def kept(self) -> list[ReplayElement]:
@@ -63,10 +67,15 @@ def generate(
     for note in fallback_notes((item.text for item in news), settings.language):
         show.note(note)
     languages = Counter(language_of(item.text, settings.language).code for item in news)
+    listed = list_facts(news, settings, seed, Worker(writer, memo, executor), show)
+    if settings.implied_facts:
+        rejected = ", ".join(f"{reason} ({count})" for reason, count in sorted(listed.rejected.items())) or "none"
+        show.note(f"implied facts: {settings.implied_facts * len(news)} asked for; rejected: {rejected}")
     replays = {}
     for one in chosen:
         worker = Worker(writer, memo, executor)
-        elements = Rounds(UnitMaker(one, settings, seed, writer.identity), news, worker, show).run()
+        rounds = Rounds(UnitMaker(one, settings, seed, writer.identity), news, listed.facts, worker, show)
+        elements = rounds.run()
         counts = count_yield(
             one.name,
             elements,
@@ -77,8 +86,9 @@ def generate(
             seconds=worker.seconds,
             languages=dict(sorted(languages.items())),
             prompted_in_english=unprompted((item.text for item in news), settings.language),
+            covering={name: aims.coverage.counts for name, aims in rounds.aims.items()},
         )
-        replays[one.name] = Replay(elements, counts)
+        replays[one.name] = Replay(elements, counts, listed.facts)
     return replays
 
 

@@ -10,6 +10,7 @@ from sys2ft.generators import EngineGenerator, Generator, Request, SamplingParam
 from sys2ft.models import LoadedModel
 from sys2ft.news import News
 from sys2ft.replay.generation import protocols_for, require_likelihoods, without_instructions
+from sys2ft.replay.implied import list_facts
 from sys2ft.replay.rounds import Rounds, Worker
 from sys2ft.replay.settings import GenerateSettings
 from sys2ft.replay.stages import Protocol
@@ -54,11 +55,15 @@ def plan(
     writer = as_generator(model, rows_at_once=settings.rows_at_once)
     require_likelihoods(chosen, writer)
     news = without_instructions(news, settings, Display())
+    try:
+        facts = list_facts(news, settings, seed, Worker(writer, memo, _Listing()), Display()).facts
+    except _Missing as found:  # what the protocols then aim at depends on these
+        return [replace(unit, needs=_unit_needs(unit, writer)) for unit in found.units]
     units: list[Unit] = []
     for one in chosen:
         maker = UnitMaker(one, settings, seed, writer.identity)
         try:
-            Rounds(maker, news, Worker(writer, memo, _Listing()), Display()).run()
+            Rounds(maker, news, facts, Worker(writer, memo, _Listing()), Display()).run()
         except _Missing as found:
             units += _left(maker, news, writer, found.units)
     return units

@@ -48,7 +48,7 @@ class Template:
         return self.placeholders | {name for line in self.instructions for name in PLACEHOLDER.findall(line)}
 
     def turn(self, index: int, *, answer: bool) -> int | None:
-        """The first number from `index` on whose instruction is for a span that can be an `answer`; None: there is none.
+        """The first number from `index` on whose instruction is for a span that can be an `answer`; None: none is.
 
         Such an instruction has {answer} or {gap}; the others are for whole statements.
         """

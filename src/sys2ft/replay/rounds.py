@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -14,9 +14,10 @@ from sys2ft.replay import filters
 from sys2ft.replay.aiming import Aims
 from sys2ft.replay.coverage import Coverage
 from sys2ft.replay.elements import ReplayElement
-from sys2ft.replay.facts import facts_in
+from sys2ft.replay.facts import Fact
 from sys2ft.replay.filters import Reason
 from sys2ft.replay.judging import build, judge
+from sys2ft.replay.settings import GenerateSettings
 from sys2ft.replay.stages import Stage, last_said
 from sys2ft.replay.units import Sample, UnitMaker
 from sys2ft.runs import Advance, Display, Executor, LocalExecutor, Memo, Unit, compute_units, item_seed
@@ -57,17 +58,31 @@ class Worker:
             yield result["rows"]
 
 
+def unsupported(row: Mapping[str, float], settings: GenerateSettings) -> bool:
+    """Whether the news in context makes a text too little likelier, or leaves it unlikely (`units.support`)."""
+    gain = row["with_news"] - row["without_news"]
+    return row["with_news"] < settings.min_support or gain <= settings.min_gain
+
+
 class Rounds:
     """One protocol over all news items."""
 
-    def __init__(self, maker: UnitMaker, news: Sequence[News], worker: Worker, show: Display) -> None:
+    def __init__(
+        self,
+        maker: UnitMaker,
+        news: Sequence[News],
+        facts: Mapping[str, Sequence[Fact]],
+        worker: Worker,
+        show: Display,
+    ) -> None:
+        """`facts`: those of each news item, by its id."""
         self.maker, self.news, self.worker, self.show = maker, news, worker, show
         self.protocol, self.settings = maker.protocol, maker.settings
         self.elements: dict[str, list[ReplayElement]] = {item.id: [] for item in news}
         self._kept = dict.fromkeys(self.elements, 0)
         self._drawn = dict.fromkeys(self.elements, 0)
         self._words: dict[str, set[str]] = {news_id: set() for news_id in self.elements}
-        self.aims = {item.id: self._aims(item) for item in news}
+        self.aims = {item.id: self._aims(item, facts[item.id]) for item in news}
 
     def run(self) -> list[ReplayElement]:
         """All elements, kept and rejected, in the order of news items and samples."""
@@ -87,12 +102,12 @@ class Rounds:
                         advance(self._add(sample))
         return [element for item in self.news for element in self.elements[item.id]]
 
-    def _aims(self, item: News) -> Aims:
+    def _aims(self, item: News, facts: Sequence[Fact]) -> Aims:
         """What the samples of a news item aim at, and what its elements cover."""
-        code = self.maker.language(item).code
-        facts, seed = facts_in(item.text, code), item_seed(self.maker.seed, self.protocol.name, "aim", item.id)
+        seed = item_seed(self.maker.seed, self.protocol.name, "aim", item.id)
         can = {answer: self.settings.aim and self.protocol.aims_at(answer=answer) for answer in (True, False)}
-        return Aims(Coverage(facts, code), [can[bool(fact.answer)] for fact in facts], seed)
+        coverage = Coverage(facts, self.maker.language(item).code)
+        return Aims(coverage, [can[bool(fact.answer)] for fact in facts], seed)
 
     def _missing(self) -> list[Sample]:
         """The samples of the next round: what is missing, with a margin for what will be rejected.
@@ -132,8 +147,7 @@ class Rounds:
             rows = [row for part in self.worker.rows(units, advance) for row in part]
         for sample, row in zip(samples, rows, strict=True):
             sample.support = row
-            gain = row["with_news"] - row["without_news"]
-            if row["with_news"] < self.settings.min_support or gain <= self.settings.min_gain:
+            if unsupported(row, self.settings):
                 sample.reason = "unsupported"
 
     def _add(self, sample: Sample) -> int:

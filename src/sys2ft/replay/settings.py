@@ -40,6 +40,11 @@ class GenerateSettings:
     aim: bool = True
     """Aim the samples of protocols that can at the facts of the news item that few elements cover so far (`--no-aim`:
     the protocol alone decides what they are about). Coverage is counted in any case."""
+    aim_temperature: float = 0.7
+    """Sampling temperature of stages that aim: the fact already decides what a reply is about."""
+    implied_facts: int = 0
+    """Statements for each news item that say what follows from it, written by the model. Those that pass the checks are
+    facts too: counted, and aimed at. 0: only what the text states."""
     rows_at_once: int = 512
     """Maximum number of texts decoded in one batch."""
     keep_instructions: bool = False
@@ -51,6 +56,10 @@ class GenerateSettings:
         small = [f"{name}={getattr(self, name)}" for name in counts if not getattr(self, name) >= 1]
         if small:
             raise SettingsError(", ".join(small), expected="at least 1", fix="raise the setting that is too small")
+        if self.implied_facts < 0:
+            raise SettingsError(
+                f"implied_facts={self.implied_facts}", expected="0 or more", fix="correct --implied-facts"
+            )
         # Protocols become file names, and some file systems ignore case: 'QA' repeats 'qa'.
         if not self.protocols or len({name.casefold() for name in self.protocols}) < len(self.protocols):
             raise SettingsError(
@@ -61,3 +70,4 @@ class GenerateSettings:
         check_language(self.language)
         check_sampling(self.temperature, self.top_p, self.top_k)
         check_sampling(self.answer_temperature, self.top_p, self.top_k)
+        check_sampling(self.aim_temperature, self.top_p, self.top_k)

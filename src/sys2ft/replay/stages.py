@@ -43,8 +43,9 @@ class Stage:
     """Let a reasoning model think first. Its thought is cut from the reply before parsing."""
     aimed: Template | Mapping[str, Template] | None = None
     """The prompt where a sample aims at a fact, or one for each language. Besides the others it has {fact}, a
-    sentence or statement, {answer}, the span of it that is asked for, and {gap}, the sentence with a gap in place of the
-    span. Instructions without {answer} and {gap} are for facts that are whole statements. None: the stage's prompt is the same with and without an aim."""
+    sentence or statement, {answer}, the span of it that is asked for, and {gap}, the sentence with a gap for the span.
+    Instructions without {answer} and {gap} are for facts that are whole statements. None: one prompt
+    serves with and without an aim."""
     supported: bool = False
     """Reject a reply that the news in context does not make likelier, by the generator's log-likelihood."""
 

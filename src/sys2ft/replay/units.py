@@ -81,7 +81,9 @@ class UnitMaker:
         """How a stage's replies are sampled."""
         settings = self.settings
         first = stage is self.protocol.stages[0]
+        aimed = settings.aim and stage.aimed is not None
         default = settings.temperature if first else settings.answer_temperature
+        default = settings.aim_temperature if aimed else default
         return SamplingParams(
             temperature=default if stage.temperature is None else stage.temperature,
             top_p=settings.top_p,

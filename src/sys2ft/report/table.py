@@ -32,7 +32,7 @@ from sys2ft.statistics import Score
 SCORES = ("closed book", "in context", "gap to ICL", "share of gap")
 _STAR = "*: the 95% interval excludes zero."
 CONTROLS = "Controls, closed book (change from base)"
-COSTS = ("kept", "tokens trained", "TFLOP gen.", "TFLOP train", "seconds")
+COSTS = ("kept", "facts", "tokens trained", "TFLOP gen.", "TFLOP train", "seconds")
 
 
 def terminal_table(summary: Summary) -> Group:

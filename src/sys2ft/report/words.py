@@ -96,9 +96,17 @@ def seconds(value: float | None) -> str:
 
 
 def cost_cells(cost: Cost) -> tuple[str, ...]:
-    """Cells of a cost row: kept, tokens trained, TFLOP to generate, TFLOP to train, seconds."""
+    """Cells of a cost row: kept, share of facts covered, tokens trained, TFLOP to generate and to train, seconds."""
     flops = (tera(cost.flop_generate), tera(cost.flop_train))
-    return (count(cost.kept), count(cost.tokens_trained), *flops, seconds(cost.seconds))
+    return (count(cost.kept), covered(cost), count(cost.tokens_trained), *flops, seconds(cost.seconds))
+
+
+def covered(cost: Cost) -> str:
+    """The share of the news items' facts that the kept elements cover."""
+    if cost.facts is None or cost.covered is None:
+        return ABSENT
+    # Not rounded up: 100% means all of them.
+    return f"{100 * cost.covered // cost.facts}%"
 
 
 def score_cells(row: Row) -> tuple[str, ...]:
