@@ -140,7 +140,7 @@ def test_aimed_samples_cover_what_unguided_ones_do_not_reach() -> None:
     aims = [element.provenance["aim"] for element in made.elements]
     assert len(set(aims[:6])) == 6, "the first round asks for half, of different facts"
     again = generate(Reader(), news, settings, seed=2)["self_qa"]  # type: ignore[arg-type]
-    assert again == made
+    assert again.elements == made.elements
     unguided = generate(Reader(), news, sys2ft.GenerateSettings(protocols=("self_qa",), samples_per_news=8, aim=False))  # type: ignore[arg-type]
     assert not any("aim" in element.provenance for element in unguided["self_qa"].elements)
     assert made.counts.covered == sum(map(bool, made.counts.covering["frog"]))
