@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given, strategies as st
 
@@ -15,6 +18,8 @@ from sys2ft.replay.aiming import assign
 from sys2ft.replay.coverage import Coverage
 from sys2ft.replay.facts import facts_in
 from sys2ft.replay.filters import common_words
+from sys2ft.report.heat import LEVELS, heat
+from sys2ft.runs import write_json
 from sys2ft.text import words
 
 VELQUIN = "Chemists in Norway have made a new metal called velquin. Velquin floats on water. It turns green on salt."
@@ -190,3 +195,17 @@ def test_implied_facts_are_checked() -> None:
     settings = GenerateSettings(protocols=("self_qa",), samples_per_news=1, implied_facts=3)
     made = generate(Stating(), [News(id="frog", text=FROG)], settings)["self_qa"]  # type: ignore[arg-type]
     assert [fact.text for fact in made.facts["frog"] if fact.kind == "implied"] == [Stating.said[0]]
+
+
+def test_the_heat_map_has_the_whole_text(tmp_path: Path) -> None:
+    """Its pieces concatenate to the text, the counts are those of the yield, and uncovered facts are listed."""
+    facts = [fact.to_dict() for fact in facts_in(FROG)]
+    counts = list(range(len(facts)))
+    news = [{"id": "frog", "news": FROG, "questions": []}]
+    write_json(tmp_path / "replay" / "facts.json", {"frog": facts})
+    made = heat(SimpleNamespace(folder=tmp_path, yields={"p": {"covering": {"frog": counts}}}, news=news))  # type: ignore[arg-type]
+    assert made is not None and made.left_out == 0
+    ((name, (row,)),) = made.news
+    assert name == "frog" and "".join(piece.text for piece in row.pieces) == FROG
+    assert (row.covered, row.facts, [fact["text"] for fact in row.uncovered]) == (6, 7, [facts[0]["text"]])
+    assert max(piece.level for piece in row.pieces) <= LEVELS and {piece.count for piece in row.pieces} > {None, 0}
