@@ -20,7 +20,7 @@ from sys2ft.news.bundled import bundled_news
 from sys2ft.news.checks import near_pairs
 from sys2ft.news.surface import surface
 from sys2ft.probing import Candidate, ProbeSettings
-from sys2ft.probing.candidates import against_answer, against_question, alike_in, answer_spans, with_gap, wrong_choices
+from sys2ft.probing.candidates import against_answer, against_question, alike_in, answer_spans, wrong_choices
 from sys2ft.probing.writing import PROMPTS, prompt
 from sys2ft.replay import (
     GenerateSettings,
@@ -34,6 +34,7 @@ from sys2ft.replay import (
     template,
 )
 from sys2ft.replay.calculator import wrong_equations
+from sys2ft.replay.facts import with_gap
 from sys2ft.replay.filters import (
     content_words,
     copied_line,

@@ -101,7 +101,7 @@ def check_settings(run: Run, generate: GenerateSettings, train: TrainSettings, e
 def generate_stage(
     run: Run, model: LoadedModel, settings: GenerateSettings, show: Display, *, train: TrainSettings | None = None
 ) -> dict[str, Replay]:
-    """Write `replay/<protocol>.jsonl` (elements kept and rejected) and `replay/<protocol>.yield.json`.
+    """Write `replay/<protocol>.jsonl` (elements kept and rejected), `<protocol>.yield.json` and `facts.json`.
 
     A budget in FLOP depends on epochs and batch size of the training to come, which are in `train`.
     """
@@ -113,6 +113,8 @@ def generate_stage(
     )
     kept_out = {} if settings.keep_instructions else withheld(news_of(run))
     write_json(run.path / "replay" / "withheld.json", {name: asdict(found) for name, found in kept_out.items()})
+    facts = {name: [fact.to_dict() for fact in own] for name, own in next(iter(replays.values())).facts.items()}
+    write_json(run.path / "replay" / "facts.json", facts)
     for name, replay in replays.items():
         write_jsonl(run.path / "replay" / f"{name}.jsonl", (element.to_dict() for element in replay.elements))
         write_json(run.path / "replay" / f"{name}.yield.json", replay.counts.to_dict())

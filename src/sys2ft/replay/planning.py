@@ -14,6 +14,7 @@ from sys2ft.news import News
 from sys2ft.replay.budget import Account, Budget, Cost, Drawn, Schedule
 from sys2ft.replay.elements import ReplayElement
 from sys2ft.replay.generation import Drawing, parts_of, protocols_for, require_likelihoods, without_instructions
+from sys2ft.replay.implied import list_facts
 from sys2ft.replay.mixed import MIXED, Mix
 from sys2ft.replay.rounds import Rounds, Worker
 from sys2ft.replay.settings import GenerateSettings
@@ -62,6 +63,10 @@ def plan(
     require_likelihoods(chosen, writer)
     budget = Budget.of(settings, writer, learner, schedule)
     news = without_instructions(news, settings, Display())
+    try:
+        listed = list_facts(news, settings, seed, Worker(writer, memo, _Listing()), Display())
+    except _Missing as found:  # what the protocols then aim at depends on these
+        return [replace(unit, needs=_unit_needs(unit, writer)) for unit in found.units]
     units: dict[str, list[Unit]] = {}
 
     def fill(stream: Rounds, account: Account, *, strict: bool = True) -> None:
@@ -74,7 +79,10 @@ def plan(
             units[name] = _left(stream.maker, news, writer, found.units)
         account.assume()
 
-    drawing = Drawing(news, budget, lambda one: UnitMaker(one, settings, seed, writer.identity), Display())
+    def maker(one: Protocol) -> UnitMaker:
+        return UnitMaker(one, settings, seed, writer.identity)
+
+    drawing = Drawing(news, budget, listed.coverage, maker, Display())
     drawing.draw(chosen, lambda: Worker(writer, memo, _Listing()), fill)
     return [unit for own in units.values() for unit in own]
 

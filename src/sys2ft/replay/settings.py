@@ -49,6 +49,14 @@ class GenerateSettings:
     """Minimum mean log-likelihood of an answer with the news in context, in nats per token."""
     min_gain: float = 0.3
     """The news in context must raise an answer's mean log-likelihood by more than this, in nats per token."""
+    aim: bool = False
+    """Aim the samples of protocols that can at the facts of the news item that few elements cover so far; else the
+    protocol alone decides what they are about. Coverage is counted in any case."""
+    aim_temperature: float = 0.7
+    """Sampling temperature of stages that aim: the fact already decides what a reply is about."""
+    implied_facts: int = 0
+    """Statements for each news item that say what follows from it, written by the model. Those that pass the checks are
+    facts too: counted, and aimed at. 0: only what the text states."""
     rows_at_once: int = 512
     """Maximum number of texts decoded in one batch."""
     keep_instructions: bool = False
@@ -61,6 +69,10 @@ class GenerateSettings:
         small = [f"{name}={getattr(self, name)}" for name in counts if not 1 <= getattr(self, name) < float("inf")]
         if small:
             raise SettingsError(", ".join(small), expected="at least 1", fix="raise the setting that is too small")
+        if self.implied_facts < 0:
+            raise SettingsError(
+                f"implied_facts={self.implied_facts}", expected="0 or more", fix="correct --implied-facts"
+            )
         # Protocols become file names, and some file systems ignore case: 'QA' repeats 'qa'.
         if not self.protocols or len({name.casefold() for name in self.protocols}) < len(self.protocols):
             raise SettingsError(
@@ -71,6 +83,7 @@ class GenerateSettings:
         check_language(self.language)
         check_sampling(self.temperature, self.top_p, self.top_k)
         check_sampling(self.answer_temperature, self.top_p, self.top_k)
+        check_sampling(self.aim_temperature, self.top_p, self.top_k)
 
     def _resolve(self) -> None:
         """Fill in what is left to defaults, so that records name it. Raises SettingsError for several budgets."""

@@ -14,6 +14,7 @@ from sys2ft.languages import Language, language_of
 from sys2ft.models import Message
 from sys2ft.news import News
 from sys2ft.replay.budget import Cost
+from sys2ft.replay.facts import Fact
 from sys2ft.replay.filters import Reason
 from sys2ft.replay.settings import GenerateSettings
 from sys2ft.replay.stages import Protocol, Stage, Trail
@@ -36,6 +37,8 @@ class Sample:
     """Its part of what the round has cost that drew it."""
     cut: list[str] = field(default_factory=list)
     """The stages whose replies reached their budget and were used up to there."""
+    fact: Fact | None = None
+    """What it aims at; None: the protocol decides by itself."""
 
     @property
     def alive(self) -> bool:
@@ -66,6 +69,15 @@ class UnitMaker:
         """What the stages said in a sample, with its cue."""
         return self.protocol.trail(sample.news, sample.index, sample.said, self.language(sample.news).code)
 
+    def turn(self, sample: Sample) -> int:
+        """The number by which instructions rotate: that of the sample, or the next whose instruction suits its aim."""
+        code, fact = self.language(sample.news).code, sample.fact
+        aimed = next((stage for stage in self.protocol.stages if stage.aimed is not None), None)
+        if fact is None or aimed is None:
+            return sample.index
+        turn = aimed.template_in(code, aimed=True).turn(sample.index, answer=bool(fact.answer))
+        return sample.index if turn is None else turn
+
     def sample_seed(self, sample: Sample, stage: str) -> int:
         """The seed of a sample's reply in a stage. It depends on nothing but the sample and the run's seed."""
         return item_seed(self.seed, self.protocol.name, stage, sample.news.id, sample.index)
@@ -74,7 +86,9 @@ class UnitMaker:
         """How a stage's replies are sampled."""
         settings = self.settings
         first = stage is self.protocol.stages[0]
+        aimed = settings.aim and stage.aimed is not None
         default = settings.temperature if first else settings.answer_temperature
+        default = settings.aim_temperature if aimed else default
         return SamplingParams(
             temperature=default if stage.temperature is None else stage.temperature,
             top_p=settings.top_p,
@@ -97,8 +111,10 @@ class UnitMaker:
 
     def messages(self, sample: Sample, stage: Stage, news: str) -> list[Message]:
         """A stage's conversation, with the text `news` as the news."""
-        form = stage.template_in(self.language(sample.news).code)
-        return form.messages(sample.index, **{**sample.said, **self.picked(sample, stage), "news": news})
+        fact = sample.fact
+        form = stage.template_in(self.language(sample.news).code, aimed=fact is not None)
+        aim = {"fact": fact.statement, "answer": fact.answer, "gap": fact.gap} if fact else {}
+        return form.messages(self.turn(sample), **{**sample.said, **self.picked(sample, stage), **aim, "news": news})
 
     def picked(self, sample: Sample, stage: Stage) -> dict[str, str]:
         """The texts of a stage's own placeholders, as far as the earlier stages have been asked."""

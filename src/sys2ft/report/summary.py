@@ -82,6 +82,10 @@ class Cost:
     """Samples drawn from the model."""
     kept: int | None
     """Replay elements kept."""
+    facts: int | None
+    """Facts of the news items."""
+    covered: int | None
+    """Of these, the facts that at least one kept element covers."""
     rejected: dict[str, int]
     tokens_generated: int | None
     tokens_trained: int | None
@@ -325,6 +329,8 @@ def _cost(artifacts: Artifacts, protocol: str) -> Cost:
         protocol=protocol,
         asked=generated.get("asked"),
         kept=generated.get("kept"),
+        facts=generated.get("facts") or None,
+        covered=generated.get("covered") if generated.get("facts") else None,
         rejected=dict(generated.get("rejected", {})),
         tokens_generated=generated.get("tokens_generated"),
         tokens_trained=trained.get("tokens_trained"),
