@@ -55,6 +55,10 @@ class Yield:
     """Number of news items by language."""
     prompted_in_english: dict[str, int] = field(default_factory=dict)
     """Of these, the news items in languages that have no prompts of their own."""
+    checks: list[str] = field(default_factory=list)
+    """Checks of truth that were made."""
+    seconds_checking: float = 0.0
+    """Part of `seconds` that the checks took."""
 
     def to_dict(self) -> dict[str, Any]:
         """As the run folder's yield file."""
@@ -72,6 +76,8 @@ def count_yield(
     seconds: float = 0.0,
     languages: Mapping[str, int] | None = None,
     prompted_in_english: Mapping[str, int] | None = None,
+    checks: Sequence[str] = (),
+    seconds_checking: float = 0.0,
 ) -> Yield:
     """Count `elements` of one protocol; `per_news` is the number wanted for each news item."""
     rejected = Counter(e.reason or "" for e in elements if e.status == "rejected")
@@ -89,4 +95,6 @@ def count_yield(
         seconds=round(seconds, 3),
         languages=dict(languages or {}),
         prompted_in_english=dict(prompted_in_english or {}),
+        checks=list(checks),
+        seconds_checking=round(seconds_checking, 3),
     )

@@ -22,6 +22,7 @@ from sys2ft.replay.protocols import protocol
 from sys2ft.replay.rounds import Rounds, Worker
 from sys2ft.replay.settings import GenerateSettings
 from sys2ft.replay.stages import Protocol
+from sys2ft.replay.truth import checks_for
 from sys2ft.replay.units import UnitMaker
 from sys2ft.runs import NO_MEMO, Display, Executor, Memo
 
@@ -62,6 +63,9 @@ def generate(
     news = without_instructions(news, settings, show)
     for note in fallback_notes((item.text for item in news), settings.language):
         show.note(note)
+    checks, impossible = checks_for(settings, writer)
+    if impossible:
+        show.note(f"{writer.identity} computes no log-likelihoods: no checks by {', '.join(impossible)}")
     languages = Counter(language_of(item.text, settings.language).code for item in news)
     replays = {}
     for one in chosen:
@@ -77,6 +81,8 @@ def generate(
             seconds=worker.seconds,
             languages=dict(sorted(languages.items())),
             prompted_in_english=unprompted((item.text for item in news), settings.language),
+            checks=[check.name for check in checks if one.stages],
+            seconds_checking=worker.seconds_checking,
         )
         replays[one.name] = Replay(elements, counts)
     return replays

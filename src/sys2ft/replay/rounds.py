@@ -15,6 +15,7 @@ from sys2ft.replay.elements import ReplayElement
 from sys2ft.replay.filters import Reason
 from sys2ft.replay.judging import build, judge
 from sys2ft.replay.stages import Stage, last_said
+from sys2ft.replay.truth import hold
 from sys2ft.replay.units import Sample, UnitMaker
 from sys2ft.runs import Advance, Display, Executor, LocalExecutor, Memo, Unit, compute_units
 
@@ -29,6 +30,8 @@ class Worker:
     """None: this process computes the units with `generator`."""
     usage: Usage = field(default_factory=Usage)
     seconds: float = 0.0
+    seconds_checking: float = 0.0
+    """Of these, those of the checks of truth."""
 
     def rows(self, units: Sequence[Unit], advance: Advance) -> Iterator[list[dict[str, Any]]]:
         """The rows of each unit's result. `advance` counts them, where possible while they are computed."""
@@ -79,6 +82,7 @@ class Rounds:
                     if not samples:
                         break
                     self._draw(samples, number)
+                    hold(self.maker, samples, number, self.worker, self.show)
                     for sample in samples:
                         advance(self._add(sample))
         return [element for item in self.news for element in self.elements[item.id]]
@@ -128,15 +132,19 @@ class Rounds:
             built = last_said(self.maker.trail(sample))
         kept = 0
         for place, pair in enumerate(built):
-            reason = sample.reason or self._reason(sample.news, pair)
+            verdict = sample.verdicts[place] if sample.alive and sample.verdicts else None
+            reason = sample.reason or self._reason(sample.news, pair, verdict and verdict.reason)
             kept += reason is None
             self._kept[news_id] += reason is None
-            self.elements[news_id].append(self._element(sample, pair, place, reason))
+            element = self._element(sample, pair, place, reason)
+            if verdict:
+                element.provenance["truth"] = verdict.scores
+            self.elements[news_id].append(element)
         self._drawn[news_id] += 1
         return kept
 
-    def _reason(self, news: News, pair: Pair) -> Reason | None:
-        """The reason against an element of a sample that passed all stages."""
+    def _reason(self, news: News, pair: Pair, untrue: Reason | None) -> Reason | None:
+        """The reason against an element of a sample that passed all stages; `untrue`: that of the checks."""
         if not self.protocol.stages:
             return None
         prompt = pair.messages[-1].content
@@ -147,6 +155,8 @@ class Rounds:
         if words in before:
             return "repeat"
         before.add(words)
+        if untrue:
+            return untrue
         return "surplus" if self._kept[news.id] == self.settings.samples_per_news else None
 
     def _element(self, sample: Sample, pair: Pair, place: int, reason: Reason | None) -> ReplayElement:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from sys2ft.errors import SettingsError, check_sampling
 from sys2ft.languages import AUTO, check_language
+
+CheckName = Literal["none", "names", "gain", "entailment", "agreement"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +40,16 @@ class GenerateSettings:
     """Minimum mean log-likelihood of an answer with the news in context, in nats per token."""
     min_gain: float = 0.3
     """The news in context must raise an answer's mean log-likelihood by more than this, in nats per token."""
+    checks: tuple[CheckName, ...] = ("names", "gain", "entailment")
+    """How every element is held against its news item: `names` (names and numbers are in the news item), `gain` (the
+    news in context makes it likelier), `entailment` (the model judges it), `agreement` (a second answer says the same).
+    `none`: not at all."""
+    min_entailment: float = 0.0
+    """The news in context must raise the model's log-odds that an element is right by at least this, in nats."""
+    min_agreement: float = 0.5
+    """Least share of the shorter answer's words that the other answer has too."""
+    agreement_temperature: float = 0.7
+    """Sampling temperature of the second answer."""
     rows_at_once: int = 512
     """Maximum number of texts decoded in one batch."""
     keep_instructions: bool = False
@@ -55,6 +68,15 @@ class GenerateSettings:
                 expected="at least one, and none twice (names that differ only in case name the same file)",
                 fix="correct --protocols",
             )
+        checks = list(self.checks)
+        unknown = set(checks) - set(get_args(CheckName))
+        if unknown or not checks or len(set(checks)) < len(checks) or ("none" in checks and len(checks) > 1):
+            raise SettingsError(
+                f"checks={checks}",
+                expected=f"some of {', '.join(get_args(CheckName)[1:])}, each at most once, or none alone",
+                fix="correct --checks",
+            )
         check_language(self.language)
         check_sampling(self.temperature, self.top_p, self.top_k)
         check_sampling(self.answer_temperature, self.top_p, self.top_k)
+        check_sampling(self.agreement_temperature, self.top_p, self.top_k)
