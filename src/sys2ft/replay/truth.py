@@ -39,7 +39,7 @@ class Verdict:
 
 
 Answer = Callable[[Check, Sequence[Pair | Request]], Sequence[Row]]
-"""The model's rows for what a check asks, in order."""
+"""The model's rows for what a check asks, in the order given, in which texts that begin alike are neighbours."""
 
 
 def checks_for(settings: GenerateSettings, generator: Generator) -> tuple[list[Check], list[str]]:
@@ -64,10 +64,15 @@ def examine(
     verdicts = [Verdict(claim) for claim in claims]
     for check in checks:
         left = [one for one in verdicts if one.reason is None and check.applies(one.claim)]
-        asked = [list(check.asks(one.claim, seed)) for one in left]
-        rows = iter(answer(check, [question for own in asked for question in own]))
-        for one, own in zip(left, asked, strict=True):
-            scores = check.read(one.claim, [next(rows) for _ in own])
+        asked = [(place, question) for place, one in enumerate(left) for question in check.asks(one.claim, seed)]
+        # Texts that begin alike share their beginnings if they are neighbours.
+        order = sorted(range(len(asked)), key=lambda i: _text(asked[i][1]))
+        found = dict(zip(order, answer(check, [asked[i][1] for i in order]), strict=True))
+        rows: list[list[Row]] = [[] for _ in left]
+        for i, (place, _) in enumerate(asked):
+            rows[place].append(found[i])
+        for one, own in zip(left, rows, strict=True):
+            scores = check.read(one.claim, own)
             one.scores |= scores
             if settings and check.fails(scores, settings):
                 one.reason = check.reason
@@ -87,17 +92,9 @@ def hold(maker: UnitMaker, samples: Sequence[Sample], number: int, worker: Worke
     built = [claims(maker, sample) for sample in alive]
 
     def answer(check: Check, asked: Sequence[Pair | Request]) -> list[Row]:
-        order = sorted(range(len(asked)), key=lambda place: _text(asked[place]))
-        rows: list[Any] = [None] * len(asked)
         with show.task(f"  round {number + 1}: {check.name}", len(asked), passing=True) as advance:
-            found = (
-                row
-                for part in worker.rows(list(units(maker, check, [asked[i] for i in order], number)), advance)
-                for row in part
-            )
-            for place, row in zip(order, found, strict=True):
-                rows[place] = row
-        return rows
+            made = worker.rows(list(units(maker, check, asked, number)), advance)
+            return [row for part in made for row in part]
 
     before = worker.seconds
     verdicts = iter(examine([claim for own in built for claim in own], checks, answer, settings, maker.seed))
