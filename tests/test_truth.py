@@ -108,8 +108,23 @@ def test_names_and_numbers_come_from_the_news_or_from_a_calculation(
     question: str, said: str, unknown: list[str]
 ) -> None:
     found = NAMES.read(claim(said, question), ())
-    assert found == {"unknown": unknown}
+    assert found["unknown"] == unknown
     assert NAMES.fails(found, SETTINGS) is bool(unknown)
+
+
+@pytest.mark.parametrize(
+    ("question", "said", "share"),
+    [
+        ("", "The ferry Osprey carries 40 people.", 1.0),
+        ("", "The ferry carries dogs and cats.", 0.5),
+        ("Does the ferry carry dogs?", "The dogs", 1 / 3),
+        ("", "It is so.", 0.0),
+    ],
+)
+def test_words_are_shared_with_the_news(question: str, said: str, share: float) -> None:
+    found = NAMES.read(claim(said, question), ())
+    assert found["words"] == pytest.approx(share, abs=1e-4)
+    assert NAMES.fails({**found, "unknown": []}, replace(SETTINGS, min_words=0.6)) is (share < 0.6)
 
 
 # Likelihood -------------------------------------------------------------------------------------------------------

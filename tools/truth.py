@@ -2,6 +2,7 @@
 
     python -m tools.truth                              # the tables of docs/truth.md, from the committed file alone
     python -m tools.truth --write                      # bring the page up to date
+    python -m tools.truth score                        # the scores that need no model again
     python -m tools.truth score MODEL                  # the scores of that model's elements again (minutes)
     python -m tools.truth draw MODEL COUNT POOL...     # more elements to read, from files of a run folder's replay/
 
@@ -15,6 +16,7 @@ import json
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +28,21 @@ from sys2ft.replay import GenerateSettings, protocol
 from sys2ft.replay.checks.claim import Check, Claim
 from sys2ft.replay.truth import CHECKS, examine, sampling
 from sys2ft.runs import item_seed
+from sys2ft.statistics import mean_over_news
 
 ROOT = Path(__file__).resolve().parent.parent
 FILE = ROOT / "docs" / "data" / "read-elements.jsonl"
 PAGE = ROOT / "docs" / "truth.md"
+MARKS = ("<!-- tables: python -m tools.truth --write -->", "<!-- end -->")
+TARGETS = {"smollm2-135m-instruct": 0.90, "qwen2.5-coder-0.5b-instruct": 0.95}
+"""The precision that is aimed at, by model."""
+SCORES = ("names", "words", "support", "gain", "entailed", "entailment", "agreement")
+RULES = (
+    *((name,) for name in SCORES),
+    ("names", "words", "support", "gain", "entailment", "agreement"),
+)
+SHARES = (0.0, 0.1, 0.2, 0.35, 0.5)
+"""Shares of the faithful elements that a limit may reject."""
 Row = dict[str, Any]
 
 
@@ -121,6 +134,16 @@ def claim(row: Row, news: dict[str, News]) -> Claim:
     return Claim(name=row["id"], news=item, question=question, said=row["completion"], index=index)
 
 
+def score_texts() -> None:
+    """Compute the scores of all elements that need no model, and save them."""
+    known, news = rows(), news_by_id()
+    checks = [check for check in CHECKS.values() if check.by == "text"]
+    verdicts = examine([claim(row, news) for row in known], checks, lambda check, asked: [], None)
+    for row, verdict in zip(known, verdicts, strict=True):
+        row["scores"] |= verdict.scores
+    save(known)
+
+
 def score(name: str) -> None:
     """Compute the scores of a model's elements, all checks on all of them, and save them."""
     known, news, settings = rows(), news_by_id(), GenerateSettings()
@@ -142,11 +165,108 @@ def score(name: str) -> None:
     print(len(own), "elements;", ", ".join(f"{check} {took:.0f} s" for check, took in seconds.items()))
 
 
+Rule = dict[str, float]
+"""The least value of each score; one that an element does not have does not count."""
+
+
+def keeps(rule: Rule, row: Row) -> bool:
+    """Whether an element passes a rule."""
+    found = row["scores"]
+    return all(found.get(name) is None or found[name] >= least for name, least in rule.items())
+
+
+def with_known(row: Row) -> Row:
+    """The element with the number of its unknown names and numbers as a score: 0 is best."""
+    return {**row, "scores": {**row["scores"], "names": -len(row["scores"]["unknown"])}}
+
+
+def area(read: Sequence[Row], name: str) -> str:
+    """How often a faithful element has a higher score than one that is not (0.5: the score says nothing)."""
+    own = [row for row in read if row["scores"].get(name) is not None]
+    good, bad = ([row["scores"][name] for row in own if row["faithful"] is want] for want in (True, False))
+    pairs = [(one > other) + (one == other) / 2 for one in good for other in bad]
+    return f"{sum(pairs) / len(pairs):.2f}" if pairs else "-"
+
+
+def choose(read: Sequence[Row], names: Sequence[str], target: float) -> Rule:
+    """Of the rules with these scores the one with the highest recall among those that reach the target precision.
+
+    Limits are those that a share of the faithful elements passes. If none reaches the target it is the rule of the
+    highest precision that keeps a quarter of the faithful elements.
+    """
+    good = [row for row in read if row["faithful"]]
+    grids = []
+    for name in names:
+        values = sorted(row["scores"][name] for row in good if row["scores"].get(name) is not None)
+        at = {round(values[int(share * len(values))], 2) - 0.01 for share in SHARES} if values else set()
+        grids.append([None, *sorted(at)])
+    best: tuple[tuple[float, ...], Rule] = ((-1.0,), {})
+    for limits in product(*grids):
+        rule = {name: limit for name, limit in zip(names, limits, strict=True) if limit is not None}
+        kept = [row["faithful"] for row in read if keeps(rule, row)]
+        precision, recall = sum(kept) / max(1, len(kept)), sum(kept) / max(1, len(good))
+        rank = (1.0, recall, precision) if precision >= target else (0.0, precision * (recall >= 0.25), recall)
+        if (*rank, -len(rule)) > best[0]:
+            best = ((*rank, -len(rule)), rule)
+    return best[1]
+
+
+def outcome(read: Sequence[Row], rule: Rule) -> str:
+    """Cells: kept of read, precision with its interval over the news items, recall."""
+    kept = [row for row in read if keeps(rule, row)]
+    good = sum(row["faithful"] for row in read)
+    if not kept:
+        return f"0 of {len(read)} | - | 0.00"
+    own = mean_over_news({(row["news_id"], i): row["faithful"] for i, row in enumerate(kept)})
+    between = "" if own.low is None else f" ({own.low:.2f} to {own.high:.2f})"
+    return (
+        f"{len(kept)} of {len(read)} | {own.estimate:.2f}{between} | {sum(row['faithful'] for row in kept) / good:.2f}"
+    )
+
+
+def tables() -> str:
+    """The tables of the page."""
+    read = [with_known(row) for row in rows() if row["faithful"] is not None and row["scores"]]
+    text = ["| model | protocol | read | faithful |", "|---|---|---|---|"]
+    for model, name in sorted({(row["model"], row["protocol"]) for row in read}):
+        own = [row for row in read if (row["model"], row["protocol"]) == (model, name)]
+        text.append(f"| {model} | {name} | {len(own)} | {sum(row['faithful'] for row in own)} |")
+    text += ["", "| model | elements | " + " | ".join(f"`{name}`" for name in SCORES) + " |"]
+    text.append("|---|---|" + "---|" * len(SCORES))
+    kinds = {"statements": (False,), "questions": (True,), "all": (True, False)}
+    for model in TARGETS:
+        for kind, asks in kinds.items():
+            own = [row for row in read if row["model"] == model and ("agreement" in row["scores"]) in asks]
+            text.append(f"| {model} | {len(own)} {kind} | " + " | ".join(area(own, name) for name in SCORES) + " |")
+    text += ["", "| model | rule chosen on `fit` | half | kept | precision | recall |", "|---|---|---|---|---|---|"]
+    for model, target in TARGETS.items():
+        own = [row for row in read if row["model"] == model]
+        halves = {half: [row for row in own if row["half"] == half] for half in ("fit", "report")}
+        for names in RULES:
+            rule = choose(halves["fit"], names, target)
+            said = ", ".join(f"{name} >= {limit:.2f}" for name, limit in rule.items()) or "everything"
+            for half, part in halves.items():
+                text.append(f"| {model} | {said} | {half} | {outcome(part, rule)} |")
+    return "\n".join(text)
+
+
+def current(page: str) -> str:
+    """The page with the tables of the committed file."""
+    start, end = (page.index(mark) for mark in MARKS)
+    return f"{page[: start + len(MARKS[0])]}\n{tables()}\n{page[end:]}"
+
+
 if __name__ == "__main__":
     match sys.argv[1:]:
         case ["draw", model, count, *pools]:
             add(model, int(count), pools)
+        case ["score"]:
+            score_texts()
         case ["score", model]:
             score(model)
+        case ["--write"]:
+            PAGE.write_text(current(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+        case []:
+            print(tables())
         case _:
             raise SystemExit(__doc__)

@@ -44,6 +44,8 @@ class GenerateSettings:
     """How every element is held against its news item: `names` (names and numbers are in the news item), `gain` (the
     news in context makes it likelier), `entailment` (the model judges it), `agreement` (a second answer says the same).
     `none`: not at all."""
+    min_words: float = 0.0
+    """Least share of an element's content words that its news item has (check `names`)."""
     min_entailment: float = 0.0
     """The news in context must raise the model's log-odds that an element is right by at least this, in nats."""
     min_agreement: float = 0.5

@@ -1,4 +1,4 @@
-"""Names: names and numbers of an element are in its news item, or follow from a calculation that it writes out.
+"""Names: names, numbers and words of an element are in its news item, or follow from a calculation that it writes out.
 
 A question may bring numbers of its own, as an example; a name in it has to be the news item's.
 """
@@ -13,7 +13,7 @@ from fractions import Fraction
 import regex
 
 from sys2ft.replay.checks.claim import Check, Claim, Row, Scores
-from sys2ft.replay.filters import unknown_names, unknown_numbers
+from sys2ft.replay.filters import content_words, unknown_names, unknown_numbers
 from sys2ft.replay.settings import GenerateSettings
 from sys2ft.text import fold
 
@@ -25,11 +25,13 @@ _OPERATIONS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.
 
 
 def read(claim: Claim, rows: Sequence[Row]) -> Scores:
-    """The names and numbers that are nowhere to be had from."""
+    """The names and numbers that are nowhere to be had from, and the share of content words that the news item has."""
     shown = f"{claim.news.text} {claim.question}"
     numbers = [one for one in unknown_numbers(claim.said, shown) if one not in computed(claim.said, shown)]
     names = unknown_names(f"{claim.question} {claim.said}", claim.news.text, claim.code)
-    return {"unknown": [*names, *numbers]}
+    own = content_words(f"{claim.question} {claim.said}", claim.code)
+    shared = len(own & content_words(claim.news.text, claim.code)) / len(own) if own else 0.0
+    return {"unknown": [*names, *numbers], "words": round(shared, 5)}
 
 
 def computed(text: str, shown: str) -> set[str]:
@@ -63,7 +65,7 @@ def _of(node: ast.expr) -> Fraction:
 
 
 def fails(scores: Scores, settings: GenerateSettings) -> bool:
-    return bool(scores["unknown"])
+    return bool(scores["unknown"] or scores["words"] < settings.min_words)
 
 
 NAMES = Check(name="names", reason="invented", by="text", read=read, fails=fails)
