@@ -82,7 +82,7 @@ def _left(maker: UnitMaker, news: Sequence[News], writer: Generator, units: Sequ
         if later in checks:
             function, needs = checks[later].function, _check_needs(checks[later], maker, samples, writer)
             if not needs.tokens:
-                continue  # there are no questions, or a stage has measured it
+                continue  # there are no questions
         else:
             stage = next(one for one in stages if one.name == later or (later == "support" and one.supported))
             function = "sys2ft.replay.units:support" if later == "support" else "sys2ft.generators.work:generate"
@@ -102,9 +102,8 @@ def _samples(unit: Unit, check: Check | None, news: News) -> int:
 def _check_needs(check: Check, maker: UnitMaker, samples: Sequence[Sample], writer: Generator) -> Needs:
     """What a check needs if every sample is one element, whose text is not known yet."""
     protocol = maker.protocol
-    measured = {"with_news": 0.0, "without_news": 0.0} if any(one.supported for one in protocol.stages) else None
     question = "" if protocol.cues and protocol.elements is None else "?"
-    claims = [Claim(name="", news=one.news, question=question, said="", support=measured) for one in samples]
+    claims = [Claim(name="", news=one.news, question=question, said="") for one in samples]
     requests = [
         Request(messages=asked.messages, seed=0, group=one.news.id)
         for one in claims

@@ -117,7 +117,6 @@ def claims(maker: UnitMaker, sample: Sample) -> list[Claim]:
             said=pair.text,
             index=sample.index,
             code=code,
-            support=sample.support if pair.text in sample.said.values() else None,
         )
         for place, pair in enumerate(pairs)
     ]

@@ -29,8 +29,6 @@ class Claim:
     """Number of the sample within its news item."""
     code: str = ENGLISH
     """Code of the news item's language."""
-    support: Mapping[str, float] | None = None
-    """Its likelihood with and without the news item, where a stage has already measured it."""
 
     @property
     def prompts(self) -> Language:

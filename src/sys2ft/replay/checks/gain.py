@@ -11,18 +11,13 @@ from sys2ft.replay.settings import GenerateSettings
 
 def asks(claim: Claim, seed: int) -> list[Pair]:
     """The completion after its prompt, with the news item in context and without it."""
-    if claim.support is not None:
-        return []
     question = claim.question or claim.prompts.lines("cues")[0]
     return [Pair(messages=claim.asked(question, shown=shown), text=claim.said) for shown in (True, False)]
 
 
 def read(claim: Claim, rows: Sequence[Row]) -> Scores:
     """Mean log-likelihood with the news item, and how much more that is than without it (nats per token)."""
-    if claim.support is not None:
-        shown, hidden = claim.support["with_news"], claim.support["without_news"]
-    else:
-        shown, hidden = (row["total"] / row["tokens"] for row in rows)
+    shown, hidden = (row["total"] / row["tokens"] for row in rows)
     return {"support": round(shown, 5), "gain": round(shown - hidden, 5)}
 
 
