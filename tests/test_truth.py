@@ -33,7 +33,9 @@ SETTINGS = GenerateSettings(
     rounds=2,
     min_support=-4.0,
     min_gain=-1.0,
-    min_entailment=-9.0,
+    min_statement_support=-9.0,
+    min_statement_entailment=-9.0,
+    min_answer_entailment=-9.0,
     min_agreement=0.0,
     checks=("names", "gain", "entailment", "agreement"),
 )
@@ -109,7 +111,7 @@ def test_names_and_numbers_come_from_the_news_or_from_a_calculation(
 ) -> None:
     found = NAMES.read(claim(said, question), ())
     assert found["unknown"] == unknown
-    assert NAMES.fails(found, SETTINGS) is bool(unknown)
+    assert NAMES.fails(claim(said), found, SETTINGS) is bool(unknown)
 
 
 @pytest.mark.parametrize(
@@ -124,18 +126,22 @@ def test_names_and_numbers_come_from_the_news_or_from_a_calculation(
 def test_words_are_shared_with_the_news(question: str, said: str, share: float) -> None:
     found = NAMES.read(claim(said, question), ())
     assert found["words"] == pytest.approx(share, abs=1e-4)
-    assert NAMES.fails({**found, "unknown": []}, replace(SETTINGS, min_words=0.6)) is (share < 0.6)
+    assert NAMES.fails(claim(said), {**found, "unknown": []}, replace(SETTINGS, min_words=0.6)) is (share < 0.6)
 
 
 # Likelihood -------------------------------------------------------------------------------------------------------
 
 
 def test_gain_is_what_the_news_in_context_adds() -> None:
-    found = scores(GAIN, claim("40 people"), lambda asked, text: -1.0 if "Osprey" in asked else -3.5)
+    answer, statement = claim("40 people", "How many?"), claim("40 people")
+    found = scores(GAIN, answer, lambda asked, text: -1.0 if "Osprey" in asked else -3.5)
     assert found == {"support": -1.0, "gain": 2.5}
-    low, high = replace(SETTINGS, min_support=-1.5, min_gain=2.4), replace(SETTINGS, min_gain=2.5)
-    assert (GAIN.fails(found, low), GAIN.fails(found, high)) == (False, True)
-    assert GAIN.fails(found, replace(low, min_support=-0.9))
+    for limit, fails in ((2.4, False), (2.5, True)):
+        assert GAIN.fails(answer, found, replace(SETTINGS, min_gain=limit)) is fails
+    found = scores(GAIN, statement, lambda asked, text: -1.0 if "Osprey" in asked else 1 / 0)
+    assert found == {"support": -1.0}, "a statement is not asked about without the news"
+    for limit, fails in ((-1.1, False), (-0.9, True)):
+        assert GAIN.fails(statement, found, replace(SETTINGS, min_statement_support=limit)) is fails
 
 
 # The judge --------------------------------------------------------------------------------------------------------
@@ -152,8 +158,10 @@ def test_a_preference_for_a_place_or_a_word_or_a_sound_cancels(question: str) ->
     right, wrong = (scores(ENTAILMENT, claim(said, question), judge) for said in ("40 people", "40 crowns"))
     assert (right["entailment"], wrong["entailment"]) == (2.0, -2.0)
     assert (right["entailed"], wrong["entailed"]) == (7.0, 3.0)
-    assert ENTAILMENT.fails(wrong, SETTINGS) is False  # the limit of these tests is -9
-    assert ENTAILMENT.fails(wrong, replace(SETTINGS, min_entailment=0.0)) is True
+    least = replace(SETTINGS, **{"min_answer_entailment" if question else "min_statement_entailment": 0.0})
+    said = claim("40 crowns", question)
+    assert [ENTAILMENT.fails(said, wrong, how) for how in (SETTINGS, least)] == [False, True]
+    assert not ENTAILMENT.fails(said, right, least)
 
 
 @pytest.mark.parametrize("code", LANGUAGES)
@@ -211,7 +219,8 @@ def test_every_element_that_passed_its_stages_has_scores_and_kept_ones_pass(repl
             found = element.provenance.get("truth")
             if element.status == "kept":
                 assert found is not None and found["unknown"] == []
-                assert found["support"] >= SETTINGS.min_support and found["gain"] > SETTINGS.min_gain
+                assert found["support"] >= SETTINGS.min_statement_support
+                assert name == "paraphrase" or found["gain"] > SETTINGS.min_gain
                 assert found.keys() >= {"entailed", "entailment"}
                 assert ("agreement" in found) is (name == "self_qa")
             if element.reason == "invented" and found:
@@ -266,7 +275,11 @@ def test_each_threshold_counts_its_own_reason(news: list[News]) -> None:
     how = replace(SETTINGS, protocols=("self_qa",), samples_per_news=1, rounds=1, margin=1, min_support=-99, min_gain=0)
     cases: list[tuple[GenerateSettings, Callable[[str, str], float], str | None]] = [
         (how, lambda asked, text: -1.0 if item.text in asked else -3.0, None),
-        (replace(how, min_entailment=0.5), lambda asked, text: -1.0 if item.text in asked else -3.0, "contradicted"),
+        (
+            replace(how, min_answer_entailment=0.5),
+            lambda asked, text: -1.0 if item.text in asked else -3.0,
+            "contradicted",
+        ),
         (replace(how, min_agreement=1.1), lambda asked, text: -1.0 if item.text in asked else -3.0, "disagrees"),
         (how, lambda asked, text: -3.0 if item.text in asked else -1.0, "unsupported"),
     ]

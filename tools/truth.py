@@ -37,8 +37,20 @@ MARKS = ("<!-- tables: python -m tools.truth --write -->", "<!-- end -->")
 TARGETS = {"smollm2-135m-instruct": 0.90, "qwen2.5-coder-0.5b-instruct": 0.95}
 """The precision that is aimed at, by model."""
 SCORES = ("names", "words", "support", "gain", "entailed", "entailment", "agreement")
-RULE = ("names", "words", "support", "gain", "entailment", "agreement")
 KINDS = {"statements": False, "questions": True}
+RULE = {
+    "statements": ("names", "words", "support", "entailment"),
+    "questions": ("names", "words", "gain", "entailment", "agreement"),
+}
+"""The scores that a rule may use."""
+LIMITS = {
+    "smollm2-135m-instruct": GenerateSettings(
+        checks=("names", "gain", "agreement"), min_words=0.6, min_gain=0.7, min_statement_support=-0.6
+    ),
+    "qwen2.5-coder-0.5b-instruct": GenerateSettings(),
+}
+"""The settings that are advised for each model."""
+RECALLS = (0.25, 0.5, 0.75, 1.0)
 SHARES = (0.0, 0.1, 0.2, 0.35, 0.5)
 """Shares of the faithful elements that a limit may reject."""
 Row = dict[str, Any]
@@ -186,6 +198,26 @@ def area(read: Sequence[Row], name: str) -> str:
     return f"{sum(pairs) / len(pairs):.2f}" if pairs else "-"
 
 
+def precisions(read: Sequence[Row], name: str) -> str:
+    """Cells: the highest precision of a limit for one score that keeps a share of the faithful elements."""
+    own = [row for row in read if row["scores"].get(name) is not None]
+    good = sum(row["faithful"] for row in own)
+    found: dict[float, float] = {}
+    for limit in {row["scores"][name] for row in own}:
+        kept = [row["faithful"] for row in own if row["scores"][name] >= limit]
+        for recall in RECALLS:
+            if sum(kept) >= recall * good:
+                found[recall] = max(found.get(recall, 0.0), sum(kept) / len(kept))
+    return " | ".join(f"{found[recall]:.2f}" for recall in RECALLS) if good else " | ".join("-" for _ in RECALLS)
+
+
+def passes(row: Row, settings: GenerateSettings, news: dict[str, News]) -> bool:
+    """Whether an element passes the checks of these settings."""
+    one = claim(row, news)
+    made = [check for check in CHECKS.values() if check.name in settings.checks and check.applies(one)]
+    return not any(check.fails(one, row["scores"], settings) for check in made)
+
+
 def choose(read: Sequence[Row], names: Sequence[str], target: float) -> Rule:
     """Of the rules with these scores the one with the highest recall among those that reach the target precision.
 
@@ -213,8 +245,8 @@ def outcome(read: Sequence[Row], rule: Rule) -> str:
     """Cells: kept of read, precision with its interval over the news items, recall."""
     kept = [row for row in read if keeps(rule, row)]
     good = sum(row["faithful"] for row in read)
-    if not kept:
-        return f"0 of {len(read)} | - | 0.00"
+    if not kept or not good:
+        return f"{len(kept)} of {len(read)} | - | -"
     own = mean_over_news({(row["news_id"], i): row["faithful"] for i, row in enumerate(kept)})
     between = "" if own.low is None else f" ({own.low:.2f} to {own.high:.2f})"
     return (
@@ -232,8 +264,7 @@ def rule_lines(model: str, read: Sequence[Row], target: float) -> Iterator[str]:
     kept: dict[str, list[Row]] = {"fit": [], "report": []}
     for kind, want in KINDS.items():
         own = {half: [row for row in read if row["half"] == half and asks(row) is want] for half in kept}
-        names = [name for name in RULE if want or name != "agreement"]
-        rule = choose(own["fit"], names, target)
+        rule = choose(own["fit"], RULE[kind], target)
         said = ", ".join(f"`{name}` >= {limit:.2f}" for name, limit in rule.items()) or "everything"
         for half, part in own.items():
             yield f"| {model} | {kind} | {said} | {half} | {outcome(part, rule)} |"
@@ -244,7 +275,7 @@ def rule_lines(model: str, read: Sequence[Row], target: float) -> Iterator[str]:
 
 def tables() -> str:
     """The tables of the page."""
-    read = [with_known(row) for row in rows() if row["faithful"] is not None and "gain" in row["scores"]]
+    read = [with_known(row) for row in rows() if row["faithful"] is not None and "support" in row["scores"]]
     text = ["| model | protocol | read | faithful |", "|---|---|---|---|"]
     for model, name in sorted({(row["model"], row["protocol"]) for row in read}):
         own = [row for row in read if (row["model"], row["protocol"]) == (model, name)]
@@ -255,10 +286,24 @@ def tables() -> str:
         for kind, want in KINDS.items():
             own = [row for row in read if row["model"] == model and asks(row) is want]
             text.append(f"| {model} | {len(own)} {kind} | " + " | ".join(area(own, name) for name in SCORES) + " |")
-    columns = ["model", "elements", "passes if", "half", "kept", "precision", "recall"]
-    text += ["", f"| {' | '.join(columns)} |", "|---|---|---|---|---|---|---|"]
+    text += ["", "| model | elements | score | " + " | ".join(f"at {recall:.2f}" for recall in RECALLS) + " |"]
+    text.append("|---|---|---|" + "---|" * len(RECALLS))
+    for model, (kind, want) in product(TARGETS, KINDS.items()):
+        own = [row for row in read if row["model"] == model and asks(row) is want]
+        text += [f"| {model} | {kind} | `{name}` | {precisions(own, name)} |" for name in RULE[kind]]
+    head = ["", "| model | elements | passes if | half | kept | precision | recall |", "|---|---|---|---|---|---|---|"]
+    text += head
     for model, target in TARGETS.items():
         text += rule_lines(model, [row for row in read if row["model"] == model], target)
+    text += head
+    news = news_by_id()
+    for model, settings in LIMITS.items():
+        own = [row for row in read if row["model"] == model]
+        own = [{**row, "asks": asks(row), "scores": {"passes": float(passes(row, settings, news))}} for row in own]
+        for kind, wanted in {**{kind: (want,) for kind, want in KINDS.items()}, "all": (True, False)}.items():
+            for half in ("fit", "report"):
+                part = [row for row in own if row["half"] == half and row["asks"] in wanted]
+                text.append(f"| {model} | {kind} | the advised limits | {half} | {outcome(part, {'passes': 1.0})} |")
     return "\n".join(text)
 
 

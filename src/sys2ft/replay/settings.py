@@ -38,16 +38,20 @@ class GenerateSettings:
     """Samples drawn in a round, as a multiple of what is missing."""
     min_support: float = -1.5
     """Minimum mean log-likelihood of an answer with the news in context, in nats per token."""
-    min_gain: float = 0.3
+    min_gain: float = 1.0
     """The news in context must raise an answer's mean log-likelihood by more than this, in nats per token."""
-    checks: tuple[CheckName, ...] = ("names", "gain", "entailment")
+    min_statement_support: float = -0.9
+    """Minimum mean log-likelihood of a statement with the news in context (check `gain`), in nats per token."""
+    checks: tuple[CheckName, ...] = ("names", "gain", "entailment", "agreement")
     """How every element is held against its news item: `names` (names and numbers are in the news item), `gain` (the
-    news in context makes it likelier), `entailment` (the model judges it), `agreement` (a second answer says the same).
+    news in context makes it likely), `entailment` (the model judges it), `agreement` (a second answer says the same).
     `none`: not at all."""
     min_words: float = 0.0
     """Least share of an element's content words that its news item has (check `names`)."""
-    min_entailment: float = 0.0
-    """The news in context must raise the model's log-odds that an element is right by at least this, in nats."""
+    min_statement_entailment: float = 0.3
+    """The news in context must raise the model's log-odds that a statement is right by at least this, in nats."""
+    min_answer_entailment: float = 0.6
+    """The same for an answer to a question."""
     min_agreement: float = 0.5
     """Least share of the shorter answer's words that the other answer has too."""
     agreement_temperature: float = 0.7

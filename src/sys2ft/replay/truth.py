@@ -74,7 +74,7 @@ def examine(
         for one, own in zip(left, rows, strict=True):
             scores = check.read(one.claim, own)
             one.scores |= scores
-            if settings and check.fails(scores, settings):
+            if settings and check.fails(one.claim, scores, settings):
                 one.reason = check.reason
     return verdicts
 

@@ -49,7 +49,7 @@ def _said(text: str, asked: frozenset[str], code: str) -> frozenset[str]:
     return content - asked or content or frozenset(words(text))
 
 
-def fails(scores: Scores, settings: GenerateSettings) -> bool:
+def fails(claim: Claim, scores: Scores, settings: GenerateSettings) -> bool:
     return bool(scores["agreement"] < settings.min_agreement)
 
 

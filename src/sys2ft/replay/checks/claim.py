@@ -59,8 +59,8 @@ class Check:
     """What it needs: the text alone, log-likelihoods (of `Pair`s), or replies (to `Request`s)."""
     read: Callable[[Claim, Sequence[Row]], Scores]
     """The scores, from a row for each pair or request."""
-    fails: Callable[[Scores, GenerateSettings], bool]
-    """Whether the scores speak against the element."""
+    fails: Callable[[Claim, Scores, GenerateSettings], bool]
+    """Whether the scores speak against the claim."""
     applies: Callable[[Claim], bool] = lambda claim: True
     asks: Callable[[Claim, int], Sequence[Pair | Request]] = lambda claim, seed: ()
     """The pairs or requests of a claim; the second argument is the seed of the run."""

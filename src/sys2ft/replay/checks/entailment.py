@@ -34,8 +34,9 @@ def read(claim: Claim, rows: Sequence[Row]) -> Scores:
     return {"entailed": round(shown, 5), "entailment": round(shown - hidden, 5)}
 
 
-def fails(scores: Scores, settings: GenerateSettings) -> bool:
-    return bool(scores["entailment"] < settings.min_entailment)
+def fails(claim: Claim, scores: Scores, settings: GenerateSettings) -> bool:
+    least = settings.min_answer_entailment if claim.question else settings.min_statement_entailment
+    return bool(scores["entailment"] < least)
 
 
 ENTAILMENT = Check(name="entailment", reason="contradicted", by="likelihood", asks=asks, read=read, fails=fails)

@@ -64,7 +64,7 @@ def _of(node: ast.expr) -> Fraction:
     raise ValueError("not an expression of numbers")
 
 
-def fails(scores: Scores, settings: GenerateSettings) -> bool:
+def fails(claim: Claim, scores: Scores, settings: GenerateSettings) -> bool:
     return bool(scores["unknown"] or scores["words"] < settings.min_words)
 
 
