@@ -23,7 +23,8 @@ def asks(claim: Claim, seed: int) -> list[Pair]:
 def read(claim: Claim, rows: Sequence[Row]) -> Scores:
     """Mean log-likelihood with the news item; of an answer, how much more that is than without it (nats per token)."""
     shown, *hidden = (row["total"] / row["tokens"] for row in rows)
-    return {"support": round(shown, 5), **{"gain": round(shown - one, 5) for one in hidden}}
+    found = {"support": round(shown, 5)}
+    return found | {"gain": round(shown - hidden[0], 5)} if hidden else found
 
 
 def fails(claim: Claim, scores: Scores, settings: GenerateSettings) -> bool:
