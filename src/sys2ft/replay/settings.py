@@ -42,7 +42,7 @@ class GenerateSettings:
     """The news in context must raise an answer's mean log-likelihood by more than this, in nats per token."""
     min_statement_support: float = -0.9
     """Minimum mean log-likelihood of a statement with the news in context (check `gain`), in nats per token."""
-    checks: tuple[CheckName, ...] = ("names", "gain", "entailment", "agreement")
+    checks: tuple[CheckName, ...] = ("names", "gain", "agreement")
     """How every element is held against its news item: `names` (names and numbers are in the news item), `gain` (the
     news in context makes it likely), `entailment` (the model judges it), `agreement` (a second answer says the same).
     `none`: not at all."""
