@@ -24,6 +24,7 @@ from sys2ft.replay.checks.names import NAMES
 from sys2ft.replay.truth import CHECKS, checks_for, examine
 from sys2ft.runs import Display
 from talking import NEWS
+from tools import truth
 
 FERRY = News(id="ferry", text="The ferry Osprey of the Lindqvist line carries 40 people to Tarn. It costs 3 crowns.")
 SETTINGS = GenerateSettings(
@@ -327,3 +328,34 @@ def test_a_plan_lists_the_checks(model: LoadedModel, news: list[News]) -> None:
 def test_unknown_checks_are_refused(checks: tuple[str, ...]) -> None:
     with pytest.raises(SettingsError, match="names, gain, entailment, agreement"):
         GenerateSettings(checks=checks)  # type: ignore[arg-type]
+
+
+# The elements that were read --------------------------------------------------------------------------------------
+
+
+def test_every_element_that_was_read_is_complete() -> None:
+    read, texts = truth.rows(), truth.news_by_id()
+    assert len({truth.key(row) for row in read}) == len(read) >= 200
+    for row in read:
+        assert isinstance(row["faithful"], bool) and bool(row["wrong"]) is not row["faithful"], row["id"]
+        assert row["news"] == texts[row["news_id"]].text
+        assert row["scores"].keys() >= {"unknown", "words", "support", "entailed", "entailment"}
+        assert truth.asks(row) == ("gain" in row["scores"])
+    assert {row["news_id"]: row["half"] for row in read} == truth.halves(read, texts), "a news item is in one half"
+    assert all(NAMES.read(truth.claim(row, texts), ()).items() <= row["scores"].items() for row in read)
+
+
+@pytest.mark.slow
+def test_the_tables_are_those_of_the_elements_that_were_read() -> None:
+    page = truth.PAGE.read_text(encoding="utf-8")
+    assert truth.current(page) == page
+
+
+def test_a_rule_reaches_its_precision_where_it_was_chosen() -> None:
+    read = [
+        {"faithful": good, "scores": {"a": a, "b": b}}
+        for good, a, b in [(True, 1, 1), (True, 2, 0), (False, 0, 1), (False, 2, -1), (True, 3, 2)]
+    ]
+    assert truth.area(read, "a") == "0.75"
+    rule = truth.choose(read, ["a", "b"], 0.9)
+    assert [truth.keeps(rule, row) for row in read] == [row["faithful"] for row in read]

@@ -133,7 +133,7 @@ class Rounds:
         kept = 0
         for place, pair in enumerate(built):
             verdict = sample.verdicts[place] if sample.alive and sample.verdicts else None
-            reason = sample.reason or self._reason(sample.news, pair, verdict and verdict.reason)
+            reason = sample.reason or self._reason(sample.news, pair, verdict.reason if verdict else None)
             kept += reason is None
             self._kept[news_id] += reason is None
             element = self._element(sample, pair, place, reason)
