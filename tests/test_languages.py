@@ -582,7 +582,7 @@ NEWS = [
 
 def test_each_news_item_is_prompted_in_its_language() -> None:
     echo, show = Echo(), Notes()
-    how = GenerateSettings(protocols=("implication",), samples_per_news=1, rounds=1, margin=1)
+    how = GenerateSettings(protocols=("implication",), samples_per_news=1, rounds=1, margin=1, checks=("none",))
     made = generate(echo, NEWS, how, show=show)["implication"]
     by_news = {e.news_id: e for e in made.elements}
     asked = {request.group: request.messages[-1].content for request in echo.asked}

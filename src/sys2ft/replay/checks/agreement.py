@@ -11,7 +11,7 @@ from sys2ft.replay.filters import content_words
 from sys2ft.replay.prompts import template
 from sys2ft.replay.settings import GenerateSettings
 from sys2ft.runs import item_seed
-from sys2ft.text import numbers_within, words
+from sys2ft.text import asks as is_question, numbers_within, words
 
 
 def asks(claim: Claim, seed: int) -> list[Request]:
@@ -57,7 +57,7 @@ AGREEMENT = Check(
     name="agreement",
     reason="disagrees",
     by="reply",
-    applies=lambda claim: bool(claim.question),
+    applies=lambda claim: is_question(claim.question),
     asks=asks,
     read=read,
     fails=fails,
