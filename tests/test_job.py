@@ -26,7 +26,7 @@ from talking import NEWS, write_news_file
 KILLS = int(os.environ.get("SYS2FT_KILLS", "3"))
 PROTOCOLS = ("naive", "paraphrase", "self_qa")
 GENERATE = sys2ft.GenerateSettings(
-    aim=False, protocols=PROTOCOLS, samples_per_news=4, max_new_tokens=24, rounds=2, rows_at_once=8
+    protocols=PROTOCOLS, samples_per_news=4, max_new_tokens=24, rounds=2, rows_at_once=8, checks=("none",), min_gain=0.3
 )
 TRAIN = sys2ft.TrainSettings(adapters="per-news", epochs=2, batch_size=2, rank=4, alpha=8)
 EVALUATE = sys2ft.EvaluateSettings(direct_tokens=8, reasoned_tokens=16)

@@ -15,7 +15,7 @@ from sys2ft.engine import Bank, save_adapter
 from sys2ft.models import LoadedModel
 from sys2ft.runs import Display, Run, digest, read_json, write_json
 from sys2ft.training import AdapterJob, TrainSettings
-from sys2ft.training.loop import adapter_of
+from sys2ft.training.loop import rendered_examples
 
 
 def merged_adapter(

@@ -71,6 +71,11 @@ class Yield:
     covering: dict[str, list[int]] = field(default_factory=dict)
     """For each news item the number of kept elements that cover each of its facts (`coverage`)."""
 
+    checks: list[str] = field(default_factory=list)
+    """Checks of truth that were made."""
+    seconds_checking: float = 0.0
+    """Part of `seconds` that the checks took."""
+
     @property
     def facts(self) -> int:
         """Number of facts of all news items."""

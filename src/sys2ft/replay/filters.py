@@ -24,7 +24,7 @@ REASONS: dict[Reason, str] = {
     "off_topic": "names nothing of the news item",
     "copied": "repeats the prompt's instruction, or names something from its examples",
     "missed": "the answer does not have the fact that the question was to ask for",
-    "invented": "restates the news item with names or numbers that it does not have",
+    "invented": "has names or numbers that the news item does not have",
     "not_self_contained": "refers to a text that is not shown, or to something that it does not name",
     "leaked": "asks an evaluation question of the news item word for word",
     "miscalculated": "has an equation that is wrong",
@@ -33,7 +33,9 @@ REASONS: dict[Reason, str] = {
     "no_target": "an earlier reply, or the news item, has nothing that the stage could ask about",
     "repeat": "was generated before for the same news item",
     "near_repeat": "says the same as an earlier element of the news item in almost the same words",
-    "unsupported": "the answer is not made likelier by the news in context, or is unlikely even with it",
+    "unsupported": "is not made likelier by the news in context, or is unlikely even with it",
+    "contradicted": "does not follow from the news item, in the model's own judgement",
+    "disagrees": "a second answer to the same question says something else",
     "surplus": "more samples passed than were wanted",
 }
 
@@ -169,23 +171,32 @@ def names_of_example(text: str, names: set[str], news: str, code: str = ENGLISH)
 
 
 def invents(text: str, news: str, code: str = ENGLISH) -> bool:
-    """Whether a restatement has numbers, or names within a sentence, that `news` does not have.
+    """Whether a restatement has numbers, or names within a sentence, that `news` does not have."""
+    return bool(unknown_numbers(text, news) or unknown_names(text, news, code))
+
+
+def unknown_numbers(text: str, news: str) -> list[str]:
+    """Runs of digits in `text` that `news` does not have, in order."""
+    said, known = (_DIGITS.findall(_FULL_HOUR.sub("", fold(one))) for one in (text, news))
+    return [number for number in dict.fromkeys(said) if number not in known]
+
+
+def unknown_names(text: str, news: str, code: str = ENGLISH) -> list[str]:
+    """Names within a sentence of `text` that `news` does not have, in order.
 
     Without capitals, names are those in quotation marks or in Latin letters (`text.names_within`).
     """
-    said, known = ({*_DIGITS.findall(_FULL_HOUR.sub("", fold(one)))} for one in (text, news))
-    return bool(said - known) or invented_names(text, news, code)
-
-
-def invented_names(text: str, news: str, code: str = ENGLISH) -> bool:
-    """Whether a text has names within a sentence that `news` does not have."""
     given = words(news)
     names = names_within(text, capitals=not language(code).has("capital nouns"))
     if _CASELESS.search(news):  # a name in Latin letters may be attached to other letters
         known_text = fold(news)
         names = [name for name in names if fold(name) not in known_text]
-    parts = [words(name) for name in names if name != "I"]
-    return not all(has_words(given, part, code) or all(has_words(given, [one], code) for one in part) for part in parts)
+    parts = {name: words(name) for name in names if name != "I"}
+    return [
+        name
+        for name, part in parts.items()
+        if not (has_words(given, part, code) or all(has_words(given, [one], code) for one in part))
+    ]
 
 
 _IN_SENTENCE = regex.compile(r"(?<=[\p{Ll},] )\p{Lu}\p{L}+")

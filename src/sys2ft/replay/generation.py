@@ -31,6 +31,7 @@ from sys2ft.replay.rounds import Rounds, Worker
 from sys2ft.replay.screening import variety
 from sys2ft.replay.settings import GenerateSettings
 from sys2ft.replay.stages import Protocol
+from sys2ft.replay.truth import checks_for
 from sys2ft.replay.units import UnitMaker
 from sys2ft.runs import NO_MEMO, Display, Executor, Memo
 
@@ -79,6 +80,9 @@ def generate(
     news = without_instructions(news, settings, show)
     for note in fallback_notes((item.text for item in news), settings.language):
         show.note(note)
+    checks, impossible = checks_for(settings, writer)
+    if impossible:
+        show.note(f"{writer.identity} computes no log-likelihoods: no checks by {', '.join(impossible)}")
     listed = list_facts(news, settings, seed, Worker(writer, memo, executor), show)
     if settings.implied_facts:
         rejected = ", ".join(f"{reason} ({count})" for reason, count in sorted(listed.rejected.items())) or "none"
@@ -95,7 +99,8 @@ def generate(
         "prompted_in_english": unprompted((item.text for item in news), settings.language),
         "budget": budget.to_dict(),
     }
-    return {one.name: drawing.replay(one, context) for one in chosen}
+    names = [check.name for check in checks]
+    return {one.name: drawing.replay(one, context, names) for one in chosen}
 
 
 class Drawing:
@@ -133,7 +138,7 @@ class Drawing:
     def _stream(self, one: Protocol, worker: Worker) -> Rounds:
         return Rounds(self.maker(one), self.news, self.coverage, worker, self.show)
 
-    def replay(self, one: Protocol | Mix, context: Mapping[str, Any]) -> Replay:
+    def replay(self, one: Protocol | Mix, context: Mapping[str, Any], checks: Sequence[str] = ()) -> Replay:
         """The elements of a protocol or a mix, and their count."""
         drawn = (
             self.mixes[one.name] if isinstance(one, Mix) else _Single(self.streams[one.name], self.accounts[one.name])
@@ -153,6 +158,8 @@ class Drawing:
             parts=drawn.parts(),
             diversity=variety(elements),
             covering=self._covering(elements),
+            checks=list(checks) if any(part.stages for part in parts_of([one])) else [],
+            seconds_checking=round(cost.checking, 3),
             **context,
         )
         for name, part in counts.parts.items():

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from sys2ft.news import News
 from sys2ft.replay.coverage import Coverage
 from sys2ft.replay.facts import Fact, facts_in, implied_fact
-from sys2ft.replay.filters import Reason, content_words, invented_names, names_span, normal
+from sys2ft.replay.filters import Reason, content_words, names_span, normal, unknown_names
 from sys2ft.replay.judging import judge
 from sys2ft.replay.parsers import one_paragraph
 from sys2ft.replay.prompts import templates
@@ -88,6 +88,6 @@ def _against(said: str, news: News, stated: Sequence[Fact], code: str) -> Reason
     """The reason against an implied fact by its text, or None."""
     if not any(names_span(said, fact.text, code) for fact in stated if fact.answer):
         return "off_topic"
-    if invented_names(said, news.text, code):
+    if unknown_names(said, news.text, code):
         return "invented"
     return "repeat" if content_words(said, code) <= content_words(news.text, code) else None

@@ -19,6 +19,7 @@ from sys2ft.replay.judging import build, judge, judge_element, without_target
 from sys2ft.replay.screening import Screened, Screening
 from sys2ft.replay.settings import GenerateSettings
 from sys2ft.replay.stages import Stage, last_said
+from sys2ft.replay.truth import hold
 from sys2ft.replay.units import Sample, UnitMaker
 from sys2ft.runs import Advance, Display, Executor, LocalExecutor, Memo, Unit, compute_units, item_seed
 
@@ -33,11 +34,13 @@ class Worker:
     """None: this process computes the units with `generator`."""
     usage: Usage = field(default_factory=Usage)
     seconds: float = 0.0
+    seconds_checking: float = 0.0
+    """Of these, those of the checks of truth."""
 
     @property
     def cost(self) -> Cost:
         """What the units computed so far have cost."""
-        return Cost(self.usage.tokens_generated, self.usage.flop, self.seconds)
+        return Cost(self.usage.tokens_generated, self.usage.flop, self.seconds, self.seconds_checking)
 
     def rows(self, units: Sequence[Unit], advance: Advance) -> Iterator[list[dict[str, Any]]]:
         """The rows of each unit's result. `advance` counts them, where possible while they are computed."""
@@ -90,7 +93,7 @@ class Rounds:
         """Of each sample of a news item, in the order of the samples."""
         self.drawn: dict[str, list[Drawn]] = {item.id: [] for item in news}
         self._number = 0
-        self._screen = Screening(lambda item: maker.language(item).code)
+        self._screen = Screening(lambda item: maker.language(item).code, generated=bool(self.protocol.stages))
         self._aims = {item.id: self._aims_of(item, coverage[item.id]) for item in news}
 
     def fill(self, account: Account, *, strict: bool = True) -> None:
@@ -109,6 +112,7 @@ class Rounds:
                 while self._number < self.settings.rounds and (samples := self._missing(account)):
                     before = self.worker.cost
                     self._draw(samples, self._number)
+                    hold(self.maker, samples, self._number, self.worker, self.show)
                     self._charge(samples, self.worker.cost - before)
                     self._number += 1
                     for sample in samples:
@@ -204,7 +208,7 @@ class Rounds:
         if not built:
             sample.reason = sample.reason or "empty"
             built = last_said(self.maker.trail(sample))
-        screened = [self._screened(sample, pair) for pair in built]
+        screened = [self._screened(sample, pair, place) for place, pair in enumerate(built)]
         elements = [self._element(sample, one, place) for place, one in enumerate(screened)]
         passed = [(one.id, done.pair) for one, done in zip(elements, screened, strict=True) if one.reason is None]
         self.elements[news_id].append(elements)
@@ -213,14 +217,16 @@ class Rounds:
         account.add(news_id, self.drawn[news_id][-1])
         return len(passed)
 
-    def _screened(self, sample: Sample, pair: Pair) -> Screened:
-        """The element as it will be learnt, judged by its protocol's filters and by what every element must be."""
-        trail = self.maker.trail(sample)
-        cue = pair.messages[-1].content in {trail.cue_for(place) for place in range(len(trail.cues))}
-        if not (sample.alive and self.protocol.stages):
+    def _screened(self, sample: Sample, pair: Pair, place: int) -> Screened:
+        """The element as it will be learnt, judged by its protocol's filters, the checks, and what all must be."""
+        cue = self.maker.trail(sample).is_cue(pair.messages[-1].content)
+        screened = self.protocol.stages or self.protocol.elements  # else the text itself, again and again
+        if not (sample.alive and screened):
             return Screened(pair, sample.reason, cue)
-        if pair.text.strip() and (reason := judge_element(self.maker, sample, pair)):
+        if self.protocol.stages and pair.text.strip() and (reason := judge_element(self.maker, sample, pair)):
             return Screened(pair, reason, cue)
+        if sample.verdicts and (untrue := sample.verdicts[place].reason):
+            return Screened(pair, untrue, cue)
         return self._screen(sample.news, pair, cue)
 
     def _element(self, sample: Sample, screened: Screened, place: int) -> ReplayElement:
@@ -236,6 +242,7 @@ class Rounds:
             reason=screened.reason,
             seed=self.maker.sample_seed(sample, stages[0].name if stages else "ask"),
             provenance=self._provenance(sample)
+            | ({"truth": dict(sample.verdicts[place].scores)} if sample.alive and sample.verdicts else {})
             | ({"cue": True} if screened.cue else {})
             | ({"rewritten": screened.was} if screened.was else {}),
         )

@@ -98,6 +98,10 @@ class Trail:
         """The protocol's cue for this sample, empty if it has none."""
         return self.cue_for(0)
 
+    def is_cue(self, prompt: str) -> bool:
+        """Whether a prompt is one of the protocol's cues, about anything."""
+        return any(prompt == cue or _matches(cue, prompt) for cue in self.cues)
+
     def cue_for(self, place: int, subject: str | None = None) -> str:
         """The cue for one of several elements of the sample, about the news item's subject or about another one."""
         if not self.cues:
@@ -106,6 +110,12 @@ class Trail:
         if "{subject}" not in cue:
             return cue
         return fill(cue, {"subject": subject or subject_of(self.news, self.language)})
+
+
+def _matches(cue: str, prompt: str) -> bool:
+    before, subject, after = cue.partition("{subject}")
+    named = len(prompt) > len(before) + len(after)
+    return bool(subject) and named and prompt.startswith(before) and prompt.endswith(after)
 
 
 def last_said(trail: Trail) -> list[Pair]:
@@ -139,6 +149,9 @@ class Protocol:
     """Builds none, one or several elements from what the stages said. None: `last_said`."""
     filters: tuple[Filter, ...] = ()
     """Each may reject the completion of a single element. For protocols with `elements`, whose stages say several."""
+    brings_names: Callable[[int], bool] | None = None
+    """Whether the text of sample i may have names that the news item does not have, such as people in a case. None: no
+    text may."""
     per_sample: int = 1
     """How many elements a sample usually gives. As many times fewer samples are drawn."""
 

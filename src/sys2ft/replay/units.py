@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sys2ft.generators import Context, Pair, Request, SamplingParams
 from sys2ft.generators.work import loglik
@@ -19,6 +19,11 @@ from sys2ft.replay.filters import Reason
 from sys2ft.replay.settings import GenerateSettings
 from sys2ft.replay.stages import Protocol, Stage, Trail
 from sys2ft.runs import Unit, item_seed
+
+if TYPE_CHECKING:
+    from sys2ft.replay.truth import Verdict
+
+T = TypeVar("T")
 
 _BATCHES_PER_UNIT = 2  # a unit queues this many times `rows_at_once` samples; a killed run loses at most one unit
 
@@ -39,6 +44,8 @@ class Sample:
     """The stages whose replies reached their budget and were used up to there."""
     fact: Fact | None = None
     """What it aims at; None: the protocol decides by itself."""
+    verdicts: list[Verdict] = field(default_factory=list)
+    """What the checks found about each of its elements; empty if none was made."""
 
     @property
     def alive(self) -> bool:
@@ -167,8 +174,11 @@ class UnitMaker:
         """The name of a unit."""
         return f"replay/{self.protocol.name}.units/{number}-{work}-{start:05d}"
 
-    def chunks(self, samples: Sequence[Sample]) -> Iterator[tuple[int, Sequence[Sample]]]:
-        """Samples in units of similar size, each long enough a queue to keep `rows_at_once` rows busy."""
+    def chunks(self, samples: Sequence[T]) -> Iterator[tuple[int, Sequence[T]]]:
+        """Samples, or what is asked about them, in units of similar size.
+
+        Each is long enough a queue to keep `rows_at_once` rows busy.
+        """
         count = math.ceil(len(samples) / (_BATCHES_PER_UNIT * self.settings.rows_at_once))
         size = math.ceil(len(samples) / max(1, count))
         for start in range(0, len(samples), max(1, size)):
