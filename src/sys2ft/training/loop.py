@@ -55,7 +55,7 @@ def train(
     """
     check_jobs(jobs)
     prepare(model.model)
-    teaching = Teaching(model, jobs)
+    teaching = Teaching(model, jobs, show)
     bank = _bank(model, jobs)
     try:
         adapters = [adapter_of(model, slot, job, teaching.teacher) for slot, job in enumerate(jobs)]
