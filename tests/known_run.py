@@ -17,6 +17,7 @@ from sys2ft.engine import Example, StepCost
 from sys2ft.evaluation import EvaluateSettings, Prediction
 from sys2ft.job import open_run
 from sys2ft.job.stages import cell_of, news_of
+from sys2ft.job.trained import write_training
 from sys2ft.models import ChatFormat, LoadedModel, Source
 from sys2ft.news import News, Question
 from sys2ft.replay import GenerateSettings, ReplayElement, withheld

@@ -23,7 +23,7 @@ from sys2ft.runs import Display, read_json
 from talking import NEWS, write_news_file
 
 SETTINGS = GenerateSettings(
-    protocols=("naive", "paraphrase"), max_new_tokens=32, rounds=4, min_support=-4.0, min_gain=0.0, temperature=1.5
+    protocols=("naive", "paraphrase"), max_new_tokens=32, rounds=4, temperature=1.5, checks=("none",)
 )
 TOKENS = replace(SETTINGS, samples_per_news=None, tokens_per_news=300)
 FLOP = replace(SETTINGS, samples_per_news=None, flop=2e8)

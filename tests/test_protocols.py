@@ -49,7 +49,7 @@ class Script:
 def made(name: str | Protocol, script: Script, *, news: News = FERRY, count: int = 1) -> Replay:
     """The elements of one round."""
     one = protocol(name) if isinstance(name, str) else name
-    settings = GenerateSettings(samples_per_news=count, rounds=1, margin=1)
+    settings = GenerateSettings(samples_per_news=count, rounds=1, margin=1, checks=("none",))
     return generate(script, [news], settings, protocols=[one])[one.name]
 
 
@@ -315,6 +315,7 @@ def test_messages_are_those_of_a_chat() -> None:
 
 
 def test_stages_with_picks_can_be_planned() -> None:
-    settings = GenerateSettings(protocols=("entity_graph", "reverse"), samples_per_news=2, rounds=1, margin=1)
+    chosen = ("entity_graph", "reverse")
+    settings = GenerateSettings(protocols=chosen, samples_per_news=2, rounds=1, margin=1, checks=("none",))
     units = plan(Script(), [FERRY], settings)
     assert [unit.key.rpartition("/")[2].split("-")[1] for unit in units] == ["list", "relate", "ask", "answer", "state"]

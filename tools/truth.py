@@ -145,8 +145,7 @@ def add(model: str, count: int, pools: Sequence[str]) -> None:
 def claim(row: Row, news: dict[str, News]) -> Claim:
     """The claim of an element that was read."""
     item = news[row["news_id"]]
-    cues = protocol(row["protocol"]).cues_in("en")
-    question = "" if row["prompt"] in cues else row["prompt"]
+    question = "" if protocol(row["protocol"]).cues else row["prompt"]  # cues may have changed since it was drawn
     index = int(row["id"].rpartition("/")[2].partition("-")[0])
     return Claim(name=row["id"], news=item, question=question, said=row["completion"], index=index)
 

@@ -7,7 +7,8 @@ from math import isfinite
 
 from sys2ft.replay.diversity import Diversity
 from sys2ft.replay.elements import shown
-from sys2ft.report.summary import NOT_YET, UNEVEN, Block, Cost, Measured, Row, Summary
+from sys2ft.report.costs import Cost
+from sys2ft.report.summary import NOT_YET, UNEVEN, Block, Measured, Row, Summary
 from sys2ft.statistics import FEWEST, Score, Undefined, smallest_difference
 
 ABSENT = "–"
