@@ -38,7 +38,7 @@ class Screening:
     language: Callable[[News], str]
     """Code of a news item's language."""
     generated: bool = True
-    """Whether a model wrote the elements. Those that are made of the news item's own sentences resemble each other, and
+    """Whether a model wrote the elements. Those built from the news item's own sentences resemble each other, and
     lean on their text: they are judged for repeats and leaks alone."""
     _texts: dict[str, set[tuple[str, tuple[str, ...]]]] = field(default_factory=dict)
     _kept: dict[str, Kept] = field(default_factory=dict)
