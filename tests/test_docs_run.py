@@ -61,9 +61,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, talking_model_dir: Path) ->
         news,
         model=load_model(str(talking_model_dir), dtype="float32", device="cpu"),
         out=tmp_path_factory.mktemp("run") / "run",
-        generate=sys2ft.GenerateSettings(
-            aim=False, protocols=("naive", "self_qa"), samples_per_news=4, max_new_tokens=24
-        ),
+        generate=sys2ft.GenerateSettings(protocols=("naive", "self_qa"), samples_per_news=4, max_new_tokens=24),
         train=sys2ft.TrainSettings(epochs=1, rank=2, alpha=4),
         evaluate=sys2ft.EvaluateSettings(direct_tokens=8, reasoned_tokens=16),
     )

@@ -158,7 +158,7 @@ def test_generation_leaves_room_for_what_earlier_stages_said(here: Path, small: 
     news, reader = read_news("news.jsonl")[1:], replace(Reader.named(str(small)), positions=1)
 
     def tokens(**settings: Any) -> int:
-        (need,) = too_long(reader, news, generate=GenerateSettings(aim=False, **settings))
+        (need,) = too_long(reader, news, generate=GenerateSettings(**settings))
         return need.tokens
 
     one = tokens(protocols=("paraphrase",), max_new_tokens=100) - tokens(protocols=("paraphrase",), max_new_tokens=1)

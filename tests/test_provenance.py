@@ -24,7 +24,9 @@ from sys2ft.runs import Display, Run, read_json, read_jsonl, write_jsonl
 from sys2ft.training import AdapterJob, TrainItem
 from talking import NEWS, write_news_file
 
-GENERATE = sys2ft.GenerateSettings(protocols=("paraphrase",), samples_per_news=2, max_new_tokens=24, rows_at_once=8)
+GENERATE = sys2ft.GenerateSettings(
+    protocols=("paraphrase",), samples_per_news=2, max_new_tokens=24, rows_at_once=8, checks=("none",)
+)
 TRAIN = sys2ft.TrainSettings(adapters="per-news", epochs=1, rank=2, alpha=4)
 EVALUATE = sys2ft.EvaluateSettings(scorings=("cloze", "direct"), direct_tokens=6)
 

@@ -37,7 +37,7 @@ from talking import NEWS
 
 BUNDLED = ("naive", "paraphrase", "implication", "self_qa")
 GENERATED = BUNDLED[1:]
-SETTINGS = GenerateSettings(aim=False, samples_per_news=5, max_new_tokens=32, rounds=3, min_support=-4.0, min_gain=0.0)
+SETTINGS = GenerateSettings(samples_per_news=5, max_new_tokens=32, rounds=3, min_support=-4.0, min_gain=0.0)
 
 
 @pytest.fixture(scope="module")
