@@ -6,7 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 import sys2ft
 from sys2ft.engine import LogLikelihood
@@ -69,6 +69,7 @@ def test_spans(code: str, text: str, expected: set[str]) -> None:
     assert expected <= set(spans(text, code))
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.text(max_size=200))
 def test_any_text_has_facts_with_places(text: str) -> None:
     for fact in facts_in(text, "en"):
