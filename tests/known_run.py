@@ -16,7 +16,8 @@ from conftest import build_tokenizer
 from sys2ft.engine import Example, StepCost
 from sys2ft.evaluation import EvaluateSettings, Prediction
 from sys2ft.job import open_run
-from sys2ft.job.stages import _write_training, cell_of
+from sys2ft.job.stages import cell_of, news_of
+from sys2ft.job.trained import write_training
 from sys2ft.models import ChatFormat, LoadedModel, Source
 from sys2ft.news import News, Question
 from sys2ft.replay import GenerateSettings, ReplayElement, withheld
@@ -172,7 +173,7 @@ def _training(
     adapters[0].seconds = 77.0 * scale
     bank: Any = SimpleNamespace(model=model.model)  # all that the record needs of a bank
     training = Training(bank, adapters, adapters_at_once=len(adapters))
-    _write_training(run, cell, cell.version(training.jobs), training)
+    write_training(run, cell, news_of(run), cell.version(training.jobs), training)
 
 
 def _adapter(slot: int, job: AdapterJob, rng: np.random.Generator) -> Adapter:

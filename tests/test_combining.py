@@ -282,7 +282,9 @@ def test_the_learnt_weights_lower_the_entropy(model: LoadedModel, bank: AdapterB
 
 # The command ----------------------------------------------------------------------------------------------------------
 
-GENERATE = sys2ft.GenerateSettings(protocols=("naive", "paraphrase"), samples_per_news=3, max_new_tokens=24, rounds=1)
+GENERATE = sys2ft.GenerateSettings(
+    protocols=("naive", "paraphrase"), samples_per_news=3, max_new_tokens=24, rounds=1, checks=("none",)
+)
 EVALUATE = sys2ft.EvaluateSettings(scorings=("cloze",), controls=("none",))
 TRAIN = sys2ft.TrainSettings(epochs=2, batch_size=2, rank=4, alpha=8, learning_rate=3e-3)
 

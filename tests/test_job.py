@@ -25,12 +25,15 @@ from talking import NEWS, write_news_file
 
 KILLS = int(os.environ.get("SYS2FT_KILLS", "3"))
 PROTOCOLS = ("naive", "paraphrase", "self_qa")
-GENERATE = sys2ft.GenerateSettings(protocols=PROTOCOLS, samples_per_news=4, max_new_tokens=24, rounds=2, rows_at_once=8)
+GENERATE = sys2ft.GenerateSettings(
+    protocols=PROTOCOLS, samples_per_news=4, max_new_tokens=24, rounds=2, rows_at_once=8, checks=("none",), min_gain=0.3
+)
 TRAIN = sys2ft.TrainSettings(adapters="per-news", epochs=2, batch_size=2, rank=4, alpha=8)
 EVALUATE = sys2ft.EvaluateSettings(direct_tokens=8, reasoned_tokens=16)
 SETTINGS: dict[str, Any] = {"generate": GENERATE, "train": TRAIN, "evaluate": EVALUATE}
 # The same settings as command-line flags, with a checkpoint after every step.
 FLAGS = f"""--protocols {" ".join(PROTOCOLS)} --samples-per-news 4 --max-new-tokens 24 --rounds 2 --rows-at-once 8
+    --checks none --min-gain 0.3
     --adapters per-news --epochs 2 --batch-size 2 --rank 4 --alpha 8 --direct-tokens 8 --reasoned-tokens 16
     --dtype float32 --device cpu --checkpoint-seconds 0 --quiet""".split()
 

@@ -20,7 +20,7 @@ from sys2ft.news.bundled import bundled_news
 from sys2ft.news.checks import near_pairs
 from sys2ft.news.surface import surface
 from sys2ft.probing import Candidate, ProbeSettings
-from sys2ft.probing.candidates import against_answer, against_question, alike_in, answer_spans, with_gap, wrong_choices
+from sys2ft.probing.candidates import against_answer, against_question, alike_in, answer_spans, wrong_choices
 from sys2ft.probing.writing import PROMPTS, prompt
 from sys2ft.replay import (
     GenerateSettings,
@@ -34,6 +34,7 @@ from sys2ft.replay import (
     template,
 )
 from sys2ft.replay.calculator import wrong_equations
+from sys2ft.replay.facts import with_gap
 from sys2ft.replay.filters import (
     content_words,
     copied_line,
@@ -47,8 +48,8 @@ from sys2ft.replay.filters import (
     refused,
 )
 from sys2ft.replay.parsers import listed, listed_names, one_paragraph, one_question, short_answer, up_to_end, whole_text
+from sys2ft.replay.protocols.cloze import statements_of
 from sys2ft.replay.protocols.entity_graph import chosen_entities
-from sys2ft.replay.spans import statements_of
 from sys2ft.replay.subject import subject_of
 from sys2ft.runs import Display
 from sys2ft.text import akin, asks, names_within, numbers_within, pieces, sentences, unquoted
@@ -417,8 +418,8 @@ def test_any_text_in_any_script_passes_through(text: str, other: str, code: str)
     assert "".join(up_to_end(text).split()) in "".join(text.split())
     assert subject_of(news, code).strip() and len(subject_of(news, code)) <= 60
     wrong_equations(text, code)
-    for sentence, start, end in statements_of(news, code):
-        assert sentence in news.text and 0 <= start < end <= len(sentence)
+    for fact in statements_of(news, code):
+        assert fact.sentence in news.text and fact.gap.replace("____", fact.text, 1) == fact.sentence
     assert isinstance(detect(text), str)
     candidate = Candidate(news, 0, question=text, answer=other)
     assert against_answer(text, candidate) in (None, "refused", "given_away")
@@ -636,7 +637,7 @@ NEWS = [
 
 def test_each_news_item_is_prompted_in_its_language() -> None:
     echo, show = Echo(), Notes()
-    how = GenerateSettings(protocols=("implication",), samples_per_news=1, rounds=1, margin=1)
+    how = GenerateSettings(protocols=("implication",), samples_per_news=1, rounds=1, margin=1, checks=("none",))
     made = generate(echo, NEWS, how, show=show)["implication"]
     by_news = {e.news_id: e for e in made.elements}
     asked = {request.group: request.messages[-1].content for request in echo.asked}

@@ -20,7 +20,7 @@ from talking import NEWS, write_news_file
 MIX = ("paraphrase=0.5", "naive=0.2", "self_qa=0.3")
 ALONE = GenerateSettings(
     protocols=("mixed",), mix=MIX, samples_per_news=6, max_new_tokens=32, rounds=6, min_support=-4.0, min_gain=0.0,
-    temperature=1.5,
+    temperature=1.5, checks=("none",),
 )  # fmt: skip
 BESIDE = replace(ALONE, protocols=("mixed", "paraphrase", "self_qa", "naive"))
 SCHEDULE = Schedule(epochs=2, batch_size=2)
@@ -186,8 +186,8 @@ def test_a_plan_lists_each_part_once(model: LoadedModel, news: list[News]) -> No
 def test_a_run_with_a_mix(talking_model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_news_file(tmp_path / "news.jsonl")
     flags = f"""--model {talking_model_dir} --dtype float32 --device cpu --protocols naive mixed --mix naive=0.5
-        paraphrase=0.5 --tokens-per-news 120 --max-new-tokens 24 --temperature 1.5 --epochs 1 --rank 4 --alpha 8
-        --scorings cloze --controls none --quiet --out {tmp_path / "run"}""".split()
+        paraphrase=0.5 --tokens-per-news 120 --max-new-tokens 24 --temperature 1.5 --checks none
+        --epochs 1 --rank 4 --alpha 8 --scorings cloze --controls none --quiet --out {tmp_path / "run"}""".split()
     assert call(["run", str(tmp_path / "news.jsonl"), *flags, "--dry-run"]) == 0
     assert call(["run", str(tmp_path / "news.jsonl"), *flags]) == 0
     said = " ".join(capsys.readouterr().out.split())

@@ -18,10 +18,11 @@ from sys2ft.languages import LANGUAGES, language
 from sys2ft.models import LoadedModel, load_model
 from sys2ft.news import News, Question, Selection, read_news
 from sys2ft.probing import REASONS, Candidate, Probes, ProbeSettings, probe
-from sys2ft.probing.candidates import against_answer, against_question, alike_in, answer_spans, with_gap, wrong_choices
+from sys2ft.probing.candidates import against_answer, against_question, alike_in, answer_spans, wrong_choices
 from sys2ft.probing.checking import _judge_choice, _judge_samples
 from sys2ft.probing.writing import PROMPTS, prompt
 from sys2ft.replay import filters, protocol, protocol_names
+from sys2ft.replay.facts import with_gap
 from sys2ft.runs import read_json, read_jsonl
 from talking import NEWS, write_news_file
 

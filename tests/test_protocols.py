@@ -18,10 +18,10 @@ from sys2ft.news.bundled import bundled_news
 from sys2ft.replay import GenerateSettings, Protocol, Replay, Stage, Trail, generate, parse_template, plan, protocol
 from sys2ft.replay.parsers import listed, listed_names, short_answer, up_to_end, whole_text
 from sys2ft.replay.protocols import protocol_names
+from sys2ft.replay.protocols.cloze import statements_of
 from sys2ft.replay.protocols.entity_graph import chosen_entities
 from sys2ft.replay.protocols.reverse import name_at
 from sys2ft.replay.protocols.spa import STRATEGIES
-from sys2ft.replay.spans import statements_of
 
 FERRY = News(id="ferry", text="The Osmund ferry of Lower Tarn carries 40 people. A ticket costs 3 crowns.")
 
@@ -49,7 +49,7 @@ class Script:
 def made(name: str | Protocol, script: Script, *, news: News = FERRY, count: int = 1) -> Replay:
     """The elements of one round."""
     one = protocol(name) if isinstance(name, str) else name
-    settings = GenerateSettings(samples_per_news=count, rounds=1, margin=1)
+    settings = GenerateSettings(samples_per_news=count, rounds=1, margin=1, checks=("none",))
     return generate(script, [news], settings, protocols=[one])[one.name]
 
 
@@ -281,9 +281,14 @@ def test_reversal_asks_for_the_name_and_checks_the_answer() -> None:
 @pytest.mark.parametrize("item", bundled_news("new-news")[::8], ids=lambda item: item.id)
 def test_cloze_statements_are_sentences_of_the_news(item: News) -> None:
     replay = made("cloze", Script(), news=item, count=64)
-    assert len(replay.kept) == 64
-    assert len({(prompt, text) for prompt, text, _ in shown(replay)}) >= min(64, 2 * len(statements_of(item)))
-    for prompt, text, _ in shown(replay):
+    kept = [(prompt, text) for prompt, text, reason in shown(replay) if reason is None]
+    facts = statements_of(item, "en")
+    assert len(set(kept)) == len(kept) >= min(64, 2 * len(facts))
+    gaps = [prompt.count("____") for prompt, _ in kept]
+    assert len({text for _, text in kept[: len(facts)]}) >= len({fact.text for fact in facts}) - gaps.count(0)
+    (covered,) = replay.counts.covering.values()
+    assert len(kept) < len(facts) or sum(map(bool, covered)) >= 0.9 * len(covered)
+    for prompt, text in kept:
         assert text in item.text and item.text not in prompt
         assert prompt.endswith(item.text[: item.text.index(text)][-12:].rstrip()) or "____" in prompt
         assert "{" not in prompt
@@ -310,6 +315,7 @@ def test_messages_are_those_of_a_chat() -> None:
 
 
 def test_stages_with_picks_can_be_planned() -> None:
-    settings = GenerateSettings(protocols=("entity_graph", "reverse"), samples_per_news=2, rounds=1, margin=1)
+    chosen = ("entity_graph", "reverse")
+    settings = GenerateSettings(protocols=chosen, samples_per_news=2, rounds=1, margin=1, checks=("none",))
     units = plan(Script(), [FERRY], settings)
     assert [unit.key.rpartition("/")[2].split("-")[1] for unit in units] == ["list", "relate", "ask", "answer", "state"]

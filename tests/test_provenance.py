@@ -18,13 +18,16 @@ from sys2ft.evaluation.probes import Route
 from sys2ft.job import evaluate_stage, generate_stage, open_run, train_stage
 from sys2ft.models import LoadedModel, load_model
 from sys2ft.news import News, news_from_dict, read_news
-from sys2ft.replay import protocols, stages
+from sys2ft.replay import parsers, stages
 from sys2ft.replay.prompts import parse_template
+from sys2ft.replay.protocols import protocol, registry
 from sys2ft.runs import Display, Run, read_json, read_jsonl, write_jsonl
 from sys2ft.training import AdapterJob, TrainItem
 from talking import NEWS, write_news_file
 
-GENERATE = sys2ft.GenerateSettings(protocols=("paraphrase",), samples_per_news=2, max_new_tokens=24, rows_at_once=8)
+GENERATE = sys2ft.GenerateSettings(
+    protocols=("paraphrase",), samples_per_news=2, max_new_tokens=24, rows_at_once=8, checks=("none",)
+)
 TRAIN = sys2ft.TrainSettings(adapters="per-news", epochs=1, rank=2, alpha=4)
 EVALUATE = sys2ft.EvaluateSettings(scorings=("cloze", "direct"), direct_tokens=6)
 
@@ -165,12 +168,12 @@ def changed(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     fields: dict[str, Any] = {"filters": ()}
 
     def paraphrase() -> stages.Protocol:
-        given = {"template": parse_template(TEMPLATE % "Say it anew.", "t"), "parser": protocols.one_paragraph}
+        given = {"template": parse_template(TEMPLATE % "Say it anew.", "t"), "parser": parsers.one_paragraph}
         own = {"version": fields.get("version", 1), "cues": fields.get("cues", ("What is new?",))}
         stage_fields = {key: value for key, value in fields.items() if key not in own}
         return stages.Protocol(name="paraphrase", stages=(stages.Stage(name="ask", **given | stage_fields),), **own)
 
-    monkeypatch.setattr(protocols, "paraphrase", paraphrase)
+    monkeypatch.setitem(registry.BUNDLED, "paraphrase", paraphrase)
     yield fields
 
 
@@ -215,7 +218,7 @@ def test_a_folder_never_mixes_the_results_of_two_protocols(
     assert any(name.startswith("replay/paraphrase.units") for name in new) is generates
     assert not [name for name in new if name.startswith("predictions/base.units")], "the base is not asked again"
     digests = {row["provenance"]["protocol_digest"] for row in read_jsonl(run.path / "replay" / "paraphrase.jsonl")}
-    assert digests == {protocols.protocol("paraphrase").digest}
+    assert digests == {protocol("paraphrase").digest}
 
 
 def test_answers_are_graded_again_after_the_graders_changed(

@@ -201,7 +201,7 @@ def made(news: News, *texts: str, cues: tuple[str, ...] = (), wanted: int = 9) -
         pairs = [text.split(" | ") for text in texts]
         texts = (*(asked for asked, _ in pairs), *(said for _, said in pairs))
     one = Protocol(name="p", version=1, stages=stages, cues=cues)
-    how = GenerateSettings(samples_per_news=max(wanted, 1), rounds=1, margin=1)
+    how = GenerateSettings(samples_per_news=max(wanted, 1), rounds=1, margin=1, checks=("none",))
     count = len(texts) // len(stages)
     made = generate(Script(*texts), [news], replace(how, samples_per_news=count), protocols=[one])["p"]
     return made.elements
@@ -241,7 +241,7 @@ def test_a_cue_is_not_judged() -> None:
 
 
 def test_the_variety_of_elements_is_counted() -> None:
-    how = GenerateSettings(samples_per_news=3, rounds=1, margin=1)
+    how = GenerateSettings(samples_per_news=3, rounds=1, margin=1, checks=("none",))
     stages = tuple(Stage(name=name, template=FORM, parser=str.strip) for name in ("ask", "answer"))
     script = Script("What is open?", "How many pay?", "What is open?", "A bridge", "40", "A bridge")
     counts = generate(script, [BRIDGE], how, protocols=[Protocol(name="p", version=1, stages=stages)])["p"].counts

@@ -32,7 +32,7 @@ from talking import write_news_file
 from test_job import contents, leftovers
 
 GENERATE = sys2ft.GenerateSettings(
-    protocols=("naive", "self_qa"), samples_per_news=3, max_new_tokens=16, rows_at_once=4
+    protocols=("naive", "self_qa"), samples_per_news=3, max_new_tokens=16, rows_at_once=4, checks=("none",)
 )
 TRAIN = sys2ft.TrainSettings(
     adapters="per-news", epochs=16, batch_size=1, rank=4, alpha=8, checkpoint_seconds=0.05, held_out=0.34, patience=99

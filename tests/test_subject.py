@@ -10,9 +10,9 @@ import pytest
 from sys2ft.languages import detect
 from sys2ft.news import News
 from sys2ft.news.bundled import bundled_news
-from sys2ft.replay.spans import names_of, spans_of, statements_of
-from sys2ft.replay.subject import subject_of
-from sys2ft.text import names, words
+from sys2ft.replay.protocols.cloze import statements_of
+from sys2ft.replay.subject import names_of, subject_of
+from sys2ft.text import words
 
 NEW_NEWS = bundled_news("new-news")
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
@@ -83,12 +83,13 @@ def test_subjects_of_the_example_news(code: str, expected: list[str]) -> None:
     assert [subject_of(News(id="x", text=json.loads(line)["news"]), code) for line in lines] == expected
 
 
-def test_spans_names_and_statements() -> None:
+def test_names_and_statements() -> None:
     news = News(id="x", text="The town of Thornsea has a new holiday on 31 August. Greta Lundry likes it.")
-    assert spans_of(news)[:3] == ("Thornsea", "Lundry", "31") and "holiday" in spans_of(news)
-    assert names_of(news) == ("the town of Thornsea", "Lundry")
-    for sentence, start, end in statements_of(news):
-        assert sentence[start:end] in spans_of(news) and names(news.text, sentence[start:end])
+    assert names_of(news) == ("the town of Thornsea", "Greta Lundry")
+    facts = statements_of(news, "en")
+    assert [fact.text for fact in facts][:3] == ["Thornsea", "Greta Lundry", "31 August"]
+    for fact in facts:
+        assert fact.sentence in news.text and fact.gap.replace("____", fact.text) == fact.sentence
     chinese = News(id="x", text="新船“白鹭号”每晚10点出发，船票12元。")
-    missing = [sentence[start:end] for sentence, start, end in statements_of(chinese, "zh")]
-    assert missing[:3] == ["白鹭号", "10", "12"]
+    missing = [fact.text for fact in statements_of(chinese, "zh")]
+    assert missing[:3] == ["“白鹭号”", "10点", "12元"]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 import sys2ft
 from conftest import build_model, build_tokenizer
-from displays import Interrupted, StopAt
+from displays import Interrupted, Notes, StopAt
 from sys2ft.engine import (
     CROSS_ENTROPY,
     FORWARD_KL,
@@ -434,6 +434,16 @@ def test_an_anchor_keeps_the_model_near_the_base(model: LoadedModel, tmp_path: P
         training.bank.close()
     assert apart[str(file)] < 0.85 * apart[""]
     assert apart["own"] < 0.9 * apart[""]
+
+
+def test_anchors_that_are_not_used_as_given_are_reported(model: LoadedModel, tmp_path: Path) -> None:
+    file = tmp_path / "anchor.txt"
+    file.write_text("\n".join(["The town is the capital."] * 256 + ["The town is new. " * 99] * 256) + "\n", "utf-8")
+    notes = Notes()
+    how = replace(BASIC, epochs=1, anchor=str(file))
+    train(model, jobs_of(items("town", 2), how, seed=2), show=notes)
+    dropped, cut = (said for said in notes.lines if "anchors of" in said)
+    assert ": 256 are left out, since 256 are used at most" in dropped and "are cut after 128 tokens" in cut
 
 
 def test_anchors_are_their_share_of_the_loss(model: LoadedModel, tmp_path: Path) -> None:

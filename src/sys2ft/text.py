@@ -153,13 +153,18 @@ def akin(one: str, other: str) -> bool:
 
     Meant for languages whose words change a lot ('Москва', 'Москве'; 'كتاب', 'الكتاب').
     """
-    one, other = _PARTICLES.sub("", one), _PARTICLES.sub("", other)
+    one, other = without_particles(one), without_particles(other)
     if one == other:
         return True
     shorter, longer = sorted((len(one), len(other)))
     if shorter < max(3, longer * 2 / 3) or not (one.isalpha() and other.isalpha()):
         return False
     return SequenceMatcher(None, one, other, autojunk=False).find_longest_match().size >= max(3, longer * 2 / 3)
+
+
+def without_particles(word: str) -> str:
+    """A Korean word without the particles at its end; other words as they are."""
+    return str(_PARTICLES.sub("", word))
 
 
 def names_within(text: str, *, capitals: bool = True) -> list[str]:

@@ -20,7 +20,8 @@ from sys2ft.evaluation.records import CHOICE_SCORINGS, Condition
 from sys2ft.job.compared import Comparison, Table, WayRow
 from sys2ft.job.fits import require_fit
 from sys2ft.job.merges import merged_adapter, size_of
-from sys2ft.job.stages import answering, cell_of, elements_of, load_bank, news_of, require_current
+from sys2ft.job.stages import cell_of, elements_of, news_of, require_current
+from sys2ft.job.trained import answering, load_bank
 from sys2ft.models import LoadedModel, Reader
 from sys2ft.news import Question
 from sys2ft.replay import ReplayElement

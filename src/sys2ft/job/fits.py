@@ -22,6 +22,7 @@ from sys2ft.news import News
 from sys2ft.probing import ProbeSettings
 from sys2ft.probing.writing import PROMPTS, prompt
 from sys2ft.replay import GenerateSettings, parts_of, protocols_for
+from sys2ft.replay.facts import Fact, facts_in
 from sys2ft.replay.judging import build
 from sys2ft.replay.stages import Protocol
 from sys2ft.replay.units import Sample, UnitMaker
@@ -172,7 +173,15 @@ def _generated(one: Protocol, news: Sequence[News], settings: GenerateSettings) 
             (request,) = maker.requests([Sample(item, longest, dict.fromkeys(earlier, ""))], stage)
             use = f"{one.name}: stage {stage.name}"
             yield _Text(item.id, use, request.messages, room=said + room, thinking=stage.thinking)
+            if settings.aim and stage.aimed is not None:
+                fact = max(facts_in(item.text, maker.language(item).code), key=_size_of_aim, default=None)
+                (request,) = maker.requests([Sample(item, longest, dict.fromkeys(earlier, ""), fact=fact)], stage)
+                yield _Text(item.id, use, request.messages, room=said + room, thinking=stage.thinking)
         earlier[stage.name] = room
+
+
+def _size_of_aim(fact: Fact) -> int:
+    return len(fact.gap) + len(fact.answer) if fact.answer else len(fact.statement)
 
 
 def _marked(earlier: Mapping[str, int]) -> dict[str, str]:

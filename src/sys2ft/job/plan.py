@@ -14,16 +14,14 @@ from sys2ft.evaluation import EvaluateSettings, Subject, measurements, routes_to
 from sys2ft.job.cell import Cell
 from sys2ft.job.fits import require_fit
 from sys2ft.job.stages import (
-    Answering,
-    answering,
     check_settings,
     identity_of,
-    is_trained,
     require_layers,
     require_protocols,
     require_questions,
     schedule_of,
 )
+from sys2ft.job.trained import Answering, answering, is_trained
 from sys2ft.models import LoadedModel, Message, Reader
 from sys2ft.news import News
 from sys2ft.replay import GenerateSettings, ReplayElement, expected, parts_of, plan as replay_plan, protocols_for

@@ -6,20 +6,28 @@ of the folder raise SettingsError.
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from sys2ft.engine import Bank, uncovered
 from sys2ft.errors import SettingsError
-from sys2ft.evaluation import EvaluateSettings, Route, evaluate, measurements, routes_to
-from sys2ft.evaluation.controls import QUESTIONS
+from sys2ft.evaluation import EvaluateSettings, evaluate, measurements
 from sys2ft.evaluation.records import CHOICE_SCORINGS
 from sys2ft.evaluation.settings import FREE as EVALUATE_FREE
 from sys2ft.job.cell import Cell
 from sys2ft.job.fits import require_elements_fit, require_fit
+from sys2ft.job.trained import (
+    Answering,
+    answering,
+    answers_of,
+    forget,
+    is_trained,
+    load_bank,
+    write_adapters,
+    write_training,
+)
 from sys2ft.models import LoadedModel, Reader
 from sys2ft.news import News, news_from_dict, news_to_dict
 from sys2ft.probing import Probes, ProbeSettings, probe
@@ -38,7 +46,6 @@ from sys2ft.runs import Display, Run, digest, read_json, read_jsonl, write_json,
 from sys2ft.training import (
     FREE,
     Checkpoint,
-    Training,
     TrainSettings,
     banks,
     describe_end,
@@ -101,7 +108,7 @@ def check_settings(run: Run, generate: GenerateSettings, train: TrainSettings, e
 def generate_stage(
     run: Run, model: LoadedModel, settings: GenerateSettings, show: Display, *, train: TrainSettings | None = None
 ) -> dict[str, Replay]:
-    """Write `replay/<protocol>.jsonl` (elements kept and rejected) and `replay/<protocol>.yield.json`.
+    """Write `replay/<protocol>.jsonl` (elements kept and rejected), `<protocol>.yield.json` and `facts.json`.
 
     A budget in FLOP depends on epochs and batch size of the training to come, which are in `train`.
     """
@@ -113,6 +120,8 @@ def generate_stage(
     )
     kept_out = {} if settings.keep_instructions else withheld(news_of(run))
     write_json(run.path / "replay" / "withheld.json", {name: asdict(found) for name, found in kept_out.items()})
+    facts = {name: [fact.to_dict() for fact in own] for name, own in next(iter(replays.values())).facts.items()}
+    write_json(run.path / "replay" / "facts.json", facts)
     for name, replay in replays.items():
         write_jsonl(run.path / "replay" / f"{name}.jsonl", (element.to_dict() for element in replay.elements))
         write_json(run.path / "replay" / f"{name}.yield.json", replay.counts.to_dict())
@@ -148,17 +157,17 @@ def train_stage(run: Run, model: LoadedModel, settings: TrainSettings, show: Dis
 
     Returns one line for each adapter that stopped before its last step.
     """
-    protocols = protocols_of(run)
+    protocols, news = protocols_of(run), news_of(run)
     require_layers(model, settings)  # before unusable settings are recorded in the folder
     _require_schedule(run, protocols, settings)
     run.stage("train", asdict(settings), free=FREE)
     cells = {name: cell_of(run, name, settings) for name in protocols}
     for name in protocols:
-        require_unleaked(elements_of(run, name), news_of(run))
-    own = {name: cell.jobs(elements_of(run, name), news_of(run)) for name, cell in cells.items()}
+        require_unleaked(elements_of(run, name), news)
+    own = {name: cell.jobs(elements_of(run, name), news) for name, cell in cells.items()}
     versions = {name: cell.version(own[name]) for name, cell in cells.items()}
     for name in protocols:
-        if not is_trained(run, name, versions[name]) and _forget(run, name):
+        if not is_trained(run, name, versions[name]) and forget(run, name):
             show.note(f"{name}: the replay elements are not those that its adapters were trained on; training again")
     jobs = [job for name in protocols for job in own[name]]
     require_elements_fit(Reader.of(model), jobs)
@@ -171,15 +180,15 @@ def train_stage(run: Run, model: LoadedModel, settings: TrainSettings, show: Dis
             training = train(model, bank_jobs, checkpoint=checkpoint, show=show)
             try:
                 for name in trained:
-                    _write_adapters(run.path / "adapters" / name, model.source.name, training.select(name))
+                    write_adapters(run.path / "adapters" / name, model.source.name, training.select(name))
                 for name in trained:
-                    _write_training(run, cells[name], versions[name], training.select(name))
+                    write_training(run, cells[name], news, versions[name], training.select(name))
             finally:
                 training.bank.close()
         Checkpoint.remove(checkpoint)  # not before every file is written: a full disk must not cost a training
     for name in protocols:
         if not (run.path / "training" / f"{name}.json").is_file():
-            _write_training(run, cells[name], versions[name], None)
+            write_training(run, cells[name], news, versions[name], None)
     records = {name: read_json(run.path / "training" / f"{name}.json") for name in protocols}
     return [f"{name}: {describe_end(*ended)}" for name in protocols for ended in records[name].get("ended", {}).items()]
 
@@ -225,72 +234,6 @@ def require_layers(model: LoadedModel, settings: TrainSettings) -> None:
     require_teacher(model, settings)
     files_named(settings)
     learner_of(settings).size(model.model)
-
-
-def _write_adapters(folder: Path, base_name: str, training: Training) -> None:
-    for adapter in training.adapters:
-        if not adapter.diverged:
-            learner = adapter.job.chosen_learner
-            learner.save(training.bank, adapter.slot, folder / adapter.name, base_name=base_name)
-
-
-def is_trained(run: Run, name: str, version: str) -> bool:
-    """Whether the protocol's adapters are complete, and were trained on these elements."""
-    file = run.path / "training" / f"{name}.json"
-    return file.is_file() and read_json(file).get("version") == version
-
-
-def _forget(run: Run, name: str) -> bool:
-    """Delete the adapters of a protocol whose elements have changed, their answers and their record.
-
-    False if there is none. The record goes last, so that a process killed before that begins again.
-    """
-    file = run.path / "training" / f"{name}.json"
-    if not file.is_file():
-        return False
-    for answers in _answers(run, name):
-        answers.unlink()
-    shutil.rmtree(run.path / "adapters" / name, ignore_errors=True)
-    for checkpoint in (run.path / "training").glob("bank-*.checkpoint"):
-        Checkpoint.remove(checkpoint)
-    file.unlink()
-    return True
-
-
-def _write_training(run: Run, cell: Cell, version: str, training: Training | None) -> None:
-    """Write the loss curve and the record of one protocol's training (None: none of its elements was kept)."""
-    curve: list[dict[str, Any]] = []
-    totals: dict[str, Any] = {
-        "adapters": 0, "tokens_trained": 0, "tokens_computed": 0, "flop": 0.0, "seconds": 0.0, "diverged": [],
-        "ended": {},
-    }  # fmt: skip
-    names: list[str] = []
-    elements = 0
-    if training is not None:
-        curve, totals = training.curve, training.totals
-        names = [adapter.name for adapter in training.adapters if not adapter.diverged]
-        elements = sum(len(job.items) for job in training.jobs)
-        totals |= _chosen(training)
-        run.note("trained", {**run.record.get("trained", {}), cell.protocol: _chosen(training)})
-        left_out = uncovered(training.bank.model)
-        totals["uncovered"] = asdict(left_out) if left_out else None
-    name = cell.protocol
-    write_jsonl(run.path / "training" / f"{name}.jsonl", curve)
-    # Written last: its presence means that the protocol's adapters are complete.
-    record = {
-        "protocol": name,
-        "version": version,
-        "elements": elements,
-        "names": names,
-        "routes": cell.routes(names, news_of(run)),
-    }
-    write_json(run.path / "training" / f"{name}.json", {**record, **totals})
-
-
-def _chosen(training: Training) -> dict[str, Any]:
-    """Rank and peak learning rates that the adapters were trained with, given or chosen by size."""
-    used = [job.settings for job in training.jobs]
-    return {"rank": used[0].rank, "learning_rates": sorted({settings.learning_rate for settings in used})}
 
 
 def require_questions(news: Sequence[News], settings: EvaluateSettings) -> None:
@@ -371,40 +314,6 @@ def _measure(
         )
         asked.append(run.path / one.folder / f"{who.name}.jsonl")
         write_jsonl(asked[-1], (row.to_dict() for row in predictions))
-    for file in _answers(run, who.name):
+    for file in answers_of(run, who.name):
         if file not in asked:
             file.unlink()
-
-
-def _answers(run: Run, subject: str) -> list[Path]:
-    """The files with a subject's answers to the questions and the controls."""
-    return [*(run.path / QUESTIONS).glob(f"{subject}.jsonl"), *(run.path / "controls").glob(f"*/{subject}.jsonl")]
-
-
-@dataclass(frozen=True, slots=True)
-class Answering:
-    """Who answers in an evaluation: a name, the route of each news item, and the version of the adapters."""
-
-    name: str
-    routes: Mapping[str, Route]
-    version: str
-
-
-def answering(run: Run, name: str) -> Answering:
-    """The routes of a trained protocol, as its training recorded them."""
-    record = read_json(run.path / "training" / f"{name}.json")
-    slots = {adapter: slot for slot, adapter in enumerate(record["names"])}
-    return Answering(name, routes_to(record["routes"], slots), record["version"])
-
-
-def load_bank(run: Run, model: LoadedModel, name: str) -> Bank | None:
-    """A bank with one protocol's saved adapters in the order of its training record; None if it has none."""
-    record = read_json(run.path / "training" / f"{name}.json")
-    adapters: list[str] = record["names"]
-    if not adapters:
-        return None
-    learner = learner_of(replace(TrainSettings(**run.record["settings"]["train"]), rank=record["rank"]))
-    bank = learner.bank(model.model, len(adapters))
-    for slot, adapter in enumerate(adapters):
-        learner.load(bank, slot, run.path / "adapters" / name / adapter)
-    return bank

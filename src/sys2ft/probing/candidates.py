@@ -14,7 +14,7 @@ from sys2ft.news import News, Question, Selection
 from sys2ft.replay import filters
 from sys2ft.replay.prompts import Template
 from sys2ft.runs import item_seed
-from sys2ft.text import UNSPACED, find, names_within, numbers_within, sentences, words
+from sys2ft.text import find, names_within, numbers_within, words
 
 REASONS: dict[str, str] = {
     "truncated": filters.REASONS["truncated"],
@@ -121,16 +121,6 @@ _BEFORE_PUNCTUATION = regex.compile(
 )
 _KANA = regex.compile(r"\p{Hiragana}")
 _OF_ONE_KIND = regex.compile(r"[\p{Katakana}ー]{2,}|\p{Han}{2,}")
-
-
-def with_gap(text: str, span: str) -> str:
-    """The first sentence of `text` that contains `span`, with a gap in its place."""
-    # Spaced letters must not continue the span, but a Korean particle may; elsewhere there are no borders to see.
-    after = rf"[[\w--[{UNSPACED}]]-]" if not regex.search(r"\p{Hangul}$", span) else "(?!)"
-    whole = regex.compile(rf"(?V1)(?<![[\w--[{UNSPACED}]]-]){regex.escape(span)}(?!{after})")
-    loose = whole if whole.search(text) else regex.compile(regex.escape(span))
-    sentence = next((one for one in sentences(text) if loose.search(one)), text)
-    return str(loose.sub("____", sentence, count=1))
 
 
 def alike_in(candidate: Candidate, seed: int) -> list[str]:

@@ -9,9 +9,10 @@ from sys2ft.generators import Context, Request, SamplingParams
 from sys2ft.generators.work import generate
 from sys2ft.languages import ENGLISH, language, language_of
 from sys2ft.models import Message
-from sys2ft.probing.candidates import Candidate, against_answer, against_question, alike_in, with_gap, wrong_choices
+from sys2ft.probing.candidates import Candidate, against_answer, against_question, alike_in, wrong_choices
 from sys2ft.probing.settings import ProbeSettings
 from sys2ft.replay import filters
+from sys2ft.replay.facts import with_gap
 from sys2ft.replay.parsers import one_question, short_answer
 from sys2ft.replay.prompts import Template, template
 from sys2ft.runs import Executor, Memo, Unit, compute_units, item_seed

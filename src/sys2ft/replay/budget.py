@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -30,21 +30,22 @@ _MOST = 4  # a round draws at most as many samples as this many budgets would ne
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What generation has cost: tokens sampled, FLOP, and seconds."""
+    """What generation has cost: tokens sampled, FLOP, and seconds, of which some were for the checks of truth."""
 
     tokens: float = 0.0
     flop: float = 0.0
     seconds: float = 0.0
+    checking: float = 0.0
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(self.tokens + other.tokens, self.flop + other.flop, self.seconds + other.seconds)
+        return Cost(*(mine + own for mine, own in zip(astuple(self), astuple(other), strict=True)))
 
     def __sub__(self, other: Cost) -> Cost:
         return self + other.times(-1.0)
 
     def times(self, factor: float) -> Cost:
         """This cost, multiplied."""
-        return Cost(self.tokens * factor, self.flop * factor, self.seconds * factor)
+        return Cost(*(own * factor for own in astuple(self)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

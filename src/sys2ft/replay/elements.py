@@ -68,10 +68,27 @@ class Yield:
     could."""
     diversity: Diversity | None = None
     """How varied the kept elements are; None if that was not counted."""
+    covering: dict[str, list[int]] = field(default_factory=dict)
+    """For each news item the number of kept elements that cover each of its facts (`coverage`)."""
+
+    checks: list[str] = field(default_factory=list)
+    """Checks of truth that were made."""
+    seconds_checking: float = 0.0
+    """Part of `seconds` that the checks took."""
+
+    @property
+    def facts(self) -> int:
+        """Number of facts of all news items."""
+        return sum(map(len, self.covering.values()))
+
+    @property
+    def covered(self) -> int:
+        """Of these, the facts that at least one kept element covers."""
+        return sum(bool(count) for counts in self.covering.values() for count in counts)
 
     def to_dict(self) -> dict[str, Any]:
         """As the run folder's yield file."""
-        return asdict(self)
+        return {**asdict(self), "facts": self.facts, "covered": self.covered}
 
 
 def count_yield(

@@ -23,7 +23,8 @@ REASONS: dict[Reason, str] = {
     "refused": "the model refused, or spoke about itself",
     "off_topic": "names nothing of the news item",
     "copied": "repeats the prompt's instruction, or names something from its examples",
-    "invented": "restates the news item with names or numbers that it does not have",
+    "missed": "the answer does not have the fact that the question was to ask for",
+    "invented": "has names or numbers that the news item does not have",
     "not_self_contained": "refers to a text that is not shown, or to something that it does not name",
     "leaked": "asks an evaluation question of the news item word for word",
     "miscalculated": "has an equation that is wrong",
@@ -32,7 +33,9 @@ REASONS: dict[Reason, str] = {
     "no_target": "an earlier reply, or the news item, has nothing that the stage could ask about",
     "repeat": "was generated before for the same news item",
     "near_repeat": "says the same as an earlier element of the news item in almost the same words",
-    "unsupported": "the answer is not made likelier by the news in context, or is unlikely even with it",
+    "unsupported": "is not made likelier by the news in context, or is unlikely even with it",
+    "contradicted": "does not follow from the news item, in the model's own judgement",
+    "disagrees": "a second answer to the same question says something else",
     "surplus": "more samples passed than were wanted",
 }
 
@@ -51,6 +54,8 @@ class Said:
     """What the stages before it said, by stage name."""
     language: str = ENGLISH
     """Code of the news item's language."""
+    answer: str = ""
+    """The span of the news item that the sample aims at; empty if it aims at none."""
 
 
 Filter = Callable[[Said], Reason | None]
@@ -84,6 +89,19 @@ def invention(said: Said) -> Reason | None:
     return "invented" if invents(said.text, said.news.text, said.language) else None
 
 
+def given_away(said: Said) -> Reason | None:
+    """Rejects questions that name the span that they were to ask for."""
+    return "given_away" if said.answer and names_span(said.text, said.answer, said.language) else None
+
+
+def missed(said: Said) -> Reason | None:
+    """Rejects answers that do not have the span that the question was to ask for, and are no part of it."""
+    if not said.answer or names_span(said.text, said.answer, said.language):
+        return None
+    part = content_words(said.text, said.language) or words(said.text)
+    return None if part and names_span(said.answer, said.text, said.language) else "missed"
+
+
 def withheld(news: Sequence[News]) -> dict[str, Instruction]:
     """News items with instruction-like text, by id, each with its first match. Such text may hijack generation."""
     return {item.id: found[0] for item in news if (found := instructions_in(item.text))}
@@ -102,7 +120,7 @@ def content_words(text: str, code: str = ENGLISH) -> frozenset[str]:
     Hiragana alone is grammar. In a language whose common words are not known, words of up to three letters without
     accents are left out.
     """
-    plain, within = _common(code)
+    plain, within = common_words(code)
     parts = within.split(fold(text)) if within else [text]
     found = {word for part in parts for word in pieces(part) if len(word) > 1 and not _KANA.fullmatch(word)} - plain
     if not language(code).text("common_words"):
@@ -115,6 +133,15 @@ def content_words(text: str, code: str = ENGLISH) -> frozenset[str]:
 def refused(text: str) -> bool:
     """Whether the text is a refusal, or the model speaking about itself."""
     return union("refusals").search(text) is not None
+
+
+def names_span(text: str, span: str, code: str) -> bool:
+    """Whether `text` has the words of `span`, or all of its content words in any form."""
+    if has_words(words(text), words(span), code):
+        return bool(words(span)) or fold(span) in fold(text)
+    own, said = content_words(span, code), content_words(text, code)
+    exact = {word for word in words(span) if not word.isalpha()}
+    return bool(own) and exact <= {*words(text)} and all(any(akin(one, other) for other in said) for one in own)
 
 
 def names_nothing_of(text: str, news: str, code: str = ENGLISH) -> bool:
@@ -134,30 +161,42 @@ def example_names(examples: str, code: str = ENGLISH) -> set[str]:
     listed = {fold(name) for name in own.lines("example_names")}
     if own.has("capital nouns"):
         return listed
-    return listed | {word.casefold() for word in _IN_SENTENCE.findall(examples)} - _common(code)[0]
+    return listed | {word.casefold() for word in _IN_SENTENCE.findall(examples)} - common_words(code)[0]
 
 
 def names_of_example(text: str, names: set[str], news: str, code: str = ENGLISH) -> bool:
     """Whether `text` has one of the examples' `names` that `news` does not have."""
     said, known = words(text), words(news)
-    return any(_has(said, words(name), code) and not _has(known, words(name), code) for name in names)
+    return any(has_words(said, words(name), code) and not has_words(known, words(name), code) for name in names)
 
 
 def invents(text: str, news: str, code: str = ENGLISH) -> bool:
-    """Whether a restatement has numbers, or names within a sentence, that `news` does not have.
+    """Whether a restatement has numbers, or names within a sentence, that `news` does not have."""
+    return bool(unknown_numbers(text, news) or unknown_names(text, news, code))
+
+
+def unknown_numbers(text: str, news: str) -> list[str]:
+    """Runs of digits in `text` that `news` does not have, in order."""
+    said, known = (_DIGITS.findall(_FULL_HOUR.sub("", fold(one))) for one in (text, news))
+    return [number for number in dict.fromkeys(said) if number not in known]
+
+
+def unknown_names(text: str, news: str, code: str = ENGLISH) -> list[str]:
+    """Names within a sentence of `text` that `news` does not have, in order.
 
     Without capitals, names are those in quotation marks or in Latin letters (`text.names_within`).
     """
-    said, known = ({*_DIGITS.findall(_FULL_HOUR.sub("", fold(one)))} for one in (text, news))
-    if said - known:
-        return True
     given = words(news)
     names = names_within(text, capitals=not language(code).has("capital nouns"))
     if _CASELESS.search(news):  # a name in Latin letters may be attached to other letters
         known_text = fold(news)
         names = [name for name in names if fold(name) not in known_text]
-    parts = [words(name) for name in names if name != "I"]
-    return not all(_has(given, part, code) or all(_has(given, [one], code) for one in part) for part in parts)
+    parts = {name: words(name) for name in names if name != "I"}
+    return [
+        name
+        for name, part in parts.items()
+        if not (has_words(given, part, code) or all(has_words(given, [one], code) for one in part))
+    ]
 
 
 _IN_SENTENCE = regex.compile(r"(?<=[\p{Ll},] )\p{Lu}\p{L}+")
@@ -172,7 +211,7 @@ def _fixed(code: str) -> bool:
 
 
 @cache
-def _common(code: str) -> tuple[frozenset[str], regex.Pattern[str] | None]:
+def common_words(code: str) -> tuple[frozenset[str], regex.Pattern[str] | None]:
     """Common words of a language and of English; and, of those in a script without spaces, a pattern."""
     listed = {fold(word) for one in (ENGLISH, code) for word in language(one).text("common_words").split()}
     within = sorted((word for word in listed if _WITHOUT_SPACES.match(word)), key=len, reverse=True)
@@ -183,7 +222,7 @@ def _common(code: str) -> tuple[frozenset[str], regex.Pattern[str] | None]:
 _WITHOUT_SPACES = regex.compile(rf"[{UNSPACED}]")
 
 
-def _has(whole: Sequence[str], part: Sequence[str], code: str) -> bool:
+def has_words(whole: Sequence[str], part: Sequence[str], code: str) -> bool:
     """Whether the words of `part` occur in `whole`, a single one in any form if the language's words change."""
     if find(part, whole) is not None or not part:
         return True

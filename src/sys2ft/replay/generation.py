@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,10 @@ from sys2ft.models import LoadedModel
 from sys2ft.news import News
 from sys2ft.replay import filters
 from sys2ft.replay.budget import Account, Budget, Cost, Schedule
+from sys2ft.replay.coverage import Coverage
 from sys2ft.replay.elements import ReplayElement, Yield, count_yield, number
+from sys2ft.replay.facts import Fact
+from sys2ft.replay.implied import list_facts
 from sys2ft.replay.mixed import MIXED, Mix, Part, parse_mix
 from sys2ft.replay.mixing import Mixed, draw_mix
 from sys2ft.replay.protocols import protocol
@@ -28,6 +31,7 @@ from sys2ft.replay.rounds import Rounds, Worker
 from sys2ft.replay.screening import variety
 from sys2ft.replay.settings import GenerateSettings
 from sys2ft.replay.stages import Protocol
+from sys2ft.replay.truth import checks_for
 from sys2ft.replay.units import UnitMaker
 from sys2ft.runs import NO_MEMO, Display, Executor, Memo
 
@@ -38,6 +42,8 @@ class Replay:
 
     elements: list[ReplayElement]
     counts: Yield
+    facts: Mapping[str, Sequence[Fact]] = field(default_factory=dict)
+    """The facts of each news item, by its id, in the order of `counts.covering`."""
 
     @property
     def kept(self) -> list[ReplayElement]:
@@ -74,7 +80,18 @@ def generate(
     news = without_instructions(news, settings, show)
     for note in fallback_notes((item.text for item in news), settings.language):
         show.note(note)
-    drawing = Drawing(news, budget, lambda one: UnitMaker(one, settings, seed, writer.identity), show)
+    checks, impossible = checks_for(settings, writer)
+    if impossible:
+        show.note(f"{writer.identity} computes no log-likelihoods: no checks by {', '.join(impossible)}")
+    listed = list_facts(news, settings, seed, Worker(writer, memo, executor), show)
+    if settings.implied_facts:
+        rejected = ", ".join(f"{reason} ({count})" for reason, count in sorted(listed.rejected.items())) or "none"
+        show.note(f"implied facts: {settings.implied_facts * len(news)} asked for; rejected: {rejected}")
+
+    def maker(one: Protocol) -> UnitMaker:
+        return UnitMaker(one, settings, seed, writer.identity)
+
+    drawing = Drawing(news, budget, listed.coverage, maker, show)
     drawing.draw(chosen, lambda: Worker(writer, memo, executor))
     languages = Counter(language_of(item.text, settings.language).code for item in news)
     context = {
@@ -82,16 +99,22 @@ def generate(
         "prompted_in_english": unprompted((item.text for item in news), settings.language),
         "budget": budget.to_dict(),
     }
-    return {one.name: drawing.replay(one, context) for one in chosen}
+    names = [check.name for check in checks]
+    return {one.name: drawing.replay(one, context, names) for one in chosen}
 
 
 class Drawing:
     """The streams of samples of all protocols of a call, and what is taken of them."""
 
     def __init__(
-        self, news: Sequence[News], budget: Budget, maker: Callable[[Protocol], UnitMaker], show: Display
+        self,
+        news: Sequence[News],
+        budget: Budget,
+        coverage: Mapping[str, Coverage],
+        maker: Callable[[Protocol], UnitMaker],
+        show: Display,
     ) -> None:
-        self.news, self.budget, self.maker, self.show = news, budget, maker, show
+        self.news, self.budget, self.coverage, self.maker, self.show = news, budget, coverage, maker, show
         self.streams: dict[str, Rounds] = {}
         self.accounts: dict[str, Account] = {}
         self.mixes: dict[str, Mixed] = {}
@@ -102,17 +125,20 @@ class Drawing:
         """Draw for protocols without a model, then for the others, then for mixes, which use what they have drawn."""
         plain = sorted((one for one in chosen if isinstance(one, Protocol)), key=lambda one: bool(one.stages))
         for one in plain:
-            self.streams[one.name] = Rounds(self.maker(one), self.news, worker(), self.show)
+            self.streams[one.name] = self._stream(one, worker())
             goals = {item.id: self.budget.amount for item in self.news}
             self.accounts[one.name] = Account(self.budget, goals)
             fill(self.streams[one.name], self.accounts[one.name])
         for mix in (one for one in chosen if isinstance(one, Mix)):
             missing = [part.protocol for part in mix.parts if part.protocol.name not in self.streams]
-            self.streams |= {one.name: Rounds(self.maker(one), self.news, worker(), self.show) for one in missing}
+            self.streams |= {one.name: self._stream(one, worker()) for one in missing}
             own = frozenset(one.name for one in missing)
             self.mixes[mix.name] = draw_mix(mix, self.budget, self.news, self.streams, own, partial(fill, strict=False))
 
-    def replay(self, one: Protocol | Mix, context: Mapping[str, Any]) -> Replay:
+    def _stream(self, one: Protocol, worker: Worker) -> Rounds:
+        return Rounds(self.maker(one), self.news, self.coverage, worker, self.show)
+
+    def replay(self, one: Protocol | Mix, context: Mapping[str, Any], checks: Sequence[str] = ()) -> Replay:
         """The elements of a protocol or a mix, and their count."""
         drawn = (
             self.mixes[one.name] if isinstance(one, Mix) else _Single(self.streams[one.name], self.accounts[one.name])
@@ -131,6 +157,9 @@ class Drawing:
             used={name: number(used) for name, used in drawn.used.items()},
             parts=drawn.parts(),
             diversity=variety(elements),
+            covering=self._covering(elements),
+            checks=list(checks) if any(part.stages for part in parts_of([one])) else [],
+            seconds_checking=round(cost.checking, 3),
             **context,
         )
         for name, part in counts.parts.items():
@@ -139,7 +168,14 @@ class Drawing:
                 self.show.note(
                     f"{one.name}: {name} fell short by {missing} in {len(lacking)} news items; others made up"
                 )
-        return Replay(elements, counts)
+        return Replay(elements, counts, {name: own.facts for name, own in self.coverage.items()})
+
+    def _covering(self, elements: Sequence[ReplayElement]) -> dict[str, list[int]]:
+        """How many of the kept elements cover each fact of each news item."""
+        of_news: dict[str, list[ReplayElement]] = {name: [] for name in self.coverage}
+        for element in elements:
+            of_news[element.news_id].append(element)
+        return {name: own.counts(of_news[name]) for name, own in self.coverage.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,10 +70,11 @@ def _against(
     said = Said(
         text=text,
         news=sample.news,
-        template=stage.template_in(code),
+        template=stage.template_in(code, aimed=sample.fact is not None),
         index=sample.index,
         earlier=dict(sample.said),
         language=code,
+        answer=sample.fact.answer if sample.fact else "",
     )
     for one in filters:
         name = f"{where}: the filter {getattr(one, '__name__', one)!r}"

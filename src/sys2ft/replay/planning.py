@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,16 +13,20 @@ from sys2ft.languages import ENGLISH
 from sys2ft.models import LoadedModel, Message
 from sys2ft.news import News
 from sys2ft.replay.budget import Account, Budget, Cost, Drawn, Schedule
+from sys2ft.replay.checks.claim import Check, Claim
 from sys2ft.replay.elements import ReplayElement
 from sys2ft.replay.generation import Drawing, parts_of, protocols_for, require_likelihoods, without_instructions
+from sys2ft.replay.implied import list_facts
 from sys2ft.replay.mixed import MIXED, Mix
 from sys2ft.replay.rounds import Rounds, Worker
 from sys2ft.replay.settings import GenerateSettings
 from sys2ft.replay.stages import Protocol
+from sys2ft.replay.truth import checks_for
 from sys2ft.replay.units import Sample, UnitMaker
 from sys2ft.runs import NO_MEMO, Display, Memo, Needs, Unit
 
 _CHARACTERS_PER_TOKEN = 4  # for generators whose tokenizer is not known
+_CHARACTERS_THAT_TELL = 60
 
 
 class _Missing(Exception):
@@ -62,6 +67,10 @@ def plan(
     require_likelihoods(chosen, writer)
     budget = Budget.of(settings, writer, learner, schedule)
     news = without_instructions(news, settings, Display())
+    try:
+        listed = list_facts(news, settings, seed, Worker(writer, memo, _Listing()), Display())
+    except _Missing as found:  # what the protocols then aim at depends on these
+        return [replace(unit, needs=_unit_needs(unit, writer)) for unit in found.units]
     units: dict[str, list[Unit]] = {}
 
     def fill(stream: Rounds, account: Account, *, strict: bool = True) -> None:
@@ -74,7 +83,10 @@ def plan(
             units[name] = _left(stream.maker, news, writer, found.units)
         account.assume()
 
-    drawing = Drawing(news, budget, lambda one: UnitMaker(one, settings, seed, writer.identity), Display())
+    def maker(one: Protocol) -> UnitMaker:
+        return UnitMaker(one, settings, seed, writer.identity)
+
+    drawing = Drawing(news, budget, listed.coverage, maker, Display())
     drawing.draw(chosen, lambda: Worker(writer, memo, _Listing()), fill)
     return [unit for own in units.values() for unit in own]
 
@@ -116,25 +128,44 @@ def _left(maker: UnitMaker, news: Sequence[News], writer: Generator, units: Sequ
     number, work, _ = units[0].key.rpartition("/")[2].split("-")
     stages = maker.protocol.stages
     works = [name for stage in stages for name in (stage.name, *(["support"] if stage.supported else []))]
+    checks = {f"check_{one.name}": one for one in checks_for(maker.settings, writer)[0] if one.by != "text"}
     known = [replace(unit, needs=_unit_needs(unit, writer)) for unit in units]
-    count = sum(_samples(unit) for unit in units)
+    count = sum(_samples(unit, checks.get(work), news[0]) for unit in units)
     samples = [Sample(news[place % len(news)], place // len(news)) for place in range(count)]
     estimates = []
-    for later in works[works.index(work) + 1 :]:
-        supported = next(stage for stage in stages if stage.name == later or (later == "support" and stage.supported))
-        requests, sampling = maker.requests(samples, supported), maker.sampling(supported)
-        unit = Unit(
-            key=f"{maker.key(int(number), later, 0)} (estimate)",
-            function="sys2ft.replay.units:support" if later == "support" else "sys2ft.generators.work:generate",
-            inputs={},
-            needs=_needs(requests, sampling, writer),
-        )
-        estimates.append(unit)
+    for later in [*works, *checks][[*works, *checks].index(work) + 1 :]:
+        if later in checks:
+            function, needs = checks[later].function, _check_needs(checks[later], maker, samples, writer)
+            if not needs.tokens:
+                continue  # there are no questions
+        else:
+            stage = next(one for one in stages if one.name == later or (later == "support" and one.supported))
+            function = "sys2ft.replay.units:support" if later == "support" else "sys2ft.generators.work:generate"
+            needs = _needs(maker.requests(samples, stage), maker.sampling(stage), writer)
+        key = f"{maker.key(int(number), later, 0)} (estimate)"
+        estimates.append(Unit(key=key, function=function, inputs={}, needs=needs))
     return known + estimates
 
 
-def _samples(unit: Unit) -> int:
-    return len(unit.inputs["requests"]) if "requests" in unit.inputs else len(unit.inputs["pairs"]) // 2
+def _samples(unit: Unit, check: Check | None, news: News) -> int:
+    asked = len(unit.inputs.get("requests", ())) or len(unit.inputs["pairs"])
+    if check:
+        return math.ceil(asked / len(check.asks(Claim(name="", news=news, question="?", said=""), 0)))
+    return asked if "requests" in unit.inputs else asked // 2
+
+
+def _check_needs(check: Check, maker: UnitMaker, samples: Sequence[Sample], writer: Generator) -> Needs:
+    """What a check needs if every sample is one element, whose text is not known yet."""
+    protocol = maker.protocol
+    question = "" if protocol.cues and protocol.elements is None else "?"
+    claims = [Claim(name="", news=one.news, question=question, said="") for one in samples]
+    requests = [
+        Request(messages=asked.messages, seed=0, group=one.news.id)
+        for one in claims
+        if check.applies(one)
+        for asked in check.asks(one, 0)
+    ]
+    return _needs(requests, maker.sampling(protocol.stages[-1]), writer)
 
 
 def _unit_needs(unit: Unit, writer: Generator) -> Needs:
@@ -142,7 +173,11 @@ def _unit_needs(unit: Unit, writer: Generator) -> Needs:
         requests = [Request.from_dict(row) for row in unit.inputs["requests"]]
         return _needs(requests, SamplingParams.from_dict(unit.inputs["sampling"]), writer)
     texts = [row["text"] for row in unit.inputs["pairs"]]
-    rows = [{"messages": row["messages"], "seed": 0} for row in unit.inputs["pairs"]]
+    # Texts about one news item begin alike.
+    rows = [
+        {"messages": row["messages"], "seed": 0, "group": row["messages"][-1]["content"][:_CHARACTERS_THAT_TELL]}
+        for row in unit.inputs["pairs"]
+    ]
     # Scoring a text costs what writing it does.
     longest = max(1, max(map(len, texts), default=1) // _CHARACTERS_PER_TOKEN)
     return _needs([Request.from_dict(row) for row in rows], SamplingParams(max_new_tokens=longest), writer)

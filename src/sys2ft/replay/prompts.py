@@ -16,11 +16,17 @@ from sys2ft.models.chat import Message, Role
 _HEADING = re.compile(r"^## (user|assistant|system|instructions)\s*$")
 
 
+AIM = ("fact", "answer", "gap")
+"""Placeholders for what a sample aims at: a sentence or statement, the span of it that is asked for, and the sentence
+with a gap in place of the span."""
+
+
 @dataclass(frozen=True, slots=True)
 class Template:
     """A conversation with placeholders such as {news} in its turns.
 
-    {instruction} is filled with one of the instructions: item i gets instruction i, starting over after the last.
+    {instruction} is filled with one of the instructions: item i gets instruction i, starting over after the last. An
+    instruction may have the placeholders AIM.
     """
 
     turns: tuple[tuple[Role, str], ...]
@@ -38,9 +44,25 @@ class Template:
         """Names of the placeholders in the turns."""
         return {name for _, turn in self.turns for name in PLACEHOLDER.findall(turn)}
 
+    @property
+    def all_placeholders(self) -> set[str]:
+        """Names of the placeholders in the turns and the instructions."""
+        return self.placeholders | {name for line in self.instructions for name in PLACEHOLDER.findall(line)}
+
+    def turn(self, index: int, *, answer: bool) -> int | None:
+        """The first number from `index` on whose instruction is for a span that can be an `answer`; None: none is.
+
+        Such an instruction has {answer} or {gap}; the others are for whole statements.
+        """
+        count = len(self.instructions)
+        spans = [bool({"answer", "gap"} & {*PLACEHOLDER.findall(line)}) for line in self.instructions]
+        return next((number for number in range(index, index + count) if spans[number % count] == answer), None)
+
     def messages(self, index: int, **values: str) -> list[Message]:
         """The conversation for item `index`. A placeholder without a value stays as it is."""
-        values = {**values, "instruction": self.instructions[index % len(self.instructions)]}
+        instruction = self.instructions[index % len(self.instructions)]
+        aim = {name: values[name] for name in AIM if name in values}
+        values = {**values, "instruction": fill(instruction, aim)}
         return [Message(role, fill(text, values)) for role, text in self._shown(index)]
 
     def only(self, *chosen: int) -> Template:

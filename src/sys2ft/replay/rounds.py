@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from sys2ft.errors import SettingsError
 from sys2ft.generators import Context, Generator, Pair, Usage
 from sys2ft.news import News
+from sys2ft.replay.aiming import Aims
 from sys2ft.replay.budget import Account, Cost, Drawn, divided
+from sys2ft.replay.coverage import Coverage
 from sys2ft.replay.elements import ReplayElement
 from sys2ft.replay.judging import build, judge, judge_element, without_target
 from sys2ft.replay.screening import Screened, Screening
+from sys2ft.replay.settings import GenerateSettings
 from sys2ft.replay.stages import Stage, last_said
+from sys2ft.replay.truth import hold
 from sys2ft.replay.units import Sample, UnitMaker
-from sys2ft.runs import Advance, Display, Executor, LocalExecutor, Memo, Unit, compute_units
+from sys2ft.runs import Advance, Display, Executor, LocalExecutor, Memo, Unit, compute_units, item_seed
 
 
 @dataclass(slots=True)
@@ -29,11 +34,13 @@ class Worker:
     """None: this process computes the units with `generator`."""
     usage: Usage = field(default_factory=Usage)
     seconds: float = 0.0
+    seconds_checking: float = 0.0
+    """Of these, those of the checks of truth."""
 
     @property
     def cost(self) -> Cost:
         """What the units computed so far have cost."""
-        return Cost(self.usage.tokens_generated, self.usage.flop, self.seconds)
+        return Cost(self.usage.tokens_generated, self.usage.flop, self.seconds, self.seconds_checking)
 
     def rows(self, units: Sequence[Unit], advance: Advance) -> Iterator[list[dict[str, Any]]]:
         """The rows of each unit's result. `advance` counts them, where possible while they are computed."""
@@ -62,17 +69,32 @@ class Worker:
 _FRUITLESS = 64  # samples in a row without an element, after which a protocol without stages gives up
 
 
+def unsupported(row: Mapping[str, float], settings: GenerateSettings) -> bool:
+    """Whether the news in context makes a text too little likelier, or leaves it unlikely (`units.support`)."""
+    gain = row["with_news"] - row["without_news"]
+    return row["with_news"] < settings.min_support or gain <= settings.min_gain
+
+
 class Rounds:
     """One protocol over all news items: a stream of samples for each, drawn as far as an account needs them."""
 
-    def __init__(self, maker: UnitMaker, news: Sequence[News], worker: Worker, show: Display) -> None:
+    def __init__(
+        self,
+        maker: UnitMaker,
+        news: Sequence[News],
+        coverage: Mapping[str, Coverage],
+        worker: Worker,
+        show: Display,
+    ) -> None:
+        """`coverage`: that of each news item's facts, by its id."""
         self.maker, self.news, self.worker, self.show = maker, news, worker, show
         self.protocol, self.settings = maker.protocol, maker.settings
         self.elements: dict[str, list[list[ReplayElement]]] = {item.id: [] for item in news}
         """Of each sample of a news item, in the order of the samples."""
         self.drawn: dict[str, list[Drawn]] = {item.id: [] for item in news}
         self._number = 0
-        self._screen = Screening(lambda item: maker.language(item).code)
+        self._screen = Screening(lambda item: maker.language(item).code, generated=bool(self.protocol.stages))
+        self._aims = {item.id: self._aims_of(item, coverage[item.id]) for item in news}
 
     def fill(self, account: Account, *, strict: bool = True) -> None:
         """Let the account read the samples drawn so far; then draw more while it lacks something and rounds are left.
@@ -90,6 +112,7 @@ class Rounds:
                 while self._number < self.settings.rounds and (samples := self._missing(account)):
                     before = self.worker.cost
                     self._draw(samples, self._number)
+                    hold(self.maker, samples, self._number, self.worker, self.show)
                     self._charge(samples, self.worker.cost - before)
                     self._number += 1
                     for sample in samples:
@@ -122,14 +145,28 @@ class Rounds:
             while item.id not in account.closed and fruitless < _FRUITLESS:
                 fruitless = 0 if self._add(Sample(item, len(self.drawn[item.id])), account) else fruitless + 1
 
+    def _aims_of(self, item: News, coverage: Coverage) -> Aims:
+        """What the samples of a news item aim at."""
+        seed = item_seed(self.maker.seed, self.protocol.name, "aim", item.id)
+        can = {answer: self.settings.aim and self.protocol.aims_at(answer=answer) for answer in (True, False)}
+        return Aims(coverage, [can[bool(fact.answer)] for fact in coverage.facts], seed)
+
     def _missing(self, account: Account) -> list[Sample]:
-        """The samples of the next round: what is missing, with a margin for what will be rejected."""
+        """The samples of the next round: what is missing, with a margin for what will be rejected.
+
+        Where samples aim at facts, the first round asks for half, so that later ones aim at what it left uncovered.
+        """
         drawn, kept = (sum(map(len, one.values())) for one in (self.drawn, account.taken))
         # As many as should suffice at the rate seen so far: small batches are slow, so there should be few rounds.
         least = 1 / self.protocol.per_sample
         rate = max(least, drawn / max(1, kept)) if drawn else least
-        counts = [(item, len(self.drawn[item.id]), account.samples(item, rate)) for item in self.news]
-        return [Sample(item, start + i) for item, start, count in counts for i in range(count)]
+        half = self.settings.aim and self.protocol.aims and not drawn and self.settings.rounds > 1
+        samples = []
+        for item in self.news:
+            count, start = account.samples(item, rate), len(self.drawn[item.id])
+            facts = self._aims[item.id].next(math.ceil(count / 2) if half else count)
+            samples += [Sample(item, start + i, fact=fact) for i, fact in enumerate(facts)]
+        return samples
 
     def _charge(self, samples: Sequence[Sample], cost: Cost) -> None:
         """Divide the cost of a round among its samples, by the characters that were read and written for each."""
@@ -161,8 +198,7 @@ class Rounds:
             rows = [row for part in self.worker.rows(units, advance) for row in part]
         for sample, row in zip(samples, rows, strict=True):
             sample.support = row
-            gain = row["with_news"] - row["without_news"]
-            if row["with_news"] < self.settings.min_support or gain <= self.settings.min_gain:
+            if unsupported(row, self.settings):
                 sample.reason = "unsupported"
 
     def _add(self, sample: Sample, account: Account) -> int:
@@ -172,22 +208,25 @@ class Rounds:
         if not built:
             sample.reason = sample.reason or "empty"
             built = last_said(self.maker.trail(sample))
-        screened = [self._screened(sample, pair) for pair in built]
+        screened = [self._screened(sample, pair, place) for place, pair in enumerate(built)]
         elements = [self._element(sample, one, place) for place, one in enumerate(screened)]
         passed = [(one.id, done.pair) for one, done in zip(elements, screened, strict=True) if one.reason is None]
         self.elements[news_id].append(elements)
+        self._aims[news_id].add(elements)
         self.drawn[news_id].append(Drawn(sample.cost, passed))
         account.add(news_id, self.drawn[news_id][-1])
         return len(passed)
 
-    def _screened(self, sample: Sample, pair: Pair) -> Screened:
-        """The element as it will be learnt, judged by its protocol's filters and by what every element must be."""
-        trail = self.maker.trail(sample)
-        cue = pair.messages[-1].content in {trail.cue_for(place) for place in range(len(trail.cues))}
-        if not (sample.alive and self.protocol.stages):
+    def _screened(self, sample: Sample, pair: Pair, place: int) -> Screened:
+        """The element as it will be learnt, judged by its protocol's filters, the checks, and what all must be."""
+        cue = self.maker.trail(sample).is_cue(pair.messages[-1].content)
+        screened = self.protocol.stages or self.protocol.elements  # else the text itself, again and again
+        if not (sample.alive and screened):
             return Screened(pair, sample.reason, cue)
-        if pair.text.strip() and (reason := judge_element(self.maker, sample, pair)):
+        if self.protocol.stages and pair.text.strip() and (reason := judge_element(self.maker, sample, pair)):
             return Screened(pair, reason, cue)
+        if sample.verdicts and (untrue := sample.verdicts[place].reason):
+            return Screened(pair, untrue, cue)
         return self._screen(sample.news, pair, cue)
 
     def _element(self, sample: Sample, screened: Screened, place: int) -> ReplayElement:
@@ -203,6 +242,7 @@ class Rounds:
             reason=screened.reason,
             seed=self.maker.sample_seed(sample, stages[0].name if stages else "ask"),
             provenance=self._provenance(sample)
+            | ({"truth": dict(sample.verdicts[place].scores)} if sample.alive and sample.verdicts else {})
             | ({"cue": True} if screened.cue else {})
             | ({"rewritten": screened.was} if screened.was else {}),
         )
@@ -216,11 +256,13 @@ class Rounds:
             "language": code,
         }
         found["protocol_digest"] = maker.decided_by["protocol"]
+        if sample.fact is not None:
+            found["aim"] = sample.fact.text
         for place, stage in enumerate(protocol.stages):
             sampling = maker.sampling(stage)
             if place == 0:
                 found |= {
-                    "asked": stage.template_in(code).messages(sample.index)[-1].content,
+                    "asked": maker.messages(sample, stage, "{news}")[-1].content,
                     "temperature": sampling.temperature,
                     "top_p": sampling.top_p,
                     "top_k": sampling.top_k,

@@ -37,6 +37,9 @@ class Screening:
 
     language: Callable[[News], str]
     """Code of a news item's language."""
+    generated: bool = True
+    """Whether a model wrote the elements. Those built from the news item's own sentences resemble each other, and
+    lean on their text: they are judged for repeats and leaks alone."""
     _texts: dict[str, set[tuple[str, tuple[str, ...]]]] = field(default_factory=dict)
     _kept: dict[str, Kept] = field(default_factory=dict)
 
@@ -47,6 +50,8 @@ class Screening:
         """
         code = self.language(news)
         asked = "" if cue else pair.messages[-1].content
+        if not self.generated:
+            return Screened(pair, self._reason(news, asked, pair.text, code), cue)
         prompt, completion = standing_alone(asked, news), standing_alone(pair.text, news)
         was = {"prompt": asked} if prompt != asked else {}
         was |= {"completion": pair.text} if completion != pair.text else {}
@@ -58,7 +63,7 @@ class Screening:
     def _reason(self, news: News, prompt: str, completion: str, code: str) -> Reason | None:
         if not completion.strip():
             return "empty"
-        if leans(prompt, news, code) or leans(completion, news, code, alone=not prompt):
+        if self.generated and (leans(prompt, news, code) or leans(completion, news, code, alone=not prompt)):
             return "not_self_contained"
         if prompt and normal(prompt) in questions_of(news):
             return "leaked"
@@ -68,6 +73,8 @@ class Screening:
         if said in before:
             return "repeat"
         before.add(said)
+        if not self.generated:
+            return None
         if kept.repeated_by(phrased):
             return "near_repeat"
         kept.add(phrased)

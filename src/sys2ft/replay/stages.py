@@ -14,7 +14,7 @@ from sys2ft.languages import ENGLISH, fill
 from sys2ft.models import Message
 from sys2ft.news import News
 from sys2ft.replay.filters import Filter
-from sys2ft.replay.prompts import Template, in_language
+from sys2ft.replay.prompts import AIM, Template, in_language
 from sys2ft.replay.subject import subject_of
 
 Parser = Callable[[str], str | None]
@@ -44,6 +44,11 @@ class Stage:
     """None: the settings' `temperature` for the first stage, their `answer_temperature` for later ones."""
     thinking: bool = False
     """Let a reasoning model think first. Its thought is cut from the reply before parsing."""
+    aimed: Template | Mapping[str, Template] | None = None
+    """The prompt where a sample aims at a fact, or one for each language. Besides the others it has {fact}, a
+    sentence or statement, {answer}, the span of it that is asked for, and {gap}, the sentence with a gap for the span.
+    Instructions without {answer} and {gap} are for facts that are whole statements. None: one prompt
+    serves with and without an aim."""
     supported: bool = False
     """Reject a reply that the news in context does not make likelier, by the generator's log-likelihood."""
     picks: Mapping[str, Pick] = field(default_factory=dict)
@@ -58,9 +63,16 @@ class Stage:
         """The templates by language; one that is meant for all languages has the code ''."""
         return self.template if isinstance(self.template, Mapping) else {"": self.template}
 
-    def template_in(self, language: str) -> Template:
+    @property
+    def aimed_templates(self) -> Sequence[Template]:
+        """The aimed templates of all languages."""
+        if self.aimed is None:
+            return ()
+        return list(self.aimed.values()) if isinstance(self.aimed, Mapping) else [self.aimed]
+
+    def template_in(self, language: str, *, aimed: bool = False) -> Template:
         """The prompt for a news item in this language: its own if there is one, else the English one."""
-        return in_language(self.template, language)
+        return in_language(self.aimed if aimed and self.aimed is not None else self.template, language)
 
     def picked(self, trail: Trail) -> dict[str, str | None]:
         """The texts of the placeholders in `picks`."""
@@ -86,6 +98,10 @@ class Trail:
         """The protocol's cue for this sample, empty if it has none."""
         return self.cue_for(0)
 
+    def is_cue(self, prompt: str) -> bool:
+        """Whether a prompt is one of the protocol's cues, about anything."""
+        return any(prompt == cue or _matches(cue, prompt) for cue in self.cues)
+
     def cue_for(self, place: int, subject: str | None = None) -> str:
         """The cue for one of several elements of the sample, about the news item's subject or about another one."""
         if not self.cues:
@@ -94,6 +110,12 @@ class Trail:
         if "{subject}" not in cue:
             return cue
         return fill(cue, {"subject": subject or subject_of(self.news, self.language)})
+
+
+def _matches(cue: str, prompt: str) -> bool:
+    before, subject, after = cue.partition("{subject}")
+    named = len(prompt) > len(before) + len(after)
+    return bool(subject) and named and prompt.startswith(before) and prompt.endswith(after)
 
 
 def last_said(trail: Trail) -> list[Pair]:
@@ -127,6 +149,9 @@ class Protocol:
     """Builds none, one or several elements from what the stages said. None: `last_said`."""
     filters: tuple[Filter, ...] = ()
     """Each may reject the completion of a single element. For protocols with `elements`, whose stages say several."""
+    brings_names: Callable[[int], bool] | None = None
+    """Whether the text of sample i may have names that the news item does not have, such as people in a case. None: no
+    text may."""
     per_sample: int = 1
     """How many elements a sample usually gives. As many times fewer samples are drawn."""
 
@@ -152,6 +177,17 @@ class Protocol:
     def cues_in(self, language: str) -> Sequence[str]:
         """The cues for a news item in this language: its own if there are any, else the English ones."""
         return in_language(self.cues, language)
+
+    @property
+    def aims(self) -> bool:
+        """Whether samples can aim at facts."""
+        return any(stage.aimed is not None for stage in self.stages)
+
+    def aims_at(self, *, answer: bool) -> bool:
+        """Whether samples can aim at spans that answer a question (`answer`), or at whole statements."""
+        forms = (stage.template_in(ENGLISH, aimed=True) for stage in self.stages if stage.aimed is not None)
+        aimed = next(forms, None)
+        return aimed is not None and aimed.turn(0, answer=answer) is not None
 
     def trail(self, news: News, index: int, said: Mapping[str, str], language: str = ENGLISH) -> Trail:
         """The trail of a sample that has come as far as `said`."""
@@ -194,6 +230,15 @@ def _shape_problems(protocol: Protocol) -> list[_Problem]:
         elif not {"", ENGLISH} & stage.templates.keys():
             found.append(
                 (f"has no English template {where}", "a template for 'en', which other languages fall back to")
+            )
+        forms = stage.aimed.values() if isinstance(stage.aimed, Mapping) else [stage.aimed]
+        if not all(one is None or isinstance(one, Template) for one in forms):
+            found.append(
+                (f"has {stage.aimed!r} as the aimed template {where}", "a Template, one for each language, or None")
+            )
+        elif isinstance(stage.aimed, Mapping) and ENGLISH not in stage.aimed:
+            found.append(
+                (f"has no English aimed template {where}", "a template for 'en', which other languages fall back to")
             )
         if not isinstance(stage.filters, tuple | list):
             found.append((f"has {stage.filters!r} as the filters {where}", "a tuple of functions"))
@@ -243,6 +288,10 @@ def _problems(protocol: Protocol) -> list[_Problem]:
         if unknown := {name for one in stage.templates.values() for name in one.placeholders} - known:
             expected = f"only {', '.join(f'{{{name}}}' for name in sorted(known))}"
             found.append((f"has {{{sorted(unknown)[0]}}} in the template of its stage {stage.name!r}", expected))
+        known_aimed = known | {*AIM}
+        if unknown := {name for one in stage.aimed_templates for name in one.all_placeholders} - known_aimed:
+            expected = f"only {', '.join(f'{{{name}}}' for name in sorted(known_aimed))}"
+            found.append((f"has {{{sorted(unknown)[0]}}} in the aimed template of its stage {stage.name!r}", expected))
         known.add(stage.name)
     return found
 

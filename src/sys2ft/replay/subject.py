@@ -14,10 +14,12 @@ import regex
 
 from sys2ft.languages import ENGLISH, language
 from sys2ft.news import News
+from sys2ft.replay.facts import facts_in
 from sys2ft.replay.filters import content_words
-from sys2ft.text import UNSPACED, fold, pieces, sentences, words
+from sys2ft.text import UNSPACED, find, fold, pieces, sentences, unquoted, words
 
 _LONGEST = 60
+_A_NAME = regex.compile(r"\p{L}[^()\[\]{}=*+/^]+")
 _QUOTED = regex.compile(r"[“„«「『《〈\"]([^“”„«»「」『』《》〈〉\"\n]{1,40})[”“»」』》〉\"]")
 _PART = r"\p{Lu}[\p{Lu}\p{Ll}\p{M}\d_'’&-]*"
 _NAME = regex.compile(
@@ -42,11 +44,19 @@ def subject_of(news: News, code: str = ENGLISH) -> str:
     return _subject(news.text, code)
 
 
+def names_of(news: News, code: str = ENGLISH) -> tuple[str, ...]:
+    """What the news item names: its subject, and other names. Expressions and lists are none."""
+    subject = subject_of(news, code)
+    named = (unquoted(fact.text) for fact in facts_in(news.text, code) if fact.kind == "name")
+    others = [name for name in named if _A_NAME.fullmatch(name) and find(words(name), words(subject)) is None]
+    return tuple(dict.fromkeys([subject, *others]))
+
+
 @lru_cache(maxsize=4096)
 def _subject(text: str, code: str) -> str:
     text = " ".join(text.split())
-    for find in (_introduced, _quoted, _named, _defined, _repeated, _any_name, _beginning):
-        if found := find(text, code).strip(" ,;:.。，、"):
+    for search in (_introduced, _quoted, _named, _defined, _repeated, _any_name, _beginning):
+        if found := search(text, code).strip(" ,;:.。，、"):
             return found[:_LONGEST].strip()
     return text[:_LONGEST].strip()
 

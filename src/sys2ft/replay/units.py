@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sys2ft.generators import Context, Pair, Request, SamplingParams
 from sys2ft.generators.work import loglik
@@ -14,10 +14,16 @@ from sys2ft.languages import Language, language_of
 from sys2ft.models import Message
 from sys2ft.news import News
 from sys2ft.replay.budget import Cost
+from sys2ft.replay.facts import Fact
 from sys2ft.replay.filters import Reason
 from sys2ft.replay.settings import GenerateSettings
 from sys2ft.replay.stages import Protocol, Stage, Trail
 from sys2ft.runs import Unit, item_seed
+
+if TYPE_CHECKING:
+    from sys2ft.replay.truth import Verdict
+
+T = TypeVar("T")
 
 _BATCHES_PER_UNIT = 2  # a unit queues this many times `rows_at_once` samples; a killed run loses at most one unit
 
@@ -36,6 +42,10 @@ class Sample:
     """Its part of what the round has cost that drew it."""
     cut: list[str] = field(default_factory=list)
     """The stages whose replies reached their budget and were used up to there."""
+    fact: Fact | None = None
+    """What it aims at; None: the protocol decides by itself."""
+    verdicts: list[Verdict] = field(default_factory=list)
+    """What the checks found about each of its elements; empty if none was made."""
 
     @property
     def alive(self) -> bool:
@@ -66,6 +76,15 @@ class UnitMaker:
         """What the stages said in a sample, with its cue."""
         return self.protocol.trail(sample.news, sample.index, sample.said, self.language(sample.news).code)
 
+    def turn(self, sample: Sample) -> int:
+        """The number by which instructions rotate: that of the sample, or the next whose instruction suits its aim."""
+        code, fact = self.language(sample.news).code, sample.fact
+        aimed = next((stage for stage in self.protocol.stages if stage.aimed is not None), None)
+        if fact is None or aimed is None:
+            return sample.index
+        turn = aimed.template_in(code, aimed=True).turn(sample.index, answer=bool(fact.answer))
+        return sample.index if turn is None else turn
+
     def sample_seed(self, sample: Sample, stage: str) -> int:
         """The seed of a sample's reply in a stage. It depends on nothing but the sample and the run's seed."""
         return item_seed(self.seed, self.protocol.name, stage, sample.news.id, sample.index)
@@ -74,7 +93,9 @@ class UnitMaker:
         """How a stage's replies are sampled."""
         settings = self.settings
         first = stage is self.protocol.stages[0]
+        aimed = settings.aim and stage.aimed is not None
         default = settings.temperature if first else settings.answer_temperature
+        default = settings.aim_temperature if aimed else default
         return SamplingParams(
             temperature=default if stage.temperature is None else stage.temperature,
             top_p=settings.top_p,
@@ -97,8 +118,10 @@ class UnitMaker:
 
     def messages(self, sample: Sample, stage: Stage, news: str) -> list[Message]:
         """A stage's conversation, with the text `news` as the news."""
-        form = stage.template_in(self.language(sample.news).code)
-        return form.messages(sample.index, **{**sample.said, **self.picked(sample, stage), "news": news})
+        fact = sample.fact
+        form = stage.template_in(self.language(sample.news).code, aimed=fact is not None)
+        aim = {"fact": fact.statement, "answer": fact.answer, "gap": fact.gap} if fact else {}
+        return form.messages(self.turn(sample), **{**sample.said, **self.picked(sample, stage), **aim, "news": news})
 
     def picked(self, sample: Sample, stage: Stage) -> dict[str, str]:
         """The texts of a stage's own placeholders, as far as the earlier stages have been asked."""
@@ -151,8 +174,11 @@ class UnitMaker:
         """The name of a unit."""
         return f"replay/{self.protocol.name}.units/{number}-{work}-{start:05d}"
 
-    def chunks(self, samples: Sequence[Sample]) -> Iterator[tuple[int, Sequence[Sample]]]:
-        """Samples in units of similar size, each long enough a queue to keep `rows_at_once` rows busy."""
+    def chunks(self, samples: Sequence[T]) -> Iterator[tuple[int, Sequence[T]]]:
+        """Samples, or what is asked about them, in units of similar size.
+
+        Each is long enough a queue to keep `rows_at_once` rows busy.
+        """
         count = math.ceil(len(samples) / (_BATCHES_PER_UNIT * self.settings.rows_at_once))
         size = math.ceil(len(samples) / max(1, count))
         for start in range(0, len(samples), max(1, size)):

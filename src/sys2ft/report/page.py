@@ -14,6 +14,7 @@ from sys2ft.pages import facts, render, trusted
 from sys2ft.report import leaks, views, words
 from sys2ft.report.artifacts import BASE, Artifacts, read_artifacts
 from sys2ft.report.controls import NAMES
+from sys2ft.report.heat import heat
 from sys2ft.report.selection import Withheld
 from sys2ft.report.summary import Summary, summarise_artifacts
 from sys2ft.report.verdict import headline
@@ -54,6 +55,7 @@ def _render(artifacts: Artifacts, summary: Summary, most: int) -> str:
         "figures": _figures(artifacts, summary),
         "reasons": sorted({reason for cost in summary.costs for reason in cost.rejected}),
         "examples": [views.examples(artifacts, protocol, most) for protocol in summary.protocols],
+        "heat": heat(artifacts),
         "news": views.news_views(artifacts, summary),
         "unleaked": summary.slices("unleaked"),
         "unleaked_note": leaks.NOTE,
@@ -64,7 +66,7 @@ def _render(artifacts: Artifacts, summary: Summary, most: int) -> str:
         "facts": facts(artifacts.run, [_news_digest(artifacts)]),
         "record": json.dumps(artifacts.run, indent=2, ensure_ascii=False),
     }
-    named = (words.estimate, words.number, words.count, words.tera, words.seconds, words.of_budget)
+    named = (words.estimate, words.number, words.count, words.tera, words.seconds, words.of_budget, words.covered)
     return render(
         _HERE,
         "report",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from sys2ft import statistics
 from sys2ft.errors import UserError
@@ -18,6 +18,7 @@ from sys2ft.files import write_json
 from sys2ft.replay.diversity import Diversity
 from sys2ft.report.artifacts import BASE, CONDITIONS, Artifacts, read_artifacts
 from sys2ft.report.controls import ControlBlock, control_blocks
+from sys2ft.report.costs import Cost as Cost, cost_of
 from sys2ft.report.leaks import leak_remarks, leaked, without_leaked
 from sys2ft.report.selection import Selected, remarks, selected
 from sys2ft.statistics import Item, Outcomes, Score, Undefined
@@ -71,39 +72,6 @@ class Block:
     def row(self, subject: str) -> Row:
         """The row of `subject`."""
         return next(row for row in self.rows if row.subject == subject)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Cost:
-    """The cost of a protocol. None means 'not done yet'."""
-
-    protocol: str
-    asked: int | None
-    """Samples drawn from the model."""
-    kept: int | None
-    """Replay elements kept."""
-    rejected: dict[str, int]
-    tokens_generated: int | None
-    tokens_trained: int | None
-    flop_generate: float | None
-    flop_train: float | None
-    seconds: float | None
-    """Time of generation plus training."""
-    budget: dict[str, Any]
-    """`name`, `amount` per news item, and `schedule`; empty if it is not known."""
-    wanted: float | None
-    """The budget of all news items, in its unit: elements, tokens or FLOP."""
-    used: float | None
-    """What was used of it, by the budget's own count."""
-    parts: dict[str, dict[str, Any]]
-    """Of a mix, by protocol (see `replay.Yield`)."""
-
-    @property
-    def flop(self) -> float | None:
-        """FLOP of generation plus training."""
-        if self.flop_generate is None or self.flop_train is None:
-            return None
-        return self.flop_generate + self.flop_train
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -183,7 +151,7 @@ def summarise_artifacts(artifacts: Artifacts) -> Summary:
         protocols=artifacts.protocols,
         blocks=blocks,
         controls=control_blocks(artifacts, headline, chosen.closed_book, seed),
-        costs=tuple(_cost(artifacts, protocol) for protocol in artifacts.protocols),
+        costs=tuple(cost_of(artifacts, protocol) for protocol in artifacts.protocols),
         best=_best(next(block for block in blocks if (block.scoring, block.by) == (headline, "all")), bare),
         missing=(*artifacts.missing, *_partial(artifacts, answers)),
         ended=tuple(
@@ -315,27 +283,6 @@ def _best(block: Block, bare: tuple[str, ...]) -> str | None:
         and row.closed_book.n_items == block.n_questions
     ]
     return max(candidates, key=lambda candidate: candidate[0])[1] if candidates else None
-
-
-def _cost(artifacts: Artifacts, protocol: str) -> Cost:
-    generated = artifacts.yields.get(protocol, {})
-    trained = artifacts.training.get(protocol, {})
-    seconds = [float(part["seconds"]) for part in (generated, trained) if "seconds" in part]
-    return Cost(
-        protocol=protocol,
-        asked=generated.get("asked"),
-        kept=generated.get("kept"),
-        rejected=dict(generated.get("rejected", {})),
-        tokens_generated=generated.get("tokens_generated"),
-        tokens_trained=trained.get("tokens_trained"),
-        flop_generate=generated.get("flop"),
-        flop_train=trained.get("flop"),
-        seconds=sum(seconds) if len(seconds) == 2 else None,
-        budget=dict(generated.get("budget", {})),
-        wanted=generated.get("wanted"),
-        used=sum(generated["used"].values()) if generated.get("used") else None,
-        parts=dict(generated.get("parts", {})),
-    )
 
 
 def _withheld(artifacts: Artifacts) -> list[str]:

@@ -41,7 +41,7 @@ CONTROLS = "Controls, closed book (change from base)"
 UNLEAKED = "Without the questions that replay elements come close to"
 UNLEAKED_SCORES = ("closed book", "in context", "share of gap", "closed book vs naive")
 VARIED = "Variety of the replay elements"
-COSTS = ("kept", "of budget", "tokens trained", "TFLOP gen.", "TFLOP train", "seconds")
+COSTS = ("kept", "of budget", "facts", "tokens trained", "TFLOP gen.", "TFLOP train", "seconds")
 
 
 def terminal_table(summary: Summary) -> Group:

@@ -7,7 +7,8 @@ from math import isfinite
 
 from sys2ft.replay.diversity import Diversity
 from sys2ft.replay.elements import shown
-from sys2ft.report.summary import NOT_YET, UNEVEN, Block, Cost, Measured, Row, Summary
+from sys2ft.report.costs import Cost
+from sys2ft.report.summary import NOT_YET, UNEVEN, Block, Measured, Row, Summary
 from sys2ft.statistics import FEWEST, Score, Undefined, smallest_difference
 
 ABSENT = "–"
@@ -98,9 +99,9 @@ def seconds(value: float | None) -> str:
 
 
 def cost_cells(cost: Cost) -> tuple[str, ...]:
-    """Cells of a cost row: kept, share of the budget, tokens trained, TFLOP to generate and to train, seconds."""
+    """Cells of a cost row: kept, share of the budget and of facts covered, tokens and TFLOP, seconds."""
     flops = (tera(cost.flop_generate), tera(cost.flop_train))
-    return (count(cost.kept), of_budget(cost), count(cost.tokens_trained), *flops, seconds(cost.seconds))
+    return (count(cost.kept), of_budget(cost), covered(cost), count(cost.tokens_trained), *flops, seconds(cost.seconds))
 
 
 def of_budget(cost: Cost) -> str:
@@ -124,6 +125,14 @@ def budget_notes(summary: Summary) -> list[str]:
         ]
         said += [f"{cost.protocol}: shares of the budget: {', '.join(parts)}."] if parts else []
     return said
+
+
+def covered(cost: Cost) -> str:
+    """The share of the news items' facts that the kept elements cover."""
+    if cost.facts is None or cost.covered is None:
+        return ABSENT
+    # Not rounded up: 100% means all of them.
+    return f"{100 * cost.covered // cost.facts}%"
 
 
 def score_cells(row: Row) -> tuple[str, ...]:

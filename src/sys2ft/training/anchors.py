@@ -97,8 +97,21 @@ def chosen(anchors: Sequence[Anchor]) -> list[Anchor]:
     return [anchors[place] for place in sorted(drawn.tolist())]
 
 
-def anchor_examples(model: LoadedModel, anchors: Sequence[Anchor]) -> tuple[list[Example], int, int]:
-    """The anchors as examples of the base, and the tokens that were read and sampled for its own answers.
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """Anchors as examples of the base."""
+
+    examples: list[Example]
+    read: int
+    """Tokens that were read for the base's own answers."""
+    drawn: int
+    """Tokens that were sampled for these."""
+    cut: int
+    """Anchors cut after `TOKENS` tokens."""
+
+
+def rehearsal(model: LoadedModel, anchors: Sequence[Anchor]) -> Rehearsal:
+    """The anchors as examples of the base.
 
     An answer is sampled with temperature 1, as the base's distribution has it, from a seed of its number. Texts are cut
     after `TOKENS` tokens, and left out if nothing that is predicted remains.
@@ -118,17 +131,20 @@ def anchor_examples(model: LoadedModel, anchors: Sequence[Anchor]) -> tuple[list
         n: [*one.ids, *([chat.end_of_turn_id] if one.finished else [])]
         for n, one in zip(asked, said.decoded, strict=True)
     }
-    examples = []
+    examples, cut = [], 0
     for n, anchor in enumerate(anchors):
         if anchor.text:
-            ids = chat.plain_ids(anchor.text)[:TOKENS]
+            whole = chat.plain_ids(anchor.text)
+            ids = whole[:TOKENS]
             mask = [False] + [True] * (len(ids) - 1)
         else:
             answer = (
                 answers.get(n, []) if n in answers else [*chat.continuation_ids(anchor.answer), chat.end_of_turn_id]
             )
-            ids = [*prompts[n], *answer][:TOKENS]
+            whole = [*prompts[n], *answer]
+            ids = whole[:TOKENS]
             mask = [place >= len(prompts[n]) for place in range(len(ids))]
         if any(mask) and len(ids) > 1:
             examples.append(Example(ids, mask))
-    return examples, said.tokens_computed, said.tokens_generated
+            cut += len(whole) > TOKENS
+    return Rehearsal(examples, said.tokens_computed, said.tokens_generated, cut)

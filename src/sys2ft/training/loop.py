@@ -55,7 +55,7 @@ def train(
     """
     check_jobs(jobs)
     prepare(model.model)
-    teaching = Teaching(model, jobs)
+    teaching = Teaching(model, jobs, show)
     bank = _bank(model, jobs)
     try:
         adapters = [adapter_of(model, slot, job, teaching.teacher) for slot, job in enumerate(jobs)]
@@ -85,13 +85,16 @@ def adapter_of(model: LoadedModel, slot: int, job: AdapterJob, teacher: LoadedMo
 
     With a lesson, `teacher` (None: the model) renders the prompts with the news in context.
     """
-    examples = []
-    for item in job.items:
-        rendered = model.chat.render(messages_of(item), item.completion)
-        examples.append(Example(rendered.ids, rendered.loss_mask, slot))
+    examples = rendered_examples(model, slot, job)
     shown = in_context((teacher or model).chat, job.items, examples) if job.lesson else []
     probes = in_context(model.chat, job.items, examples) if job.settings.stop_on == IN_CONTEXT else []
     return Adapter.of(slot, job, examples, shown, probes)
+
+
+def rendered_examples(model: LoadedModel, slot: int, job: AdapterJob) -> list[Example]:
+    """The items of `job` as the model's chat template renders them, for the adapter in slot `slot`."""
+    rendered = [model.chat.render(messages_of(item), item.completion) for item in job.items]
+    return [Example(one.ids, one.loss_mask, slot) for one in rendered]
 
 
 class _Trainer:

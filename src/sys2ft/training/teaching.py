@@ -31,9 +31,9 @@ from sys2ft.engine import (
 from sys2ft.engine.decoding.decode import key_value_bytes
 from sys2ft.errors import SettingsError
 from sys2ft.models import LoadedModel
-from sys2ft.runs import item_seed
+from sys2ft.runs import Display, item_seed
 from sys2ft.training.adapter import Adapter
-from sys2ft.training.anchors import Anchor, anchor_examples, anchors_in, chosen
+from sys2ft.training.anchors import MOST, TOKENS, Anchor, anchors_in, chosen, rehearsal
 from sys2ft.training.jobs import AdapterJob
 from sys2ft.training.schedule import anchors_of
 from sys2ft.training.teacher import after, load_teacher
@@ -47,8 +47,8 @@ FORWARD_ONLY = 4
 class Teaching:
     """The teacher of one training, its lesson, and its anchors; without them, a step has the elements alone."""
 
-    def __init__(self, model: LoadedModel, jobs: Sequence[AdapterJob]) -> None:
-        settings = jobs[0].settings
+    def __init__(self, model: LoadedModel, jobs: Sequence[AdapterJob], show: Display | None = None) -> None:
+        settings, self.show = jobs[0].settings, show or Display()
         self.model, self.settings, self.lesson = model, settings, jobs[0].lesson
         if settings.teacher and self.lesson is None:
             raise SettingsError(
@@ -56,7 +56,9 @@ class Teaching:
                 expected="an objective that compares with a teacher, such as distil",
                 fix="add --objective distil, or leave out --teacher",
             )
-        self.anchors: list[Anchor] = chosen(anchors_in(settings.anchor)) if settings.anchor else []
+        given = anchors_in(settings.anchor) if settings.anchor else []
+        self.anchors: list[Anchor] = chosen(given)
+        self._dropped = len(given) - len(self.anchors)
         self.teacher = load_teacher(model, settings)
         self.tokens_at_once = settings.tokens_a_pass(model.model)
         self._rehearsed: list[Example] = []
@@ -179,20 +181,32 @@ class Teaching:
             cost = StepCost(tokens, generated[adapter.slot])
             _count(adapter, sampled=cost, flop=flops.forward(self.model.model, cost.tokens_computed, cost.predictions))
 
+    def _note_losses(self, used: int, cut: int) -> None:
+        """Report anchors that are not used as they were given."""
+        lost = {
+            f"are left out, since {MOST} are used at most": self._dropped,
+            f"are left out, since they have nothing to predict within {TOKENS} tokens": len(self.anchors) - used,
+            f"are cut after {TOKENS} tokens": cut,
+        }
+        for what, count in lost.items():
+            if count:
+                self.show.note(f"anchors of {self.settings.anchor}: {count} {what}")
+
     def _rehearse(self, adapters: Sequence[Adapter]) -> None:
         """Let the base read the anchors, after it has answered those that are questions."""
-        examples, read, drawn = anchor_examples(self.model, self.anchors)
-        if not examples:
+        made = rehearsal(self.model, self.anchors)
+        self._note_losses(len(made.examples), made.cut)
+        if not made.examples:
             raise SettingsError(
                 f"none of the {len(self.anchors)} anchors of {self.settings.anchor} has a token to predict",
                 expected="texts of at least two tokens, or prompts that are not too long",
                 fix="correct --anchor, or use --anchor own",
             )
         top = self.lesson.top if self.lesson else self.settings.distil_top
-        taught, cost = self._teach(self.model, examples, top)
-        self._rehearsed = [replace(e, teacher=t) for e, t in zip(examples, taught, strict=True)]
+        taught, cost = self._teach(self.model, made.examples, top)
+        self._rehearsed = [replace(e, teacher=t) for e, t in zip(made.examples, taught, strict=True)]
         even = [1] * len(adapters)
-        costs = [_shares(number, even) for number in (read, drawn, cost.tokens_computed, cost.predictions)]
+        costs = [_shares(number, even) for number in (made.read, made.drawn, cost.tokens_computed, cost.predictions)]
         for adapter, asked, said, tokens, predictions in zip(adapters, *costs, strict=True):
             if adapter.step == 0:  # else a resumed training has counted them before
                 flop = flops.forward(self.model.model, asked + tokens, said + predictions)

@@ -38,7 +38,18 @@ def active_reading() -> Protocol:
         picks={"strategy": _strategy},
         may_be_cut=True,
     )
-    return Protocol(name="active_reading", version=1, stages=(invent, apply), cues=cues("cues"), elements=_applied)
+    return Protocol(
+        name="active_reading",
+        version=1,
+        stages=(invent, apply),
+        cues=cues("cues"),
+        elements=_applied,
+        brings_names=_brings_names,
+    )
+
+
+def _brings_names(index: int) -> bool:
+    return True  # the model chooses the way
 
 
 def _strategy(trail: Trail) -> str | None:

@@ -14,8 +14,8 @@ from sys2ft.replay.filters import Reason, Said, content_words, copied_name, refu
 from sys2ft.replay.parsers import ENDS_OF_QUESTIONS, one_paragraph, one_question, short_answer
 from sys2ft.replay.prompts import cues, templates
 from sys2ft.replay.protocols.shared import ABOUT_THE_NEWS, RESTATES, asked
-from sys2ft.replay.spans import names_of
 from sys2ft.replay.stages import Protocol, Stage, Trail
+from sys2ft.replay.subject import names_of
 from sys2ft.text import find, names_within, words
 
 

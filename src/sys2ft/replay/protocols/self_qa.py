@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sys2ft.replay.calculator import miscalculation
-from sys2ft.replay.filters import copied_name, refusal
+from sys2ft.replay.filters import copied_name, given_away, missed, refusal
 from sys2ft.replay.parsers import ENDS_OF_QUESTIONS, one_paragraph, one_question, short_answer
 from sys2ft.replay.prompts import templates
 from sys2ft.replay.protocols.shared import ABOUT_THE_NEWS, foreign_name
@@ -16,16 +18,18 @@ _TO_WORK_OUT = (1, 5, 6, 7)
 def self_qa() -> Protocol:
     """The model asks a question about the news item, then answers it in a fresh conversation with the news in context.
 
-    The answer has to be supported: likelier with the news in context than without.
+    A question may aim at a fact; its answer must then have it, in a conversation that does not know the aim. The answer
+    has to be supported: likelier with the news in context than without.
     """
     answer = Stage(
         name="answer",
         template=templates("self_qa_answer"),
         parser=short_answer,
-        filters=(refusal, copied_name, miscalculation),
+        filters=(refusal, copied_name, miscalculation, missed),
         supported=True,
     )
-    return Protocol(name="self_qa", version=3, stages=(_question(), answer))
+    ask = replace(_question(), aimed=templates("self_qa_aimed"))
+    return Protocol(name="self_qa", version=4, stages=(ask, answer))
 
 
 def self_qa_reasoned() -> Protocol:
@@ -50,6 +54,6 @@ def _question(*only: int) -> Stage:
         name="ask",
         template=templates("self_qa_question", only=only),
         parser=one_question,
-        filters=ABOUT_THE_NEWS,
+        filters=(*ABOUT_THE_NEWS, given_away),
         stops=(*ENDS_OF_QUESTIONS, "\n"),
     )

@@ -29,11 +29,12 @@ def one_strategy(name: str) -> Protocol:
 
 
 def _made(name: str, places: Sequence[int]) -> Protocol:
+    chosen = tuple(STRATEGIES[place] for place in places)
     write = Stage(
         name="ask",
         template=templates("spa", only=tuple(places), in_rotation=True),
         parser=whole_text,
-        filters=(*ABOUT_THE_NEWS, partial(_beyond, tuple(STRATEGIES[place] for place in places))),
+        filters=(*ABOUT_THE_NEWS, partial(_beyond, chosen)),
         stops=(),
         max_new_tokens=224,
         temperature=0.7,
@@ -41,12 +42,16 @@ def _made(name: str, places: Sequence[int]) -> Protocol:
     )
     said: Mapping[str, Sequence[str]] = cues("cues_spa")
     own = {code: [lines[place] for place in places] for code, lines in said.items()}
-    return Protocol(name=name, version=1, stages=(write,), cues=own)
+    return Protocol(name=name, version=1, stages=(write,), cues=own, brings_names=partial(_brings_names, chosen))
+
+
+def _brings_names(strategies: Sequence[str], index: int) -> bool:
+    return strategies[index % len(strategies)] in _WITH_PEOPLE
 
 
 def _beyond(strategies: Sequence[str], said: Said) -> Reason | None:
     """Rejects names that the news item does not have, and in key concepts and mind maps numbers too."""
-    strategy = strategies[said.index % len(strategies)]
-    if strategy in _WITH_PEOPLE:
+    if _brings_names(strategies, said.index):
         return None
+    strategy = strategies[said.index % len(strategies)]
     return invention(said) if strategy in _RESTATING else foreign_name(said)
