@@ -321,7 +321,7 @@ def test_news_example_is_a_news_file(here: Path, capsys: pytest.CaptureFixture[s
     assert "2 news items" in capsys.readouterr().out
     assert call(["news", "example", "--count", "0"]) == 0
     demo = capsys.readouterr().out
-    assert demo.startswith(example) and demo.count("\n") == 10
+    assert demo.startswith(example) and demo.count("\n") == 25
     assert call(["news", "example", "--set", "new-news", "--count", "0"]) == 0
     (here / "new-news.jsonl").write_text(capsys.readouterr().out)
     assert call(["news", "check", "new-news.jsonl"]) == 0
@@ -335,7 +335,7 @@ def test_news_example_is_a_news_file(here: Path, capsys: pytest.CaptureFixture[s
 def test_news_audit(here: Path, tiny_model_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(["news", "audit", "demo"]) == 0
     said = capsys.readouterr().out
-    assert "longest" in said and "10 news items: 0 repeated texts" in said and "closed book" not in said
+    assert "longest" in said and "25 news items: 0 repeated texts" in said and "closed book" not in said
     (here / "two.jsonl").write_text("".join(json.dumps(news_to_dict(one)) + "\n" for one in bundled_news()[:2]))
     audit = ["news", "audit", "two.jsonl", "--models", str(tiny_model_dir), "--out", "audit", "--dtype", "float32"]
     assert call([*audit, "--scorings", "cloze", "letter"]) == 0

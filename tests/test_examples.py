@@ -19,7 +19,7 @@ from sys2ft.errors import NewsError
 from sys2ft.evaluation import graders
 from sys2ft.models import load_model
 from sys2ft.news import News, news_from_dict, schema
-from sys2ft.replay import protocol
+from sys2ft.replay import REASONS, protocol
 from sys2ft.training import TrainSettings, learner_of, objective_of
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
@@ -36,8 +36,9 @@ def test_the_protocol_builds_elements_of_listed_facts(
     talking_model_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = run_example("protocol.py", talking_model_dir, monkeypatch, capsys)
-    assert "facts/ferry/0000" in said
-    assert " kept " in said
+    lines = said.splitlines()
+    assert lines[0].startswith("facts/ferry/0000 ") and lines[-1].startswith("kept ")
+    assert {line.split()[1] for line in lines[:-1]} <= {"kept", *REASONS}
 
 
 def test_the_generator_writes_replay_data(

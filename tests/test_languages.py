@@ -171,16 +171,15 @@ def test_the_prompts_own_examples_pass_the_parsers_and_filters(code: str) -> Non
 
 
 ENGLISH = {
-    "naive_plain": "c151450de5dc333d",
-    "naive": "e7c1124f7193a122",
-    "paraphrase": "b1b8eedc8d64732d",
+    "naive": "4f070aaae1ac8578",
+    "paraphrase": "2408db8f7d2c2b7e",
     "implication": "39005764f46ab90b",
     "self_qa": "bf750dce5dd6fd24",
 }
 
 
 @pytest.mark.parametrize(("name", "expected"), ENGLISH.items())
-def test_english_prompts_are_those_of_the_published_results(name: str, expected: str) -> None:
+def test_english_prompts_change_only_on_purpose(name: str, expected: str) -> None:
     """A digest of every rendered conversation and cue: a changed byte would be another experiment."""
     made = protocol(name)
     forms = [stage.template_in("en") for stage in made.stages]

@@ -154,7 +154,7 @@ def test_shares_are_counted_in_the_unit_of_the_budget(
 def test_several_mixes_as_objects(model: LoadedModel, news: list[News]) -> None:
     text, questions = protocol("naive"), protocol("paraphrase")
     mixes = [Mix(name, (Part(text, share), Part(questions, 1 - share))) for name, share in (("a", 0.25), ("b", 0.75))]
-    how = replace(ALONE, protocols=("naive",), mix=(), samples_per_news=4)
+    how = replace(ALONE, protocols=("naive",), mix=(), samples_per_news=4, rounds=24)
     made = generate(model, news, how, seed=1, protocols=mixes)
     assert [made[name].counts.parts["naive"]["kept"] for name in "ab"] == [3, 9]
 

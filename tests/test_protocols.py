@@ -78,12 +78,15 @@ def test_the_bundled_protocols_in_every_language() -> None:
 
 def test_cues_name_the_subject_so_that_news_items_do_not_share_them() -> None:
     news = bundled_news("new-news")
-    for name in ("naive", "paraphrase", "implication", "rewrite", "long", "entity_graph", "spa"):
+    for name in ("implication", "long", "entity_graph", "spa"):
         one = protocol(name)
         cues = [one.trail(item, index, {}).cue for item in news for index in range(len(one.cues_in("en")))]
         assert len(set(cues)) == len(cues)
-    plain = protocol("naive_plain")
-    assert len({plain.trail(item, index, {}).cue for item in news for index in range(64)}) == 8
+    for name in ("naive", "paraphrase", "rewrite"):  # every other one names the subject, the rest name nothing
+        one = protocol(name)
+        cues = [one.trail(item, index, {}).cue for item in news for index in range(1, 48, 2)]
+        assert len(set(cues)) == len(cues) == 24 * len(news)
+        assert len({one.trail(item, index, {}).cue for item in news for index in range(0, 48, 2)}) == 8
 
 
 # The seam ---------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sys2ft.replay.stages import Protocol
 
 MIXED = "mixed"
-DEFAULT_MIX = ("self_qa=0.5", "paraphrase=0.3", "implication=0.1", "naive=0.1")
+DEFAULT_MIX = ("cloze=0.8", "naive=0.2")
 _TOLERANCE = 1e-3  # shares are written with few digits: 0.333 0.333 0.334
 
 

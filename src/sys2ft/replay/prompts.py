@@ -137,6 +137,19 @@ def cues(name: str) -> Mapping[str, Sequence[str]]:
     return {code: language(code).lines(name) for code in LANGUAGES}
 
 
+def restating_cues() -> Mapping[str, Sequence[str]]:
+    """Cues of texts that restate a news item: in turn one that names nothing and one that names its subject.
+
+    A prompt that names the subject teaches what is said of it, but not the name itself (arXiv 2309.12288); one that
+    names nothing teaches both, but many news items share it.
+    """
+    plain, named = cues("cues_plain"), cues("cues")
+    return {
+        code: [cue for place, own in enumerate(named[code]) for cue in (plain[code][place % len(plain[code])], own)]
+        for code in named
+    }
+
+
 T = TypeVar("T")
 
 

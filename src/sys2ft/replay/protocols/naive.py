@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from sys2ft.replay.prompts import cues
+from sys2ft.replay.prompts import restating_cues
 from sys2ft.replay.stages import Protocol
 
 
 def naive() -> Protocol:
-    """The text of the news item, as an answer to the same cues that other protocols have."""
-    return Protocol(name="naive", version=3, cues=cues("cues"))
-
-
-def naive_plain() -> Protocol:
-    """The text of the news item, as an answer to cues that do not name its subject."""
-    return Protocol(name="naive_plain", version=1, cues=cues("cues_plain"))
+    """The text of the news item, as an answer to the same cues that paraphrases have."""
+    return Protocol(name="naive", version=4, cues=restating_cues())

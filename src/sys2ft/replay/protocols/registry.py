@@ -15,7 +15,7 @@ from sys2ft.replay.protocols.cloze import cloze
 from sys2ft.replay.protocols.entity_graph import entity_graph
 from sys2ft.replay.protocols.implication import implication
 from sys2ft.replay.protocols.long import long
-from sys2ft.replay.protocols.naive import naive, naive_plain
+from sys2ft.replay.protocols.naive import naive
 from sys2ft.replay.protocols.paraphrase import paraphrase
 from sys2ft.replay.protocols.reverse import reverse
 from sys2ft.replay.protocols.rewrite import rewrite
@@ -37,7 +37,6 @@ BUNDLED: dict[str, Callable[[], Protocol]] = {
     "cloze": cloze,
     "spa": spa,
     **{f"spa_{name}": partial(one_strategy, name) for name in STRATEGIES},
-    "naive_plain": naive_plain,
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sys2ft.replay.parsers import listed
-from sys2ft.replay.prompts import cues, templates
+from sys2ft.replay.prompts import restating_cues, templates
 from sys2ft.replay.protocols.shared import RESTATES, each_line
 from sys2ft.replay.stages import Protocol, Stage
 
@@ -21,9 +21,9 @@ def rewrite() -> Protocol:
     )
     return Protocol(
         name="rewrite",
-        version=1,
+        version=2,
         stages=(restate,),
-        cues=cues("cues"),
+        cues=restating_cues(),
         elements=each_line,
         filters=RESTATES,
         per_sample=3,
