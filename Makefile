@@ -15,7 +15,7 @@ ARGS ?=
 .PHONY: help demo test test-quick test-oldest check bench docs clean
 
 help:
-	@echo "make demo         ten bundled news items, four protocols, the embedded model"
+	@echo "make demo         25 bundled news items, one adapter, the embedded model"
 	@echo "make test         lint, format, types and all tests"
 	@echo "make test-quick   the tests that are not marked slow"
 	@echo "make test-oldest  the tests with the oldest torch and transformers that pyproject.toml allows"
@@ -25,7 +25,7 @@ help:
 	@echo "make clean        remove environments, caches and build outputs"
 
 demo: $(VENV)/.ready
-	@echo "== sys2ft demo: ten news items, four protocols, the embedded model"
+	@echo "== sys2ft demo: 25 news items, one adapter, the embedded model"
 	$(BIN)/sys2ft demo
 
 test: check

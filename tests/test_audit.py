@@ -141,7 +141,7 @@ def model(tiny_model_dir: Path) -> LoadedModel:
 
 @pytest.fixture(scope="module")
 def some() -> list[News]:
-    return bundled_news("demo")[:3]
+    return [bundled_news("new-news")[place] for place in (0, 1, 15)]
 
 
 def complete(model: LoadedModel, news: list[News]) -> list[Prediction]:

@@ -27,8 +27,21 @@ from test_job import FLAGS, contents, leftovers, start
 COMMANDS = (
     *("run", "demo", "generate", "train", "evaluate", "report", "compare", "represent", "models", "news", "lint"),
 )
-GENERATE_FLAGS = [*FLAGS[: FLAGS.index("--epochs")], "--dtype", "float32", "--device", "cpu"]
-TRAIN_FLAGS = ["--epochs", "2", "--batch-size", "2", "--rank", "4", "--alpha", "8", "--checkpoint-seconds", "0"]
+GENERATE_FLAGS = [*FLAGS[: FLAGS.index("--adapters")], "--dtype", "float32", "--device", "cpu"]
+TRAIN_FLAGS = [
+    "--adapters",
+    "per-news",
+    "--epochs",
+    "2",
+    "--batch-size",
+    "2",
+    "--rank",
+    "4",
+    "--alpha",
+    "8",
+    "--checkpoint-seconds",
+    "0",
+]
 EVALUATE_FLAGS = ["--direct-tokens", "8", "--reasoned-tokens", "16"]
 # One protocol and one scoring, for tests of failures.
 SMALL = ["--protocols", "naive", "--samples-per-news", "2", "--epochs", "1", "--rank", "4", "--alpha", "8"]

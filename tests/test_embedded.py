@@ -21,7 +21,7 @@ def test_the_embedded_model_learns_a_news(tmp_path: Path) -> None:
         model=DEFAULT_MODEL,
         out=tmp_path / "run",
         generate=sys2ft.GenerateSettings(protocols=("naive",), samples_per_news=4),
-        train=sys2ft.TrainSettings(epochs=2, batch_size=4, learning_rate=2e-3),
+        train=sys2ft.TrainSettings(adapters="per-news", epochs=2, batch_size=4, learning_rate=2e-3),
         evaluate=sys2ft.EvaluateSettings(scorings=("cloze", "direct"), direct_tokens=4),
     )
     rows = [

@@ -298,7 +298,7 @@ def test_a_run_reports_how_adapters_ended(
 ) -> None:
     news = sys2ft.bundled_news("demo")[:2]
     generate = sys2ft.GenerateSettings(protocols=("naive",), samples_per_news=4)
-    wild = TrainSettings(learning_rate=1e20, epochs=30, batch_size=2, rank=4)
+    wild = TrainSettings(adapters="per-news", learning_rate=1e20, epochs=30, batch_size=2, rank=4)
     evaluate = sys2ft.EvaluateSettings(scorings=("cloze",))
     result = sys2ft.run(news, model=model, out=tmp_path, generate=generate, train=wild, evaluate=evaluate)
     record = read_json(tmp_path / "training" / "naive.json")
@@ -312,7 +312,19 @@ def test_a_run_reports_how_adapters_ended(
         assert any(said.startswith(line) and ended["why"] in said for said in result.summary.ended)
         assert line in result.table().replace("\\", "")
         assert line in result.report.read_text(encoding="utf-8")
-    again = ["--learning-rate", "1e20", "--epochs", "30", "--batch-size", "2", "--rank", "4", "--quiet"]
+    again = [
+        "--adapters",
+        "per-news",
+        "--learning-rate",
+        "1e20",
+        "--epochs",
+        "30",
+        "--batch-size",
+        "2",
+        "--rank",
+        "4",
+        "--quiet",
+    ]
     assert call(["train", str(tmp_path), *again]) == 0
     assert capsys.readouterr().out.splitlines()[:2] == list(result.summary.ended)
 

@@ -252,20 +252,22 @@ def test_one_news_item_has_the_order_that_it_had_alone() -> None:
 
 def test_rank_and_rate_follow_the_size_of_an_adapter() -> None:
     assert [rank_of(news) for news in (1, 4, 5, 9, 16, 25, 50, 75, 1000)] == [16, 16, 24, 24, 32, 40, 64, 64, 64]
-    assert [rate_of(steps) for steps in (1, 100)] == [5e-4, 5e-4]
-    rates = [rate_of(steps) for steps in (100, 200, 1800, 100_000)]
-    assert rates == sorted(rates, reverse=True) and rates[-1] > 5e-5
+    assert [rate_of(steps) for steps in (1, 16)] == [3.5e-3, 3.5e-3]
+    rates = [rate_of(steps) for steps in (16, 200, 1800, 100_000)]
+    assert rates == sorted(rates, reverse=True) and len(set(rates)) == 4 and rates[-1] > 3e-4
+    sizes = [rate_of(16, parameters) for parameters in (1000, 135_000_000, 500_000_000, 7_000_000_000)]
+    assert sizes == [3.5e-3, 3.5e-3, 1.8e-3, 4.9e-4]
     open_ended = TrainSettings(epochs=3, batch_size=8)
-    found = sized(open_ended, news=16, elements=16 * 64)
-    assert (found.rank, found.learning_rate) == (32, rate_of(384))
-    given = TrainSettings(rank=5, learning_rate=1e-3)
+    found = sized(open_ended, news=16, elements=16 * 64, parameters=500_000_000)
+    assert (found.rank, found.alpha, found.learning_rate) == (32, 64, rate_of(384, 500_000_000))
+    given = TrainSettings(rank=5, alpha=3, learning_rate=1e-3)
     assert sized(given, news=16, elements=1000) == given
 
 
 def test_a_job_has_the_rank_and_the_rate_of_its_size(model: LoadedModel) -> None:
     taught = [replace(one, source=f"n{n}") for n in range(5) for one in items(JOINT, 2)]
     (job,) = jobs_of(taught, TrainSettings(epochs=1))
-    assert (job.settings.rank, job.settings.learning_rate) == (24, 5e-4)
+    assert (job.settings.rank, job.settings.learning_rate) == (24, 3.5e-3)
     assert [one.settings.rank for one in jobs_of(items("a", 2), TrainSettings())] == [16]
     training = train(model, [job])
     assert training.bank.size == job.chosen_learner.size(model.model)

@@ -54,7 +54,7 @@ class Run(ModelOptions):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Demo(ModelOptions):
-    """Run the main job on ten bundled news items with the embedded model: offline, in minutes on a laptop's CPU."""
+    """Run the main job on 25 bundled news items with the embedded model: offline, in minutes on a laptop's CPU."""
 
     model: str = DEFAULT_MODEL
     """Name of an embedded model, local folder, GGUF file or hub id."""

@@ -37,6 +37,8 @@ class Cell:
     generate: GenerateSettings
     train: TrainSettings
     seed: int
+    parameters: int = 0
+    """Number of parameters of the model, by which a learning rate that is left open is chosen."""
 
     @classmethod
     def of(cls, identity: Mapping[str, Any], protocol: str, generate: GenerateSettings, train: TrainSettings) -> Cell:
@@ -48,6 +50,7 @@ class Cell:
             generate=generate,
             train=train,
             seed=identity["seed"],
+            parameters=identity["model"]["parameters"],
         )
 
     @property
@@ -82,7 +85,7 @@ class Cell:
         ]
         asked = len({e.news_id for e in elements}) if joint else 1
         train = replace(self.train, rank=self.train.rank or rank_of(asked))
-        return jobs_of(items, train, seed=self.seed, group=self.protocol)
+        return jobs_of(items, train, seed=self.seed, group=self.protocol, parameters=self.parameters)
 
     def routes(self, trained: Sequence[str], news: Sequence[News]) -> dict[str, str | None]:
         """News id -> the name among `trained` of the adapter that answers its questions; None: the base model."""

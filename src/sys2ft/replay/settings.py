@@ -20,7 +20,7 @@ CheckName = Literal["none", "names", "gain", "entailment", "agreement"]
 class GenerateSettings:
     """How replay elements are generated."""
 
-    protocols: tuple[str, ...] = ("naive", "paraphrase", "implication", "self_qa")
+    protocols: tuple[str, ...] = ("naive", "mixed")
     """Protocols to generate by; an unknown name lists the installed ones."""
     language: str = AUTO
     """Language of the prompts: 'auto', that of each news item's text, or a code such as 'zh' for all news items. For a

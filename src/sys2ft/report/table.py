@@ -124,19 +124,23 @@ def markdown_table(summary: Summary) -> str:
     return "\n\n".join(said) + "\n"
 
 
-def yield_table(counts: Sequence[Yield]) -> Table:
-    """The fate of every sample, one row per protocol, for a terminal. What is wanted and missing is in budget units."""
-    reasons = sorted({reason for one in counts for reason in one.rejected})
-    columns = ("wanted", "used", "short", "asked", "parsed", *reasons, "kept")
-    rows = []
+def yield_table(counts: Sequence[Yield]) -> Group:
+    """The fate of every sample, for a terminal: a row per protocol, and below it why its samples were rejected.
+
+    What is wanted and missing is in units of the budget.
+    """
+    rows, lines = [], []
     for one in counts:
         name = one.budget.get("name", "samples_per_news")
         used = sum(one.used.values()) if one.used else one.kept
         amounts = (shown(name, amount) for amount in (one.wanted, used, sum(one.shortfall.values())))
         amounts = (said.removesuffix(" samples") for said in amounts)
-        rejected = (one.rejected.get(reason, 0) for reason in reasons)
-        rows.append((one.protocol, *amounts, *map(str, (one.asked, one.parsed, *rejected, one.kept))))
-    return _grid("protocol", columns, rows)
+        rows.append((one.protocol, *amounts, *map(str, (one.asked, one.parsed, one.kept))))
+        if one.rejected:
+            most = sorted(one.rejected.items(), key=lambda entry: -entry[1])
+            lines.append(f"{one.protocol} rejected: {', '.join(f'{reason} {count}' for reason, count in most)}")
+    table = _grid("protocol", ("wanted", "used", "short", "asked", "parsed", "kept"), rows)
+    return Group(table, *([_small(lines)] if lines else []))
 
 
 def _controls(summary: Summary) -> list[tuple[str, ...]]:

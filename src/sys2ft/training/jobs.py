@@ -54,6 +54,9 @@ class AdapterJob:
     settings: TrainSettings
     seed: int = 0
     group: str = ""
+    parameters: int = 0
+    """Number of parameters of the base model, by which settings that leave the learning rate open choose it; 0: that of
+    the embedded model."""
     objective: Objective | None = None
     """None: the one that the settings name."""
     learner: Learner | None = None
@@ -68,7 +71,7 @@ class AdapterJob:
                     fix=f"choose another {what}: it becomes part of file names",
                 )
         size = {"news": len({item.source for item in self.items}), "elements": len(self.items)}
-        object.__setattr__(self, "settings", sized(self.settings, **size))
+        object.__setattr__(self, "settings", sized(self.settings, **size, parameters=self.parameters))
         require_object("objective", self.objective)
         require_object("learner", self.learner)
 
@@ -105,6 +108,7 @@ def jobs_of(
     *,
     seed: int = 0,
     group: str = "",
+    parameters: int = 0,
     objective: Objective | None = None,
     learner: Learner | None = None,
 ) -> list[AdapterJob]:
@@ -119,6 +123,7 @@ def jobs_of(
             settings=settings,
             seed=seed,
             group=group,
+            parameters=parameters,
             objective=objective,
             learner=learner,
         )

@@ -50,13 +50,13 @@ class TrainSettings:
     """Kind of adapter to train. Other packages can provide more; an unknown name lists the installed ones."""
     rank: int = 0
     """LoRA rank. 0: by the number of news items in an adapter, from 16 for up to 4 of them to 64 for 50 and more."""
-    alpha: float = 32.0
-    """LoRA alpha; the update is scaled by alpha / rank."""
+    alpha: float = 0.0
+    """LoRA alpha; the update is scaled by alpha / rank. 0: twice the rank."""
     target_modules: tuple[str, ...] = ()
     """Linear layers that get adapters, by the last part of their name; empty: all except the head."""
     learning_rate: float = 0.0
-    """Peak learning rate. 0: by the number of an adapter's steps, 5e-4 for up to 100 of them and lower for more."""
-    epochs: float = 3.0
+    """Peak learning rate. 0: by the size of the model and the number of an adapter's steps, at most 3.5e-3."""
+    epochs: float = 2.0
     """Passes over an adapter's elements."""
     batch_size: int = 8
     """Elements per step of an adapter."""
@@ -105,7 +105,7 @@ class TrainSettings:
         if self.kl not in (AUTO, FORWARD, REVERSE):
             raise SettingsError(f"kl={self.kl!r}", expected="auto, forward or reverse", fix="correct --kl")
         numbers = {
-            "alpha": self.alpha, "epochs": self.epochs, "batch_size": self.batch_size,
+            "epochs": self.epochs, "batch_size": self.batch_size,
             "max_grad_norm": self.max_grad_norm, "distil_top": self.distil_top, "refresh": self.refresh,
             "sample_tokens": self.sample_tokens, "anchor_share": self.anchor_share,
         }  # fmt: skip
@@ -120,7 +120,7 @@ class TrainSettings:
         if not 0 < self.distil_weight <= 1:
             wrong.append(f"distil_weight={self.distil_weight}")
         counts = {
-            "rank": self.rank, "learning_rate": self.learning_rate,
+            "rank": self.rank, "alpha": self.alpha, "learning_rate": self.learning_rate,
             "weight_decay": self.weight_decay, "patience": self.patience, "tolerance": self.tolerance,
             "tokens_at_once": self.tokens_at_once, "max_adapters_at_once": self.max_adapters_at_once,
         }  # fmt: skip
