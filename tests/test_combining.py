@@ -363,7 +363,7 @@ def test_what_a_size_decided_is_recorded_and_loaded(trained: Path, tmp_path: Pat
     run = Run.open(place)
     train_stage(run, model, sys2ft.TrainSettings(epochs=1), Display())
     evaluate_stage(run, model, EVALUATE, Display())
-    chosen = {"rank": 16, "learning_rates": [5e-4]}
+    chosen = {"rank": 16, "learning_rates": [3.5e-3]}
     assert read_json(place / "run.json")["trained"] == {"naive": chosen, "paraphrase": chosen}
     assert {key: read_json(place / "training" / "naive.json")[key] for key in chosen} == chosen
     assert read_json(place / "adapters" / "naive" / "joint" / "adapter_config.json")["r"] == 16

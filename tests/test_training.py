@@ -320,7 +320,7 @@ def test_only_the_targets_are_trained(model: LoadedModel) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"adapters": "each"}, {"rank": -1}, {"alpha": 0}, {"learning_rate": -1}, {"epochs": 0}, {"batch_size": 0},
+        {"adapters": "each"}, {"rank": -1}, {"alpha": -1}, {"learning_rate": -1}, {"epochs": 0}, {"batch_size": 0},
         {"warmup": 1.0}, {"warmup": -0.1}, {"max_grad_norm": 0}, {"weight_decay": -1}, {"tokens_at_once": -1},
         {"learning_rate": float("nan")},
     ],

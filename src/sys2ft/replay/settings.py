@@ -126,6 +126,8 @@ class GenerateSettings:
             )
         if not given:
             object.__setattr__(self, "samples_per_news", SAMPLES_PER_NEWS)
+        if MIXED not in self.protocols and self.mix == DEFAULT_MIX:
+            object.__setattr__(self, "mix", ())  # it was filled in for other protocols, which `replace` has changed
         if self.mix and MIXED not in self.protocols:
             raise SettingsError(
                 f"a mix ({' '.join(self.mix)}), and protocols {list(self.protocols)}",
