@@ -165,9 +165,7 @@ def test_a_run_shows_it_in_table_and_report(
     assert "Instruction-like text excluded 1 news item from generation" in said
     assert "system (an order to ignore instructions)" in said
     assert "Instruction-like text excluded 1 news item" in (out / "report.html").read_text(encoding="utf-8")
-    remarks = read_json(out / "scores.json")["remarks"]
-    print(remarks)
-    excluded, untrained = remarks
+    excluded, untrained = read_json(out / "scores.json")["remarks"][-2:]
     assert excluded.startswith("Instruction-like text excluded 1 news item")
     assert "1 of 2 news items" in untrained
     assert {row["news_id"] for row in read_jsonl(out / "replay" / "naive.jsonl")} == {"town"}
