@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -220,12 +221,17 @@ def test_implied_facts_are_checked() -> None:
 
         def generate(self, requests: list[Request], sampling: SamplingParams, **_: object) -> Generated:
             if "Say one thing" in requests[0].messages[0].content and len(requests) == 3:
-                return Generated([Reply(text, True, 3) for text in self.said], Usage())
+                return Generated([Reply(text, True, 3) for text in self.said], Usage(tokens_generated=9))
             return super().generate(requests, sampling)
 
     settings = GenerateSettings(protocols=("self_qa",), samples_per_news=1, implied_facts=3)
-    made = generate(Stating(), [News(id="frog", text=FROG)], settings)["self_qa"]  # type: ignore[arg-type]
+    news_items = [News(id="frog", text=FROG)]
+    made = generate(Stating(), news_items, settings)["self_qa"]  # type: ignore[arg-type]
     assert [fact.text for fact in made.facts["frog"] if fact.kind == "implied"] == [Stating.said[0]]
+    assert made.counts.implied_facts["asked"] == 3
+    assert made.counts.implied_facts["rejected"] == {"off_topic": 1, "repeat": 1}
+    assert made.counts.implied_facts["tokens_generated"] == 9
+    assert generate(Reader(), news_items, replace(settings, implied_facts=0))["self_qa"].counts.implied_facts == {}  # type: ignore[arg-type]
 
 
 def test_the_heat_map_has_the_whole_text(tmp_path: Path) -> None:
