@@ -18,13 +18,12 @@ from itertools import pairwise
 import regex
 
 from sys2ft.languages import ENGLISH, language
-from sys2ft.text import fold
+from sys2ft.text import fold, ungrouped
 
 _SIGNS = str.maketrans({**dict.fromkeys("×·⋅∙✕✖⨯∗", "*"), "÷": "/", "∶": "/", **dict.fromkeys("$€£¥₽", " ")})
 _TIMES = regex.compile(r"(?<=[\d)])(?<!\b0)\s*[x]\s*(?=[\d(])")
 _THIN_GROUPS = regex.compile(r"(?<=\d)[’'_](?=\d{3}(?!\d))")
 _SPACED_GROUPS = regex.compile(r"(?<=(?<![\d.,])\d{1,3}(?: \d{3})*) (?=\d{3}(?!\d))")
-_GROUPED = regex.compile(r"(?<=(?<![\d.,])\d{1,3}(?:[.,]\d{3})*)[.,](?=\d{3}(?!\d))")
 _FULL_HOUR = regex.compile(r"(?<=\d):00(?!\d)")  # 22:00 is 22 o'clock
 _RUN = regex.compile(r"\d+")
 _BOLD = regex.compile(r"\*\*(?![\d\s(])|(?<![\d\s)])\*\*")
@@ -59,7 +58,7 @@ def wrong_equations(text: str, code: str = ENGLISH) -> tuple[str, ...]:
 
 def figures(text: str) -> list[str]:
     """Runs of digits of a text, in order and without groups: '1,200' has '1200', '3.5' has '3' and '5'."""
-    return list(_RUN.findall(_GROUPED.sub("", _FULL_HOUR.sub("", fold(text)))))
+    return [str(run) for run in _RUN.findall(ungrouped(_FULL_HOUR.sub("", fold(text))))]
 
 
 def computed(text: str, known: Iterable[str], code: str = ENGLISH) -> set[str]:

@@ -29,7 +29,7 @@ from sys2ft.languages.spelled import in_digits
 from sys2ft.replay.elements import ReplayElement
 from sys2ft.replay.facts import Fact
 from sys2ft.replay.filters import common_words, content_words, has_words
-from sys2ft.text import UNSPACED, akin, fold, names_within, words
+from sys2ft.text import UNSPACED, akin, fold, names_within, ungrouped, words
 
 _NUMBER = regex.compile(r"\p{Nd}+(?:[.,:/]\p{Nd}+)*")
 _ONE_SCRIPT = regex.compile(rf"[{UNSPACED}]+")
@@ -44,7 +44,7 @@ class Coverage:
 
     def covered(self, prompt: str, completion: str) -> list[int]:
         """The places of the facts that an element with this prompt and completion covers."""
-        texts = (in_digits(text, self.code) for text in (prompt, completion, f"{prompt}\n{completion}"))
+        texts = (ungrouped(in_digits(text, self.code)) for text in (prompt, completion, f"{prompt}\n{completion}"))
         asked, said, both = (_Said(text, self.code) for text in texts)
         return [place for place, one in enumerate(self._sought) if one.covered(asked, said, both)]
 
@@ -61,7 +61,7 @@ class Coverage:
 
 def _in_digits(fact: Fact, code: str) -> Fact:
     """The fact with its numbers in digits, as the texts that it is compared with."""
-    texts = {name: in_digits(getattr(fact, name), code) for name in ("text", "clause", "sentence")}
+    texts = {name: ungrouped(in_digits(getattr(fact, name), code)) for name in ("text", "clause", "sentence")}
     return replace(fact, **texts)
 
 

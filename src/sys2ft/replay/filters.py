@@ -13,7 +13,7 @@ from sys2ft.languages.spelled import in_digits
 from sys2ft.news import Instruction, News, instructions_in
 from sys2ft.replay.calculator import computed, figures, wrong_equations
 from sys2ft.replay.prompts import Template
-from sys2ft.text import UNSPACED, akin, find, fold, names_within, pieces, words
+from sys2ft.text import UNSPACED, akin, find, fold, names_within, pieces, ungrouped, words
 
 Reason = str
 """Why a sample is rejected: one of REASONS, or a word that another package's filter returns."""
@@ -146,7 +146,7 @@ def refused(text: str) -> bool:
 
 def names_span(text: str, span: str, code: str) -> bool:
     """Whether `text` has the words of `span`, or all of its content words in any form; a number may be in words."""
-    text, span = in_digits(text, code), in_digits(span, code)
+    text, span = (ungrouped(in_digits(one, code)) for one in (text, span))
     if has_words(words(text), words(span), code):
         return bool(words(span)) or fold(span) in fold(text)
     own, said = content_words(span, code), content_words(text, code)
