@@ -202,7 +202,6 @@ def draw(spec: Mapping[str, Any], described: str) -> str:
 
 
 # The renderer's fonts are narrower than those of some browsers; the padding keeps labels inside.
-_PADDING = {"left": 20, "right": 10, "top": 2, "bottom": 2}
 _TEXT = {"labelColor": INK, "titleColor": INK, "labelFontSize": _FONT, "titleFontSize": _FONT}
 _CONFIG: Spec = {
     "font": "sans-serif",
