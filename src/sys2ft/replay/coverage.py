@@ -61,8 +61,8 @@ class Coverage:
 
 def _in_digits(fact: Fact, code: str) -> Fact:
     """The fact with its numbers in digits, as the texts that it is compared with."""
-    texts = {name: ungrouped(in_digits(getattr(fact, name), code)) for name in ("text", "clause", "sentence")}
-    return replace(fact, **texts)
+    text, clause, sentence = (ungrouped(in_digits(one, code)) for one in (fact.text, fact.clause, fact.sentence))
+    return replace(fact, text=text, clause=clause, sentence=sentence)
 
 
 class _Said:
