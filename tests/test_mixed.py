@@ -59,7 +59,7 @@ def test_an_empty_mix_and_a_mix_for_nobody_are_refused() -> None:
     with pytest.raises(SettingsError, match="no protocol"):
         Mix("mine", ())
     with pytest.raises(SettingsError, match="add mixed to --protocols"):
-        GenerateSettings(mix=MIX)
+        GenerateSettings(protocols=("naive",), mix=MIX)
 
 
 def test_an_unknown_part_is_refused_before_any_work(
