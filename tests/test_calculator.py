@@ -11,7 +11,8 @@ from sys2ft.languages import LANGUAGES
 from sys2ft.news import News
 from sys2ft.news.bundled import bundled_news
 from sys2ft.replay import REASONS, Said, template
-from sys2ft.replay.calculator import miscalculation, wrong_equations
+from sys2ft.replay.calculator import wrong_equations
+from sys2ft.replay.filters import miscalculation
 
 RIGHT = """
 Two cards in each of 3 rounds make 3 * 2 = 6.

@@ -171,6 +171,8 @@ OTHER_MISTAKES = [
     Mistake("train nowhere", ("nowhere is not a run folder", "sys2ft run NEWS --out FOLDER"), id="train nowhere"),
     Mistake("evaluate .", (". is not a run folder", "expected: a folder"), id="evaluate nowhere"),
     Mistake("report nowhere", ("nowhere is not a run folder", "check the path"), id="report nowhere"),
+    Mistake("compare nowhere nowhere", ("nowhere is not a run folder", "check the path"), id="compare nowhere"),
+    Mistake("lint nowhere", ("nowhere: cannot be read", "check the path"), id="lint nowhere"),
     Mistake("models info nothing", ("no model called 'nothing'", "fix:"), id="models info"),
     Mistake("models pull nothing", ("no model called 'nothing'", "fix:"), id="models pull"),
 ]  # fmt: skip
@@ -234,18 +236,11 @@ def test_a_corrected_command_resumes_in_the_same_folder(
         (["run"], ["PATH", "required"]),
         (["run", "good.jsonl", "--rnk", "3"], ["--rnk", "--rank"]),
         (["run", "good.jsonl", "--epochs", "many"], ["many", "epochs"]),
-        (["run", "good.jsonl", "--rank", "-1"], ["rank=-1", "at least 0"]),
-        (["run", "good.jsonl", "--top-p", "2"], ["top_p=2.0", "at most 1"]),
-        (["run", "good.jsonl", "--warmup", "1"], ["warmup=1.0", "below 1"]),
-        (["run", "good.jsonl", "--samples-per-news", "0"], ["samples_per_news=0", "at least 1"]),
-        (["run", "good.jsonl", "--protocols", "naive", "naive"], ["naive", "twice"]),
-        (["run", "good.jsonl", "--scorings", "letter"], ["headline=cloze", "headline"]),
-        (["run", "good.jsonl", "--adapters", "each"], ["adapters='each'", "per-news or joint"]),
         (["frobnicate"], ["frobnicate"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_mistakes_in_the_settings(
+def test_mistakes_in_the_command_line(
     arguments: list[str], fragments: list[str], here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as caught:
@@ -256,6 +251,38 @@ def test_mistakes_in_the_settings(
     for fragment in fragments:
         assert fragment in said.err
     assert not (here / "sys2ft-runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fragments"),
+    [
+        ("--rank -1", ["rank=-1", "at least 0"]),
+        ("--top-p 2", ["top_p=2.0", "at most 1"]),
+        ("--warmup 1", ["warmup=1.0", "below 1"]),
+        ("--samples-per-news 0", ["samples_per_news=0", "at least 1"]),
+        ("--protocols naive naive", ["naive", "twice"]),
+        ("--scorings letter", ["headline=cloze", "headline"]),
+        ("--adapters each", ["adapters='each'", "per-news or joint"]),
+        ("--samples-per-news 64 --tokens-per-news 100", ["several budgets: samples_per_news=64, tokens_per_news=100"]),
+        ("--mix naive=0.5 cloze=0.2", ["sum to 0.7", "shares that sum to 1"]),
+        ("--protocols mixed --mix unheard_of=1", ["unknown protocol 'unheard_of'", "correct --protocols or --mix"]),
+        ("--objective unheard", ["unknown objective 'unheard'", "one of cross_entropy, distil, on_policy"]),
+        ("--anchor file", ["the anchor file file is empty", "at least one line"]),
+    ],
+)
+def test_mistakes_in_the_settings(
+    arguments: str, fragments: list[str], here: Path, tiny_model_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All are one error of the same form, before any work."""
+    (here / "file").write_text(" \n")
+    assert call(["run", "good.jsonl", "--model", str(tiny_model_dir), *arguments.split()]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    errors = [line for line in said.err.splitlines() if line.startswith("sys2ft: ")]
+    assert len(errors) == 1 and "expected: " in said.err and "fix: " in said.err
+    for fragment in fragments:
+        assert fragment in said.err
+    assert not list(here.glob("sys2ft-runs/*/replay"))
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,12 +13,13 @@ import sys2ft
 from sys2ft.engine import LogLikelihood
 from sys2ft.generators import Generated, Likelihoods, Pair, Reply, Request, SamplingParams, Usage
 from sys2ft.languages import LANGUAGES, language
+from sys2ft.languages.spelled import in_digits
 from sys2ft.news import News, bundled_news
 from sys2ft.replay import GenerateSettings, generate, protocol, template
 from sys2ft.replay.aiming import assign
 from sys2ft.replay.coverage import Coverage
 from sys2ft.replay.facts import facts_in
-from sys2ft.replay.filters import common_words
+from sys2ft.replay.filters import common_words, invents, names_span
 from sys2ft.report.heat import LEVELS, heat
 from sys2ft.runs import write_json
 from sys2ft.text import words
@@ -96,6 +98,35 @@ def test_a_value_belongs_to_its_clause() -> None:
     assert covered(scores, "How much has Quenby?", "50") >= {"50"}
     assert not covered(scores, "What is half of a hundred?", "50")
     assert not covered(scores, "How much has Quenby?", "500")
+
+
+@pytest.mark.parametrize(
+    ("code", "digits", "in_words"),
+    [
+        ("en", "The new bridge has 8 arches.", "The new bridge has eight arches."),
+        ("en", "It holds 1,200 cars.", "It holds twelve hundred cars."),
+        ("de", "Die Brücke hat 8 Bögen.", "Die Brücke hat acht Bögen."),
+        ("fr", "Le pont a 8 arches.", "Le pont a huit arches."),
+        ("es", "El puente tiene 800 arcos.", "El puente tiene ochocientos arcos."),
+        ("ru", "У моста 8 арок.", "У моста восемь арок."),
+        ("zh", "新桥有8个桥拱。", "新桥有八个桥拱。"),
+    ],
+)
+def test_a_number_in_words_is_the_number(code: str, digits: str, in_words: str) -> None:
+    for text, other in ((digits, in_words), (in_words, digits)):
+        assert covered(text, "?", other, code) == {fact.text for fact in facts_in(text, code)}
+        assert not invents(other, text, code)
+        assert names_span(other, text, code)
+    wrong = digits.replace("8", "9").replace("1,2", "1,3")
+    assert invents(wrong, in_words, code)
+
+
+def test_words_that_are_no_number_stay() -> None:
+    assert in_digits("one of the three, a third, the twenty-first") == "one of the 3, a third, the twenty-first"
+    assert in_digits("quatre-vingt-dix ou vingt et un, un pont neuf", "fr") == (
+        "quatre-vingt-dix ou vingt et un, un pont neuf"
+    )
+    assert not invents("这座桥十分漂亮。", "这座桥很漂亮。", "zh")
 
 
 def test_forms_of_a_word_count() -> None:
@@ -190,12 +221,17 @@ def test_implied_facts_are_checked() -> None:
 
         def generate(self, requests: list[Request], sampling: SamplingParams, **_: object) -> Generated:
             if "Say one thing" in requests[0].messages[0].content and len(requests) == 3:
-                return Generated([Reply(text, True, 3) for text in self.said], Usage())
+                return Generated([Reply(text, True, 3) for text in self.said], Usage(tokens_generated=9))
             return super().generate(requests, sampling)
 
     settings = GenerateSettings(protocols=("self_qa",), samples_per_news=1, implied_facts=3)
-    made = generate(Stating(), [News(id="frog", text=FROG)], settings)["self_qa"]  # type: ignore[arg-type]
+    news_items = [News(id="frog", text=FROG)]
+    made = generate(Stating(), news_items, settings)["self_qa"]  # type: ignore[arg-type]
     assert [fact.text for fact in made.facts["frog"] if fact.kind == "implied"] == [Stating.said[0]]
+    assert made.counts.implied_facts["asked"] == 3
+    assert made.counts.implied_facts["rejected"] == {"off_topic": 1, "repeat": 1}
+    assert made.counts.implied_facts["tokens_generated"] == 9
+    assert generate(Reader(), news_items, replace(settings, implied_facts=0))["self_qa"].counts.implied_facts == {}  # type: ignore[arg-type]
 
 
 def test_the_heat_map_has_the_whole_text(tmp_path: Path) -> None:

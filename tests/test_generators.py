@@ -466,7 +466,12 @@ class Posted:
 
 SETTINGS = GenerateSettings(
     protocols=("naive", "paraphrase", "implication", "self_qa"),
-    samples_per_news=3, max_new_tokens=24, rounds=2, rows_at_once=4, min_support=-4.0, min_gain=0.0
+    samples_per_news=3,
+    max_new_tokens=24,
+    rounds=2,
+    rows_at_once=4,
+    min_support=-4.0,
+    min_gain=0.0,
 )
 
 

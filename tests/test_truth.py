@@ -105,6 +105,10 @@ def scores(check: Check, one: Claim, rule: Callable[[str, str], float]) -> dict[
         ("How many go with 2 ferries?", "40 / 0 = 2", ["0"]),
         ("How many go with 2 ferries?", "(40 = 9", ["9"]),
         ("How does it go to Elmsford?", "By sea", ["Elmsford"]),
+        ("", "Two ferries carry 2 * 40 = 80 people.", []),
+        ("", "Two ferries carry 2 * 40 = 90 people.", ["2", "90"]),
+        ("", "Twelve ferries carry forty people.", ["12"]),
+        ("", "Forty people pay three crowns each, and three times forty is one hundred and twenty.", []),
     ],
 )
 def test_names_and_numbers_come_from_the_news_or_from_a_calculation(

@@ -47,6 +47,7 @@ _LATIN = regex.compile(r"(?<![\p{Latin}\d-])\p{Latin}[\p{Latin}\d'’-]+(?: \p{L
 _QUOTED = regex.compile(r"[“„«「『《〈\"]([^“”„«»「」『』《》〈〉\"\n]{1,40})[”“»」』》〉\"]")
 # Chinese or Korean may follow a number, letters that have capitals may not.
 _NUMBER = regex.compile(r"(?<![\p{Lu}\p{Ll}\d_][.,]?|[.,])\d+(?:[.,٫٬]\d+)*(?![\p{Lu}\p{Ll}\d_])")
+_GROUP_MARK = regex.compile(r"(?<=(?<![\d.,])\d{1,3}(?:[.,]\d{3})*)[.,](?=\d{3}(?!\d))")
 _PAIRS = {"'": "'", '"': '"', "“": "”", "‘": "’", "„": "“", "«": "»", "「": "」", "『": "』"}
 _OPENS = {"'": "'", '"': '"', "”": "“„", "’": "‘", "“": "„", "»": "«", "」": "「", "』": "『"}
 _ENDS_OF_KOREAN = regex.compile(
@@ -185,6 +186,11 @@ def names_within(text: str, *, capitals: bool = True) -> list[str]:
 def numbers_within(text: str) -> list[str]:
     """Numbers in digits, in order, without those that are part of a word such as 'B2'."""
     return list(dict.fromkeys(_NUMBER.findall(text)))
+
+
+def ungrouped(text: str) -> str:
+    """The text without the marks that group thousands: '1,200' and '1.200' become '1200'. So does '0.125'."""
+    return str(_GROUP_MARK.sub("", text))
 
 
 def unquoted(text: str) -> str:

@@ -145,10 +145,23 @@ def _run(words: Sequence[str]) -> int:
                 args=words,
                 config=(OmitArgPrefixes, OmitSubcommandPrefixes),
             )
+    except SystemExit as ended:
+        if refused := _cause(ended):  # by a setting itself: one error like all others, without the parser's frame
+            mistakes = io.StringIO()
+            raise refused from None
+        raise
     finally:
         sys.stdout.flush()  # the help text, before the SystemExit that follows it
         print_coloured(mistakes.getvalue(), sys.stderr)
     return command.run() or 0
+
+
+def _cause(error: BaseException) -> Sys2ftError | None:
+    """The error of this package that was being handled when `error` was raised, if there is one."""
+    context = error.__context__
+    while context is not None and not isinstance(context, Sys2ftError):
+        context = context.__context__
+    return context
 
 
 def _version() -> str:

@@ -193,6 +193,7 @@ def draw(spec: Mapping[str, Any], described: str) -> str:
     whole = {
         **fits,
         "background": None,
+        # The renderer's fonts are narrower than those of some browsers; the padding keeps labels inside.
         "padding": {"left": 12, "right": 8, "top": 2, "bottom": 2},
         "config": _CONFIG,
         **spec,
@@ -201,8 +202,6 @@ def draw(spec: Mapping[str, Any], described: str) -> str:
     return f'<div role="group" aria-label="{escape(described)}">{svg}</div>'
 
 
-# The renderer's fonts are narrower than those of some browsers; the padding keeps labels inside.
-_PADDING = {"left": 20, "right": 10, "top": 2, "bottom": 2}
 _TEXT = {"labelColor": INK, "titleColor": INK, "labelFontSize": _FONT, "titleFontSize": _FONT}
 _CONFIG: Spec = {
     "font": "sans-serif",

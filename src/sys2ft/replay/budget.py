@@ -254,7 +254,7 @@ def too_small(budget: Budget, protocol: str, news_id: str, need: float) -> Setti
         f"{budget.name}={budget.amount:g} has no room for one element: {protocol}, news item {news_id}: "
         f"{budget.shown(need)} ({what})",
         expected="a budget for several elements of every news item",
-        fix=f"give {flag} {least} or more; ten times as much leaves room to choose",
+        fix=f"give {flag} {least} or more, in a new folder (--out); ten times as much leaves room to choose",
     )
 
 

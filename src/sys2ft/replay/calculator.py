@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -18,13 +18,14 @@ from itertools import pairwise
 import regex
 
 from sys2ft.languages import ENGLISH, language
-from sys2ft.replay.filters import Reason, Said
-from sys2ft.text import fold
+from sys2ft.text import fold, ungrouped
 
 _SIGNS = str.maketrans({**dict.fromkeys("×·⋅∙✕✖⨯∗", "*"), "÷": "/", "∶": "/", **dict.fromkeys("$€£¥₽", " ")})
 _TIMES = regex.compile(r"(?<=[\d)])(?<!\b0)\s*[x]\s*(?=[\d(])")
 _THIN_GROUPS = regex.compile(r"(?<=\d)[’'_](?=\d{3}(?!\d))")
 _SPACED_GROUPS = regex.compile(r"(?<=(?<![\d.,])\d{1,3}(?: \d{3})*) (?=\d{3}(?!\d))")
+_FULL_HOUR = regex.compile(r"(?<=\d):00(?!\d)")  # 22:00 is 22 o'clock
+_RUN = regex.compile(r"\d+")
 _BOLD = regex.compile(r"\*\*(?![\d\s(])|(?<![\d\s)])\*\*")
 _TOKEN = regex.compile(
     r"(?P<number>\d+(?:[.,]\d+)*)|(?P<equals>(?<![<>=!:~])=(?![=>~]))|(?P<sign>\*\*|//|[-+*/^%()])|(?P<other>\S)"
@@ -41,13 +42,6 @@ _OPERATIONS: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] 
 }
 
 
-def miscalculation(said: Said) -> Reason | None:
-    """Rejects texts with a wrong equation, unless the news item has arithmetic of its own, or that very equation."""
-    if not wrong_equations(said.text, said.language) or wrong_equations(said.news.text, said.language):
-        return None
-    return "miscalculated"
-
-
 @lru_cache(maxsize=4096)
 def wrong_equations(text: str, code: str = ENGLISH) -> tuple[str, ...]:
     """The equations of a text that ordinary arithmetic says are wrong. `code`: the language of words such as 'plus'."""
@@ -60,6 +54,22 @@ def wrong_equations(text: str, code: str = ENGLISH) -> tuple[str, ...]:
             continue
         found += [" = ".join(map(str, sides)) for sides in wrong]
     return tuple(found)
+
+
+def figures(text: str) -> list[str]:
+    """Runs of digits of a text, in order and without groups: '1,200' has '1200', '3.5' has '3' and '5'."""
+    return [str(run) for run in _RUN.findall(ungrouped(_FULL_HOUR.sub("", fold(text))))]
+
+
+def computed(text: str, known: Iterable[str], code: str = ENGLISH) -> set[str]:
+    """The figures of right equations in `text` that begin with known figures, or with those of an earlier one."""
+    found: set[str] = set()
+    for line in text.splitlines():
+        for sides in _equations(_plain(line, code), code):
+            own = [figures(str(side)) for side in sides]
+            if any(_readings(sides)) and found.union(known).issuperset(own[0]):
+                found.update(*own)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +240,12 @@ def _number(text: str, point: str) -> Fraction | None:
 
 def _holds(sides: Sequence[_Side]) -> bool:
     """Whether the sides are equal in one reading of their numbers, or cannot be computed."""
+    readings = _readings(sides)
+    return any(readings) or not readings
+
+
+def _readings(sides: Sequence[_Side]) -> list[bool]:
+    """Whether the sides are equal, for each reading of their numbers in which all can be computed."""
     readings = []
     for point in ".,":
         values = [side.value(point) for side in sides]
@@ -238,7 +254,7 @@ def _holds(sides: Sequence[_Side]) -> bool:
             continue
         pairs = zip(pairwise(known), pairwise(sides), strict=True)
         readings.append(all(_same(one, two, side, point) for (one, two), (_, side) in pairs))
-    return any(readings) or not readings
+    return readings
 
 
 def _same(one: Fraction, two: Fraction, side: Sequence[_Token], point: str) -> bool:

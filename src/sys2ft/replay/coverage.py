@@ -2,8 +2,9 @@
 
 An element covers a fact if three things hold.
 
-1. Prompt and completion together state it: its names and numbers as whole words, and at least half of its other content
-   words, in any form. Of a term, one of these words must be said nowhere else in the text ('glows blue', 'glows red').
+1. Prompt and completion together state it: its names and numbers as whole words, numbers in digits or in words, and at
+   least half of its other content words, in any form. Of a term, one of these words must be said nowhere else in the
+   text ('glows blue', 'glows red').
 2. The completion carries it: at least one of these words is in the completion and not in the prompt. The loss is on the
    completion, and what the prompt gives is not learnt as an answer: a model that learns 'A is B' does not know that 'B
    is A' (Berglund et al., arXiv 2309.12288). So the question 'What does velquin do on salt?' with the answer 'It turns
@@ -18,16 +19,17 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import regex
 
 from sys2ft.languages import ENGLISH
+from sys2ft.languages.spelled import in_digits
 from sys2ft.replay.elements import ReplayElement
 from sys2ft.replay.facts import Fact
 from sys2ft.replay.filters import common_words, content_words, has_words
-from sys2ft.text import UNSPACED, akin, fold, names_within, words
+from sys2ft.text import UNSPACED, akin, fold, names_within, ungrouped, words
 
 _NUMBER = regex.compile(r"\p{Nd}+(?:[.,:/]\p{Nd}+)*")
 _ONE_SCRIPT = regex.compile(rf"[{UNSPACED}]+")
@@ -38,11 +40,12 @@ class Coverage:
 
     def __init__(self, facts: Sequence[Fact], code: str = ENGLISH) -> None:
         self.facts, self.code = facts, code
-        self._sought = _sought(facts, code)
+        self._sought = _sought([_in_digits(fact, code) for fact in facts], code)
 
     def covered(self, prompt: str, completion: str) -> list[int]:
         """The places of the facts that an element with this prompt and completion covers."""
-        asked, said, both = (_Said(text, self.code) for text in (prompt, completion, f"{prompt}\n{completion}"))
+        texts = (ungrouped(in_digits(text, self.code)) for text in (prompt, completion, f"{prompt}\n{completion}"))
+        asked, said, both = (_Said(text, self.code) for text in texts)
         return [place for place, one in enumerate(self._sought) if one.covered(asked, said, both)]
 
     def counts(self, elements: Iterable[ReplayElement]) -> list[int]:
@@ -56,8 +59,14 @@ class Coverage:
         return found
 
 
+def _in_digits(fact: Fact, code: str) -> Fact:
+    """The fact with its numbers in digits, as the texts that it is compared with."""
+    text, clause, sentence = (ungrouped(in_digits(one, code)) for one in (fact.text, fact.clause, fact.sentence))
+    return replace(fact, text=text, clause=clause, sentence=sentence)
+
+
 class _Said:
-    """A text, prepared for many comparisons."""
+    """A text, prepared for many comparisons. Its numbers are in digits."""
 
     def __init__(self, text: str, code: str) -> None:
         self.code, self.folded, self.words = code, fold(text), words(text)

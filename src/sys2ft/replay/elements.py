@@ -70,11 +70,14 @@ class Yield:
     """How varied the kept elements are; None if that was not counted."""
     covering: dict[str, list[int]] = field(default_factory=dict)
     """For each news item the number of kept elements that cover each of its facts (`coverage`)."""
-
     checks: list[str] = field(default_factory=list)
     """Checks of truth that were made."""
     seconds_checking: float = 0.0
     """Part of `seconds` that the checks took."""
+
+    implied_facts: dict[str, Any] = field(default_factory=dict)
+    """What listing implied facts gave and cost, once for all protocols of the call, in no other number here: `asked`,
+    `rejected` (by reason), `tokens_generated`, `flop`, `seconds`. Empty: none were asked for."""
 
     @property
     def facts(self) -> int:

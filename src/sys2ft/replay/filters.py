@@ -9,9 +9,11 @@ from functools import cache, lru_cache
 import regex
 
 from sys2ft.languages import ENGLISH, language, union
+from sys2ft.languages.spelled import in_digits
 from sys2ft.news import Instruction, News, instructions_in
+from sys2ft.replay.calculator import computed, figures, wrong_equations
 from sys2ft.replay.prompts import Template
-from sys2ft.text import UNSPACED, akin, find, fold, names_within, pieces, words
+from sys2ft.text import UNSPACED, akin, find, fold, names_within, pieces, ungrouped, words
 
 Reason = str
 """Why a sample is rejected: one of REASONS, or a word that another package's filter returns."""
@@ -89,6 +91,13 @@ def invention(said: Said) -> Reason | None:
     return "invented" if invents(said.text, said.news.text, said.language) else None
 
 
+def miscalculation(said: Said) -> Reason | None:
+    """Rejects texts with a wrong equation, unless the news item has arithmetic of its own, or that very equation."""
+    if not wrong_equations(said.text, said.language) or wrong_equations(said.news.text, said.language):
+        return None
+    return "miscalculated"
+
+
 def given_away(said: Said) -> Reason | None:
     """Rejects questions that name the span that they were to ask for."""
     return "given_away" if said.answer and names_span(said.text, said.answer, said.language) else None
@@ -136,7 +145,8 @@ def refused(text: str) -> bool:
 
 
 def names_span(text: str, span: str, code: str) -> bool:
-    """Whether `text` has the words of `span`, or all of its content words in any form."""
+    """Whether `text` has the words of `span`, or all of its content words in any form; a number may be in words."""
+    text, span = (ungrouped(in_digits(one, code)) for one in (text, span))
     if has_words(words(text), words(span), code):
         return bool(words(span)) or fold(span) in fold(text)
     own, said = content_words(span, code), content_words(text, code)
@@ -172,13 +182,23 @@ def names_of_example(text: str, names: set[str], news: str, code: str = ENGLISH)
 
 def invents(text: str, news: str, code: str = ENGLISH) -> bool:
     """Whether a restatement has numbers, or names within a sentence, that `news` does not have."""
-    return bool(unknown_numbers(text, news) or unknown_names(text, news, code))
+    return bool(unknown_numbers(text, news, code) or unknown_names(text, news, code))
 
 
-def unknown_numbers(text: str, news: str) -> list[str]:
-    """Runs of digits in `text` that `news` does not have, in order."""
-    said, known = (_DIGITS.findall(_FULL_HOUR.sub("", fold(one))) for one in (text, news))
-    return [number for number in dict.fromkeys(said) if number not in known]
+def unknown_numbers(text: str, news: str, code: str = ENGLISH) -> list[str]:
+    """Figures in `text` that `news` does not have, in digits or in words, in order.
+
+    What a right equation works out is known if its first side is: from `news`, or from numbers that `text` has in words
+    ('two ferries carry 2 * 40 = 80'). Words up to _SMALL count what a text names ('the two rules'), and Han numerals
+    are part of many words ('十分'): they are not judged.
+    """
+    known = {*figures(in_digits(news, code, ones=True)), *_DIGITS.findall(fold(news))}
+    operands = known | {*figures(in_digits(_DIGITS.sub(" ", text), code, ones=True))}
+    said = in_digits(text, code)
+    known |= computed(said, operands, code)
+    in_words = (one for one in figures(in_digits(_HAN.sub(" ", text), code)) if int(one) > _SMALL)
+    judged = {*figures(text), *in_words} - known
+    return [one for one in dict.fromkeys(figures(said)) if one in judged]
 
 
 def unknown_names(text: str, news: str, code: str = ENGLISH) -> list[str]:
@@ -201,8 +221,9 @@ def unknown_names(text: str, news: str, code: str = ENGLISH) -> list[str]:
 
 _IN_SENTENCE = regex.compile(r"(?<=[\p{Ll},] )\p{Lu}\p{L}+")
 _CASELESS = regex.compile(r"\p{Lo}")
-_FULL_HOUR = regex.compile(r"(?<=\d):00(?!\d)")  # 22:00 is 22 o'clock
-_DIGITS = regex.compile(r"\d+")
+_DIGITS = regex.compile(r"\p{Nd}+")
+_HAN = regex.compile(r"\p{Han}")
+_SMALL = 2  # of 200 elements that were read, no true one has a larger number in words that its news item does not have
 _KANA = regex.compile(r"[\p{Hiragana}ー]+")
 
 

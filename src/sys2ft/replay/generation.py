@@ -83,7 +83,8 @@ def generate(
     checks, impossible = checks_for(settings, writer)
     if impossible:
         show.note(f"{writer.identity} computes no log-likelihoods: no checks by {', '.join(impossible)}")
-    listed = list_facts(news, settings, seed, Worker(writer, memo, executor), show)
+    lister = Worker(writer, memo, executor)
+    listed = list_facts(news, settings, seed, lister, show)
     if settings.implied_facts:
         rejected = ", ".join(f"{reason} ({count})" for reason, count in sorted(listed.rejected.items())) or "none"
         show.note(f"implied facts: {settings.implied_facts * len(news)} asked for; rejected: {rejected}")
@@ -98,6 +99,7 @@ def generate(
         "languages": dict(sorted(languages.items())),
         "prompted_in_english": unprompted((item.text for item in news), settings.language),
         "budget": budget.to_dict(),
+        "implied_facts": listed.to_dict(lister.cost),
     }
     names = [check.name for check in checks]
     return {one.name: drawing.replay(one, context, names) for one in chosen}

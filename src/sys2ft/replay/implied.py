@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from sys2ft.news import News
+from sys2ft.replay.budget import Cost
 from sys2ft.replay.coverage import Coverage
 from sys2ft.replay.facts import Fact, facts_in, implied_fact
 from sys2ft.replay.filters import Reason, content_words, names_span, normal, unknown_names
@@ -32,6 +34,20 @@ class FactList:
 
     coverage: Mapping[str, Coverage]
     rejected: Counter[Reason] = field(default_factory=Counter)
+    asked: int = 0
+    """Number of implied facts that the model was asked for."""
+
+    def to_dict(self, cost: Cost) -> dict[str, Any]:
+        """What was asked for and rejected, and what it cost, as plain JSON data; empty if nothing was asked for."""
+        if not self.asked:
+            return {}
+        return {
+            "asked": self.asked,
+            "rejected": dict(sorted(self.rejected.items())),
+            "tokens_generated": round(cost.tokens),
+            "flop": float(round(cost.flop)),
+            "seconds": round(cost.seconds, 3),
+        }
 
 
 def _listing() -> Protocol:
@@ -77,7 +93,7 @@ def list_facts(news: Sequence[News], settings: GenerateSettings, seed: int, work
             said_before.add(key)
             found[sample.news.id].append(implied_fact(sample.said[stage.name]))
     rejected = Counter(sample.reason for sample in samples if sample.reason is not None)
-    return FactList(_coverage(found, maker, news), rejected)
+    return FactList(_coverage(found, maker, news), rejected, len(samples))
 
 
 def _coverage(facts: Mapping[str, Sequence[Fact]], maker: UnitMaker, news: Sequence[News]) -> dict[str, Coverage]:

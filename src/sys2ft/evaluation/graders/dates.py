@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import regex
 
-from sys2ft.evaluation.graders.spelled import ordinals
+from sys2ft.languages.spelled import ordinals
 
 _F = regex.IGNORECASE | regex.V1
 _MONTHS = {name.casefold(): n for n, name in enumerate(calendar.month_name) if n}

@@ -10,9 +10,9 @@ from typing import Literal
 
 import regex
 
-from sys2ft.evaluation.graders import spelled
 from sys2ft.evaluation.graders.markup import before, plain
 from sys2ft.evaluation.graders.units import CURRENCY_CODES, CURRENCY_SIGNS
+from sys2ft.languages import spelled
 
 Kind = Literal["cardinal", "ordinal"]
 

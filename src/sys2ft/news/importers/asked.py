@@ -19,7 +19,6 @@ QUESTION_MARKS = ("?", "？", "؟")
 _UNANSWERABLE = "question without an answer (unanswerable by the text)"
 _UNUSABLE = "question that cannot be used: no text or no answer"
 _NO_VALUE = "question without a value (NaN, NULL, None, N/A ...) as text or answer"
-_CHOICES = "choices without the answer, or fewer than two: omitted, the question stays"
 
 
 def _listed(value: object) -> object:

@@ -49,6 +49,6 @@ def protocol(name: str) -> Protocol:
     """The protocol called `name`. Raises SettingsError that lists the installed ones, or says what is wrong with it."""
     if name in BUNDLED:
         return BUNDLED[name]()
-    make = load_plugin(PROTOCOLS, name, flag="--protocols", known=[*protocol_names(), MIXED])
+    make = load_plugin(PROTOCOLS, name, flag="--protocols or --mix", known=[*protocol_names(), MIXED])
     made: Protocol = made_plugin(PROTOCOLS, name, make, kind=Protocol)
     return made

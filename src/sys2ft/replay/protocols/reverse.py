@@ -9,8 +9,7 @@ from collections.abc import Sequence
 
 from sys2ft.generators import Pair
 from sys2ft.languages import language
-from sys2ft.replay.calculator import miscalculation
-from sys2ft.replay.filters import Reason, Said, content_words, copied_name, refusal
+from sys2ft.replay.filters import Reason, Said, content_words, copied_name, miscalculation, refusal
 from sys2ft.replay.parsers import ENDS_OF_QUESTIONS, one_paragraph, one_question, short_answer
 from sys2ft.replay.prompts import cues, templates
 from sys2ft.replay.protocols.shared import ABOUT_THE_NEWS, RESTATES, asked

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sys2ft.replay.calculator import miscalculation
-from sys2ft.replay.filters import copied_name, given_away, missed, refusal
+from sys2ft.replay.filters import copied_name, given_away, miscalculation, missed, refusal
 from sys2ft.replay.parsers import ENDS_OF_QUESTIONS, one_paragraph, one_question, short_answer
 from sys2ft.replay.prompts import templates
 from sys2ft.replay.protocols.shared import ABOUT_THE_NEWS, foreign_name

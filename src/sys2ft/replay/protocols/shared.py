@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import regex
-
 from sys2ft.generators import Pair
 from sys2ft.models import Message
-from sys2ft.replay.calculator import miscalculation
 from sys2ft.replay.filters import (
     Filter,
     Reason,
@@ -16,13 +13,13 @@ from sys2ft.replay.filters import (
     copied_line,
     copied_name,
     invention,
-    invents,
+    miscalculation,
     off_topic,
     refusal,
+    unknown_names,
 )
 from sys2ft.replay.stages import Trail
 
-_DIGITS = regex.compile(r"\p{Nd}+")
 ABOUT_THE_NEWS: tuple[Filter, ...] = (refusal, copied_line, copied_name, off_topic, miscalculation)
 """For texts that may go beyond the news item."""
 RESTATES: tuple[Filter, ...] = (*ABOUT_THE_NEWS, invention)
@@ -32,7 +29,7 @@ RESTATES: tuple[Filter, ...] = (*ABOUT_THE_NEWS, invention)
 def foreign_name(said: Said) -> Reason | None:
     """Rejects texts with names that neither the news item nor what was said before has. Numbers may be worked out."""
     known = " ".join((said.news.text, *said.earlier.values()))
-    return "invented" if invents(_DIGITS.sub(" ", said.text), known, said.language) else None
+    return "invented" if unknown_names(said.text, known, said.language) else None
 
 
 def asked(prompt: str, text: str) -> Pair:

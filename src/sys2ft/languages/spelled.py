@@ -1,12 +1,19 @@
-"""Numbers in words: English ('forty-two', 'two and a half', 'minus five million'), and Han numerals ('四十五万')."""
+"""Numbers in words: English ('forty-two', 'two and a half'), Han numerals ('四十五万'), and words of other languages.
+
+The words of other languages are in the section 'number_words' of their files: a number, then its forms. Only numbers
+of one word are known there; several in a row ('quatre-vingt-dix') are left as they are.
+"""
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from functools import lru_cache
 
 import regex
+
+from sys2ft.languages.language import ENGLISH, language
 
 _BELOW_20 = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
     seventeen eighteen nineteen""".split()  # noqa: SIM905 - a list of words reads best as text
@@ -50,6 +57,51 @@ _RARELY_ALONE = "一百千拾佰仟万萬億亿兆"
 _HAN = regex.compile(r"(?!零下)[一二三四五六七八九〇零两兩十百千廿卅壹贰叁肆伍陆柒捌玖拾佰仟萬万億亿兆]+")
 
 _HAN_PART = regex.compile(rf"(?!百分之)({_HAN.pattern})分之({_HAN.pattern})")  # 三分之二
+
+_SEPARATE = regex.compile(r"[^\S\n]*[-\s][^\S\n]*(?:(?:et|y|und|и|e)[-\s])?")
+
+
+@lru_cache(maxsize=4096)
+def in_digits(text: str, code: str = ENGLISH, *, ones: bool = False) -> str:
+    """The text with its numbers in words written in digits: 'eight arches' becomes '8 arches'.
+
+    `code`: the language of the text; English words and Han numerals are read in any. Fractions below 1, ordinals and a
+    single 1, whose word is mostly an article or a pronoun, stay words; with `ones` the latter becomes a digit.
+    """
+    found = [*english(text), *(han(text) if _HAN.search(text) else ()), *listed(text, code)]
+    parts, at = [], 0
+    for start, end, value in sorted(found, key=lambda one: (one[0], -one[1])):
+        shown = _shown(value)
+        if start < at or not shown or (value == 1 and not ones):
+            continue
+        parts += [text[at:start], shown]
+        at = end
+    return "".join([*parts, text[at:]])
+
+
+def _shown(value: Fraction) -> str:
+    """A number in digits; empty if it is below 1, zero aside, or has no end."""
+    if value.denominator == 1:
+        return str(value.numerator) if value >= 0 and value < 10**30 else ""
+    return str(float(value)) if value > 1 and value == Fraction(str(float(value))) else ""
+
+
+def listed(text: str, code: str) -> Iterator[tuple[int, int, Fraction]]:
+    """(start, end, value) of the numbers whose words the language's file lists, where no other such word is beside."""
+    forms, pattern = _listed(code)
+    found = list(pattern.finditer(text)) if forms else []
+    for place, one in enumerate(found):
+        before, after = found[place - 1 : place], found[place + 1 : place + 2]
+        joined = [*((other.end(), one.start()) for other in before), *((one.end(), other.start()) for other in after)]
+        if not any(_SEPARATE.fullmatch(text, *gap) for gap in joined):
+            yield one.start(), one.end(), Fraction(forms[one.group().casefold()])
+
+
+@lru_cache(maxsize=32)
+def _listed(code: str) -> tuple[dict[str, int], regex.Pattern[str]]:
+    lines = (line.split() for line in language(code).lines("number_words"))
+    forms = {form: int(number) for number, *words in lines for form in words}
+    return forms, regex.compile(rf"(?i)\b(?:{'|'.join(sorted(forms, key=len, reverse=True))})\b")
 
 
 def english(text: str) -> Iterator[tuple[int, int, Fraction]]:
