@@ -60,10 +60,7 @@ def test_an_empty_mix_and_a_mix_for_nobody_are_refused() -> None:
         Mix("mine", ())
     with pytest.raises(SettingsError, match="add mixed to --protocols"):
         GenerateSettings(protocols=("naive",), mix=MIX)
-<<<<<<< HEAD
     assert replace(GenerateSettings(), protocols=("naive",)).mix == ()
-=======
->>>>>>> clean
 
 
 def test_an_unknown_part_is_refused_before_any_work(
