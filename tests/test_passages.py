@@ -20,7 +20,7 @@ from sys2ft.runs import NO_MEMO, Display
 
 FILE = Path(__file__).parent / "data" / "passages.json"
 QUICK = PassagesSettings(
-    rank=2, alpha=4.0, epochs=1.0, max_new_tokens=8, adapters_at_once=1, own=("naive",), own_tokens=40, dtype="float32"
+    rank=2, alpha=4.0, epochs=1.0, max_new_tokens=8, adapters_at_once=1, own=("naive",), own_tokens=150, dtype="float32"
 )
 
 
@@ -162,7 +162,7 @@ def test_training_on_the_passage_changes_what_is_said(model: LoadedModel, passag
 
 def _run(folder: Path, model: Path, *more: str) -> int:
     quick = ["--rank", "2", "--alpha", "4", "--epochs", "1", "--max-new-tokens", "8", "--adapters-at-once", "1"]
-    own = ["--own", "naive", "--own-tokens", "40", "--dtype", "float32", "--device", "cpu", "--quiet"]
+    own = ["--own", "naive", "--own-tokens", "150", "--dtype", "float32", "--device", "cpu", "--quiet"]
     return main([str(FILE), "--model", str(model), "--out", str(folder), *quick, *own, *more])
 
 
