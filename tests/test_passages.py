@@ -143,18 +143,15 @@ def test_equal_tokens_are_equal_within_an_element(model: LoadedModel, passages: 
     assert learning.training_cost(plain, [job])[0] == wanted
 
 
-def test_training_on_the_passage_changes_what_is_said(model: LoadedModel, passages: list[Passage]) -> None:
+def test_each_passage_has_an_adapter_of_its_own(model: LoadedModel, passages: list[Passage]) -> None:
     learner = learning.Learner(forms.in_form(model, "plain"), Display())
-    strong = replace(QUICK, epochs=60.0, rank=8, learning_rate=2e-2, max_new_tokens=24)
-    text = "Sentence of the test."
-    prompts = {one.name: [one.title] for one in passages}
-    elements = {
-        one.name: [{"prompt": [{"role": "user", "content": one.title}], "completion": text}] for one in passages
-    }
+    strong = replace(QUICK, epochs=100.0, rank=8, alpha=32.0, learning_rate=1e-2, max_new_tokens=24)
+    texts = {passages[0].name: "Paris is France.", passages[1].name: "The town had 12 people."}
+    elements = {name: titled("the news", [text]) for name, text in texts.items()}
     (unit,) = study.units("x", elements, passages, replace(strong, adapters_at_once=9))
-    assert learner.model is not model
+    prompts = {name: ["the news"] for name in texts}
     result = replace(unit, inputs={**unit.inputs, "prompts": prompts}).compute(learner)
-    assert result["said"] == {one.name: [text] for one in passages}
+    assert result["said"] == {name: [text] for name, text in texts.items()}
 
 
 # The command
