@@ -96,6 +96,13 @@ def test_the_plain_form_is_seals_sequence_and_prompt(model: LoadedModel) -> None
     assert model.chat.prompt_text([learning.Message("user", "Who?")]).startswith("<|im_start|>"), "left as it was"
 
 
+@pytest.mark.parametrize(
+    ("text", "first"), [("\n Paris.\nQuestion: Who?", "Paris."), ("Paris", "Paris"), (" \n", ""), ("", "")]
+)
+def test_the_first_line_is_the_first_that_is_not_blank(text: str, first: str) -> None:
+    assert learning.first_line(text) == first
+
+
 # Grades
 
 
@@ -145,7 +152,7 @@ def test_equal_tokens_are_equal_within_an_element(model: LoadedModel, passages: 
 
 def test_each_passage_has_an_adapter_of_its_own(model: LoadedModel, passages: list[Passage]) -> None:
     learner = learning.Learner(forms.in_form(model, "plain"), Display())
-    strong = replace(QUICK, epochs=100.0, rank=8, alpha=32.0, learning_rate=1e-2, max_new_tokens=24)
+    strong = replace(QUICK, whole_answer=True, epochs=100.0, rank=8, alpha=32.0, learning_rate=1e-2, max_new_tokens=24)
     texts = {passages[0].name: "Paris is France.", passages[1].name: "The town had 12 people."}
     elements = {name: titled("the news", [text]) for name, text in texts.items()}
     (unit,) = study.units("x", elements, passages, replace(strong, adapters_at_once=9))

@@ -32,6 +32,7 @@ def learn(
     training: Mapping[str, Any],
     equal_tokens: int,
     max_new_tokens: int,
+    whole_answer: bool,
     seed: int,
 ) -> dict[str, Any]:
     """What the learner says to the prompts of each passage, after training an adapter on the passage's elements.
@@ -43,7 +44,7 @@ def learn(
     jobs = jobs_of(learner.model, elements, training, equal_tokens, seed)
     trained = train(learner.model, jobs, show=learner.show, label=label)
     try:
-        said = _answers(learner, label, prompts, trained.slots, trained.bank, max_new_tokens)
+        said = _answers(learner, label, prompts, trained.slots, trained.bank, max_new_tokens, whole_answer)
     finally:
         trained.bank.close()
     totals = trained.totals
@@ -56,10 +57,17 @@ def learn(
     }
 
 
-def ask(learner: Learner, *, label: str, prompts: Mapping[str, Sequence[str]], max_new_tokens: int) -> dict[str, Any]:
+def ask(
+    learner: Learner,
+    *,
+    label: str,
+    prompts: Mapping[str, Sequence[str]],
+    max_new_tokens: int,
+    whole_answer: bool,
+) -> dict[str, Any]:
     """What the base says to the prompts of each passage, in the form of `learn`'s result."""
     begun = time.perf_counter()
-    said = _answers(learner, label, prompts, {}, None, max_new_tokens)
+    said = _answers(learner, label, prompts, {}, None, max_new_tokens, whole_answer)
     seconds = round(time.perf_counter() - begun, 3)
     return {"said": said, "tokens_trained": 0, "flop": 0.0, "seconds": seconds, "ended": {}}
 
@@ -104,8 +112,9 @@ def _answers(
     slots: Mapping[str, int],
     bank: Bank | None,
     max_new_tokens: int,
+    whole_answer: bool,
 ) -> dict[str, list[str]]:
-    """The first line that is not blank of each answer, by greedy decoding."""
+    """The answers by greedy decoding: of each the first line that is not blank, or all of it."""
     requests = [
         Request(
             messages=(Message("user", prompt),),
@@ -116,11 +125,12 @@ def _answers(
         for name, own in prompts.items()
         for number, prompt in enumerate(own)
     ]
-    sampling = SamplingParams(temperature=0.0, max_new_tokens=max_new_tokens, stops=("\n",))
+    sampling = SamplingParams(temperature=0.0, max_new_tokens=max_new_tokens, stops=() if whole_answer else ("\n",))
     with learner.show.task(f"{label} (questions)", len(requests), passing=True) as advance:
         generator = EngineGenerator(learner.model, bank, skip_special_tokens=True)
+        taken = str.strip if whole_answer else first_line
         replies = iter(generator.generate(requests, sampling, advance=advance).replies)
-    return {name: [first_line(next(replies).text) for _ in own] for name, own in prompts.items()}
+    return {name: [taken(next(replies).text) for _ in own] for name, own in prompts.items()}
 
 
 def first_line(text: str) -> str:

@@ -125,6 +125,7 @@ def units(name: str, elements: Elements | None, passages: Sequence[Passage], set
             "label": name,
             "prompts": {one.name: _prompts(one, name) for one in part},
             "max_new_tokens": settings.max_new_tokens,
+            "whole_answer": settings.whole_answer,
         }
         if elements is not None:
             inputs |= {
