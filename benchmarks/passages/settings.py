@@ -45,8 +45,8 @@ class PassagesSettings:
     max_new_tokens: int = 64
     """Token budget of an answer."""
     whole_answer: bool = False
-    """Grade all that is said, as SEAL does; else an answer ends with its first line, which costs a model that begins with
-    'The answer is:' and a line break its answer."""
+    """Grade all that is said, as SEAL does; else an answer ends with its first line, and a model that begins with 'The
+    answer is:' and a line break has none."""
     adapters_at_once: int = 12
     """Passages whose adapters are trained and asked together: a unit of work, which an interrupted run repeats."""
     dtype: str = "auto"
