@@ -6,4 +6,5 @@ jobs/      one side of a comparison each, timed, in its own process
 parts/     a comparison each: its sides, what is equal, its table
 runner     runs the sides in turns and collects their reports
 report     the tables and the JSON file
+passages/  another measurement: one learner on the training texts of several writers
 """
