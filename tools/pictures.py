@@ -103,7 +103,7 @@ def gap_rows(heading: str, best: str) -> list[tuple[Row, str]]:
     ]
 
 
-NAMES = {"mixed": "statements and text", "self_qa": "Self-QA"}
+NAMES = {"mixed": "statements", "self_qa": "Self-QA"}
 
 
 def gap() -> str:
