@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported, which reads it once
 
 import pytest
+
+if TYPE_CHECKING:
+    from sys2ft.models import LoadedModel
+    from sys2ft.news import News
 
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
@@ -125,6 +129,23 @@ def talking_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from talking import save_talking_model
 
     return save_talking_model(tmp_path_factory.mktemp("tiny") / "talking")
+
+
+@pytest.fixture(scope="module")
+def model(talking_model_dir: Path) -> LoadedModel:
+    """The talking model, loaded; modules that need another one have a fixture of this name themselves."""
+    from sys2ft.models import load_model
+
+    return load_model(str(talking_model_dir), dtype="float32", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def news() -> list[News]:
+    """The news items that the talking model knows (`talking.NEWS`)."""
+    from sys2ft.news import news_from_dict
+    from talking import NEWS
+
+    return [news_from_dict(row) for row in NEWS]
 
 
 @pytest.fixture(scope="session")

@@ -15,12 +15,12 @@ from sys2ft.cli.main import call
 from sys2ft.errors import SettingsError
 from sys2ft.generators import EngineGenerator, Generated, Pair, Reply, Request, SamplingParams, Usage
 from sys2ft.job import generate_stage, open_run, plan as job_plan, train_stage
-from sys2ft.models import LoadedModel, Message, load_model
-from sys2ft.news import News, news_from_dict
+from sys2ft.models import LoadedModel, Message
+from sys2ft.news import News
 from sys2ft.replay import GenerateSettings, Replay, ReplayElement, Schedule, generate, plan
 from sys2ft.replay.budget import Account, Budget, Cost, Drawn
 from sys2ft.runs import Display, read_json
-from talking import NEWS, write_news_file
+from talking import write_news_file
 
 SETTINGS = GenerateSettings(
     protocols=("naive", "paraphrase"), max_new_tokens=32, rounds=4, temperature=1.5, checks=("none",)
@@ -29,16 +29,6 @@ TOKENS = replace(SETTINGS, samples_per_news=None, tokens_per_news=300, rounds=24
 FLOP = replace(SETTINGS, samples_per_news=None, flop=2e8)
 SCHEDULE = Schedule(epochs=2, batch_size=2)
 TRAIN = sys2ft.TrainSettings(epochs=2, batch_size=2, rank=4, alpha=8)
-
-
-@pytest.fixture(scope="module")
-def model(talking_model_dir: Path) -> LoadedModel:
-    return load_model(str(talking_model_dir), dtype="float32", device="cpu")
-
-
-@pytest.fixture(scope="module")
-def news() -> list[News]:
-    return [news_from_dict(row) for row in NEWS]
 
 
 @pytest.fixture(scope="module")

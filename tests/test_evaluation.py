@@ -7,7 +7,6 @@ import string
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,23 +17,12 @@ from sys2ft.errors import SettingsError
 from sys2ft.evaluation import CONDITIONS, SCORINGS, Answerer, EvaluateSettings, Prediction, Route, evaluate
 from sys2ft.evaluation.ask import asked, option_letters, option_order
 from sys2ft.generators import Generated, Pair, Reply, Request, SamplingParams, Usage
-from sys2ft.models import LoadedModel, Message, load_model
-from sys2ft.news import News, Question, news_from_dict
+from sys2ft.models import LoadedModel, Message
+from sys2ft.news import News, Question
 from sys2ft.runs import LocalExecutor
-from talking import NEWS
 
 SETTINGS = EvaluateSettings(direct_tokens=8, reasoned_tokens=24)
 CHOICE = ("cloze", "cloze_raw", "letter")
-
-
-@pytest.fixture(scope="module")
-def model(talking_model_dir: Path) -> LoadedModel:
-    return load_model(str(talking_model_dir), dtype="float32", device="cpu")
-
-
-@pytest.fixture(scope="module")
-def news() -> list[News]:
-    return [news_from_dict(row) for row in NEWS]
 
 
 @pytest.fixture(scope="module")

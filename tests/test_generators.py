@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,7 +28,7 @@ from sys2ft.generators import (
 )
 from sys2ft.generators.thinking import AfterThought
 from sys2ft.generators.work import loglik
-from sys2ft.models import LoadedModel, Message, load_model
+from sys2ft.models import LoadedModel, Message
 from sys2ft.models.chat import ChatFormat
 from sys2ft.news import News
 from sys2ft.replay import GenerateSettings, Protocol, Said, Stage, Trail, generate, parse_template, plan
@@ -40,11 +39,6 @@ from talking import NEWS
 NEWS_ITEMS = [News(id=row["id"], text=row["news"]) for row in NEWS]
 ASK = parse_template("## user\n{news}\n{instruction}\n## instructions\nSay it.\n", "ask")
 TOPICS = ["What is the town?", "What is the news?", "In 1984, what was Paris?"]
-
-
-@pytest.fixture(scope="module")
-def model(talking_model_dir: Path) -> LoadedModel:
-    return load_model(str(talking_model_dir), dtype="float32", device="cpu")
 
 
 def requests(**changes: Any) -> list[Request]:

@@ -11,8 +11,8 @@ import pytest
 from memos import DictMemo, Killed
 from sys2ft.cli.main import call
 from sys2ft.errors import SettingsError
-from sys2ft.models import LoadedModel, load_model
-from sys2ft.news import News, news_from_dict
+from sys2ft.models import LoadedModel
+from sys2ft.news import News
 from sys2ft.replay import DEFAULT_MIX, GenerateSettings, Mix, Part, Replay, Schedule, generate, plan, protocol
 from sys2ft.runs import read_json, read_jsonl
 from talking import NEWS, write_news_file
@@ -24,16 +24,6 @@ ALONE = GenerateSettings(
 )  # fmt: skip
 BESIDE = replace(ALONE, protocols=("mixed", "paraphrase", "self_qa", "naive"))
 SCHEDULE = Schedule(epochs=2, batch_size=2)
-
-
-@pytest.fixture(scope="module")
-def model(talking_model_dir: Path) -> LoadedModel:
-    return load_model(str(talking_model_dir), dtype="float32", device="cpu")
-
-
-@pytest.fixture(scope="module")
-def news() -> list[News]:
-    return [news_from_dict(row) for row in NEWS]
 
 
 @pytest.fixture(scope="module")

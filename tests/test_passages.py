@@ -15,7 +15,7 @@ from benchmarks.passages.grading import contains, f1
 from benchmarks.passages.passages import Passage, read_passages, sequences, titled
 from benchmarks.passages.settings import PassagesSettings
 from sys2ft.errors import NewsError, SettingsError
-from sys2ft.models import LoadedModel, load_model
+from sys2ft.models import LoadedModel
 from sys2ft.runs import NO_MEMO, Display
 
 FILE = Path(__file__).parent / "data" / "passages.json"
@@ -27,11 +27,6 @@ QUICK = PassagesSettings(
 @pytest.fixture(scope="module")
 def passages() -> list[Passage]:
     return read_passages(FILE)
-
-
-@pytest.fixture(scope="module")
-def model(talking_model_dir: Path) -> LoadedModel:
-    return load_model(str(talking_model_dir), dtype="float32", device="cpu")
 
 
 # Texts

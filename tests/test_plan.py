@@ -13,10 +13,10 @@ from memos import DictMemo
 from sys2ft.cli.main import call
 from sys2ft.errors import SettingsError
 from sys2ft.job import Left, evaluate_stage, generate_stage, open_run, plan, stages, train_stage
-from sys2ft.models import LoadedModel, load_model
-from sys2ft.news import News, news_from_dict
+from sys2ft.models import LoadedModel
+from sys2ft.news import News
 from sys2ft.runs import Display, LocalExecutor, Needs, Unit, compute_units, read_json
-from talking import NEWS, write_news_file
+from talking import write_news_file
 from test_job import EVALUATE, FLAGS, GENERATE, PROTOCOLS, SETTINGS, TRAIN
 
 UNITS = [Unit(key=f"k/{n}", function="test_plan:doubled", inputs={"number": n}) for n in range(4)]
@@ -56,16 +56,6 @@ def test_results_before_a_failure_are_kept() -> None:
 def test_needs_add_up() -> None:
     total = sum([Needs(tokens=2, flop=3.0, memory=5), Needs(tokens=1, flop=1.0, memory=4)], Needs())
     assert total == Needs(tokens=3, flop=4.0, memory=5)
-
-
-@pytest.fixture(scope="module")
-def model(talking_model_dir: Path) -> LoadedModel:
-    return load_model(str(talking_model_dir), dtype="float32", device="cpu")
-
-
-@pytest.fixture(scope="module")
-def news() -> list[News]:
-    return [news_from_dict(row) for row in NEWS]
 
 
 def left(parts: Sequence[Left], stage: str) -> list[Left]:

@@ -16,7 +16,7 @@ from sys2ft.evaluation import Subject, graders
 from sys2ft.evaluation.controls import other_adapters
 from sys2ft.evaluation.probes import Route
 from sys2ft.job import evaluate_stage, generate_stage, open_run, train_stage
-from sys2ft.models import LoadedModel, load_model
+from sys2ft.models import LoadedModel
 from sys2ft.news import News, news_from_dict, read_news
 from sys2ft.replay import parsers, stages
 from sys2ft.replay.prompts import parse_template
@@ -30,11 +30,6 @@ GENERATE = sys2ft.GenerateSettings(
 )
 TRAIN = sys2ft.TrainSettings(adapters="per-news", epochs=1, rank=2, alpha=4)
 EVALUATE = sys2ft.EvaluateSettings(scorings=("cloze", "direct"), direct_tokens=6)
-
-
-@pytest.fixture(scope="module")
-def model(talking_model_dir: Path) -> LoadedModel:
-    return load_model(str(talking_model_dir), dtype="float32", device="cpu")
 
 
 def stage(folder: Path, model: LoadedModel, news: list[News], train: sys2ft.TrainSettings = TRAIN) -> Run:

@@ -16,7 +16,7 @@ from memos import DictMemo
 from sys2ft.errors import SettingsError
 from sys2ft.generators import engine_generator
 from sys2ft.models import LoadedModel, Message, load_model
-from sys2ft.news import News, news_from_dict
+from sys2ft.news import News
 from sys2ft.replay import (
     REASONS,
     GenerateSettings,
@@ -33,7 +33,6 @@ from sys2ft.replay.parsers import one_paragraph, one_question, short_answer
 from sys2ft.replay.prompts import parse_template, template
 from sys2ft.replay.protocols.registry import BUNDLED as REGISTERED
 from sys2ft.replay.subject import subject_of
-from talking import NEWS
 
 BUNDLED = ("naive", "paraphrase", "implication", "self_qa")
 GENERATED = BUNDLED[1:]
@@ -41,16 +40,6 @@ SETTINGS = GenerateSettings(
     protocols=("naive", "paraphrase", "implication", "self_qa"), samples_per_news=5, max_new_tokens=32, rounds=3,
     min_support=-4.0, min_gain=0.0, checks=("none",),
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def model(talking_model_dir: Path) -> LoadedModel:
-    return load_model(str(talking_model_dir), dtype="float32", device="cpu")
-
-
-@pytest.fixture(scope="module")
-def news() -> list[News]:
-    return [news_from_dict(row) for row in NEWS]
 
 
 @pytest.fixture(scope="module")

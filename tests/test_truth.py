@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -13,8 +12,8 @@ from sys2ft.engine import LogLikelihood
 from sys2ft.errors import SettingsError
 from sys2ft.generators import Generated, Likelihoods, Pair, Reply, Request, SamplingParams, Usage, as_generator
 from sys2ft.languages import LANGUAGES, detect, language
-from sys2ft.models import LoadedModel, load_model
-from sys2ft.news import News, news_from_dict
+from sys2ft.models import LoadedModel
+from sys2ft.news import News
 from sys2ft.replay import REASONS, GenerateSettings, Replay, generate, plan
 from sys2ft.replay.checks.agreement import AGREEMENT, agreement
 from sys2ft.replay.checks.claim import Check, Claim
@@ -23,7 +22,6 @@ from sys2ft.replay.checks.gain import GAIN
 from sys2ft.replay.checks.names import NAMES
 from sys2ft.replay.truth import CHECKS, checks_for, examine
 from sys2ft.runs import Display
-from talking import NEWS
 from tools import truth
 
 FERRY = News(id="ferry", text="The ferry Osprey of the Lindqvist line carries 40 people to Tarn. It costs 3 crowns.")
@@ -44,16 +42,6 @@ SETTINGS = GenerateSettings(
 
 def claim(said: str, question: str = "", news: News = FERRY, **more: object) -> Claim:
     return Claim(name="x", news=news, said=said, question=question, **more)  # type: ignore[arg-type]
-
-
-@pytest.fixture(scope="module")
-def model(talking_model_dir: Path) -> LoadedModel:
-    return load_model(str(talking_model_dir), dtype="float32", device="cpu")
-
-
-@pytest.fixture(scope="module")
-def news() -> list[News]:
-    return [news_from_dict(row) for row in NEWS]
 
 
 @pytest.fixture(scope="module")
