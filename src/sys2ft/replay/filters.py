@@ -231,13 +231,23 @@ def _fixed(code: str) -> bool:
     return language(code).has("fixed words")
 
 
-@cache
 def common_words(code: str) -> tuple[frozenset[str], regex.Pattern[str] | None]:
-    """Common words of a language and of English; and, of those in a script without spaces, a pattern."""
-    listed = {fold(word) for one in (ENGLISH, code) for word in language(one).text("common_words").split()}
-    within = sorted((word for word in listed if _WITHOUT_SPACES.match(word)), key=len, reverse=True)
-    plain = frozenset(listed.difference(within))
-    return plain, regex.compile("|".join(map(regex.escape, within))) if within else None
+    """Common words of a language and of English (`divided`)."""
+    return divided("common_words", code)
+
+
+@cache
+def listed_words(section: str, code: str) -> frozenset[str]:
+    """The words that a section of a language's file and of the English one lists, folded."""
+    return frozenset(fold(word) for one in (ENGLISH, code) for word in language(one).text(section).split())
+
+
+@cache
+def divided(section: str, code: str) -> tuple[frozenset[str], regex.Pattern[str] | None]:
+    """`listed_words` in scripts with spaces; and a pattern of those without, the longest first, if there are any."""
+    listed = listed_words(section, code)
+    within = sorted((word for word in listed if _WITHOUT_SPACES.match(word)), key=lambda word: (-len(word), word))
+    return listed.difference(within), regex.compile("|".join(map(regex.escape, within))) if within else None
 
 
 _WITHOUT_SPACES = regex.compile(rf"[{UNSPACED}]")

@@ -15,13 +15,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 
 import regex
 from rensa import RMinHash, RMinHashLSH
 
-from sys2ft.languages import ENGLISH, language
-from sys2ft.text import UNSPACED, fold, names_within, pieces, words
+from sys2ft.languages import ENGLISH
+from sys2ft.replay.filters import divided
+from sys2ft.text import fold, names_within, pieces, words
 
 ALIKE = 0.75
 """Minimum similarity of near repeats. docs/replay-filters.md has the figures that it is chosen by."""
@@ -49,7 +50,7 @@ class Phrased:
     @cached_property
     def telling(self) -> Counter[str]:
         """The words of the text without fillers, with their number; characters in scripts without spaces."""
-        plain, within = _fillers(self.code)
+        plain, within = divided("fillers", self.code)
         folded = fold(self.text)
         return Counter(word for word in words(within.sub(" ", folded) if within else folded) if word not in plain)
 
@@ -104,14 +105,3 @@ class Kept:
         """Keep a text."""
         self._index.insert(len(self._texts), text.signature)
         self._texts.append(text)
-
-
-@cache
-def _fillers(code: str) -> tuple[frozenset[str], regex.Pattern[str] | None]:
-    """Fillers of a language and of English; and, of those in a script without spaces, a pattern."""
-    listed = {fold(word) for one in (ENGLISH, code) for word in language(one).text("fillers").split()}
-    within = sorted((word for word in listed if _WITHOUT_SPACES.match(word)), key=lambda word: (-len(word), word))
-    return frozenset(listed.difference(within)), regex.compile("|".join(within)) if within else None
-
-
-_WITHOUT_SPACES = regex.compile(rf"[{UNSPACED}]")

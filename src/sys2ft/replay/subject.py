@@ -15,7 +15,7 @@ import regex
 from sys2ft.languages import ENGLISH, language
 from sys2ft.news import News
 from sys2ft.replay.facts import facts_in
-from sys2ft.replay.filters import content_words
+from sys2ft.replay.filters import content_words, listed_words
 from sys2ft.text import UNSPACED, find, fold, pieces, sentences, unquoted, words
 
 _LONGEST = 60
@@ -72,8 +72,7 @@ def _plain(code: str) -> frozenset[str]:
     names = {
         fold(name) for one in (ENGLISH, code) for name in language(one).lines("no_subject") for name in name.split(", ")
     }
-    listed = {fold(word) for one in (ENGLISH, code) for word in language(one).text("common_words").split()}
-    return frozenset(listed | names)
+    return listed_words("common_words", code) | names
 
 
 def _match(text: str, code: str, section: str) -> str:
