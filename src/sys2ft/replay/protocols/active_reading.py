@@ -11,32 +11,27 @@ from sys2ft.generators import Pair
 from sys2ft.replay.filters import copied_name, refusal
 from sys2ft.replay.parsers import listed, whole_text
 from sys2ft.replay.prompts import cues, templates
-from sys2ft.replay.protocols.shared import ABOUT_THE_NEWS, asked
-from sys2ft.replay.stages import Protocol, Stage, Trail
+from sys2ft.replay.protocols.shared import ABOUT_THE_NEWS, asked, long_reply
+from sys2ft.replay.stages import Protocol, Trail
 
 
 def active_reading() -> Protocol:
     """Lists ways to study the news item, then applies one of them."""
-    invent = Stage(
+    invent = long_reply(
         name="list",
         template=templates("reading_strategies"),
         parser=listed,
         filters=(refusal, copied_name),
         stops=("\n\n",),
         max_new_tokens=96,
-        temperature=0.7,
-        may_be_cut=True,
     )
-    apply = Stage(
+    apply = long_reply(
         name="apply",
         template=templates("reading_applied"),
         parser=whole_text,
         filters=ABOUT_THE_NEWS,
-        stops=(),
         max_new_tokens=192,
-        temperature=0.7,
         picks={"strategy": _strategy},
-        may_be_cut=True,
     )
     return Protocol(
         name="active_reading",

@@ -12,8 +12,8 @@ from sys2ft.generators import Pair
 from sys2ft.replay.filters import refusal
 from sys2ft.replay.parsers import listed_names, whole_text
 from sys2ft.replay.prompts import cues, templates
-from sys2ft.replay.protocols.shared import RESTATES, asked
-from sys2ft.replay.stages import Protocol, Stage, Trail
+from sys2ft.replay.protocols.shared import RESTATES, asked, long_reply
+from sys2ft.replay.stages import Protocol, Trail
 from sys2ft.text import names
 
 _MOST = 8
@@ -22,7 +22,7 @@ _MOST = 8
 
 def entity_graph() -> Protocol:
     """Lists entities, then explains how some are related; those that the news item does not name are left out."""
-    entities = Stage(
+    entities = long_reply(
         name="list",
         template=templates("entity_list"),
         parser=listed_names,
@@ -30,18 +30,15 @@ def entity_graph() -> Protocol:
         stops=("\n\n",),
         max_new_tokens=64,
         temperature=0.3,
-        may_be_cut=True,
     )
-    relation = Stage(
+    relation = long_reply(
         name="relate",
         template=templates("entity_relation"),
         parser=whole_text,
         filters=RESTATES,
         stops=("\n\n",),
         max_new_tokens=160,
-        temperature=0.7,
         picks={"entities": chosen_entities},
-        may_be_cut=True,
     )
     return Protocol(name="entity_graph", version=1, stages=(entities, relation), cues=cues("cues"), elements=_discussed)
 

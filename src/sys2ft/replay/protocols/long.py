@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from sys2ft.replay.parsers import listed
 from sys2ft.replay.prompts import cues, templates
-from sys2ft.replay.protocols.shared import ABOUT_THE_NEWS, each_line, foreign_name
-from sys2ft.replay.stages import Protocol, Stage
+from sys2ft.replay.protocols.shared import ABOUT_THE_NEWS, each_line, foreign_name, long_reply
+from sys2ft.replay.stages import Protocol
 
 
 def long() -> Protocol:
     """The model lists all that follows from the news item; each line is an element."""
-    conclude = Stage(
-        name="ask",
-        template=templates("long"),
-        parser=listed,
-        stops=(),
-        max_new_tokens=256,
-        temperature=0.7,
-        may_be_cut=True,
-    )
+    conclude = long_reply(name="ask", template=templates("long"), parser=listed, max_new_tokens=256)
     return Protocol(
         name="long",
         version=1,

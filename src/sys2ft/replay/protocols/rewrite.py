@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from sys2ft.replay.parsers import listed
 from sys2ft.replay.prompts import restating_cues, templates
-from sys2ft.replay.protocols.shared import RESTATES, each_line
-from sys2ft.replay.stages import Protocol, Stage
+from sys2ft.replay.protocols.shared import RESTATES, each_line, long_reply
+from sys2ft.replay.stages import Protocol
 
 
 def rewrite() -> Protocol:
     """The model restates the news item in several ways; each is an element."""
-    restate = Stage(
-        name="ask",
-        template=templates("rewrite"),
-        parser=listed,
-        stops=(),
-        max_new_tokens=192,
-        temperature=0.7,
-        may_be_cut=True,
-    )
+    restate = long_reply(name="ask", template=templates("rewrite"), parser=listed, max_new_tokens=192)
     return Protocol(
         name="rewrite",
         version=2,

@@ -8,8 +8,8 @@ from functools import partial
 from sys2ft.replay.filters import Reason, Said, invention
 from sys2ft.replay.parsers import whole_text
 from sys2ft.replay.prompts import cues, templates
-from sys2ft.replay.protocols.shared import ABOUT_THE_NEWS, foreign_name
-from sys2ft.replay.stages import Protocol, Stage
+from sys2ft.replay.protocols.shared import ABOUT_THE_NEWS, foreign_name, long_reply
+from sys2ft.replay.stages import Protocol
 
 STRATEGIES = ("key_concepts", "mind_map", "implications", "questions", "case_studies", "discussion", "teacher")
 """In the order of the instructions, examples and cues of the language files."""
@@ -30,15 +30,12 @@ def one_strategy(name: str) -> Protocol:
 
 def _made(name: str, places: Sequence[int]) -> Protocol:
     chosen = tuple(STRATEGIES[place] for place in places)
-    write = Stage(
+    write = long_reply(
         name="ask",
         template=templates("spa", only=tuple(places), in_rotation=True),
         parser=whole_text,
         filters=(*ABOUT_THE_NEWS, partial(_beyond, chosen)),
-        stops=(),
         max_new_tokens=224,
-        temperature=0.7,
-        may_be_cut=True,
     )
     said: Mapping[str, Sequence[str]] = cues("cues_spa")
     own = {code: [lines[place] for place in places] for code, lines in said.items()}
