@@ -143,7 +143,9 @@ class Rounds:
         for item in self.news:
             fruitless = 0
             while item.id not in account.closed and fruitless < _FRUITLESS:
-                fruitless = 0 if self._add(Sample(item, len(self.drawn[item.id])), account) else fruitless + 1
+                sample = Sample(item, len(self.drawn[item.id]))
+                sample.built = build(self.maker, sample)
+                fruitless = 0 if self._add(sample, account) else fruitless + 1
 
     def _aims_of(self, item: News, coverage: Coverage) -> Aims:
         """What the samples of a news item aim at."""
@@ -176,7 +178,7 @@ class Rounds:
             sample.cost = part
 
     def _draw(self, samples: Sequence[Sample], number: int) -> None:
-        """Take the samples of a round through all stages, or to the one that rejects them."""
+        """Take the samples of a round through all stages, or to the one that rejects them, and build their elements."""
         for stage in self.protocol.stages:
             for sample in samples:
                 if sample.alive and without_target(self.maker, sample, stage):
@@ -190,6 +192,9 @@ class Rounds:
                 sample.said[stage.name] = said
             if stage.supported:
                 self._judge_support([sample for sample in alive if sample.alive], stage, number)
+        for sample in samples:
+            if sample.alive:
+                sample.built = build(self.maker, sample)
 
     def _judge_support(self, samples: Sequence[Sample], stage: Stage, number: int) -> None:
         """Reject replies that the news in context does not support, by the generator's log-likelihood."""
@@ -203,8 +208,7 @@ class Rounds:
 
     def _add(self, sample: Sample, account: Account) -> int:
         """Turn a sample into elements; how many of them pass."""
-        news_id = sample.news.id
-        built = build(self.maker, sample) if sample.alive else []
+        news_id, built = sample.news.id, sample.built
         if not built:
             sample.reason = sample.reason or "empty"
             built = last_said(self.maker.trail(sample))

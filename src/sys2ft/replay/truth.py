@@ -17,7 +17,6 @@ from sys2ft.replay.checks.entailment import ENTAILMENT
 from sys2ft.replay.checks.gain import GAIN
 from sys2ft.replay.checks.names import NAMES
 from sys2ft.replay.filters import Reason
-from sys2ft.replay.judging import build
 from sys2ft.replay.settings import GenerateSettings
 from sys2ft.runs import Display, Unit
 
@@ -107,7 +106,6 @@ def claims(maker: UnitMaker, sample: Sample) -> list[Claim]:
     """What the elements of a sample that passed all stages say."""
     code = maker.language(sample.news).code
     name = maker.protocol.sample_id(sample.news, sample.index)
-    pairs = build(maker, sample)
     trail, brings = maker.trail(sample), maker.protocol.brings_names
     return [
         Claim(
@@ -119,7 +117,7 @@ def claims(maker: UnitMaker, sample: Sample) -> list[Claim]:
             index=sample.index,
             code=code,
         )
-        for place, pair in enumerate(pairs)
+        for place, pair in enumerate(sample.built)
     ]
 
 

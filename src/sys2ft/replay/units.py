@@ -44,6 +44,8 @@ class Sample:
     """The stages whose replies reached their budget and were used up to there."""
     fact: Fact | None = None
     """What it aims at; None: the protocol decides by itself."""
+    built: list[Pair] = field(default_factory=list)
+    """Its elements, once it has passed all stages."""
     verdicts: list[Verdict] = field(default_factory=list)
     """What the checks found about each of its elements; empty if none was made."""
 
