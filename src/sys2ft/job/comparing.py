@@ -91,7 +91,7 @@ class _Comparing:
         self.headline = evaluated.headline
         self.protocols, left_out = _common(self.answers, self.joint_answers, self.headline)
         for one in (run, joint):
-            require_current(one, self.protocols)
+            require_current(one, self.protocols, self.news)
         self.once = replace(evaluated, scorings=(self.headline,), controls=("none",))
         self.items = _items(self.answers, self.headline)
         self.found = Retriever(self.news).find_all(self.news)

@@ -113,19 +113,18 @@ def generate_stage(
     A budget in FLOP depends on epochs and batch size of the training to come, which are in `train`.
     """
     require_protocols(settings)  # before an unknown protocol is recorded in the folder
-    require_fit(Reader.of(model), news_of(run), generate=settings)
+    news = news_of(run)
+    require_fit(Reader.of(model), news, generate=settings)
     run.stage("generate", asdict(settings))
-    replays = generate(
-        model, news_of(run), settings, seed=run.record["seed"], memo=run, show=show, schedule=schedule_of(train)
-    )
-    kept_out = {} if settings.keep_instructions else withheld(news_of(run))
+    replays = generate(model, news, settings, seed=run.record["seed"], memo=run, show=show, schedule=schedule_of(train))
+    kept_out = {} if settings.keep_instructions else withheld(news)
     write_json(run.path / "replay" / "withheld.json", {name: asdict(found) for name, found in kept_out.items()})
     facts = {name: [fact.to_dict() for fact in own] for name, own in next(iter(replays.values())).facts.items()}
     write_json(run.path / "replay" / "facts.json", facts)
     for name, replay in replays.items():
         write_jsonl(run.path / "replay" / f"{name}.jsonl", (element.to_dict() for element in replay.elements))
         write_json(run.path / "replay" / f"{name}.yield.json", replay.counts.to_dict())
-    found = {name: [asdict(one) for one in leaks(replay.elements, news_of(run))] for name, replay in replays.items()}
+    found = {name: [asdict(one) for one in leaks(replay.elements, news)] for name, replay in replays.items()}
     write_json(run.path / "replay" / "leaks.json", found)
     return replays
 
@@ -162,9 +161,10 @@ def train_stage(run: Run, model: LoadedModel, settings: TrainSettings, show: Dis
     _require_schedule(run, protocols, settings)
     run.stage("train", asdict(settings), free=FREE)
     cells = {name: cell_of(run, name, settings) for name in protocols}
+    elements = {name: elements_of(run, name) for name in protocols}
     for name in protocols:
-        require_unleaked(elements_of(run, name), news)
-    own = {name: cell.jobs(elements_of(run, name), news) for name, cell in cells.items()}
+        require_unleaked(elements[name], news)
+    own = {name: cell.jobs(elements[name], news) for name, cell in cells.items()}
     versions = {name: cell.version(own[name]) for name, cell in cells.items()}
     for name in protocols:
         if not is_trained(run, name, versions[name]) and forget(run, name):
@@ -264,7 +264,7 @@ def evaluate_stage(run: Run, model: LoadedModel, settings: EvaluateSettings, sho
     news = news_of(run)
     require_questions(news, settings)
     require_fit(Reader.of(model), news, evaluate=settings)
-    require_current(run, trained)
+    require_current(run, trained, news)
     run.stage("evaluate", asdict(settings), free=EVALUATE_FREE)
     _measure(run, model, settings, Answering("base", {}, ""), show)
     for name in trained:
@@ -276,11 +276,11 @@ def evaluate_stage(run: Run, model: LoadedModel, settings: EvaluateSettings, sho
                 bank.close()
 
 
-def require_current(run: Run, trained: Sequence[str]) -> None:
+def require_current(run: Run, trained: Sequence[str], news: Sequence[News]) -> None:
     """Raise SettingsError for protocols whose adapters were trained on other elements than the folder has now."""
     for name in trained:
         cell = cell_of(run, name, TrainSettings(**run.record["settings"]["train"]))
-        if not is_trained(run, name, cell.version(cell.jobs(elements_of(run, name), news_of(run)))):
+        if not is_trained(run, name, cell.version(cell.jobs(elements_of(run, name), news))):
             raise SettingsError(
                 f"{run.path}: the replay elements of {name} are not those that its adapters were trained on",
                 expected="adapters of the elements in the folder",

@@ -52,13 +52,13 @@ class Leak:
 
 def leaks(elements: Iterable[ReplayElement], news: Sequence[News]) -> list[Leak]:
     """The leaks among elements that are kept, or rejected because they ask an evaluation question word for word."""
-    by_id = {item.id: item for item in news}
+    asked = {item.id: _forms(item) for item in news}
     found = []
     for element in elements:
         learnt = element.status == "kept"
-        if (learnt or element.reason == "leaked") and (item := by_id.get(element.news_id)):
-            for number, how in _matches(element, item):
-                found.append(Leak(element=element.id, news_id=item.id, question=number, how=how, learnt=learnt))
+        if (learnt or element.reason == "leaked") and (forms := asked.get(element.news_id)):
+            for number, how in _matches(element, forms):
+                found.append(Leak(element=element.id, news_id=element.news_id, question=number, how=how, learnt=learnt))
     return found
 
 
@@ -67,12 +67,15 @@ def require_unleaked(elements: Iterable[ReplayElement], news: Sequence[News]) ->
 
     `generate` makes no such element, so this one was written or changed elsewhere.
     """
-    for leak in leaks(elements, news):
-        if leak.learnt and leak.how == "verbatim":
-            item = next(item for item in news if item.id == leak.news_id)
+    asked = {item.id: (item, questions_of(item)) for item in news}
+    for element in elements:
+        if element.status != "kept" or element.news_id not in asked:
+            continue
+        item, questions = asked[element.news_id]
+        if (number := questions.get(normal(element.prompt[-1]["content"]))) is not None:
             raise NewsError(
-                f"the replay element {leak.element} asks question {leak.question + 1} of the news item {item.id!r} "
-                f"word for word: {item.questions[leak.question].text!r}",
+                f"the replay element {element.id} asks question {number + 1} of the news item {item.id!r} "
+                f"word for word: {item.questions[number].text!r}",
                 expected="elements that differ from the questions by which knowledge is measured",
                 fix="remove the element, or generate the elements again in a new folder",
             )
@@ -80,24 +83,24 @@ def require_unleaked(elements: Iterable[ReplayElement], news: Sequence[News]) ->
 
 def questions_of(news: News) -> Mapping[str, int]:
     """The evaluation questions of a news item as words (`filters.normal`), with their numbers."""
-    return {normal(form): number for number, form in reversed(_forms(news))}
+    return {form.normal: form.number for form in reversed(_forms(news))}
 
 
-def _matches(element: ReplayElement, news: News) -> Iterator[tuple[int, How]]:
+def _matches(element: ReplayElement, forms: Sequence[_Form]) -> Iterator[tuple[int, How]]:
     """Each question that an element matches, with the closest way in which it does."""
     prompt = element.prompt[-1]["content"]
-    code = language_of(news.text).code
-    asked, whole = Phrased(prompt, code), _runs(f"{prompt}\n{element.completion}")
+    asked, whole = Phrased(prompt, forms[0].phrased.code), _runs(f"{prompt}\n{element.completion}")
+    same = normal(prompt)
     best: dict[int, How] = {}
-    for number, form in _forms(news):
-        if best.get(number) == "verbatim":
+    for form in forms:
+        if best.get(form.number) == "verbatim":
             continue
-        if normal(prompt) == normal(form):
-            best[number] = "verbatim"
-        elif _share(_runs(form), whole) >= CONTAINED:
-            best[number] = "contained"
-        elif number not in best and _close(asked, Phrased(form, code)):
-            best[number] = "close"
+        if same == form.normal:
+            best[form.number] = "verbatim"
+        elif _share(form.runs, whole) >= CONTAINED:
+            best[form.number] = "contained"
+        elif form.number not in best and _close(asked, form.phrased):
+            best[form.number] = "close"
     yield from best.items()
 
 
@@ -106,10 +109,21 @@ def _close(prompt: Phrased, question: Phrased) -> bool:
     return prompt.numbers == question.numbers and prompt.alike(question) >= (NEAR if named else CLOSE)
 
 
-def _forms(news: News) -> list[tuple[int, str]]:
-    """Every question, as it is asked and as the control 'rephrased' asks it, with its number."""
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """A question as it is asked, or as the control 'rephrased' asks it; prepared for many comparisons."""
+
+    number: int
+    normal: str
+    runs: frozenset[tuple[str, ...]]
+    phrased: Phrased
+
+
+def _forms(news: News) -> list[_Form]:
+    """The forms of every question of a news item."""
+    code = language_of(news.text).code
     return [
-        (number, form)
+        _Form(number, normal(form), _runs(form), Phrased(form, code))
         for number, question in enumerate(news.questions)
         for form in (question.text, question.rephrased)
         if form

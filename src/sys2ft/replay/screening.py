@@ -5,7 +5,7 @@ Stages judge replies; this judges the pair of prompt and completion that would b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from sys2ft.generators import Pair
@@ -42,6 +42,12 @@ class Screening:
     lean on their text: they are judged for repeats and leaks alone."""
     _texts: dict[str, set[tuple[str, tuple[str, ...]]]] = field(default_factory=dict)
     _kept: dict[str, Kept] = field(default_factory=dict)
+    _questions: dict[str, Mapping[str, int]] = field(default_factory=dict)
+
+    def _questions_of(self, news: News) -> Mapping[str, int]:
+        if news.id not in self._questions:
+            self._questions[news.id] = questions_of(news)
+        return self._questions[news.id]
 
     def __call__(self, news: News, pair: Pair, cue: bool) -> Screened:
         """The element, rewritten so that it is complete by itself, and the reason against it.
@@ -65,7 +71,7 @@ class Screening:
             return "empty"
         if self.generated and (leans(prompt, news, code) or leans(completion, news, code, alone=not prompt)):
             return "not_self_contained"
-        if prompt and normal(prompt) in questions_of(news):
+        if prompt and normal(prompt) in self._questions_of(news):
             return "leaked"
         phrased = Phrased(f"{prompt} {completion}", code)
         said = (normal(phrased.text), phrased.signs)
