@@ -46,7 +46,7 @@ def _render(artifacts: Artifacts, summary: Summary, most: int) -> str:
         "names": {subject: words.named(summary, subject) for subject in artifacts.subjects},
         "verdict": verdict,
         "sentences": sentences,
-        "controls_note": words.CONTROLS_NOTE,
+        "controls_note": words.controls_note(summary),
         "control_names": NAMES,
         "landmarks": _landmarks(summary),
         "caption": words.caption(summary, summary.block()),

@@ -18,11 +18,11 @@ from sys2ft.report.summary import Block, Summary
 from sys2ft.report.verdict import headline
 from sys2ft.report.words import (
     ABSENT,
-    CONTROLS_NOTE,
     VARIETY,
     VARIETY_NOTE,
     budget_notes,
     caption,
+    controls_note,
     cost_cells,
     count,
     estimate,
@@ -60,7 +60,7 @@ def terminal_table(summary: Summary) -> Group:
             Text(),
             _title(CONTROLS),
             _grid("", ("n", *names), _controls(summary)),
-            _small([f"{CONTROLS_NOTE} {_STAR}"]),
+            _small([f"{controls_note(summary)} {_STAR}"]),
         ]
     for one in summary.slices("unleaked"):
         rows = [(named(summary, row.subject), *unleaked_cells(row)) for row in one.rows]
@@ -105,7 +105,7 @@ def markdown_table(summary: Summary) -> str:
         said += [
             f"{CONTROLS}:",
             _markdown("control", ("n", *names), _controls(summary)),
-            f"{CONTROLS_NOTE} {_escape(_STAR)}",
+            f"{controls_note(summary)} {_escape(_STAR)}",
         ]
     for one in summary.slices("unleaked"):
         without = [(named(summary, row.subject), *unleaked_cells(row)) for row in one.rows]

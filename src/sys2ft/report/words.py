@@ -7,15 +7,12 @@ from math import isfinite
 
 from sys2ft.replay.diversity import Diversity
 from sys2ft.replay.elements import shown
+from sys2ft.report.controls import OTHER
 from sys2ft.report.costs import Cost
 from sys2ft.report.summary import NOT_YET, UNEVEN, Block, Measured, Row, Summary
 from sys2ft.statistics import FEWEST, Score, Undefined, smallest_difference
 
 ABSENT = "–"
-CONTROLS_NOTE = (
-    "Neighbours: questions of the field, which the news does not change. Another news item's adapter: the same "
-    "questions asked of an adapter that was not trained on their answers, so what it gains is the format."
-)
 
 
 def number(measured: Measured | None, *, signed: bool = False) -> str:
@@ -107,6 +104,17 @@ def cost_cells(cost: Cost) -> tuple[str, ...]:
 def of_budget(cost: Cost) -> str:
     """The share of its budget that a protocol used."""
     return ABSENT if cost.used is None or not cost.wanted else f"{cost.used / cost.wanted:.0%}"
+
+
+def controls_note(summary: Summary) -> str:
+    """What the controls of a run are."""
+    said = "Neighbours: questions of the field, which the news does not change."
+    if any(block.name == OTHER for block in summary.controls):
+        said += (
+            " Another news item's adapter: the same questions asked of an adapter that was not trained on their "
+            "answers, so what it gains is the format."
+        )
+    return said
 
 
 def budget_notes(summary: Summary) -> list[str]:
