@@ -266,7 +266,7 @@ def test_rejected_elements_are_left_out(tmp_path: Path) -> None:
         ("a.jsonl", b'{"messages": [{"role": "user", "content": "a"}]}', ["none of them with a completion"]),
         ("a.jsonl", b'{"text": "a"}\n{"text": "\xff"}\n', ["line 2", "0xff", "UTF-8"]),
         ("a.jsonl", '{"text": "a"}'.encode("utf-16"), ["UTF-16"]),
-        ("a.jsonl", gzip.compress(b"{}"), [".gz"]),
+        ("a.jsonl", gzip.compress(b"{}", mtime=0), [".gz"]),
         ("a.jsonl.gz", b"{}", ["gzip"]),
         ("a.parquet", b"PAR1\0\0", ["Parquet", "to_json"]),
         ("a.json", b'[\n{"text": "a"},\n{"text" "b"}]', ["line 3", "list"]),
