@@ -1,0 +1,103 @@
+"""Compare protocols across run folders, such as one for each seed: `python -m tools.effect mixed naive RUN...`.
+
+The first protocol is compared with the second, paired over news items. A protocol's outcome on a question is its mean
+over the folders that have it, so seeds narrow the interval and news items remain the unit of sampling. Folders must
+ask the same questions; one folder may hold several protocols, or each its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from math import exp
+from pathlib import Path
+from typing import TypeAlias
+
+from rich.table import Table
+
+from sys2ft.report.artifacts import BASE, Artifacts, Record, read_artifacts
+from sys2ft.statistics import Item, Outcomes, Score, Undefined, gap_share, mean_over_news, paired_difference
+from sys2ft.terminal import Console
+
+CLOSED, OPEN, NEIGHBOURS = "closed book", "in context", "neighbours"
+Cells: TypeAlias = Mapping[tuple[str, str], Sequence[Outcomes]]
+"""(subject, what was measured) -> outcomes, of each folder."""
+
+
+def likelihood(row: Record) -> float:
+    """The probability of the right choice among all, by their log-likelihoods a token."""
+    choices, lengths = row["detail"]["choices"], row["detail"]["tokens"]
+    odds = {name: exp(value / tokens) for (name, value), tokens in zip(choices.items(), lengths, strict=True)}
+    return odds[row["expected"]] / sum(odds.values())
+
+
+def cells(folders: Iterable[Artifacts], scoring: str) -> Cells:
+    """The outcomes of every subject in every folder."""
+    found: dict[tuple[str, str], list[Outcomes]] = defaultdict(list)
+    for run in folders:
+        for subject, rows in run.predictions.items():
+            for name, condition in ((CLOSED, "closed_book"), (OPEN, "in_context")):
+                asked = [row for row in rows if row["scoring"] == scoring and row["condition"] == condition]
+                if asked:
+                    found[subject, name].append({_item(row): row["correct"] for row in asked})
+                    if all("tokens" in row["detail"] for row in asked):  # `cloze`, whose choices have lengths
+                        found[subject, f"p {name}"].append({_item(row): likelihood(row) for row in asked})
+        for subject, rows in run.controls.get("neighbours", {}).items():
+            found[subject, NEIGHBOURS].append({_item(row): row["correct"] for row in rows})
+    return found
+
+
+def _item(row: Record) -> Item:
+    return row["news_id"], row["question"]
+
+
+def averaged(outcomes: Sequence[Outcomes]) -> dict[Item, float]:
+    """Mean of each question over folders; one that could not be graded counts as wrong."""
+    if any(set(one) != set(outcomes[0]) for one in outcomes):
+        raise SystemExit("The folders ask different questions; compare runs on the same news items.")
+    return {item: sum(float(one[item] or 0) for one in outcomes) / len(outcomes) for item in outcomes[0]}
+
+
+def shown(score: Score | Undefined, sign: str = "") -> str:
+    """An estimate with its interval."""
+    if isinstance(score, Undefined):
+        return "not defined"
+    return f"{score.estimate:{sign}.2f} [{score.low:{sign}.2f}, {score.high:{sign}.2f}]"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tools.effect", description=__doc__)
+    parser.add_argument("ours")
+    parser.add_argument("peer")
+    parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("--scoring", default="cloze")
+    given = parser.parse_args()
+    held = cells([read_artifacts(folder) for folder in given.runs], given.scoring)
+    mean = {key: averaged(outcomes) for key, outcomes in held.items()}
+    names = list(dict.fromkeys(name for _, name in mean))
+    table = Table(*("", "runs", *names, "share of gap"))
+    for subject in (BASE, given.peer, given.ours):
+        share = (
+            "–" if subject == BASE else shown(gap_share(mean[BASE, CLOSED], mean[BASE, OPEN], mean[subject, CLOSED]))
+        )
+        row = [shown(mean_over_news(mean[subject, name])) if (subject, name) in mean else "–" for name in names]
+        table.add_row(subject, str(len(held[subject, CLOSED])), *row, share)
+    for left, right in ((given.ours, given.peer), (given.peer, BASE), (given.ours, BASE)):
+        row = [
+            shown(paired_difference(mean[left, name], mean[right, name]), "+")
+            if (left, name) in mean and (right, name) in mean
+            else "–"
+            for name in names
+        ]
+        table.add_row(f"{left} − {right}", "", *row, "")
+    console = Console(width=220)
+    console.print(table)
+    one = mean_over_news(mean[BASE, CLOSED])
+    console.print(f"{one.n_items} questions of {one.n_news} news items; scoring {given.scoring}; 95% over news items.")
+    for number, (ours, peer) in enumerate(zip(held[given.ours, CLOSED], held[given.peer, CLOSED], strict=False)):
+        console.print(f"folder {number}: {given.ours} − {given.peer} = {shown(paired_difference(ours, peer), '+')}")
+
+
+if __name__ == "__main__":
+    main()
