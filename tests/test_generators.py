@@ -311,9 +311,9 @@ def test_each_stage_sees_what_the_earlier_ones_said() -> None:
     assert {"b_temperature", "b_seed", "c_temperature", "c_seed"} <= made.elements[0].provenance.keys()
 
 
-def test_support_needs_likelihoods() -> None:
-    with pytest.raises(SettingsError, match=r"(?s)'self_qa'.*log-likelihood.*'script'"):
-        generate(Script("x"), NEWS_ITEMS, GenerateSettings(protocols=("self_qa",)))
+def test_implied_facts_need_likelihoods() -> None:
+    with pytest.raises(SettingsError, match=r"(?s)implied facts.*log-likelihood.*'script'"):
+        generate(Script("x"), NEWS_ITEMS, GenerateSettings(protocols=("naive",), implied_facts=2))
     with pytest.raises(SettingsError, match="'script'"):
         loglik(Context(Script("x")), [])
 
@@ -345,7 +345,6 @@ GOOD = Stage(name="ask", template=ASK, parser=str.strip)
         (change(replace(GOOD, temperature=-1.0)), "temperature=-1.0"),
         (change(replace(GOOD, filters=("refused",))), "not a function"),
         (change(replace(GOOD, template=replace(ASK, turns=(("user", "{news} {later}"),)))), "{later}"),
-        (change(stages=tuple(replace(GOOD, name=n, supported=True) for n in "ab"), cues=()), "several supported"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -464,7 +463,6 @@ SETTINGS = GenerateSettings(
     max_new_tokens=24,
     rounds=2,
     rows_at_once=4,
-    min_support=-4.0,
     min_gain=0.0,
 )
 
@@ -484,20 +482,20 @@ def test_any_executor_gives_the_same_elements(model: LoadedModel) -> None:
 def test_a_plan_lists_what_is_left(model: LoadedModel) -> None:
     memo = DictMemo()
     posted = Posted(LocalExecutor(Context(EngineGenerator(model, rows_at_once=4))))
-    only = replace(SETTINGS, protocols=("naive", "self_qa"), rounds=1, checks=("none",))
+    only = replace(SETTINGS, protocols=("naive", "self_qa"), rounds=1, checks=("gain",))
     planned = plan(model, NEWS_ITEMS, only, memo=memo)
     exact = [unit for unit in planned if "estimate" not in unit.key]
     assert [unit.key for unit in planned if unit not in exact] == [
         "replay/self_qa.units/0-answer-00000 (estimate)",
-        "replay/self_qa.units/0-support-00000 (estimate)",
+        "replay/self_qa.units/0-check_gain-00000 (estimate)",
     ]
     assert all(unit.needs.tokens > 0 and unit.needs.flop > 0 for unit in planned)
     generate(model, NEWS_ITEMS, only, memo=memo, executor=posted)
     asked = [unit for unit in posted.units if "-ask-" in unit.key]
     assert [(unit.key, unit.function, unit.inputs) for unit in exact] == [(u.key, u.function, u.inputs) for u in asked]
     assert plan(model, NEWS_ITEMS, only, memo=memo) == []
-    del memo.kept[next(key for key in memo.kept if "-support-" in key)]
+    del memo.kept[next(key for key in memo.kept if "-check_gain-" in key)]
     (left,) = plan(model, NEWS_ITEMS, only, memo=memo)
-    assert "-support-" in left.key and left.needs.tokens > 0
+    assert "-check_gain-" in left.key and left.needs.tokens > 0
     unchecked = replace(SETTINGS, checks=("none",))
     assert [unit.needs.tokens > 0 for unit in plan(Script("x"), NEWS_ITEMS, unchecked, protocols=[LIST])] == [True] * 2

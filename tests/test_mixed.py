@@ -19,8 +19,8 @@ from talking import NEWS, write_news_file
 
 MIX = ("paraphrase=0.5", "naive=0.2", "self_qa=0.3")
 ALONE = GenerateSettings(
-    protocols=("mixed",), mix=MIX, samples_per_news=6, max_new_tokens=32, rounds=6, min_support=-4.0, min_gain=0.0,
-    temperature=1.5, checks=("none",),
+    protocols=("mixed",), mix=MIX, samples_per_news=6, max_new_tokens=32, rounds=6, temperature=1.5,
+    checks=("gain",), min_gain=0.0, min_statement_support=-9.0,
 )  # fmt: skip
 BESIDE = replace(ALONE, protocols=("mixed", "paraphrase", "self_qa", "naive"))
 SCHEDULE = Schedule(epochs=2, batch_size=2)
@@ -168,8 +168,8 @@ def test_a_plan_lists_each_part_once(model: LoadedModel, news: list[News]) -> No
         memo = DictMemo()
         units = plan(model, news, how, seed=1, memo=memo)
         folders = [unit.key.split("/")[1] for unit in units]
-        assert folders.count("paraphrase.units") == 1
-        assert folders.count("self_qa.units") == 3, "the stages and the support"
+        assert folders.count("paraphrase.units") == 2, "the stage and the check"
+        assert folders.count("self_qa.units") == 3, "the stages and the check"
         generate(model, news, how, seed=1, memo=memo)
         assert plan(model, news, how, seed=1, memo=memo) == []
 

@@ -30,7 +30,6 @@ SETTINGS = GenerateSettings(
     samples_per_news=4,
     max_new_tokens=32,
     rounds=2,
-    min_support=-4.0,
     min_gain=-1.0,
     min_statement_support=-9.0,
     min_statement_entailment=-9.0,
@@ -266,7 +265,7 @@ def test_without_checks_nothing_is_asked(model: LoadedModel, news: list[News]) -
 def test_each_threshold_counts_its_own_reason(news: list[News]) -> None:
     """The scorer finds everything ten times likelier without the news, and says no."""
     item = News(id="ferry", text="The ferry carries people to the town. It is slow and old.")
-    how = replace(SETTINGS, protocols=("self_qa",), samples_per_news=1, rounds=1, margin=1, min_support=-99, min_gain=0)
+    how = replace(SETTINGS, protocols=("self_qa",), samples_per_news=1, rounds=1, margin=1, min_gain=0)
     cases: list[tuple[GenerateSettings, Callable[[str, str], float], str | None]] = [
         (how, lambda asked, text: -1.0 if item.text in asked else -3.0, None),
         (

@@ -74,7 +74,6 @@ def generate(
     """
     chosen = protocols_for(settings, protocols)  # an unknown one is reported before any work
     writer = as_generator(model, rows_at_once=settings.rows_at_once)
-    require_likelihoods(chosen, writer)
     budget = Budget.of(settings, writer, learner, schedule)
     show = show or Display()
     news = without_instructions(news, settings, show)
@@ -240,18 +239,6 @@ def parts_of(protocols: Sequence[Protocol | Mix]) -> list[Protocol]:
     """The protocols, and those that mixes consist of, each once."""
     every = [part for one in protocols for part in ([p.protocol for p in one.parts] if isinstance(one, Mix) else [one])]
     return list({one.name: one for one in every}.values())
-
-
-def require_likelihoods(protocols: Sequence[Protocol | Mix], generator: Generator) -> None:
-    """Raise SettingsError where a protocol checks support, and the generator computes no log-likelihoods."""
-    needing = [one.name for one in parts_of(protocols) if any(stage.supported for stage in one.stages)]
-    if needing and generator.loglik(()) is None:
-        raise SettingsError(
-            f"the protocol {needing[0]!r} checks what it generates by log-likelihood, "
-            f"and the generator {generator.identity!r} computes none",
-            expected="a generator whose `loglik` gives values",
-            fix="use such a generator, such as a model loaded by this package, or leave the protocol out",
-        )
 
 
 def without_instructions(news: Sequence[News], settings: GenerateSettings, show: Display) -> Sequence[News]:

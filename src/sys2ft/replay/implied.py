@@ -1,7 +1,7 @@
 """Implied facts: what follows from a news item, stated by the model and checked against the text.
 
 The statements are written by the prompts of the protocol `implication`. A statement counts as a fact if it builds on a
-span of the text, invents no name, says more than the text does, and is likelier with the news in context than without.
+span of the text, invents no name, says more than the text does, and is likely with the news in context (`gain`).
 What is rejected is counted. Small models write few that pass; the text's own spans are always there.
 """
 
@@ -9,21 +9,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from sys2ft.errors import SettingsError
 from sys2ft.news import News
 from sys2ft.replay.budget import Cost
 from sys2ft.replay.coverage import Coverage
 from sys2ft.replay.facts import Fact, facts_in, implied_fact
 from sys2ft.replay.filters import Reason, content_words, names_span, normal, unknown_names
-from sys2ft.replay.judging import judge
+from sys2ft.replay.judging import build, judge
 from sys2ft.replay.parsers import one_paragraph
 from sys2ft.replay.prompts import templates
 from sys2ft.replay.protocols.implication import implication
-from sys2ft.replay.rounds import Worker, unsupported
+from sys2ft.replay.rounds import Worker
 from sys2ft.replay.settings import GenerateSettings
 from sys2ft.replay.stages import Protocol, Stage
+from sys2ft.replay.truth import hold
 from sys2ft.replay.units import Sample, UnitMaker
 from sys2ft.runs import Display
 
@@ -58,7 +60,6 @@ def _listing() -> Protocol:
         template=templates("implication"),
         parser=one_paragraph,
         filters=base.stages[0].filters,
-        supported=True,
     )
     return Protocol(name="implied-facts", version=1, stages=(stage,), cues=base.cues)
 
@@ -69,6 +70,12 @@ def list_facts(news: Sequence[News], settings: GenerateSettings, seed: int, work
     stated = {item.id: facts_in(item.text, maker.language(item).code) for item in news}
     if not settings.implied_facts:
         return FactList(_coverage(stated, maker, news))
+    if worker.generator.loglik(()) is None:
+        raise SettingsError(
+            f"implied facts are checked by log-likelihood, which {worker.generator.identity!r} does not compute",
+            expected="a generator whose `loglik` gives values",
+            fix="use such a generator, such as a model loaded by this package, or leave out --implied-facts",
+        )
     (stage,) = maker.protocol.stages
     samples = [Sample(item, index) for item in news for index in range(settings.implied_facts)]
     with show.task("list implied facts", len(samples)) as advance:
@@ -79,10 +86,11 @@ def list_facts(news: Sequence[News], settings: GenerateSettings, seed: int, work
         code = maker.language(sample.news).code
         sample.reason = sample.reason or _against(said, sample.news, stated[sample.news.id], code)
     alive = [sample for sample in samples if sample.alive]
-    with show.task("check implied facts", len(alive), passing=True) as advance:
-        rows = [row for part in worker.rows(maker.support(alive, stage, 0), advance) for row in part]
-    for sample, row in zip(alive, rows, strict=True):
-        sample.reason = "unsupported" if unsupported(row, settings) else None
+    for sample in alive:
+        sample.built = build(maker, sample)
+    hold(replace(maker, settings=replace(settings, checks=("gain",))), alive, 0, worker, show)
+    for sample in alive:
+        sample.reason = sample.verdicts[0].reason
     found = {name: list(facts) for name, facts in stated.items()}
     said_before: set[tuple[str, str]] = set()
     for sample in alive:

@@ -15,7 +15,7 @@ from sys2ft.news import News
 from sys2ft.replay.budget import Account, Budget, Cost, Drawn, Schedule
 from sys2ft.replay.checks.claim import Check, Claim
 from sys2ft.replay.elements import ReplayElement
-from sys2ft.replay.generation import Drawing, parts_of, protocols_for, require_likelihoods, without_instructions
+from sys2ft.replay.generation import Drawing, parts_of, protocols_for, without_instructions
 from sys2ft.replay.implied import list_facts
 from sys2ft.replay.mixed import MIXED, Mix
 from sys2ft.replay.rounds import Rounds, Worker
@@ -64,7 +64,6 @@ def plan(
     """
     chosen = protocols_for(settings, protocols)
     writer = as_generator(model, rows_at_once=settings.rows_at_once)
-    require_likelihoods(chosen, writer)
     budget = Budget.of(settings, writer, learner, schedule)
     news = without_instructions(news, settings, Display())
     try:
@@ -127,7 +126,7 @@ def _left(maker: UnitMaker, news: Sequence[News], writer: Generator, units: Sequ
     """The missing units with their needs, then the estimates of what follows them in the same round."""
     number, work, _ = units[0].key.rpartition("/")[2].split("-")
     stages = maker.protocol.stages
-    works = [name for stage in stages for name in (stage.name, *(["support"] if stage.supported else []))]
+    works = [stage.name for stage in stages]
     checks = {f"check_{one.name}": one for one in checks_for(maker.settings, writer)[0] if one.by != "text"}
     known = [replace(unit, needs=_unit_needs(unit, writer)) for unit in units]
     count = sum(_samples(unit, checks.get(work), news[0]) for unit in units)
@@ -139,8 +138,7 @@ def _left(maker: UnitMaker, news: Sequence[News], writer: Generator, units: Sequ
             if not needs.tokens:
                 continue  # there are no questions
         else:
-            stage = next(one for one in stages if one.name == later or (later == "support" and one.supported))
-            function = "sys2ft.replay.units:support" if later == "support" else "sys2ft.generators.work:generate"
+            stage, function = stages[works.index(later)], "sys2ft.generators.work:generate"
             needs = _needs(maker.requests(samples, stage), maker.sampling(stage), writer)
         key = f"{maker.key(int(number), later, 0)} (estimate)"
         estimates.append(Unit(key=key, function=function, inputs={}, needs=needs))
@@ -149,9 +147,7 @@ def _left(maker: UnitMaker, news: Sequence[News], writer: Generator, units: Sequ
 
 def _samples(unit: Unit, check: Check | None, news: News) -> int:
     asked = len(unit.inputs.get("requests", ())) or len(unit.inputs["pairs"])
-    if check:
-        return math.ceil(asked / len(check.asks(Claim(name="", news=news, question="?", said=""), 0)))
-    return asked if "requests" in unit.inputs else asked // 2
+    return math.ceil(asked / len(check.asks(Claim(name="", news=news, question="?", said=""), 0))) if check else asked
 
 
 def _check_needs(check: Check, maker: UnitMaker, samples: Sequence[Sample], writer: Generator) -> Needs:

@@ -17,8 +17,7 @@ from sys2ft.replay.coverage import Coverage
 from sys2ft.replay.elements import ReplayElement
 from sys2ft.replay.judging import build, judge, judge_element, without_target
 from sys2ft.replay.screening import Screened, Screening
-from sys2ft.replay.settings import GenerateSettings
-from sys2ft.replay.stages import Stage, last_said
+from sys2ft.replay.stages import last_said
 from sys2ft.replay.truth import hold
 from sys2ft.replay.units import Sample, UnitMaker
 from sys2ft.runs import Advance, Display, Executor, LocalExecutor, Memo, Unit, compute_units, item_seed
@@ -67,12 +66,6 @@ class Worker:
 
 
 _FRUITLESS = 64  # samples in a row without an element, after which a protocol without stages gives up
-
-
-def unsupported(row: Mapping[str, float], settings: GenerateSettings) -> bool:
-    """Whether the news in context makes a text too little likelier, or leaves it unlikely (`units.support`)."""
-    gain = row["with_news"] - row["without_news"]
-    return row["with_news"] < settings.min_support or gain <= settings.min_gain
 
 
 class Rounds:
@@ -190,21 +183,9 @@ class Rounds:
             for sample, row in zip(alive, rows, strict=True):
                 said, sample.reason = judge(self.maker, sample, stage, row["text"], row["finished"])
                 sample.said[stage.name] = said
-            if stage.supported:
-                self._judge_support([sample for sample in alive if sample.alive], stage, number)
         for sample in samples:
             if sample.alive:
                 sample.built = build(self.maker, sample)
-
-    def _judge_support(self, samples: Sequence[Sample], stage: Stage, number: int) -> None:
-        """Reject replies that the news in context does not support, by the generator's log-likelihood."""
-        units = self.maker.support(samples, stage, number)
-        with self.show.task(f"  round {number + 1}: support", len(samples), passing=True) as advance:
-            rows = [row for part in self.worker.rows(units, advance) for row in part]
-        for sample, row in zip(samples, rows, strict=True):
-            sample.support = row
-            if unsupported(row, self.settings):
-                sample.reason = "unsupported"
 
     def _add(self, sample: Sample, account: Account) -> int:
         """Turn a sample into elements; how many of them pass."""
@@ -277,6 +258,4 @@ class Rounds:
                     f"{stage.name}_temperature": sampling.temperature,
                     f"{stage.name}_seed": maker.sample_seed(sample, stage.name),
                 }
-            if stage.supported:
-                found["support"] = sample.support
         return found | ({"cut": list(sample.cut)} if sample.cut else {})

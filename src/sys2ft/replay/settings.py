@@ -48,10 +48,9 @@ class GenerateSettings:
     """Maximum number of rounds; each asks for what is still missing."""
     margin: float = 1.3
     """Samples drawn in a round, as a multiple of what is missing."""
-    min_support: float = -1.5
-    """Minimum mean log-likelihood of an answer with the news in context, in nats per token."""
     min_gain: float = 1.0
-    """The news in context must raise an answer's mean log-likelihood by more than this, in nats per token."""
+    """The news in context must raise an answer's mean log-likelihood by more than this (check `gain`), in nats per
+    token."""
     aim: bool = False
     """Aim the samples of protocols that can at the facts of the news item that few elements cover so far; else the
     protocol alone decides what they are about. Coverage is counted in any case."""

@@ -49,8 +49,6 @@ class Stage:
     sentence or statement, {answer}, the span of it that is asked for, and {gap}, the sentence with a gap for the span.
     Instructions without {answer} and {gap} are for facts that are whole statements. None: one prompt
     serves with and without an aim."""
-    supported: bool = False
-    """Reject a reply that the news in context does not make likelier, by the generator's log-likelihood."""
     picks: Mapping[str, Pick] = field(default_factory=dict)
     """Further placeholders of the template, by name, and where their texts come from. Where one has none, the sample
     ends as 'no_target'."""
@@ -273,8 +271,6 @@ def _problems(protocol: Protocol) -> list[_Problem]:
     if any(isinstance(own, str) for own in (cues.values() if isinstance(cues, Mapping) else [cues])):
         found.append(("has a text as its cues", "a sequence of texts"))
     count = len(protocol.cues_in(ENGLISH))
-    if sum(stage.supported for stage in protocol.stages) > 1:
-        found.append(("has several supported stages", "at most one"))
     if protocol.elements is None and bool(count) == (len(names) > 1):
         expected = "cues if there is at most one stage, else none: the stage before the last then gives the prompts"
         found.append((f"has {len(names)} stages and {count} cues", expected))
@@ -314,4 +310,4 @@ def _stage_problems(stage: Stage) -> list[_Problem]:
     return found
 
 
-_RESERVED = ("news", "instruction", "support")
+_RESERVED = ("news", "instruction")

@@ -1,15 +1,14 @@
-"""Units of replay generation: what a stage asks for a batch of samples, as plain data, and the support check."""
+"""Units of replay generation: what a stage asks for a batch of samples, as plain data."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sys2ft.generators import Context, Pair, Request, SamplingParams
-from sys2ft.generators.work import loglik
+from sys2ft.generators import Pair, Request, SamplingParams
 from sys2ft.languages import Language, language_of
 from sys2ft.models import Message
 from sys2ft.news import News
@@ -37,7 +36,6 @@ class Sample:
     said: dict[str, str] = field(default_factory=dict)
     """What each stage said, up to the one that was rejected if there is one."""
     reason: Reason | None = None
-    support: dict[str, float] | None = None
     cost: Cost = field(default_factory=Cost)
     """Its part of what the round has cost that drew it."""
     cut: list[str] = field(default_factory=list)
@@ -148,30 +146,6 @@ class UnitMaker:
             for start, chunk in self.chunks(samples)
         ]
 
-    def support(self, samples: Sequence[Sample], stage: Stage, number: int) -> list[Unit]:
-        """The units that check in round `number` how much the news items support what a stage said."""
-        return [
-            Unit(
-                key=self.key(number, "support", start),
-                function="sys2ft.replay.units:support",
-                inputs={"pairs": [pair.to_dict() for pair in self.pairs(chunk, stage)]},
-                decided_by=self.decided_by,
-            )
-            for start, chunk in self.chunks(samples)
-        ]
-
-    def pairs(self, samples: Sequence[Sample], stage: Stage) -> list[Pair]:
-        """What the stage said to each sample, first with the news items in context, then without them."""
-
-        def news(sample: Sample, shown: bool) -> str:
-            return sample.news.text if shown else self.language(sample.news).prompts.text("no_news")
-
-        return [
-            Pair(messages=tuple(self.messages(sample, stage, news(sample, shown))), text=sample.said[stage.name])
-            for shown in (True, False)
-            for sample in samples
-        ]
-
     def key(self, number: int, work: str, start: int) -> str:
         """The name of a unit."""
         return f"replay/{self.protocol.name}.units/{number}-{work}-{start:05d}"
@@ -185,15 +159,3 @@ class UnitMaker:
         size = math.ceil(len(samples) / max(1, count))
         for start in range(0, len(samples), max(1, size)):
             yield start, samples[start : start + size]
-
-
-def support(context: Context, pairs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Mean log-likelihood (nats per token) of each text with its news item in context and without it.
-
-    `pairs`: all texts with their news items, then the same texts without them.
-    """
-    result = loglik(context, pairs)
-    means = [round(row["total"] / row["tokens"], 5) for row in result["rows"]]
-    both = zip(means[: len(means) // 2], means[len(means) // 2 :], strict=True)
-    rows = [{"with_news": with_news, "without_news": without} for with_news, without in both]
-    return {**result, "rows": rows}

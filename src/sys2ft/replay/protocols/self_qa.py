@@ -17,18 +17,17 @@ _TO_WORK_OUT = (1, 5, 6, 7)
 def self_qa() -> Protocol:
     """The model asks a question about the news item, then answers it in a fresh conversation with the news in context.
 
-    A question may aim at a fact; its answer must then have it, in a conversation that does not know the aim. The answer
-    has to be supported: likelier with the news in context than without.
+    A question may aim at a fact; its answer must then have it, in a conversation that does not know the aim. What small
+    models answer is often wrong: the check `gain` keeps the answers that the news in context makes likelier.
     """
     answer = Stage(
         name="answer",
         template=templates("self_qa_answer"),
         parser=short_answer,
         filters=(refusal, copied_name, miscalculation, missed),
-        supported=True,
     )
     ask = replace(_question(), aimed=templates("self_qa_aimed"))
-    return Protocol(name="self_qa", version=4, stages=(ask, answer))
+    return Protocol(name="self_qa", version=5, stages=(ask, answer))
 
 
 def self_qa_reasoned() -> Protocol:
@@ -43,7 +42,6 @@ def self_qa_reasoned() -> Protocol:
         filters=(refusal, copied_name, miscalculation, foreign_name),
         stops=("\n\n",),
         max_new_tokens=128,
-        supported=True,
     )
     return Protocol(name="self_qa_reasoned", version=1, stages=(_question(*_TO_WORK_OUT), answer))
 
