@@ -317,12 +317,28 @@ def test_only_the_targets_are_trained(model: LoadedModel) -> None:
     assert list(training.bank.modules) == [f"model.layers.{n}.self_attn.v_proj" for n in range(2)]
 
 
+def test_a_share_of_the_update_is_kept(model: LoadedModel, tmp_path: Path) -> None:
+    """The same training, of which the adapter keeps half; a checkpoint that is read again is not halved again."""
+    kept = {}
+    for strength in (1.0, 0.5):
+        jobs = jobs_of(items("a", 4), TrainSettings(epochs=2, batch_size=2, strength=strength))
+        for _ in range(2):
+            training = train(model, jobs, checkpoint=tmp_path / str(strength))
+            assert isinstance(training.bank, AdapterBank)
+            kept[strength] = {name: (training.bank.a[name].clone(), b.clone()) for name, b in training.bank.b.items()}
+            training.bank.close()
+    for name, (a, b) in kept[1.0].items():
+        assert b.abs().max() > 0
+        assert torch.equal(kept[0.5][name][0], a)
+        assert torch.equal(kept[0.5][name][1], b / 2)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
         {"adapters": "each"}, {"rank": -1}, {"alpha": -1}, {"learning_rate": -1}, {"epochs": 0}, {"batch_size": 0},
         {"warmup": 1.0}, {"warmup": -0.1}, {"max_grad_norm": 0}, {"weight_decay": -1}, {"tokens_at_once": -1},
-        {"learning_rate": float("nan")},
+        {"learning_rate": float("nan")}, {"strength": 0}, {"strength": 1.1},
     ],
     ids=str,
 )  # fmt: skip

@@ -289,10 +289,12 @@ class _Trainer:
         self.show.note(f"{self.label}: {describe_end(adapter.job.key, adapter.ended)}")
 
     def _finish(self, adapter: Adapter) -> None:
-        """Restore the adapter's best weights and free its training state."""
+        """Restore the adapter's best weights, keep the share of them that is wanted, and free its training state."""
         if adapter.best_loss is not None and adapter.best_P is not None and not adapter.diverged:
             self.bank.weights_KP[adapter.slot].copy_(adapter.best_P)
             adapter.kept_epoch = adapter.epoch(adapter.best_step)
+        if adapter.job.settings.strength != 1:
+            self.bank.scale(adapter.slot, adapter.job.settings.strength)
         adapter.best_P, adapter.taught = None, {}
         self.optimiser.forget(adapter.slot)
 

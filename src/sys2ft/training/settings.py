@@ -62,6 +62,9 @@ class TrainSettings:
     """Elements per step of an adapter."""
     warmup: float = 0.1
     """Share of the steps over which the learning rate rises; it then falls linearly to 0."""
+    strength: float = 0.5
+    """Share of the trained update that is kept. Between the base (0) and what training ended with (1) are weights that
+    know most of the news and have lost less of the rest (weight interpolation, arXiv 2109.01903)."""
     max_grad_norm: float = 1.0
     """Maximum norm of each adapter's gradient; larger ones are clipped."""
     weight_decay: float = 0.0
@@ -117,8 +120,8 @@ class TrainSettings:
             "anchor_share": self.anchor_share,
         }
         wrong += [f"{name}={value}" for name, value in shares.items() if not 0 <= value < 1]
-        if not 0 < self.distil_weight <= 1:
-            wrong.append(f"distil_weight={self.distil_weight}")
+        parts = {"distil_weight": self.distil_weight, "strength": self.strength}
+        wrong += [f"{name}={value}" for name, value in parts.items() if not 0 < value <= 1]
         counts = {
             "rank": self.rank, "alpha": self.alpha, "learning_rate": self.learning_rate,
             "weight_decay": self.weight_decay, "patience": self.patience, "tolerance": self.tolerance,
@@ -129,7 +132,7 @@ class TrainSettings:
             raise SettingsError(
                 ", ".join(wrong),
                 expected=f"numbers above 0; {', '.join(shares)} at least 0 and below 1; {', '.join(counts)} at least 0"
-                "; distil_weight above 0 and at most 1",
+                f"; {', '.join(parts)} above 0 and at most 1",
                 fix="change the setting that is out of range",
             )
         if bool(self.held_out) != bool(self.patience):

@@ -133,6 +133,11 @@ class AdapterBank:
         """A and B of every layer, each with the slot as its first dimension: views of `weights_KP`."""
         return [*self.a.values(), *self.b.values()]
 
+    def scale(self, slot: int, share: float) -> None:
+        """Multiply the update BA of every layer of a slot by `share`."""
+        for b_KOR in self.b.values():
+            b_KOR[slot].mul_(share)
+
     def initialise(self, slot: int, seed: int) -> None:
         """LoRA's start for one slot: A uniform as Kaiming with a=sqrt(5), B zero. Depends on `seed` alone."""
         generator = torch.Generator().manual_seed(seed)

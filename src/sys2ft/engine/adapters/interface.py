@@ -30,6 +30,10 @@ class Bank(Protocol):
         """Set a slot to its initial weights, which depend only on `seed`."""
         ...
 
+    def scale(self, slot: int, share: float) -> None:
+        """Multiply what a slot adds to the base's weights by `share`."""
+        ...
+
     def parts(
         self,
         spans: Sequence[tuple[int, int]],
