@@ -25,7 +25,7 @@ _SCORED_AT_ONCE = 16
 
 def settings(rank: int) -> TrainSettings:
     """How both sides train: the product's own settings at this rank."""
-    return TrainSettings(rank=rank, alpha=2.0 * rank, epochs=EPOCHS, learning_rate=5e-4)
+    return TrainSettings(rank=rank, alpha=2.0 * rank, epochs=EPOCHS, learning_rate=5e-4, strength=1.0)
 
 
 def items(adapters: int, pairs: int) -> list[TrainItem]:

@@ -83,7 +83,7 @@ def jobs_of(
     jobs = []
     for name, own in elements.items():
         items = tuple(TrainItem(adapter=name, prompt=one["prompt"], completion=one["completion"]) for one in own)
-        settings = TrainSettings(adapters="per-news", **training)
+        settings = TrainSettings(adapters="per-news", strength=1.0, **training)
         if equal_tokens:
             settings = replace(settings, epochs=equal_tokens / size_of(model, items)[0])
         jobs.append(AdapterJob(name=name, items=items, settings=settings, seed=seed))

@@ -17,7 +17,7 @@ _PROBED_WALKS, _PROBED_WORDS = 4, 400
 
 LEARN_GENERATE = GenerateSettings(protocols=("naive",), samples_per_news=8)
 """How the edges of a placement become replay elements: the text of each, after eight different cues."""
-LEARN_TRAIN = TrainSettings(adapters=JOINT, rank=16, learning_rate=5e-4)
+LEARN_TRAIN = TrainSettings(adapters=JOINT, rank=16, learning_rate=5e-4, strength=1.0)
 """One adapter per placement, for all of its edges."""
 
 
