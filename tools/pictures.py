@@ -107,7 +107,7 @@ def gap() -> str:
     small, large = "SmolLM2-135M-Instruct", "Qwen2.5-Coder-0.5B-Instruct"
     panels = (
         (small, "25 news items, one adapter (make demo)", f"The demo: {small}"),
-        (large, "37 news items, an adapter for each", large),
+        (large, "37 news items, one adapter", large),
     )
     drawing = Drawing(860, 280, "Share of questions answered correctly, closed book, with 95% intervals")
     drawing.text(20, 28, "Questions answered correctly: closed book, and (green) with the news in context", bold=True)
