@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from safetensors.torch import load_file, save_file
@@ -40,13 +41,13 @@ def scaled_copy(run: Path, out: Path, strength: float) -> None:
         save_file(scaled, file, metadata={"format": "pt"})
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.strength", description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--strength", type=float, required=True)
     parser.add_argument("--model", help="where the run's model is now, if it is no name that can be loaded")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     record = read_json(given.run / "run.json")
     settings = EvaluateSettings(**record["settings"]["evaluate"])
     scaled_copy(given.run, given.out, given.strength)
