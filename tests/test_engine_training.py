@@ -212,7 +212,15 @@ def test_the_rate_is_written_to_peft(model: LoadedModel, tmp_path: Path) -> None
 # Early stop -----------------------------------------------------------------------------------------------------------
 
 PATIENT = TrainSettings(
-    epochs=12, rank=8, alpha=16, learning_rate=1e-2, batch_size=2, held_out=0.25, patience=2, tokens_at_once=200
+    epochs=12,
+    rank=8,
+    alpha=16,
+    learning_rate=1e-2,
+    batch_size=2,
+    held_out=0.25,
+    patience=2,
+    tokens_at_once=200,
+    strength=1,
 )
 
 

@@ -87,7 +87,8 @@ def test_an_adapter_memorises_what_it_was_shown(model: LoadedModel, together: bo
     taught = [item(JOINT if together else f"n{n}", asked, answer) for n, (asked, answer) in enumerate(PAIRS)]
     assert all(said(model, asked) != answer for asked, answer in PAIRS)
     training = train(
-        model, jobs_of(taught, TrainSettings(epochs=120, rank=8, alpha=16, learning_rate=1e-2, batch_size=4))
+        model,
+        jobs_of(taught, TrainSettings(epochs=120, rank=8, alpha=16, learning_rate=1e-2, batch_size=4, strength=1)),
     )
     for n, (asked, answer) in enumerate(PAIRS):
         assert said(model, asked, training.bank, 0 if together else n) == answer
