@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -264,3 +264,15 @@ def test_controls_are_asked_before_and_after(model: LoadedModel, tmp_path: Path)
 def test_controls_that_contradict_each_other_are_refused(controls: Any) -> None:
     with pytest.raises(SettingsError, match="controls"):
         sys2ft.EvaluateSettings(controls=controls)
+
+
+def test_a_folder_of_another_version_is_told(tmp_path: Path) -> None:
+    """A setting that this version lacks, or has beyond those recorded, has no value that is right."""
+    held = asdict(TRAIN)
+    for name, recorded in (("min_support", {**held, "min_support": -1.5}), ("strength", dict(held))):
+        if name == "strength":
+            del recorded[name]
+        run = Run.open(tmp_path / name, {"seed": 0})
+        run.stage("train", recorded)
+        with pytest.raises(SettingsError, match=rf"another version of sys2ft: they differ in {name}"):
+            run.settings("train", sys2ft.TrainSettings)

@@ -16,8 +16,9 @@ from typing import TypeAlias
 
 from rich.table import Table
 
+from sys2ft.report import number
 from sys2ft.report.artifacts import BASE, Artifacts, Record, read_artifacts
-from sys2ft.statistics import Item, Outcomes, Score, Undefined, gap_share, mean_over_news, paired_difference
+from sys2ft.statistics import Item, Outcomes, gap_share, mean_over_news, paired_difference
 from sys2ft.terminal import Console
 
 CLOSED, OPEN, NEIGHBOURS = "closed book", "in context", "neighbours"
@@ -59,13 +60,6 @@ def averaged(outcomes: Sequence[Outcomes]) -> dict[Item, float]:
     return {item: sum(float(one[item] or 0) for one in outcomes) / len(outcomes) for item in outcomes[0]}
 
 
-def shown(score: Score | Undefined, sign: str = "") -> str:
-    """An estimate with its interval."""
-    if isinstance(score, Undefined):
-        return "not defined"
-    return f"{score.estimate:{sign}.2f} [{score.low:{sign}.2f}, {score.high:{sign}.2f}]"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.effect", description=__doc__)
     parser.add_argument("ours")
@@ -79,13 +73,13 @@ def main() -> None:
     table = Table(*("", "runs", *names, "share of gap"))
     for subject in (BASE, given.peer, given.ours):
         share = (
-            "–" if subject == BASE else shown(gap_share(mean[BASE, CLOSED], mean[BASE, OPEN], mean[subject, CLOSED]))
+            "–" if subject == BASE else number(gap_share(mean[BASE, CLOSED], mean[BASE, OPEN], mean[subject, CLOSED]))
         )
-        row = [shown(mean_over_news(mean[subject, name])) if (subject, name) in mean else "–" for name in names]
+        row = [number(mean_over_news(mean[subject, name])) if (subject, name) in mean else "–" for name in names]
         table.add_row(subject, str(len(held[subject, CLOSED])), *row, share)
     for left, right in ((given.ours, given.peer), (given.peer, BASE), (given.ours, BASE)):
         row = [
-            shown(paired_difference(mean[left, name], mean[right, name]), "+")
+            number(paired_difference(mean[left, name], mean[right, name]), signed=True)
             if (left, name) in mean and (right, name) in mean
             else "–"
             for name in names
@@ -95,8 +89,9 @@ def main() -> None:
     console.print(table)
     one = mean_over_news(mean[BASE, CLOSED])
     console.print(f"{one.n_items} questions of {one.n_news} news items; scoring {given.scoring}; 95% over news items.")
-    for number, (ours, peer) in enumerate(zip(held[given.ours, CLOSED], held[given.peer, CLOSED], strict=False)):
-        console.print(f"folder {number}: {given.ours} − {given.peer} = {shown(paired_difference(ours, peer), '+')}")
+    for place, (ours, peer) in enumerate(zip(held[given.ours, CLOSED], held[given.peer, CLOSED], strict=False)):
+        difference = number(paired_difference(ours, peer), signed=True)
+        console.print(f"folder {place}: {given.ours} − {given.peer} = {difference}")
 
 
 if __name__ == "__main__":

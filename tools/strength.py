@@ -31,7 +31,7 @@ def scaled_copy(run: Path, out: Path, strength: float) -> None:
     shutil.copytree(run, out, ignore=LEFT)
     record = read_json(out / "run.json")
     train = record["settings"]["train"]
-    share = strength / train.get("strength", 1.0)  # runs from before the setting kept the whole update
+    share = strength / train["strength"]
     train["strength"] = strength
     record["settings"].pop("evaluate", None)
     write_json(out / "run.json", record)
@@ -49,11 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", help="where the run's model is now, if it is no name that can be loaded")
     given = parser.parse_args(arguments)
     record = read_json(given.run / "run.json")
-    settings = EvaluateSettings(**record["settings"]["evaluate"])
+    settings = Run.open(given.run).settings("evaluate", EvaluateSettings)
     scaled_copy(given.run, given.out, given.strength)
     run = Run.open(given.out)
     for file in (given.out / "training").glob("*.json"):
-        cell = cell_of(run, file.stem, TrainSettings(**run.record["settings"]["train"]))
+        cell = cell_of(run, file.stem, run.settings("train", TrainSettings))
         jobs = cell.jobs(elements_of(run, file.stem), news_of(run))
         write_json(file, {**read_json(file), "version": cell.version(jobs)})
     model = load_model(given.model or record["model"]["name"], dtype=record["dtype"])

@@ -87,7 +87,7 @@ class _Comparing:
         self.own, self.joint, self.model, self.settings, self.show = run, joint, model, settings, show
         self.news, self.seed = news_of(run), run.record["seed"]
         self.answers, self.joint_answers = _evaluated(run), _evaluated(joint)
-        evaluated = EvaluateSettings(**run.record["settings"]["evaluate"])
+        evaluated = run.settings("evaluate", EvaluateSettings)
         self.headline = evaluated.headline
         self.protocols, left_out = _common(self.answers, self.joint_answers, self.headline)
         for one in (run, joint):
@@ -179,7 +179,7 @@ class _Comparing:
         return self._ask(f"{name}-routed", probe, bank, who.routes, who.version)
 
     def _merge(self, name: str, method: Merge, bank: Bank) -> str:
-        trained = TrainSettings(**self.own.record["settings"]["train"])
+        trained = self.own.settings("train", TrainSettings)
         together = cell_of(self.own, name, replace(trained, adapters=JOINT))
         record = merged_adapter(
             self.own,

@@ -52,7 +52,7 @@ def merged_adapter(
     entropies: list[float] = []
     if weight is None:
         examples = [example for job in jobs for example in rendered_examples(model, 0, job)]
-        at_once = TrainSettings(**run.record["settings"]["train"]).tokens_a_pass(model.model)
+        at_once = run.settings("train", TrainSettings).tokens_a_pass(model.model)
         weights, entropies = learn_weights(
             bank, examples, steps=settings.steps, tokens_at_once=at_once, seed=seed, show=show
         )

@@ -221,7 +221,7 @@ def elements_of(run: Run, protocol_name: str) -> list[ReplayElement]:
 
 def cell_of(run: Run, protocol_name: str, train: TrainSettings) -> Cell:
     """The cell of one of the run's protocols."""
-    generate = GenerateSettings(**run.record["settings"]["generate"])
+    generate = run.settings("generate", GenerateSettings)
     return Cell.of(run.record["identity"], protocol_name, generate, train)
 
 
@@ -279,7 +279,7 @@ def evaluate_stage(run: Run, model: LoadedModel, settings: EvaluateSettings, sho
 def require_current(run: Run, trained: Sequence[str], news: Sequence[News]) -> None:
     """Raise SettingsError for protocols whose adapters were trained on other elements than the folder has now."""
     for name in trained:
-        cell = cell_of(run, name, TrainSettings(**run.record["settings"]["train"]))
+        cell = cell_of(run, name, run.settings("train", TrainSettings))
         if not is_trained(run, name, cell.version(cell.jobs(elements_of(run, name), news))):
             raise SettingsError(
                 f"{run.path}: the replay elements of {name} are not those that its adapters were trained on",

@@ -112,7 +112,7 @@ def load_bank(run: Run, model: LoadedModel, name: str) -> Bank | None:
     adapters: list[str] = record["names"]
     if not adapters:
         return None
-    learner = learner_of(replace(TrainSettings(**run.record["settings"]["train"]), rank=record["rank"]))
+    learner = learner_of(replace(run.settings("train", TrainSettings), rank=record["rank"]))
     bank = learner.bank(model.model, len(adapters))
     for slot, adapter in enumerate(adapters):
         learner.load(bank, slot, run.path / "adapters" / name / adapter)

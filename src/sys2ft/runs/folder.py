@@ -10,15 +10,18 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import fields
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from sys2ft import files
 from sys2ft.errors import SettingsError
 from sys2ft.runs import provenance
 from sys2ft.runs.exclusive import LOCK_FILES, exclusive
 from sys2ft.runs.units import memoise
+
+Kind = TypeVar("Kind")
 
 _FORMAT = 1
 
@@ -81,6 +84,21 @@ class Run:
                 return
             self.record["settings"][name] = newest
             files.write_json(self.path / "run.json", self.record)
+
+    def settings(self, name: str, kind: Callable[..., Kind]) -> Kind:
+        """The settings of the stage `name`, as the dataclass `kind`.
+
+        Raises SettingsError if a version with other settings recorded them: a missing one has no value that is right.
+        """
+        held = self.record["settings"][name]
+        if differing := sorted({field.name for field in fields(cast(Any, kind))} ^ held.keys()):
+            raise SettingsError(
+                f"the settings of the stage {name!r} in {self.path} are those of another version of "
+                f"sys2ft: they differ in {', '.join(differing)}",
+                expected="a run folder of this version; one of another version can be reported, not resumed",
+                fix="finish it with the version that made it, or choose another folder with --out",
+            )
+        return kind(**held)
 
     def note(self, name: str, value: Any) -> None:
         """Record a finding under `name`, a field of its own in run.json. It decides nothing and may change."""
