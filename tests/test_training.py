@@ -23,6 +23,7 @@ from sys2ft.training import (
     Training,
     TrainItem,
     TrainSettings,
+    Watch,
     jobs_of,
     rank_of,
     rate_of,
@@ -332,6 +333,47 @@ def test_a_share_of_the_update_is_kept(model: LoadedModel, tmp_path: Path) -> No
         assert b.abs().max() > 0
         assert torch.equal(kept[0.5][name][0], a)
         assert torch.equal(kept[0.5][name][1], b / 2)
+
+
+def test_a_training_goes_on_from_a_saved_adapter(model: LoadedModel, tmp_path: Path) -> None:
+    """It begins with the whole update, of which the saved adapter keeps a share, and leaves the file as it was."""
+    how = TrainSettings(epochs=2, batch_size=2, strength=0.5)
+    (job,) = jobs_of(items("a", 4), how)
+    first = train(model, [job])
+    job.chosen_learner.save(first.bank, 0, tmp_path / "first", base_name="base")
+    kept = first.bank.weights_KP[0].clone()
+    before = (tmp_path / "first" / "adapter_model.safetensors").read_bytes()
+    first.bank.close()
+    still = replace(job, start=tmp_path / "first", settings=replace(job.settings, learning_rate=1e-30))
+    moved = replace(job, start=tmp_path / "first")
+    for again, same in ((still, True), (moved, False)):
+        training = train(model, [again], checkpoint=tmp_path / f"checkpoint-{same}")
+        assert (farthest(training.bank.weights_KP[0], kept) < 1e-6) is same
+        training.bank.close()
+    assert (tmp_path / "first" / "adapter_model.safetensors").read_bytes() == before
+    with pytest.raises(SettingsError, match="another training"):
+        train(model, [job], checkpoint=tmp_path / "checkpoint-False")
+    with pytest.raises(ModelError, match="rank"):
+        train(model, [replace(moved, settings=replace(moved.settings, rank=2))])
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.5])
+def test_what_is_watched_is_what_a_training_would_end_with(model: LoadedModel, strength: float) -> None:
+    """Weights seen after the last step are those that are kept, and looking changes nothing."""
+    how = TrainSettings(epochs=3, batch_size=2, strength=strength)
+    taught = [*items("a", 4), *items("b", 2)]
+    unseen = train(model, jobs_of(taught, how))
+    seen: dict[tuple[str, int], torch.Tensor] = {}
+
+    def look(bank: Any, adapters: Any) -> None:
+        seen.update({(a.name, a.step): bank.weights_KP[a.slot].clone() for a in adapters})
+
+    watched = train(model, jobs_of(taught, how), watch=Watch(frozenset({1, 3, 6}), look))
+    assert sorted(seen) == [("a", 1), ("a", 3), ("a", 6), ("b", 1), ("b", 3)]
+    assert torch.equal(watched.bank.weights_KP, unseen.bank.weights_KP)
+    assert torch.equal(seen["a", 6], watched.bank.weights_KP[0])
+    assert torch.equal(seen["b", 3], watched.bank.weights_KP[1])
+    assert not torch.equal(seen["a", 3], watched.bank.weights_KP[0])
 
 
 @pytest.mark.parametrize(

@@ -13,3 +13,4 @@ from .result import Training as Training
 from .settings import FREE as FREE, JOINT as JOINT, TrainSettings as TrainSettings
 from .sizes import rank_of as rank_of, rate_of as rate_of, sized as sized
 from .teacher import messages_of as messages_of, require_teacher as require_teacher
+from .watching import Watch as Watch

@@ -16,6 +16,7 @@ from typing import Any
 from sys2ft.engine import SlotAdamW
 from sys2ft.engine.adapters.checkpoint import Part, State, write_state
 from sys2ft.errors import SettingsError
+from sys2ft.files import digest_file
 from sys2ft.runs import digest
 from sys2ft.training.adapter import Adapter
 from sys2ft.training.choices import files_named
@@ -112,4 +113,5 @@ def _identity(adapter: Adapter) -> list[Any]:
     elements = [[[*e.ids], [*e.loss_mask]] for e in every]
     job = adapter.job
     fixed |= files_named(job.settings)
-    return [job.group, job.name, job.seed, job.chosen_objective.name, job.chosen_learner.name, fixed, elements]
+    start = {} if job.start is None else {file.name: digest_file(file) for file in sorted(job.start.iterdir())}
+    return [job.group, job.name, job.seed, job.chosen_objective.name, job.chosen_learner.name, fixed, elements, start]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -61,6 +62,8 @@ class AdapterJob:
     """None: the one that the settings name."""
     learner: Learner | None = None
     """None: the one that the settings name."""
+    start: Path | None = None
+    """Folder of a saved adapter to go on from, with the same strength, rank and layers; None: a new one."""
 
     def __post_init__(self) -> None:
         for what, name in (("name", self.name), ("group", self.group or "none")):

@@ -32,6 +32,7 @@ from sys2ft.training.result import Training
 from sys2ft.training.settings import IN_CONTEXT
 from sys2ft.training.teacher import in_context, messages_of
 from sys2ft.training.teaching import Teaching, memory_needs
+from sys2ft.training.watching import Watch
 
 
 def train(
@@ -41,15 +42,17 @@ def train(
     checkpoint: Path | None = None,
     show: Display | None = None,
     label: str = "train",
+    watch: Watch | None = None,
 ) -> Training:
     """Train one adapter per job, all in one bank; slot i belongs to `jobs[i]`.
 
     Jobs may differ in group, seed, learning rate, batch size and number of epochs. They must have the same values of
     the settings in `SHARED`; `banks` splits jobs that do not. With `checkpoint` (a folder), an interrupted call
     resumes from its last checkpoint and ends with the same weights; one that was finished is only read. The folder
-    remains until the caller has written the results (`Checkpoint.remove`). Raises Stopped after the step in progress
-    and a checkpoint if a stop is requested (see `runs.stops`). An adapter whose loss is not finite stops and is
-    listed in `ended`; the others are unaffected. The caller closes the returned `bank`. Raises SettingsError for jobs
+    remains until the caller has written the results (`Checkpoint.remove`). `watch` looks at the adapters between steps.
+    Raises Stopped after the step in progress and a checkpoint if a stop is requested (see `runs.stops`). An adapter
+    whose loss is not finite stops and is listed in `ended`; the others are unaffected. The caller closes the returned
+    `bank`. Raises SettingsError for jobs
     that cannot share a bank or have no items, and MemoryShortage if memory does not hold the bank
     or the training of a single adapter.
     """
@@ -59,7 +62,7 @@ def train(
     bank = _bank(model, jobs)
     try:
         adapters = [adapter_of(model, slot, job, teaching.teacher) for slot, job in enumerate(jobs)]
-        trainer = _Trainer(Training(bank, adapters), teaching, checkpoint, show or Display(), label)
+        trainer = _Trainer(Training(bank, adapters), teaching, checkpoint, show or Display(), label, watch)
         with contextlib.closing(trainer.optimiser.moments):
             return trainer.run()
     except BaseException:
@@ -97,13 +100,32 @@ def rendered_examples(model: LoadedModel, slot: int, job: AdapterJob) -> list[Ex
     return [Example(one.ids, one.loss_mask, slot) for one in rendered]
 
 
+def begin(bank: Bank, slot: int, job: AdapterJob) -> None:
+    """Set a slot to the weights that the job begins with: new ones, or those of a saved adapter.
+
+    A saved adapter keeps a share of its update, `strength`; training goes on from the whole of it.
+    """
+    if job.start is None:
+        bank.initialise(slot, item_seed(job.seed, "adapter", job.name))
+        return
+    job.chosen_learner.load(bank, slot, job.start)
+    if job.settings.strength != 1:
+        bank.scale(slot, 1 / job.settings.strength)
+
+
 class _Trainer:
     """Waiting adapters, adapters in training, and the state they share."""
 
     def __init__(
-        self, training: Training, teaching: Teaching, checkpoint: Path | None, show: Display, label: str
+        self,
+        training: Training,
+        teaching: Teaching,
+        checkpoint: Path | None,
+        show: Display,
+        label: str,
+        watch: Watch | None,
     ) -> None:
-        self.training, self.teaching, self.show, self.label = training, teaching, show, label
+        self.training, self.teaching, self.show, self.label, self.watch = training, teaching, show, label, watch
         self.bank, self.adapters = training.bank, training.adapters
         self.settings = settings = self.adapters[0].job.settings  # only settings in SHARED are read from it
         self.objective = teaching.objective(self.adapters[0].job.chosen_objective)
@@ -199,6 +221,8 @@ class _Trainer:
             short = True  # handled below, after the error has released the tensors it references
         self._count_seconds(time.perf_counter() - begun, before)
         active = len(self.active)
+        if self.watch is not None and not short:
+            self.watch.see(self.bank, self.active)
         for adapter in self.active:
             if adapter.done:
                 self._finish(adapter)
@@ -219,7 +243,7 @@ class _Trainer:
         while self.waiting and len(self.active) < self.training.adapters_at_once:
             adapter = self.waiting.pop(0)
             self.active.append(adapter)
-            self.bank.initialise(adapter.slot, item_seed(adapter.job.seed, "adapter", adapter.name))
+            begin(self.bank, adapter.slot, adapter.job)
             self.optimiser.begin(adapter.slot)
             if adapter.held:
                 adapter.best_P = torch.zeros_like(self.bank.weights_KP[adapter.slot])
