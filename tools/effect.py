@@ -10,12 +10,12 @@ from __future__ import annotations
 import argparse
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from math import exp
 from pathlib import Path
 from typing import TypeAlias
 
 from rich.table import Table
 
+from sys2ft.evaluation.records import share_of_right
 from sys2ft.report import number
 from sys2ft.report.artifacts import BASE, Artifacts, Record, read_artifacts
 from sys2ft.statistics import Item, Outcomes, gap_share, mean_over_news, paired_difference
@@ -24,13 +24,6 @@ from sys2ft.terminal import Console
 CLOSED, OPEN, NEIGHBOURS = "closed book", "in context", "neighbours"
 Cells: TypeAlias = Mapping[tuple[str, str], Sequence[Outcomes]]
 """(subject, what was measured) -> outcomes, of each folder."""
-
-
-def likelihood(row: Record) -> float:
-    """The probability of the right choice among all, by their log-likelihoods a token."""
-    choices, lengths = row["detail"]["choices"], row["detail"]["tokens"]
-    odds = {name: exp(value / tokens) for (name, value), tokens in zip(choices.items(), lengths, strict=True)}
-    return odds[row["expected"]] / sum(odds.values())
 
 
 def cells(folders: Iterable[Artifacts], scoring: str) -> Cells:
@@ -42,8 +35,9 @@ def cells(folders: Iterable[Artifacts], scoring: str) -> Cells:
                 asked = [row for row in rows if row["scoring"] == scoring and row["condition"] == condition]
                 if asked:
                     found[subject, name].append({_item(row): row["correct"] for row in asked})
-                    if all("tokens" in row["detail"] for row in asked):  # `cloze`, whose choices have lengths
-                        found[subject, f"p {name}"].append({_item(row): likelihood(row) for row in asked})
+                    shares = {_item(row): share_of_right(row["detail"], row["expected"]) for row in asked}
+                    if None not in shares.values():
+                        found[subject, f"p {name}"].append(shares)
         for subject, rows in run.controls.get("neighbours", {}).items():
             found[subject, NEIGHBOURS].append({_item(row): row["correct"] for row in rows})
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from math import exp
 from typing import Any, Literal, get_args
 
 Condition = Literal["closed_book", "in_context"]
@@ -48,3 +49,15 @@ class Prediction:
     def from_dict(cls, row: Mapping[str, Any]) -> Prediction:
         """A prediction from a line of the run folder's predictions file."""
         return cls(**row)
+
+
+def share_of_right(detail: Mapping[str, Any], expected: str) -> float | None:
+    """The probability of the right choice among all, by their log-likelihoods a token.
+
+    From the `detail` of an answer by `cloze`; None for one of another scoring, which has no lengths.
+    """
+    if "tokens" not in detail:
+        return None
+    lengths = detail["tokens"]
+    odds = {name: exp(value / tokens) for (name, value), tokens in zip(detail["choices"].items(), lengths, strict=True)}
+    return odds[expected] / sum(odds.values())

@@ -1,0 +1,92 @@
+"""A cell of a study: everything that decides one set of adapters and what they are asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sys2ft.evaluation import EvaluateSettings
+from sys2ft.files import digest
+from sys2ft.news import News
+from sys2ft.replay import GenerateSettings
+from sys2ft.studies.options import Options, resolved
+from sys2ft.training import FREE, TrainSettings
+
+_VERSION = 1  # of how a cell is trained and asked; a changed one is computed again
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cell:
+    """One point of the grid: its place, and the options that it stands for."""
+
+    at: Mapping[str, str]
+    """Axis -> label, the model and the seed among them."""
+    options: Options
+    generate: GenerateSettings
+    train: TrainSettings
+    evaluate: EvaluateSettings
+    measures: tuple[str, ...]
+    steps: tuple[int, ...]
+
+    @classmethod
+    def of(
+        cls, at: Mapping[str, str], given: Mapping[str, Any], *, measures: Sequence[str], steps: Sequence[int], where: str
+    ) -> Cell:
+        """The cell with these options. Raises SettingsError, which begins with `where`, if there can be none."""
+        options, generate, train, evaluate = resolved(given, where)
+        return cls(
+            at=at,
+            options=options,
+            generate=generate,
+            train=train,
+            evaluate=evaluate,
+            measures=tuple(measures),
+            steps=tuple(steps),
+        )
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """Everything that decides the cell's results except the files of models and news items, as JSON data."""
+        train = {name: value for name, value in asdict(self.train).items() if name not in FREE}
+        return {
+            "version": _VERSION,
+            "options": asdict(self.options),
+            "generate": asdict(self.generate),
+            "train": train,
+            "evaluate": asdict(self.evaluate),
+            "measures": self.measures,
+            "steps": self.steps,
+        }
+
+    @property
+    def key(self) -> str:
+        """A digest of the definition."""
+        return digest(self.definition)
+
+    @property
+    def title(self) -> str:
+        """The cell's place, for messages."""
+        return ", ".join(f"{axis} {label}" for axis, label in self.at.items())
+
+    @property
+    def setting(self) -> tuple[tuple[str, str], ...]:
+        """The place without the seed: cells with the same are the seeds of one setting."""
+        return tuple((axis, label) for axis, label in self.at.items() if axis != "seed")
+
+    @property
+    def generator(self) -> str:
+        """The model that writes the elements."""
+        return self.options.generator or self.options.model
+
+    def groups(self, news: Sequence[News]) -> list[list[News]]:
+        """The news items of each update. They are dealt in turn, so that an update has news items of all domains."""
+        count = min(self.options.updates, len(news))
+        return [list(news[first::count]) for first in range(count)]
+
+
+def spread(news: Sequence[News], take: int) -> list[News]:
+    """`take` news items at even distances over the set; all if it is 0 or more than there are."""
+    if not take or take >= len(news):
+        return list(news)
+    return [news[place * len(news) // take] for place in range(take)]

@@ -1,0 +1,232 @@
+"""What the subjects of a study are asked: each measure gives one value for each item that it asks about.
+
+| measure | value | asked |
+|---|---|---|
+| `closed_book`, `in_context` | right or wrong | the news items' questions |
+| `other_in_context` | right or wrong | the same in context, of an adapter of another news item |
+| `other_adapter` | right or wrong | closed book, of an adapter of another news item |
+| `neighbours`, `rephrased`, `statements` | right or wrong | the controls of `evaluation.controls` |
+| `text` | nats per token | the news item's text, as an answer to a cue |
+| `seen` | nats per token | every sample of the training, in its order |
+| `recall` | share of words | the rest of the text from its first words on, decoded greedily |
+| `recognition` | right or wrong | the text or the same with one fact exchanged: which is likelier |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from sys2ft.engine import BASE, Bank, DecodeRequest, Example, Sampling, decode, prepare, score
+from sys2ft.evaluation import Condition, EvaluateSettings, Prediction, Questions, Route, evaluate, measurements
+from sys2ft.evaluation.controls import other_adapters
+from sys2ft.evaluation.records import share_of_right
+from sys2ft.models import LoadedModel, Message
+from sys2ft.news import News
+from sys2ft.replay import ReplayElement
+from sys2ft.runs import Display, item_seed
+from sys2ft.text import words
+
+_CUE = "What is the news?"
+_BEGUN = 0.4  # share of a text's words that are given for recall
+
+
+class Outcome(NamedTuple):
+    """One value: of a measure, for an item of a news item."""
+
+    measure: str
+    news_id: str
+    item: int
+    value: float
+    beside: float | None = None
+    """For questions the probability of the right choice; for samples of training the base's value."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Subject:
+    """Who is asked, and about what."""
+
+    model: LoadedModel
+    news: Sequence[News]
+    settings: EvaluateSettings
+    seed: int = 0
+    bank: Bank | None = None
+    routes: Mapping[str, Route] = field(default_factory=dict)
+    samples: Sequence[ReplayElement] = ()
+    """What it was trained on, in the order of training."""
+    show: Display = field(default_factory=Display)
+
+    def slot(self, news_id: str) -> int:
+        """The slot that answers for a news item."""
+        return self.routes[news_id].slot if self.routes else BASE
+
+    def predictions(self, probe: Any, news: Sequence[News], routes: Mapping[str, Route]) -> list[Prediction]:
+        """Answers to a probe."""
+        return evaluate(
+            self.model, news, self.settings, subject="subject", bank=self.bank if routes else None, routes=routes,
+            probe=probe, seed=self.seed,
+        )  # fmt: skip
+
+
+def outcomes(measures: Sequence[str], of: Subject) -> list[Outcome]:
+    """The values of the measures. A measure that does not apply (as `other_adapter` to one adapter) gives none."""
+    prepare(of.model.model)
+    found: list[Outcome] = []
+    with of.show.task("ask", len(measures), passing=True) as advance:
+        for name in measures:
+            found += MEASURES[name](of)
+            advance()
+    return found
+
+
+def known_measure(name: str) -> bool:
+    """Whether there is a measure of this name."""
+    return name in MEASURES
+
+
+def measure_names() -> list[str]:
+    """The names of all measures."""
+    return list(MEASURES)
+
+
+def of_training(name: str) -> bool:
+    """Whether the measure asks about the samples of a training, so that the base has no value of its own."""
+    return name in ("seen", "loss")
+
+
+def in_nats(name: str) -> bool:
+    """Whether the values are losses in nats per token, of which less is better."""
+    return name in ("text", "seen", "loss")
+
+
+def _answers(name: str, rows: Sequence[Prediction]) -> list[Outcome]:
+    return [
+        Outcome(name, row.news_id, row.question, float(bool(row.correct)), share_of_right(row.detail, row.expected))
+        for row in rows
+    ]
+
+
+def _questions(name: str, condition: Condition) -> Callable[[Subject], list[Outcome]]:
+    def ask(of: Subject) -> list[Outcome]:
+        probe = Questions(of.settings, conditions=(condition,))
+        return _answers(name, of.predictions(probe, of.news, of.routes))
+
+    return ask
+
+
+def _of_other(name: str, condition: Condition) -> Callable[[Subject], list[Outcome]]:
+    def ask(of: Subject) -> list[Outcome]:
+        if not of.routes:  # the base is the same for every news item
+            return _answers(name, of.predictions(Questions(of.settings, conditions=(condition,)), of.news, {}))
+        news, routes = other_adapters(of.news, of.routes)
+        probe = Questions(of.settings, conditions=(condition,))
+        return _answers(name, of.predictions(probe, news, routes)) if news else []
+
+    return ask
+
+
+def _control(name: Any) -> Callable[[Subject], list[Outcome]]:
+    def ask(of: Subject) -> list[Outcome]:
+        settings = replace(of.settings, controls=(name,))
+        found = []
+        for one in measurements(settings, of.news, of.routes):
+            if one.folder.startswith("controls"):
+                found += _answers(name, of.predictions(one.probe, one.news, one.routes))
+        return found
+
+    return ask
+
+
+def _nats(of: Subject, texts: Sequence[tuple[Sequence[Message], str, int]]) -> list[float]:
+    """Nats per token of completions (prompt, completion, slot), the end of the turn not among them."""
+    examples = [_example(of, prompt, text, slot) for prompt, text, slot in texts]
+    return [-one.mean for one in score(of.model.model, examples, of.bank).likelihoods]
+
+
+def _example(of: Subject, prompt: Sequence[Message], text: str, slot: int) -> Example:
+    before, after = of.model.chat.prompt_ids(prompt), of.model.chat.continuation_ids(text)
+    return Example([*before, *after], [False] * len(before) + [True] * len(after), slot)
+
+
+def _text(of: Subject) -> list[Outcome]:
+    asked = [([Message("user", _CUE)], one.text, of.slot(one.id)) for one in of.news]
+    return [Outcome("text", one.id, 0, value) for one, value in zip(of.news, _nats(of, asked), strict=True)]
+
+
+def _seen(of: Subject) -> list[Outcome]:
+    prompts = [[Message(turn["role"], turn["content"]) for turn in one.prompt] for one in of.samples]
+    slots = [of.slot(one.news_id) for one in of.samples]
+    texts = [one.completion for one in of.samples]
+    after = _nats(of, list(zip(prompts, texts, slots, strict=True)))
+    before = _nats(replace(of, bank=None), [(p, t, BASE) for p, t in zip(prompts, texts, strict=True)])
+    return [
+        Outcome("seen", one.news_id, place, own, base)
+        for place, (one, own, base) in enumerate(zip(of.samples, after, before, strict=True))
+    ]
+
+
+def _recall(of: Subject) -> list[Outcome]:
+    """The news item is begun in the assistant's turn; what follows is compared with the rest, word by word."""
+    chat = of.model.chat
+    requests, rests = [], []
+    for one in of.news:
+        said = one.text.split()
+        begun = max(1, round(_BEGUN * len(said)))
+        start, rest = " ".join(said[:begun]), " ".join(said[begun:])
+        ids = [*chat.prompt_ids([Message("user", _CUE)]), *chat.continuation_ids(start)]
+        requests.append(DecodeRequest(ids, item_seed(of.seed, "recall", one.id), slot=of.slot(one.id)))
+        rests.append(rest)
+    longest = max(len(chat.continuation_ids(rest)) for rest in rests)
+    decoded = decode(
+        of.model.model, requests, Sampling(temperature=0.0), max_new_tokens=longest, stop_ids=chat.stop_ids, bank=of.bank
+    ).decoded
+    found = []
+    for one, rest, reply in zip(of.news, rests, decoded, strict=True):
+        wanted, got = list(words(rest)), list(words(of.model.tokenizer.decode(reply.ids)))
+        same = sum(a == b for a, b in zip(wanted, got, strict=False))
+        found.append(Outcome("recall", one.id, 0, same / max(1, len(wanted))))
+    return found
+
+
+def exchanged(news: News) -> list[str]:
+    """The news item's text with one fact exchanged for a wrong one: for every wrong choice of the questions whose right
+    answer is in the text."""
+    return [
+        news.text.replace(question.answer, choice)
+        for question in news.questions
+        if len(question.answer) > 1 and news.text.count(question.answer) == 1
+        for choice in question.choices
+        if choice != question.answer and choice not in news.text
+    ]
+
+
+def _recognition(of: Subject) -> list[Outcome]:
+    """By the mean log-likelihood of the whole text, which differs in one fact only."""
+    cue = [Message("user", _CUE)]
+    pairs = [(one, place, foil) for one in of.news for place, foil in enumerate(exchanged(one))]
+    if not pairs:
+        return []
+    own = _nats(of, [(cue, one.text, of.slot(one.id)) for one in of.news])
+    right = dict(zip([one.id for one in of.news], own, strict=True))
+    wrong = _nats(of, [(cue, foil, of.slot(one.id)) for one, _, foil in pairs])
+    return [
+        Outcome("recognition", one.id, place, float(right[one.id] < nats))
+        for (one, place, _), nats in zip(pairs, wrong, strict=True)
+    ]
+
+
+MEASURES: dict[str, Callable[[Subject], list[Outcome]]] = {
+    "closed_book": _questions("closed_book", "closed_book"),
+    "in_context": _questions("in_context", "in_context"),
+    "other_in_context": _of_other("other_in_context", "in_context"),
+    "other_adapter": _of_other("other_adapter", "closed_book"),
+    "neighbours": _control("neighbours"),
+    "rephrased": _control("rephrased"),
+    "statements": _control("statements"),
+    "text": _text,
+    "seen": _seen,
+    "recall": _recall,
+    "recognition": _recognition,
+    "loss": lambda of: [],  # taken from the curve of the training
+}
