@@ -15,7 +15,18 @@ from sys2ft.runs.folder import Run
 from sys2ft.runs.progress import Advance, Display, display
 from sys2ft.runs.provenance import item_seed
 from sys2ft.runs.stops import Stop, Stopped, current_stop, stoppable
-from sys2ft.runs.units import NO_MEMO, Below, Executor, LocalExecutor, Memo, Needs, Unit, compute_units, memoise
+from sys2ft.runs.units import (
+    NO_MEMO,
+    Below,
+    Executor,
+    FolderMemo,
+    LocalExecutor,
+    Memo,
+    Needs,
+    Unit,
+    compute_units,
+    memoise,
+)
 
 __all__ = [
     "NO_MEMO",
@@ -23,6 +34,7 @@ __all__ = [
     "Below",
     "Display",
     "Executor",
+    "FolderMemo",
     "LocalExecutor",
     "Memo",
     "Needs",

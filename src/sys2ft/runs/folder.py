@@ -19,7 +19,7 @@ from sys2ft import files
 from sys2ft.errors import SettingsError
 from sys2ft.runs import provenance
 from sys2ft.runs.exclusive import LOCK_FILES, exclusive
-from sys2ft.runs.units import memoise
+from sys2ft.runs.units import FolderMemo, memoise
 
 Kind = TypeVar("Kind")
 
@@ -118,16 +118,11 @@ class Run:
 
     def get(self, key: str) -> dict[str, Any] | None:
         """The result of the unit `key`, or None if it is not finished (see `sys2ft.runs.units.Memo`)."""
-        file = self.path / f"{key}.json"
-        return files.read_json(file) if file.is_file() else None
+        return FolderMemo(self.path).get(key)
 
     def put(self, key: str, result: dict[str, Any]) -> dict[str, Any]:
         """Write the result of the unit `key` atomically, and return it as `get` will read it."""
-        file = self.path / f"{key}.json"
-        files.write_json(file, result)
-        # Read back because a resumed run reads it too: both must continue from the same values.
-        unit: dict[str, Any] = files.read_json(file)
-        return unit
+        return FolderMemo(self.path).put(key, result)
 
     def memoise(self, key: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """The result of the unit `key`: read if finished, else computed and written."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Protocol
 
+from sys2ft import files
 from sys2ft.files import digest
 from sys2ft.runs.stops import current_stop
 
@@ -101,6 +103,24 @@ class _NoMemo:
 
 
 NO_MEMO: Memo = _NoMemo()
+
+
+@dataclass(frozen=True, slots=True)
+class FolderMemo:
+    """Results as JSON files below a folder."""
+
+    path: Path
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        file = self.path / f"{key}.json"
+        return files.read_json(file) if file.is_file() else None
+
+    def put(self, key: str, result: dict[str, Any]) -> dict[str, Any]:
+        file = self.path / f"{key}.json"
+        files.write_json(file, result)
+        # Read back because a resumed run reads it too: both must continue from the same values.
+        unit: dict[str, Any] = files.read_json(file)
+        return unit
 
 
 @dataclass(frozen=True, slots=True)

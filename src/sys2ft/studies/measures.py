@@ -8,7 +8,7 @@
 | `neighbours`, `rephrased`, `statements` | right or wrong | the controls of `evaluation.controls` |
 | `text` | nats per token | the news item's text, as an answer to a cue |
 | `seen` | nats per token | every sample of the training, in its order |
-| `recall` | share of words | the rest of the text from its first words on, decoded greedily |
+| `recall` | share of tokens | the rest of the text after its beginning, decoded greedily |
 | `recognition` | right or wrong | the text or the same with one fact exchanged: which is likelier |
 """
 
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from sys2ft.engine import BASE, Bank, DecodeRequest, Example, Sampling, decode, prepare, score
 from sys2ft.evaluation import Condition, EvaluateSettings, Prediction, Questions, Route, evaluate, measurements
@@ -26,10 +26,9 @@ from sys2ft.models import LoadedModel, Message
 from sys2ft.news import News
 from sys2ft.replay import ReplayElement
 from sys2ft.runs import Display, item_seed
-from sys2ft.text import words
 
 _CUE = "What is the news?"
-_BEGUN = 0.4  # share of a text's words that are given for recall
+_BEGUN = 0.4  # share of a text's tokens that are given for recall
 
 
 class Outcome(NamedTuple):
@@ -155,7 +154,7 @@ def _text(of: Subject) -> list[Outcome]:
 
 
 def _seen(of: Subject) -> list[Outcome]:
-    prompts = [[Message(turn["role"], turn["content"]) for turn in one.prompt] for one in of.samples]
+    prompts = [[Message(cast(Any, turn["role"]), turn["content"]) for turn in one.prompt] for one in of.samples]
     slots = [of.slot(one.news_id) for one in of.samples]
     texts = [one.completion for one in of.samples]
     after = _nats(of, list(zip(prompts, texts, slots, strict=True)))
@@ -167,26 +166,28 @@ def _seen(of: Subject) -> list[Outcome]:
 
 
 def _recall(of: Subject) -> list[Outcome]:
-    """The news item is begun in the assistant's turn; what follows is compared with the rest, word by word."""
+    """The news item is begun in the assistant's turn; what follows is compared with the rest, token by token."""
     chat = of.model.chat
     requests, rests = [], []
     for one in of.news:
-        said = one.text.split()
-        begun = max(1, round(_BEGUN * len(said)))
-        start, rest = " ".join(said[:begun]), " ".join(said[begun:])
-        ids = [*chat.prompt_ids([Message("user", _CUE)]), *chat.continuation_ids(start)]
-        requests.append(DecodeRequest(ids, item_seed(of.seed, "recall", one.id), slot=of.slot(one.id)))
-        rests.append(rest)
-    longest = max(len(chat.continuation_ids(rest)) for rest in rests)
+        ids = chat.continuation_ids(one.text)
+        begun = max(1, round(_BEGUN * len(ids)))
+        prompt = [*chat.prompt_ids([Message("user", _CUE)]), *ids[:begun]]
+        requests.append(DecodeRequest(prompt, item_seed(of.seed, "recall", one.id), slot=of.slot(one.id)))
+        rests.append(ids[begun:])
     decoded = decode(
-        of.model.model, requests, Sampling(temperature=0.0), max_new_tokens=longest, stop_ids=chat.stop_ids, bank=of.bank
+        of.model.model,
+        requests,
+        Sampling(temperature=0.0),
+        max_new_tokens=max(map(len, rests)),
+        stop_ids=chat.stop_ids,
+        bank=of.bank,
     ).decoded
-    found = []
-    for one, rest, reply in zip(of.news, rests, decoded, strict=True):
-        wanted, got = list(words(rest)), list(words(of.model.tokenizer.decode(reply.ids)))
-        same = sum(a == b for a, b in zip(wanted, got, strict=False))
-        found.append(Outcome("recall", one.id, 0, same / max(1, len(wanted))))
-    return found
+    shares = [
+        sum(a == b for a, b in zip(rest, reply.ids, strict=False)) / max(1, len(rest))
+        for rest, reply in zip(rests, decoded, strict=True)
+    ]
+    return [Outcome("recall", one.id, 0, share) for one, share in zip(of.news, shares, strict=True)]
 
 
 def exchanged(news: News) -> list[str]:

@@ -13,13 +13,12 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from sys2ft.errors import SettingsError
 from sys2ft.evaluation import EvaluateSettings
 from sys2ft.models import DEFAULT_MODEL
-from sys2ft.replay import GenerateSettings
+from sys2ft.replay import GenerateSettings, RehearsalSettings
 from sys2ft.replay.settings import BUDGETS
 from sys2ft.training import TrainSettings
 
 Shown = Literal["nothing", "news", "paraphrase", "other"]
 Layout = Literal["elements", "document", "pieces", "abstract"]
-Rehearsal = Literal["none", "uniform", "power"]
 Updating = Literal["training", "merging"]
 
 
@@ -53,23 +52,20 @@ class Options:
     """Number of updates in which the news items arrive, one after the other, into one adapter."""
     updating: Updating = "training"
     """How an update gets in: by training the adapter on, or by merging one of its own into it."""
-    rehearsal: Rehearsal = "none"
-    """Which elements of earlier updates are trained on again."""
-    rehearsal_share: float = 1.0
-    """Number of rehearsed elements as a share of the update's own."""
 
     def __post_init__(self) -> None:
         counts = {"take": self.take, "elements": self.elements, "updates": self.updates - 1}
         wrong = [f"{name}={getattr(self, name)}" for name, value in counts.items() if value < 0]
-        if wrong or not self.rehearsal_share > 0:
+        if wrong:
             raise SettingsError(
-                ", ".join(wrong) or f"rehearsal_share={self.rehearsal_share}",
-                expected="take and elements at least 0, updates at least 1, rehearsal_share above 0",
+                ", ".join(wrong),
+                expected="take and elements at least 0, updates at least 1",
                 fix="correct the study",
             )
 
 
-_OWNERS = (Options, GenerateSettings, TrainSettings, EvaluateSettings)
+_OWNERS = (Options, GenerateSettings, TrainSettings, EvaluateSettings, RehearsalSettings)
+Resolved = tuple[Options, GenerateSettings, TrainSettings, EvaluateSettings, RehearsalSettings]
 # Set by the study itself, not by a cell.
 _NOT_VARIED = {"protocols", "scorings", "controls", "implied_facts"}
 
@@ -77,7 +73,7 @@ _NOT_VARIED = {"protocols", "scorings", "controls", "implied_facts"}
 @lru_cache(maxsize=1)
 def option_types() -> dict[str, tuple[type, TypeAdapter[Any]]]:
     """Name -> the class that has it and the check of its values, of everything that a cell can vary."""
-    found = {}
+    found: dict[str, tuple[type, TypeAdapter[Any]]] = {}
     for owner in _OWNERS:
         hints = get_type_hints(owner)
         for field in fields(owner):
@@ -106,13 +102,13 @@ def checked(name: str, value: Any, where: str) -> Any:
     except ValidationError as error:
         said = error.errors()[0]
         raise SettingsError(
-            f"{where}: {name}: {value!r}", expected=said["msg"].removeprefix("Input should be "), fix="correct the value"
+            f"{where}: {name}: {value!r}",
+            expected=said["msg"].removeprefix("Input should be "),
+            fix="correct the value",
         ) from error
 
 
-def resolved(
-    given: Mapping[str, Any], where: str
-) -> tuple[Options, GenerateSettings, TrainSettings, EvaluateSettings]:
+def resolved(given: Mapping[str, Any], where: str) -> Resolved:
     """The options of a cell as settings. Raises SettingsError, which begins with `where`, for what cannot be."""
     values: dict[type, dict[str, Any]] = {owner: {} for owner in _OWNERS}
     for name, value in given.items():
@@ -128,9 +124,9 @@ def resolved(
         made = tuple(owner(**own) for owner, own in values.items())
     except SettingsError as error:
         raise SettingsError(f"{where}: {error.found}", expected=error.expected, fix=error.fix) from error
-    options, generate, train, evaluate = made
+    options, generate, train, evaluate, rehearsal = made
     _require_sense(options, generate, train, where)
-    return options, generate, train, evaluate
+    return options, generate, train, evaluate, rehearsal
 
 
 def _require_sense(options: Options, generate: GenerateSettings, train: TrainSettings, where: str) -> None:
@@ -138,8 +134,6 @@ def _require_sense(options: Options, generate: GenerateSettings, train: TrainSet
     other = options.generator not in ("", options.model)
     contradictions = {
         "updates go into one adapter, and adapters='per-news'": options.updates > 1 and train.adapters != "joint",
-        "rehearsal without earlier updates": options.rehearsal != "none" and options.updates == 1,
-        "a merged update cannot rehearse": options.updating == "merging" and options.rehearsal != "none",
         "updating='merging' without updates": options.updating == "merging" and options.updates == 1,
         f"a budget in {generate.budget[0]}, which is counted by the model that learns, and another generator": (
             other and generate.budget[0] != BUDGETS[0]

@@ -78,7 +78,12 @@ def _cut(news: News, texts: Sequence[str], like: Elements) -> list[ReplayElement
     cues = restating_cues()
     trail = Trail(news=news, index=0, said={}, cues=cues.get(code, cues["en"]), language=code)
     return [
-        replace(like[0], id=f"{news.id}/{place:04d}", prompt=({"role": "user", "content": trail.cue_for(place)},), completion=text)
+        replace(
+            like[0],
+            id=f"{news.id}/{place:04d}",
+            prompt=({"role": "user", "content": trail.cue_for(place)},),
+            completion=text,
+        )
         for place, text in enumerate(texts)
     ]
 

@@ -45,7 +45,7 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Compare:
-    """The comparison that the sentence of a study is about."""
+    """A comparison of the values of one axis, all other axes being the same."""
 
     axis: str = ""
     """Axis whose values are compared; empty: every cell with the base."""
@@ -74,7 +74,8 @@ class Study:
     measures: tuple[str, ...] = ("closed_book", "in_context")
     steps: tuple[int, ...] = ()
     """Steps of training after which the measures are also taken."""
-    compare: Compare = Compare()
+    compare: tuple[Compare, ...] = (Compare(),)
+    """Comparisons, each of which becomes a sentence; the first is what the study is about."""
     figure: Figure = Figure()
     by: tuple[str, ...] = ()
     """Questions are also tabulated by domain or by kind."""
@@ -92,7 +93,9 @@ class Study:
             made.append(Cell.of(at, {**given}, measures=self.measures, steps=self.steps, where=where))
         twice = {cell.key for cell in made if sum(other.key == cell.key for other in made) > 1}
         if twice:
-            alike = [", ".join(f"{axis}={label}" for axis, label in cell.at.items()) for cell in made if cell.key in twice]
+            alike = [
+                ", ".join(f"{axis}={label}" for axis, label in cell.at.items()) for cell in made if cell.key in twice
+            ]
             raise SettingsError(
                 f"{self.name}: cells that are the same: {'; '.join(alike[:4])}",
                 expected="axes whose values change something",
@@ -224,8 +227,11 @@ def _field(name: str, value: Any, where: str) -> Any:
         return {str(axis): _axis(str(axis), own, f"{where}: {axis}") for axis, own in _mapping(value, where).items()}
     if name == "without":
         return tuple({str(k): str(v) for k, v in _mapping(one, where).items()} for one in _list(value, where))
-    if name in ("compare", "figure"):
-        return _record({"compare": Compare, "figure": Figure}[name], _mapping(value, where), where)
+    if name == "figure":
+        return _record(Figure, _mapping(value, where), where)
+    if name == "compare":
+        given = value if isinstance(value, list) else [value]
+        return tuple(_record(Compare, _mapping(one, where), where) for one in given)
     if name == "small":
         _read(_mapping(value, where), where, complete=False)
         return dict(value)
@@ -236,7 +242,9 @@ def _axis(axis: str, given: Any, where: str) -> Axis:
     """An axis: a list of values of the option of that name, or labels with the options that each sets."""
     if isinstance(given, Mapping):
         return {
-            str(label): {str(key): checked(str(key), one, f"{where}: {label}") for key, one in _mapping(own, where).items()}
+            str(label): {
+                str(key): checked(str(key), one, f"{where}: {label}") for key, one in _mapping(own, where).items()
+            }
             for label, own in given.items()
         }
     values = [checked(axis, one, where) for one in _list(given, where)]
@@ -255,14 +263,18 @@ def _record(kind: type[Any], given: Mapping[str, Any], where: str) -> Any:
     known = [one.name for one in fields(kind)]
     odd = [str(name) for name in given if name not in known]
     if odd:
-        raise SettingsError(f"{where}: {', '.join(odd)}", expected=f"some of {', '.join(known)}", fix="correct the name")
+        raise SettingsError(
+            f"{where}: {', '.join(odd)}", expected=f"some of {', '.join(known)}", fix="correct the name"
+        )
     read = {name: tuple(map(str, one)) if isinstance(one, list) else str(one) for name, one in given.items()}
     return kind(**read)
 
 
 def _list(value: Any, where: str) -> Sequence[Any]:
     if not isinstance(value, (list, tuple)) or not value:
-        raise SettingsError(f"{where}: {value!r}", expected="a list with at least one value", fix="write [value, value]")
+        raise SettingsError(
+            f"{where}: {value!r}", expected="a list with at least one value", fix="write [value, value]"
+        )
     return value
 
 
@@ -293,17 +305,20 @@ def check(study: Study) -> None:
     axes = ("model", *study.vary, "seed")
     if "model" in study.vary or "seed" in study.vary:
         raise SettingsError(
-            f"{where}: vary: model or seed", expected="models and seeds in fields of their own", fix="use `models`, `seeds`"
+            f"{where}: vary: model or seed",
+            expected="models and seeds in fields of their own",
+            fix="use `models`, `seeds`",
         )
     problems = []
-    compare, figure = study.compare, study.figure
-    if compare.axis and compare.axis not in axes:
-        problems.append(f"compare: axis {compare.axis!r} is not one of {', '.join(axes)}")
-    values = [*study.vary.get(compare.axis, {}), *(map(short, study.models) if compare.axis == "model" else ())]
-    if compare.to != BASE and compare.to not in values:
-        problems.append(f"compare: to {compare.to!r} is not {BASE} nor a value of {compare.axis or 'an axis'}")
-    if compare.measure not in study.measures:
-        problems.append(f"compare: measure {compare.measure!r} is not one of the study's")
+    figure = study.figure
+    for compare in study.compare:
+        if compare.axis and compare.axis not in axes:
+            problems.append(f"compare: axis {compare.axis!r} is not one of {', '.join(axes)}")
+        values = [*study.vary.get(compare.axis, {}), *(map(short, study.models) if compare.axis == "model" else ())]
+        if compare.to != BASE and compare.to not in values:
+            problems.append(f"compare: to {compare.to!r} is not {BASE} nor a value of {compare.axis or 'an axis'}")
+        if compare.measure not in study.measures:
+            problems.append(f"compare: measure {compare.measure!r} is not one of the study's")
     if figure.kind not in get_args(FigureKind):
         problems.append(f"figure: kind {figure.kind!r} is not one of {', '.join(get_args(FigureKind))}")
     if figure.x and figure.x not in (*axes, *X_OF_TRAINING):
@@ -312,7 +327,9 @@ def check(study: Study) -> None:
         problems.append(f"figure: a {figure.kind} has no x")
     if figure.series and figure.series not in axes:
         problems.append(f"figure: series {figure.series!r} is not one of {', '.join(axes)}")
-    problems += [f"figure: measure {name!r} is not one of the study's" for name in figure.measures if name not in study.measures]
+    problems += [
+        f"figure: measure {name!r} is not one of the study's" for name in figure.measures if name not in study.measures
+    ]
     problems += [f"by: {name!r} is not one of {', '.join(BY)}" for name in study.by if name not in BY]
     problems += [
         f"without: {axis}={label} is no value of the grid"
@@ -321,4 +338,6 @@ def check(study: Study) -> None:
         if label not in study.vary.get(axis, {}) and axis not in ("model", "seed")
     ]
     if problems:
-        raise SettingsError(f"{where}: {'; '.join(problems)}", expected="parts that fit each other", fix="correct the study")
+        raise SettingsError(
+            f"{where}: {'; '.join(problems)}", expected="parts that fit each other", fix="correct the study"
+        )

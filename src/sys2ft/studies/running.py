@@ -1,0 +1,302 @@
+"""Runs the cells of a study: elements first, then one model after another, its cells together where they can be.
+
+What is finished is stored at once (`store`), so a killed study goes on where it was. A cell that cannot be computed is
+reported at the end; the others are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from typing import Any
+
+from sys2ft.engine import Bank
+from sys2ft.errors import MemoryShortage, StorageError, Sys2ftError, UserError
+from sys2ft.evaluation import Route
+from sys2ft.files import digest, read_json
+from sys2ft.models import LoadedModel, load_model
+from sys2ft.news import News
+from sys2ft.replay import ReplayElement, Schedule, generate
+from sys2ft.runs import Below, Display, current_stop
+from sys2ft.studies.cells import Cell
+from sys2ft.studies.measures import Outcome, Subject, of_training, outcomes
+from sys2ft.studies.phases import Phase, merged_bank, order_of_training, phase_of
+from sys2ft.studies.samples import written_elements
+from sys2ft.studies.store import Store, rows_of
+from sys2ft.training import Checkpoint, Training, Watch, banks, learner_of, train
+
+PARAPHRASE = "paraphrase"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A cell that could not be computed, and why."""
+
+    cell: Cell
+    error: Sys2ftError
+
+
+@dataclass
+class Runner:
+    """Computes what is missing of the cells."""
+
+    store: Store
+    cells: Sequence[Cell]
+    show: Display = field(default_factory=Display)
+    failures: list[Failure] = field(default_factory=list)
+    _loaded: LoadedModel | None = None
+
+    def run(self) -> None:
+        """Compute every cell that is not finished. Raises StorageError, if the disk is full, and Stopped."""
+        missing = [cell for cell in self.cells if self._missing(cell)]
+        for name in dict.fromkeys(cell.generator for cell in missing):
+            self._each(f"model {name}", partial(self._generate, name), [c for c in missing if c.generator == name])
+        for name in dict.fromkeys(cell.options.model for cell in missing):
+            failed = {failure.cell.key for failure in self.failures}
+            own = [cell for cell in missing if cell.options.model == name and cell.key not in failed]
+            if own:
+                self._each(f"model {name}", partial(self._learn, name), own)
+        if not self.failures:  # a training that ran out of memory goes on from there
+            shutil.rmtree(self.store.path / "training", ignore_errors=True)
+
+    def _missing(self, cell: Cell) -> bool:
+        with self._failing([cell]):
+            return not self.store.finished(cell) or self.store.part("base", self.store.base_key(cell)) is None
+        return False
+
+    @contextlib.contextmanager
+    def _failing(self, cells: Sequence[Cell]) -> Iterator[None]:
+        """Record an error of some cells, and go on with others. A full disk is an error of all."""
+        try:
+            yield
+        except StorageError:
+            raise
+        except (UserError, MemoryShortage) as error:
+            self.failures += [Failure(cell, error) for cell in cells]
+
+    def _each(self, what: str, work: Callable[[Sequence[Cell]], None], cells: Sequence[Cell]) -> None:
+        with self._failing(cells):
+            work(cells)
+
+    def _model(self, name: str) -> LoadedModel:
+        if self._loaded is None or self._loaded.fingerprint != self.store.fingerprint(name):
+            self._loaded = None  # before the next is loaded: two may not fit
+            self._loaded = load_model(name, dtype=self.store.dtype, device=self.store.device, progress=self.show.note)
+        return self._loaded
+
+    def _generate(self, name: str, cells: Sequence[Cell]) -> None:
+        """Write the elements of the cells that this model writes."""
+        wanted: dict[str, tuple[Cell, str | None]] = {}
+        for cell in cells:
+            if not cell.options.written:
+                wanted.setdefault(self.store.elements_key(cell), (cell, None))
+            if cell.options.shown == PARAPHRASE:
+                wanted.setdefault(self.store.elements_key(cell, PARAPHRASE), (cell, PARAPHRASE))
+        left = {key: one for key, one in wanted.items() if self.store.elements(key) is None}
+        for key, (cell, protocol) in left.items():
+            alike = [
+                own for own in cells if key in (self.store.elements_key(own), self.store.elements_key(own, PARAPHRASE))
+            ]
+            with self._failing(alike):
+                model = self._model(name)
+                settings = cell.generate_by(protocol)
+                (replay,) = generate(
+                    model,
+                    self.store.news(cell),
+                    settings,
+                    seed=cell.options.seed,
+                    memo=Below(self.store.memo, model.fingerprint[:16]),
+                    show=self.show,
+                    schedule=Schedule(epochs=cell.train.epochs, batch_size=cell.train.batch_size),
+                ).values()
+                self.store.write_elements(key, replay.elements, asdict(replay.counts))
+
+    def _learn(self, name: str, cells: Sequence[Cell]) -> None:
+        """Ask the base, then train and ask the cells of one model, phase by phase."""
+        model = self._model(name)
+        self._ask_base(model, cells)
+        longest = max(len(cell.groups(self.store.news(cell))) for cell in cells)
+        for number in range(longest):
+            self._phase(model, number, cells)
+        for cell in cells:
+            if self.store.finished(cell):
+                self.store.forget_adapters(self.store.key(cell))
+
+    def _ask_base(self, model: LoadedModel, cells: Sequence[Cell]) -> None:
+        for key, cell in {self.store.base_key(cell): cell for cell in cells}.items():
+            if self.store.part("base", key) is None:
+                who = Subject(model=model, news=self.store.news(cell), settings=cell.evaluate, seed=0, show=self.show)
+                found = outcomes([name for name in cell.measures if not of_training(name)], who)
+                self.store.write_part("base", key, {"model": model.described(), "rows": rows_of(found)})
+
+    def _phase(self, model: LoadedModel, number: int, cells: Sequence[Cell]) -> None:
+        """One phase of all cells that have it."""
+        held = self._unfinished_banks()
+        phases = []
+        for cell in cells:
+            failed = any(failure.cell is cell for failure in self.failures)
+            has = number < len(cell.groups(self.store.news(cell)))
+            key = f"{self.store.key(cell)}-{number}" if has else ""
+            if has and not failed and (self.store.phase(cell, number) is None or key in held):
+                with self._failing([cell]):
+                    phases.append(self._planned(model, cell, number))
+        jobs = [job for phase in phases for job in phase.jobs]
+        by_key = {phase.key: phase for phase in phases}
+        for bank_jobs in banks(model.model, jobs) if jobs else []:
+            own = [by_key[key] for key in dict.fromkeys(job.group for job in bank_jobs)]
+            with self._failing([phase.cell for phase in own]):
+                self._train(model, bank_jobs, own)
+        for phase in phases:
+            if not phase.jobs and self.store.phase(phase.cell, number) is None:
+                self._write(model, phase, None)
+
+    def _planned(self, model: LoadedModel, cell: Cell, number: int) -> Phase:
+        store = self.store
+        news = store.news(cell)
+        if cell.options.written:
+            elements: Sequence[ReplayElement] = written_elements(cell.options.written, news)
+            counts: dict[str, Any] = {"kept": len(elements)}
+        else:
+            key = store.elements_key(cell)
+            elements, counts = store.elements(key) or [], store.counts(key)
+        before = {}
+        if cell.options.shown == PARAPHRASE:
+            texts = store.elements(store.elements_key(cell, PARAPHRASE)) or []
+            before = {one.news_id: one.completion for one in texts if one.status == "kept"}
+        return phase_of(
+            cell, number, model, news, elements, key=f"{store.key(cell)}-{number}", before=before, counts=counts,
+            start=store.adapter(store.key(cell), number - 1) / "joint" if number else None,
+        )  # fmt: skip
+
+    def _unfinished_banks(self) -> set[str]:
+        """The phases of banks whose training was finished, and not all of whose phases were asked and written.
+
+        They are taken up again as they were, so that the training is only read.
+        """
+        files = (self.store.path / "training").glob("*/cells.json")
+        return {key for file in files for key in read_json(file)["cells"]}
+
+    def _train(self, model: LoadedModel, jobs: Sequence[Any], phases: Sequence[Phase]) -> None:
+        """Train the jobs of one bank; ask and write its phases."""
+        name = digest([phase.key for phase in phases])[:16]
+        place = self.store.path / "training" / name
+        self.store.write_part("training", f"{name}/cells", {"cells": [phase.key for phase in phases]})
+        label = (
+            f"train {len(phases)} of {len(self.cells)} cells" if len(phases) > 1 else f"train {phases[0].cell.title}"
+        )
+        training = train(
+            model, jobs, checkpoint=place / "checkpoint", show=self.show, label=label, watch=self._watch(model, phases)
+        )
+        try:
+            for phase in phases:
+                current_stop().check()
+                if self.store.part("cells", phase.key) is None:
+                    self._write(model, phase, training.select(phase.key))
+        finally:
+            training.bank.close()
+        Checkpoint.remove(place)
+
+    def _watch(self, model: LoadedModel, phases: Sequence[Phase]) -> Watch | None:
+        steps = frozenset(step for phase in phases for step in phase.cell.steps)
+        if not steps:
+            return None
+        by_key = {phase.key: phase for phase in phases}
+
+        def look(bank: Bank, adapters: Sequence[Any]) -> None:
+            for key, step in dict.fromkeys((adapter.job.group, adapter.step) for adapter in adapters):
+                own = [one for one in adapters if (one.job.group, one.step) == (key, step)]
+                if step in by_key[key].cell.steps:
+                    self._look(model, by_key[key], step, bank, {adapter.name: adapter.slot for adapter in own})
+
+        return Watch(steps, look)
+
+    def _look(self, model: LoadedModel, phase: Phase, step: int, bank: Bank, slots: dict[str, int]) -> None:
+        name = f"{phase.key}-{step:06d}-{digest(sorted(slots))[:8]}"
+        if self.store.part("points", name) is not None:
+            return
+        news = phase.reached(slots)
+        who = self._subject(model, phase, bank, phase.routes(slots, news), news)
+        asked = [measure for measure in phase.cell.measures if not of_training(measure)]
+        self.store.write_part("points", name, {"step": step, "rows": rows_of(outcomes(asked, who))})
+
+    def _subject(
+        self, model: LoadedModel, phase: Phase, bank: Bank | None, routes: dict[str, Route], news: Sequence[News]
+    ) -> Subject:
+        cell = phase.cell
+        return Subject(
+            model=model, news=news, settings=cell.evaluate, seed=0, bank=bank if routes else None, routes=routes,
+            show=self.show,
+        )  # fmt: skip
+
+    def _write(self, model: LoadedModel, phase: Phase, training: Training | None) -> None:
+        """Ask the adapters of a phase, and store the answers with what they cost."""
+        store, cell, cell_key = self.store, phase.cell, self.store.key(phase.cell)
+        slots = {a.name: a.slot for a in training.adapters if not a.diverged} if training else {}
+        record: dict[str, Any] = {
+            "cell": cell.definition, "at": dict(cell.at), "phase": phase.number, "model": model.described(),
+            "generator": store.fingerprint(cell.generator), "counts": phase.counts, "left_out": phase.left_out,
+            "samples": sum(len(job.items) for job in phase.jobs), "totals": training.totals if training else {},
+            "curve": curve_of(training), "update": phase.arrived,
+        }  # fmt: skip
+        bank: Bank | None = training.bank if training else None
+        merged = None
+        last = phase.number + 1 == len(cell.groups(phase.news))
+        if training and cell.options.updates > 1:
+            learner = training.jobs[0].chosen_learner
+            folder = store.adapter(cell_key, phase.number)
+            for adapter in training.adapters:
+                learner.save(training.bank, adapter.slot, folder / adapter.name, base_name=model.source.name)
+            if cell.options.updating == "merging":
+                folders = [store.adapter(cell_key, number) / "joint" for number in range(phase.number + 1)]
+                bank = merged = merged_bank(
+                    model, learner_of(training.jobs[0].settings), folders, seed=cell.options.seed
+                )
+                slots = dict.fromkeys(slots, 0)
+        try:
+            who = self._subject(model, phase, bank, phase.routes(slots), phase.news)
+            found = outcomes(cell.measures, replace(who, samples=order_of_training(phase, training)))
+        finally:
+            if merged is not None:
+                merged.close()
+        points = [*store.points(cell_key, phase.number)]
+        record |= {"rows": rows_of([*found, *losses(training)]), "points": joined(points)}
+        store.write_part("cells", phase.key, record)
+        for file in (store.path / "points").glob(f"{phase.key}-*.json"):
+            file.unlink()
+        if last:
+            store.forget_adapters(cell_key)
+
+
+def joined(points: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The points of a training, those of one step as one: adapters may come to a step at different times."""
+    steps: dict[int, list[Any]] = {}
+    for point in points:
+        steps.setdefault(point["step"], []).extend(point["rows"])
+    return [{"step": step, "rows": rows} for step, rows in sorted(steps.items())]
+
+
+def curve_of(training: Training | None) -> list[list[float]]:
+    """(step, mean loss, tokens so far) over the adapters, at the steps that all of them took."""
+    if training is None:
+        return []
+    steps: dict[int, list[dict[str, Any]]] = {}
+    for row in training.curve:
+        steps.setdefault(row["step"] + 1, []).append(row)
+    so_far, found = 0, []
+    for step, rows in sorted(steps.items()):
+        so_far += sum(row["tokens"] for row in rows)
+        found.append([step, round(sum(row["loss"] for row in rows) / len(rows), 5), so_far])
+    return found
+
+
+def losses(training: Training | None) -> list[Outcome]:
+    """The mean loss of each adapter over the last quarter of its steps."""
+    found = []
+    for adapter in training.adapters if training else []:
+        tail = adapter.curve[-max(1, len(adapter.curve) // 4) :]
+        if tail:
+            found.append(Outcome("loss", adapter.name, 0, sum(row["loss"] for row in tail) / len(tail)))
+    return found

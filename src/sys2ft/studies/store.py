@@ -1,0 +1,161 @@
+"""The folder of a study: what is finished of its cells, found again by everything that decides it.
+
+Cells of any study can be in one folder: a cell is stored under a digest of its definition, of the files of its models
+and news items, and of its protocol. A changed study therefore keeps the cells that it still has.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from sys2ft.files import digest, read_json, read_jsonl, write_json, write_jsonl
+from sys2ft.models import pick_device, pick_dtype, resolve
+from sys2ft.news import News, load_news, news_to_dict
+from sys2ft.replay import ReplayElement, parts_of, protocols_for
+from sys2ft.runs import FolderMemo, Memo
+from sys2ft.studies.cells import Cell, spread
+from sys2ft.studies.measures import Outcome
+from sys2ft.training import files_named
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Store:
+    """The folder `path`, for models that are loaded as `dtype` on `device`."""
+
+    path: Path
+    dtype: str = "auto"
+    device: str = "auto"
+    _news: dict[tuple[str, int], list[News]] = field(default_factory=dict)
+    _models: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def numbers(self) -> tuple[str, str]:
+        """Number format and device that models are loaded with."""
+        place = pick_device(self.device)
+        return str(pick_dtype(self.dtype, place)).removeprefix("torch."), place.type
+
+    @property
+    def memo(self) -> Memo:
+        """Where the units of generation are stored."""
+        return FolderMemo(self.path / "generation")
+
+    def news(self, cell: Cell) -> list[News]:
+        """The news items of a cell. Raises NewsError for a file that cannot be read."""
+        key = (cell.options.news, cell.options.take)
+        if key not in self._news:
+            self._news[key] = spread(load_news(key[0]), key[1])
+        return self._news[key]
+
+    def fingerprint(self, model: str) -> str:
+        """Digest of a model's files. Raises ModelError if it cannot be found."""
+        if model not in self._models:
+            self._models[model] = resolve(model).fingerprint()
+        return self._models[model]
+
+    def elements_key(self, cell: Cell, protocol: str | None = None) -> str:
+        """A digest of everything that decides the elements of a cell, or those by another protocol about its news."""
+        generate = cell.generate_by(protocol)
+        learner: Any = None
+        if generate.budget[0] != "samples_per_news":
+            learner = [self.fingerprint(cell.options.model), cell.train.epochs, cell.train.batch_size]
+        return digest(
+            [
+                self.fingerprint(cell.generator),
+                self.numbers,
+                [news_to_dict(item) for item in self.news(cell)],
+                asdict(generate),
+                [one.digest for one in parts_of(protocols_for(generate))],
+                cell.options.seed,
+                learner,
+            ]
+        )[:16]
+
+    def key(self, cell: Cell) -> str:
+        """A digest of everything that decides the results of a cell."""
+        written = Path(cell.options.written).read_text(encoding="utf-8") if cell.options.written else ""
+        protocols = [one.digest for one in parts_of(protocols_for(cell.generate))]
+        return digest(
+            [
+                cell.definition,
+                self.fingerprint(cell.options.model),
+                self.fingerprint(cell.generator),
+                self.numbers,
+                [news_to_dict(item) for item in self.news(cell)],
+                protocols,
+                written,
+                files_named(cell.train),
+            ]
+        )[:16]
+
+    def base_key(self, cell: Cell) -> str:
+        """A digest of everything that decides what the base answers to a cell's measures."""
+        news = [news_to_dict(item) for item in self.news(cell)]
+        model = self.fingerprint(cell.options.model)
+        return digest([model, self.numbers, news, cell.definition["evaluate"], sorted(cell.measures)])[:16]
+
+    def elements_file(self, key: str) -> Path:
+        return self.path / "elements" / f"{key}.jsonl"
+
+    def elements(self, key: str) -> list[ReplayElement] | None:
+        """The elements stored under a key, kept and rejected; None if they are not generated yet."""
+        file = self.elements_file(key)
+        return [ReplayElement.from_dict(row) for row in read_jsonl(file)] if file.is_file() else None
+
+    def write_elements(self, key: str, elements: Sequence[ReplayElement], counts: Mapping[str, Any]) -> None:
+        """Store elements and their count; the elements last, since their presence means that both are there."""
+        write_json(self.path / "elements" / f"{key}.json", dict(counts))
+        write_jsonl(self.elements_file(key), (one.to_dict() for one in elements))
+
+    def counts(self, key: str) -> Record:
+        """How many elements were asked for and kept, and what they cost."""
+        record: Record = read_json(self.path / "elements" / f"{key}.json")
+        return record
+
+    def part(self, kind: str, key: str) -> Record | None:
+        """A record of `kind` ('base', 'cells', 'points'), if there is one."""
+        file = self.path / kind / f"{key}.json"
+        return read_json(file) if file.is_file() else None
+
+    def write_part(self, kind: str, key: str, record: Mapping[str, Any]) -> None:
+        """Store a record."""
+        write_json(self.path / kind / f"{key}.json", dict(record))
+
+    def points(self, cell_key: str, phase: int) -> list[Record]:
+        """What was asked along a training, by number of steps."""
+        files = sorted((self.path / "points").glob(f"{cell_key}-{phase}-*.json"))
+        return sorted((read_json(file) for file in files), key=lambda record: int(record["step"]))
+
+    def phase(self, cell: Cell, number: int) -> Record | None:
+        """The record of a finished phase of a cell."""
+        return self.part("cells", f"{self.key(cell)}-{number}")
+
+    def finished(self, cell: Cell) -> bool:
+        """Whether all phases of the cell are finished."""
+        return all(self.phase(cell, number) is not None for number in range(len(cell.groups(self.news(cell)))))
+
+    def adapter(self, cell_key: str, phase: int) -> Path:
+        """Folder of the adapter that an update ended with, as long as a later one needs it."""
+        return self.path / "adapters" / cell_key / f"{phase}"
+
+    def forget_adapters(self, cell_key: str) -> None:
+        shutil.rmtree(self.path / "adapters" / cell_key, ignore_errors=True)
+
+
+def rows_of(found: Sequence[Outcome]) -> list[list[Any]]:
+    """Outcomes as JSON data, with few digits."""
+    return [
+        [one.measure, one.news_id, one.item, round(one.value, 5), None if one.beside is None else round(one.beside, 5)]
+        for one in found
+    ]
+
+
+def outcomes_of(rows: Sequence[Sequence[Any]]) -> list[Outcome]:
+    """The outcomes in stored rows."""
+    return [Outcome(*row) for row in rows]
