@@ -1,0 +1,206 @@
+"""What the cells of a study found, by place: outcomes of each setting and seed at the end and along the training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sys2ft.statistics import Item
+from sys2ft.studies.cells import Cell
+from sys2ft.studies.measures import Outcome
+from sys2ft.studies.store import Store, outcomes_of
+
+Values = dict[Item, float]
+"""Question of a news item -> value."""
+PROBABILITY = "p "
+"""A measure with this before its name is the probability of the right choice."""
+ORDER_BINS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What was asked at one place of a training: after `step` steps in all, in the phase of an update."""
+
+    step: int
+    update: int
+    tokens: float
+    flop: float
+    found: Mapping[str, Values]
+    last: bool
+    """Whether this is the end of an update."""
+
+    def x(self, name: str) -> float:
+        """The place on an axis: step, update, tokens or flop."""
+        return float(getattr(self, name))
+
+
+@dataclass(slots=True)
+class Setting:
+    """The cells that differ in their seed only; those that are finished, in the order of the seeds."""
+
+    at: Mapping[str, str]
+    cells: list[Cell] = field(default_factory=list)
+    places: list[list[Place]] = field(default_factory=list)
+    """Of each seed, in order of training."""
+    arrived: Mapping[str, int] = field(default_factory=dict)
+    records: list[list[dict[str, Any]]] = field(default_factory=list)
+    """Of each seed, by phase."""
+    base: Mapping[str, Values] = field(default_factory=dict)
+
+    @property
+    def joint(self) -> bool:
+        """Whether one adapter holds all news items, so that a seed moves all of them at once."""
+        return self.cells[0].train.adapters == "joint"
+
+    def values(self, measure: str, keep: Mapping[Item, Any] | None = None) -> list[Values]:
+        """The values at the end of the training, of each seed; empty if the measure does not apply."""
+        found = [_kept(places[-1].found.get(measure, {}), keep) for places in self.places]
+        return found if found and all(found) else []
+
+    def base_values(self, measure: str, keep: Mapping[Item, Any] | None = None) -> list[Values]:
+        """The values of the base; empty if it has none."""
+        found = _kept(self.base.get(measure, {}), keep)
+        return [found] if found else []
+
+    def along(self, measure: str, x: str) -> list[tuple[float, list[Values]]]:
+        """The values along the training, by their x, beginning with the base; only where all seeds have them."""
+        if x == "order":
+            return self._by_order(measure)
+        if x == "age":
+            return self._by_age(measure)
+        rows: list[tuple[float, list[Values]]] = []
+        if (base := self.base_values(measure)) and x != "update":
+            rows.append((0.0, base))
+        for held in zip(*self.places, strict=False):
+            if x == "update" and not held[0].last:
+                continue
+            found = [place.found.get(measure, {}) for place in held]
+            if all(found):
+                rows.append((sum(place.x(x) for place in held) / len(held), found))
+        return rows
+
+    def _by_order(self, measure: str) -> list[tuple[float, list[Values]]]:
+        """What remains of samples by when they were trained on: the base's value minus the value, in tenths."""
+        seeds = []
+        for places in self.places:
+            values = places[-1].found.get(measure, {})
+            gains = places[-1].found.get(BESIDE + measure, {})
+            count = len(values)
+            bins: list[Values] = [{} for _ in range(ORDER_BINS)]
+            for (news_id, place), value in values.items():
+                bins[min(ORDER_BINS - 1, place * ORDER_BINS // max(1, count))][news_id, place] = gains[news_id, place] - value
+            seeds.append(bins)
+        rows = []
+        for number, held in enumerate(zip(*seeds, strict=True)):
+            if all(held):
+                rows.append(((number + 0.5) / ORDER_BINS, [_mean_of_news(one) for one in held]))
+        return rows
+
+    def _by_age(self, measure: str) -> list[tuple[float, list[Values]]]:
+        """The values by the number of updates since a news item's own; negative before it."""
+        seeds = []
+        for places in self.places:
+            ages: dict[int, Values] = {}
+            for place in places:
+                for (news_id, item), value in place.found.get(measure, {}).items() if place.last else ():
+                    ages.setdefault(place.update - 1 - self.arrived[news_id], {})[news_id, item] = value
+            seeds.append(ages)
+        common = sorted(set.intersection(*(set(ages) for ages in seeds))) if seeds else []
+        return [(float(age), [ages[age] for ages in seeds]) for age in common]
+
+    def cost(self) -> dict[str, float]:
+        """Samples, tokens trained on, FLOP of generation and training, seconds: means over the seeds."""
+        if not self.records:
+            return {}
+        totals = [_cost(records) for records in self.records]
+        return {name: sum(one[name] for one in totals) / len(totals) for name in totals[0]}
+
+
+BESIDE = "beside "
+
+
+def gather(store: Store, cells: Sequence[Cell]) -> list[Setting]:
+    """The settings of the cells that are finished, in their order. Settings without a finished cell are left out."""
+    found: dict[tuple[tuple[str, str], ...], Setting] = {}
+    for cell in cells:
+        records = _records(store, cell)
+        if records is None:
+            continue
+        at = dict(cell.setting)
+        setting = found.setdefault(cell.setting, Setting(at))
+        base = store.part("base", store.base_key(cell)) or {"rows": []}
+        setting.base = measured(outcomes_of(base["rows"]))
+        setting.cells.append(cell)
+        setting.records.append(records)
+        setting.arrived = records[0]["update"]
+        setting.places.append(list(_places(records)))
+    return list(found.values())
+
+
+def _records(store: Store, cell: Cell) -> list[dict[str, Any]] | None:
+    """The records of all phases of a cell; None if one is missing, or the cell cannot be found at all."""
+    try:
+        phases = range(len(cell.groups(store.news(cell))))
+        records = [store.phase(cell, number) for number in phases]
+    except ValueError:  # a model or a file that is not there (UserError); the run has reported it
+        return None
+    return [record for record in records if record is not None] if all(records) else None
+
+
+def measured(rows: Iterable[Outcome]) -> dict[str, Values]:
+    """Outcomes by measure. What is beside a value is a measure too: a probability, or the base's loss."""
+    found: dict[str, Values] = {}
+    for one in rows:
+        found.setdefault(one.measure, {})[one.news_id, one.item] = one.value
+        if one.beside is not None:
+            name = BESIDE if one.measure == "seen" else PROBABILITY
+            found.setdefault(name + one.measure, {})[one.news_id, one.item] = one.beside
+    return found
+
+
+def _places(records: Sequence[Mapping[str, Any]]) -> Iterable[Place]:
+    steps, tokens, flop = 0, 0.0, 0.0
+    for number, record in enumerate(records, start=1):
+        curve = {int(step): float(so_far) for step, _, so_far in record["curve"]}
+        total, spent = max(curve.values(), default=0.0), _flop(record)
+        own = max(curve, default=0)
+        for point in record["points"]:
+            if point["step"] < own:
+                so_far = curve.get(point["step"], 0.0)
+                part = so_far / total if total else 0.0
+                found = measured(outcomes_of(point["rows"]))
+                yield Place(steps + point["step"], number, tokens + so_far, flop + spent * part, found, False)
+        steps, tokens, flop = steps + own, tokens + total, flop + spent
+        yield Place(steps, number, tokens, flop, measured(outcomes_of(record["rows"])), True)
+
+
+def _flop(record: Mapping[str, Any]) -> float:
+    """FLOP of a phase: of its training, and of the generation of its samples, in proportion to those it uses."""
+    counts, totals = record["counts"], record["totals"]
+    kept = counts.get("kept") or 0
+    share = min(1.0, record["samples"] / kept) if kept else 1.0
+    return float(totals.get("flop", 0.0)) + share * float(counts.get("flop", 0.0))
+
+
+def _cost(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    return {
+        "samples": float(sum(record["samples"] for record in records)),
+        "tokens": float(sum(record["totals"].get("tokens_trained", 0) for record in records)),
+        "flop": float(sum(_flop(record) for record in records)),
+        "seconds": float(sum(record["totals"].get("seconds", 0.0) for record in records)),
+        "left_out": float(sum(len(record["left_out"]) for record in records)),
+        "diverged": float(sum(len(record["totals"].get("diverged", [])) for record in records)),
+    }
+
+
+def _kept(values: Mapping[Item, float], keep: Mapping[Item, Any] | None) -> Values:
+    return dict(values) if keep is None else {item: value for item, value in values.items() if item in keep}
+
+
+def _mean_of_news(values: Values) -> Values:
+    """One value for each news item: samples differ between seeds, news items do not."""
+    news: dict[str, list[float]] = {}
+    for (news_id, _), value in values.items():
+        news.setdefault(news_id, []).append(value)
+    return {(news_id, 0): sum(own) / len(own) for news_id, own in news.items()}
