@@ -24,6 +24,7 @@ from sys2ft.cli.represent import Represent
 from sys2ft.cli.run import Demo, Run
 from sys2ft.cli.signals import describe_stop, stopping_on_signals
 from sys2ft.cli.stages import Evaluate, Generate, Report, Train
+from sys2ft.cli.study import Studies, with_action
 from sys2ft.errors import Sys2ftError, out_of_memory
 from sys2ft.runs.provenance import versions
 from sys2ft.terminal import lenient_streams, print, print_coloured, report, silence
@@ -72,6 +73,7 @@ Command = (
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Report, subcommand("report")]
     | Annotated[Compare, subcommand("compare")]
+    | Annotated[Studies, subcommand("study")]
     | Annotated[Represent, subcommand("represent")]
     | Annotated[Models, subcommand("models")]
     | Annotated[NewsFiles, subcommand("news")]
@@ -94,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def call(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code. A parsing error exits by itself, with 2."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = with_action(list(sys.argv[1:] if arguments is None else arguments))
     lenient_streams()
     try:
         with stopping_on_signals():

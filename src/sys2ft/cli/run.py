@@ -113,14 +113,14 @@ def _plan_table(left: Sequence[Left]) -> Table:
             f"{row.units:,}",
             f"{about}{row.needs.tokens:,}",
             f"{row.needs.flop / 1e12:.3g}",
-            _time(row.seconds),
+            duration(row.seconds),
             f"{row.needs.memory / 2**30:.2f} GiB",
         )
     total = sum((row.needs for row in left), Needs())
     table.add_section()
     table.add_row(
         "all", "", f"{sum(row.done for row in left):,}", f"{sum(row.units for row in left):,}", f"{total.tokens:,}",
-        f"{total.flop / 1e12:.3g}", _time(sum(row.seconds for row in left)), f"{total.memory / 2**30:.2f} GiB",
+        f"{total.flop / 1e12:.3g}", duration(sum(row.seconds for row in left)), f"{total.memory / 2**30:.2f} GiB",
     )  # fmt: skip
     table.caption = (
         "Units are batches (generate, evaluate) or adapters (train). Later rounds of generation are not counted."
@@ -130,6 +130,7 @@ def _plan_table(left: Sequence[Left]) -> Table:
     return table
 
 
-def _time(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds as text, in the unit that fits."""
     minutes, hours = seconds / 60, seconds / 3600
     return f"{seconds:.0f} s" if minutes < 2 else f"{minutes:.0f} min" if hours < 2 else f"{hours:.1f} h"

@@ -73,11 +73,14 @@ def named(summary: Summary, subject: str) -> str:
     return f"{subject} (no adapter: base answers)" if subject in summary.without_adapter else subject
 
 
-def power_line(counts_per_news: Sequence[int], *, protocols: int = 1) -> str:
+def power_line(
+    counts_per_news: Sequence[int], *, protocols: int = 1, seeds: int = 1, compared: str = "protocols"
+) -> str:
     """What a run with these numbers of questions by news item can see, in one line, before any work."""
     asked = [count for count in counts_per_news if count > 0]
     size = f"{counted(sum(asked), 'question')} of {counted(len(asked), 'news item')}"
-    size += f", {protocols} protocols" if protocols > 1 else ""
+    size += f", {protocols} {compared}" if protocols > 1 else ""
+    size += f", {seeds} seeds" if seeds > 1 else ""
     smallest = smallest_difference(asked, protocols=protocols)
     if not isfinite(smallest):
         return f"{size}: too few to tell any difference from chance noise"

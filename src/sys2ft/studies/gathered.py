@@ -9,12 +9,11 @@ from typing import Any
 from sys2ft.statistics import Item
 from sys2ft.studies.cells import Cell
 from sys2ft.studies.measures import Outcome
+from sys2ft.studies.spec import OF_KIND, PROBABILITY
 from sys2ft.studies.store import Store, outcomes_of
 
 Values = dict[Item, float]
 """Question of a news item -> value."""
-PROBABILITY = "p "
-"""A measure with this before its name is the probability of the right choice."""
 ORDER_BINS = 10
 
 
@@ -47,6 +46,8 @@ class Setting:
     records: list[list[dict[str, Any]]] = field(default_factory=list)
     """Of each seed, by phase."""
     base: Mapping[str, Values] = field(default_factory=dict)
+    kinds: Mapping[Item, str | None] = field(default_factory=dict)
+    """Question -> its kind."""
 
     @property
     def joint(self) -> bool:
@@ -55,12 +56,18 @@ class Setting:
 
     def values(self, measure: str, keep: Mapping[Item, Any] | None = None) -> list[Values]:
         """The values at the end of the training, of each seed; empty if the measure does not apply."""
-        found = [_kept(places[-1].found.get(measure, {}), keep) for places in self.places]
+        found = [_kept(self.take(places[-1].found, measure), keep) for places in self.places]
         return found if found and all(found) else []
+
+    def take(self, found: Mapping[str, Values], measure: str) -> Values:
+        """The values of a measure, or of its questions of one kind."""
+        name, _, kind = measure.partition(OF_KIND)
+        values = found.get(name, {})
+        return {item: value for item, value in values.items() if self.kinds.get(item) == kind} if kind else values
 
     def base_values(self, measure: str, keep: Mapping[Item, Any] | None = None) -> list[Values]:
         """The values of the base; empty if it has none."""
-        found = _kept(self.base.get(measure, {}), keep)
+        found = _kept(self.take(self.base, measure), keep)
         return [found] if found else []
 
     def along(self, measure: str, x: str) -> list[tuple[float, list[Values]]]:
@@ -69,13 +76,15 @@ class Setting:
             return self._by_order(measure)
         if x == "age":
             return self._by_age(measure)
+        # Of news items that arrive in several updates, those of the first: the others are not trained on all the time.
+        first = {name for name, update in self.arrived.items() if not update} if x != "update" else None
         rows: list[tuple[float, list[Values]]] = []
         if (base := self.base_values(measure)) and x != "update":
-            rows.append((0.0, base))
+            rows.append((0.0, [_of_news(one, first) for one in base]))
         for held in zip(*self.places, strict=False):
             if x == "update" and not held[0].last:
                 continue
-            found = [place.found.get(measure, {}) for place in held]
+            found = [_of_news(self.take(place.found, measure), first) for place in held]
             if all(found):
                 rows.append((sum(place.x(x) for place in held) / len(held), found))
         return rows
@@ -89,7 +98,9 @@ class Setting:
             count = len(values)
             bins: list[Values] = [{} for _ in range(ORDER_BINS)]
             for (news_id, place), value in values.items():
-                bins[min(ORDER_BINS - 1, place * ORDER_BINS // max(1, count))][news_id, place] = gains[news_id, place] - value
+                bins[min(ORDER_BINS - 1, place * ORDER_BINS // max(1, count))][news_id, place] = (
+                    gains[news_id, place] - value
+                )
             seeds.append(bins)
         rows = []
         for number, held in enumerate(zip(*seeds, strict=True)):
@@ -103,7 +114,7 @@ class Setting:
         for places in self.places:
             ages: dict[int, Values] = {}
             for place in places:
-                for (news_id, item), value in place.found.get(measure, {}).items() if place.last else ():
+                for (news_id, item), value in self.take(place.found, measure).items() if place.last else ():
                     ages.setdefault(place.update - 1 - self.arrived[news_id], {})[news_id, item] = value
             seeds.append(ages)
         common = sorted(set.intersection(*(set(ages) for ages in seeds))) if seeds else []
@@ -134,6 +145,11 @@ def gather(store: Store, cells: Sequence[Cell]) -> list[Setting]:
         setting.cells.append(cell)
         setting.records.append(records)
         setting.arrived = records[0]["update"]
+        setting.kinds = {
+            (item.id, number): question.kind
+            for item in store.news(cell)
+            for number, question in enumerate(item.questions)
+        }
         setting.places.append(list(_places(records)))
     return list(found.values())
 
@@ -196,6 +212,10 @@ def _cost(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 def _kept(values: Mapping[Item, float], keep: Mapping[Item, Any] | None) -> Values:
     return dict(values) if keep is None else {item: value for item, value in values.items() if item in keep}
+
+
+def _of_news(values: Values, news: set[str] | None) -> Values:
+    return values if news is None else {item: value for item, value in values.items() if item[0] in news}
 
 
 def _mean_of_news(values: Values) -> Values:

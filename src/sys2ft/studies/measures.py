@@ -18,14 +18,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, cast
 
-from sys2ft.engine import BASE, Bank, DecodeRequest, Example, Sampling, decode, prepare, score
-from sys2ft.evaluation import Condition, EvaluateSettings, Prediction, Questions, Route, evaluate, measurements
-from sys2ft.evaluation.controls import other_adapters
+from sys2ft.engine import BASE, Bank, DecodeRequest, Example, Sampling, decode, flops, prepare, score
+from sys2ft.evaluation import (
+    Condition,
+    EvaluateSettings,
+    Probe,
+    Questions,
+    Route,
+    Subject as Named,
+    evaluate,
+    measurements,
+    unit_needs,
+)
+from sys2ft.evaluation.controls import QUESTIONS, other_adapters
 from sys2ft.evaluation.records import share_of_right
+from sys2ft.evaluation.settings import Control
 from sys2ft.models import LoadedModel, Message
 from sys2ft.news import News
 from sys2ft.replay import ReplayElement
-from sys2ft.runs import Display, item_seed
+from sys2ft.runs import Display, Needs, item_seed
 
 _CUE = "What is the news?"
 _BEGUN = 0.4  # share of a text's tokens that are given for recall
@@ -60,12 +71,25 @@ class Subject:
         """The slot that answers for a news item."""
         return self.routes[news_id].slot if self.routes else BASE
 
-    def predictions(self, probe: Any, news: Sequence[News], routes: Mapping[str, Route]) -> list[Prediction]:
-        """Answers to a probe."""
-        return evaluate(
-            self.model, news, self.settings, subject="subject", bank=self.bank if routes else None, routes=routes,
-            probe=probe, seed=self.seed,
-        )  # fmt: skip
+    def answers(self, name: str) -> list[Outcome]:
+        """The values of a measure that asks questions."""
+        found = []
+        for probe, news, routes in PROBES[name](self):
+            rows = evaluate(
+                self.model, news, self.settings, subject="subject", bank=self.bank if routes else None, routes=routes,
+                probe=probe, seed=self.seed,
+            )  # fmt: skip
+            found += [
+                Outcome(
+                    name, row.news_id, row.question, float(bool(row.correct)), share_of_right(row.detail, row.expected)
+                )
+                for row in rows
+            ]
+        return found
+
+
+Asked = tuple[Probe, Sequence[News], Mapping[str, Route]]
+"""A probe, the news items that it asks about, and who answers (no routes: the base)."""
 
 
 def outcomes(measures: Sequence[str], of: Subject) -> list[Outcome]:
@@ -74,19 +98,31 @@ def outcomes(measures: Sequence[str], of: Subject) -> list[Outcome]:
     found: list[Outcome] = []
     with of.show.task("ask", len(measures), passing=True) as advance:
         for name in measures:
-            found += MEASURES[name](of)
+            found += of.answers(name) if name in PROBES else TEXTS[name](of)
             advance()
     return found
 
 
 def known_measure(name: str) -> bool:
     """Whether there is a measure of this name."""
-    return name in MEASURES
+    return name in PROBES or name in TEXTS
 
 
 def measure_names() -> list[str]:
     """The names of all measures."""
-    return list(MEASURES)
+    return [*PROBES, *TEXTS]
+
+
+def asking_needs(measures: Sequence[str], of: Subject) -> Needs:
+    """What asking them once needs: tokens, FLOP and memory. For measures of texts an estimate by their lengths."""
+    total = Needs()
+    for name in measures:
+        for probe, news, _ in PROBES[name](of) if name in PROBES else ():
+            total += sum((unit_needs(of.model, unit) for unit in probe.units(Named(), news, of.seed)), Needs())
+        if name in _READINGS:
+            tokens = sum(_READINGS[name] * len(of.model.chat.plain_ids(item.text)) for item in of.news)
+            total += Needs(tokens=tokens, flop=flops.forward(of.model.model, tokens, tokens))
+    return total
 
 
 def of_training(name: str) -> bool:
@@ -99,42 +135,25 @@ def in_nats(name: str) -> bool:
     return name in ("text", "seen", "loss")
 
 
-def _answers(name: str, rows: Sequence[Prediction]) -> list[Outcome]:
-    return [
-        Outcome(name, row.news_id, row.question, float(bool(row.correct)), share_of_right(row.detail, row.expected))
-        for row in rows
-    ]
+def _questions(condition: Condition) -> Callable[[Subject], list[Asked]]:
+    return lambda of: [(Questions(of.settings, conditions=(condition,)), of.news, of.routes)]
 
 
-def _questions(name: str, condition: Condition) -> Callable[[Subject], list[Outcome]]:
-    def ask(of: Subject) -> list[Outcome]:
-        probe = Questions(of.settings, conditions=(condition,))
-        return _answers(name, of.predictions(probe, of.news, of.routes))
+def _of_other(condition: Condition) -> Callable[[Subject], list[Asked]]:
+    def asked(of: Subject) -> list[Asked]:
+        # The base is the same for every news item.
+        news, routes = other_adapters(of.news, of.routes) if of.routes else (of.news, {})
+        return [(Questions(of.settings, conditions=(condition,)), news, routes)] if news else []
 
-    return ask
-
-
-def _of_other(name: str, condition: Condition) -> Callable[[Subject], list[Outcome]]:
-    def ask(of: Subject) -> list[Outcome]:
-        if not of.routes:  # the base is the same for every news item
-            return _answers(name, of.predictions(Questions(of.settings, conditions=(condition,)), of.news, {}))
-        news, routes = other_adapters(of.news, of.routes)
-        probe = Questions(of.settings, conditions=(condition,))
-        return _answers(name, of.predictions(probe, news, routes)) if news else []
-
-    return ask
+    return asked
 
 
-def _control(name: Any) -> Callable[[Subject], list[Outcome]]:
-    def ask(of: Subject) -> list[Outcome]:
-        settings = replace(of.settings, controls=(name,))
-        found = []
-        for one in measurements(settings, of.news, of.routes):
-            if one.folder.startswith("controls"):
-                found += _answers(name, of.predictions(one.probe, one.news, one.routes))
-        return found
+def _control(name: Control) -> Callable[[Subject], list[Asked]]:
+    def asked(of: Subject) -> list[Asked]:
+        every = measurements(replace(of.settings, controls=(name,)), of.news, of.routes)
+        return [(one.probe, one.news, one.routes) for one in every if one.folder != QUESTIONS]
 
-    return ask
+    return asked
 
 
 def _nats(of: Subject, texts: Sequence[tuple[Sequence[Message], str, int]]) -> list[float]:
@@ -217,17 +236,21 @@ def _recognition(of: Subject) -> list[Outcome]:
     ]
 
 
-MEASURES: dict[str, Callable[[Subject], list[Outcome]]] = {
-    "closed_book": _questions("closed_book", "closed_book"),
-    "in_context": _questions("in_context", "in_context"),
-    "other_in_context": _of_other("other_in_context", "in_context"),
-    "other_adapter": _of_other("other_adapter", "closed_book"),
+PROBES: dict[str, Callable[[Subject], list[Asked]]] = {
+    "closed_book": _questions("closed_book"),
+    "in_context": _questions("in_context"),
+    "other_in_context": _of_other("in_context"),
+    "other_adapter": _of_other("closed_book"),
     "neighbours": _control("neighbours"),
     "rephrased": _control("rephrased"),
     "statements": _control("statements"),
+}
+TEXTS: dict[str, Callable[[Subject], list[Outcome]]] = {
     "text": _text,
     "seen": _seen,
     "recall": _recall,
     "recognition": _recognition,
     "loss": lambda of: [],  # taken from the curve of the training
 }
+_READINGS = {"text": 1, "recall": 2, "recognition": 4}
+"""How often a measure reads or writes a news item, about."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sys2ft.statistics import Item, Score, holm, mean_over_seeds, p_value, paired_over_seeds
 from sys2ft.studies.cells import Cell
-from sys2ft.studies.gathered import PROBABILITY, Setting, Values, gather
+from sys2ft.studies.effort import Effort, efforts_of, lines_of, x_of
+from sys2ft.studies.gathered import Setting, Values, gather
 from sys2ft.studies.measures import in_nats
-from sys2ft.studies.spec import BASE, Compare, Study
+from sys2ft.studies.spec import BASE, PROBABILITY, Compare, Study
 from sys2ft.studies.store import Store
 
 ALL = "all"
@@ -41,7 +42,7 @@ class Contrast:
     """The setting's own value."""
     reference: Score
     p: float | None
-    """Adjusted by Holm (1979) over the contrasts of one comparison at one place of the other axes; None: no interval."""
+    """Adjusted by Holm (1979) over the contrasts that share all other axes; None: no interval."""
 
     @property
     def beyond_noise(self) -> bool:
@@ -67,6 +68,7 @@ class Results:
     rows: Sequence[Row]
     contrasts: Sequence[Contrast]
     curves: Sequence[Curve]
+    efforts: Sequence[Effort]
     missing: Sequence[tuple[str, str]]
     """Cells that are not finished, and why."""
 
@@ -101,6 +103,7 @@ def results(store: Store, study: Study, cells: Sequence[Cell], failed: Mapping[s
         rows=rows,
         contrasts=contrasts,
         curves=curves_of(study, settings),
+        efforts=efforts_of(study, settings),
         missing=missing,
     )
 
@@ -132,7 +135,12 @@ def _rows(store: Store, study: Study, setting: Setting, *, base: bool = False) -
     rows = []
     for measure in measures_of(study, setting, base=base):
         for part, keep in parts.items():
-            if part != ALL and measure.removeprefix(PROBABILITY) not in ("closed_book", "in_context", "other_in_context", "other_adapter"):
+            if part != ALL and measure.removeprefix(PROBABILITY) not in (
+                "closed_book",
+                "in_context",
+                "other_in_context",
+                "other_adapter",
+            ):
                 continue
             columns = take(measure, keep)
             if columns:
@@ -169,7 +177,7 @@ def contrasts_of(study: Study, settings: Sequence[Setting], compare: Compare) ->
         against = [one for one in own if one is not reference]
         if reference is None and compare.to != BASE:
             continue
-        found += _adjusted([one for each in against if (one := _contrast(each, reference, compare)) is not None])
+        found += _adjusted([made for one in against if (made := _contrast(one, reference, compare)) is not None])
     return found
 
 
@@ -203,8 +211,6 @@ def _same_seeds(one: Setting, other: Setting, measure: str) -> tuple[list[Values
 
 
 def _adjusted(found: Sequence[tuple[Contrast, float | None]]) -> list[Contrast]:
-    from dataclasses import replace
-
     known = {str(k): p for k, (_, p) in enumerate(found) if p is not None}
     adjusted = holm(known)
     return [replace(one, p=adjusted.get(str(k))) for k, (one, _) in enumerate(found)]
@@ -228,39 +234,12 @@ def curves_of(study: Study, settings: Sequence[Setting]) -> list[Curve]:
     return found
 
 
-def lines_of(study: Study, settings: Sequence[Setting]) -> list[tuple[dict[str, str], str, list[Setting]]]:
-    """The settings of each line, whose ends are its points: its place, the axis along which they lie, the settings."""
-    axis = study.figure.x if study.figure.x in study.vary else _axis_of_effort(study)
-    lines: dict[tuple[tuple[str, str], ...], list[Setting]] = {}
-    for one in settings:
-        lines.setdefault(tuple((name, label) for name, label in one.at.items() if name != axis), []).append(one)
-    return [(dict(place), axis, own) for place, own in lines.items()]
-
-
-def x_of(study: Study, setting: Setting, axis: str) -> float:
-    """Where the end of a setting is on the x axis of the figure."""
-    if study.figure.x in ("flop", "tokens"):
-        return setting.cost()[study.figure.x]
-    return float(setting.at[axis].split()[0])
-
-
 def _over_settings(study: Study, settings: Sequence[Setting], measure: str) -> list[Curve]:
     found = []
     for place, axis, own in lines_of(study, settings):
-        points = [(x_of(study, one, axis), mean(one, measure, columns)) for one in own if (columns := one.values(measure))]
+        points = [
+            (x_of(study, one, axis), mean(one, measure, columns)) for one in own if (columns := one.values(measure))
+        ]
         if points:
             found.append(Curve(at=place, measure=measure, points=sorted(points, key=lambda point: point[0])))
     return found
-
-
-def _axis_of_effort(study: Study) -> str:
-    """The axis whose values are numbers: along it effort grows."""
-    return next((axis for axis, own in study.vary.items() if all(_numeric(label) for label in own)), "")
-
-
-def _numeric(label: str) -> bool:
-    try:
-        float(label.split()[0])
-    except (ValueError, IndexError):
-        return False
-    return True

@@ -22,10 +22,16 @@ from sys2ft.studies.options import checked
 Axis = Mapping[str, Mapping[str, Any]]
 """Label of a value -> the options that it sets."""
 FigureKind = Literal["dots", "curve", "scaling", "grid"]
+MODELS: Axis = {"models": {}}
+"""An axis that has the models of the study as its values, whichever these are."""
 BASE = "base"
 """What a comparison can be with besides a value of its axis: the model before training."""
 BY = ("domain", "kind")
-X_OF_TRAINING = ("step", "update", "tokens", "flop")
+PROBABILITY = "p "
+"""A measure with this before its name is the probability of the right choice."""
+OF_KIND = "@"
+"""A measure with this and a kind of question after its name is that of these questions, as 'closed_book@two_hop'."""
+X_OF_TRAINING = ("step", "update", "tokens", "flop", "age", "order")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,11 +42,13 @@ class Figure:
     """'dots': a row for each cell. 'curve': lines over `x`. 'scaling': the same with a fitted power law. 'grid': a heat
     map of `x` and `series`."""
     x: str = ""
-    """A numeric axis, or of training: step, update, tokens, flop."""
+    """A numeric axis, or of training: step, update, tokens, flop, 'age' (updates since a news item's own), 'order'
+    (place of a sample in the training, for the measure `seen`)."""
     series: str = ""
     """Axis whose values are lines; empty: every combination of the other axes."""
     measures: tuple[str, ...] = ()
-    """What is drawn; empty: the first measure of the study."""
+    """What is drawn; empty: the first measure of the study. Of questions also their probability of the right choice,
+    and those of one kind: 'p closed_book@two_hop'."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,7 +113,8 @@ class Study:
 
     def _grid(self) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
         own: dict[str, Axis] = {"model": {short(name): {"model": name} for name in self.models}}
-        own |= self.vary
+        for axis, values in self.vary.items():
+            own[axis] = values if values is not MODELS else {short(name): {axis: name} for name in self.models}
         own["seed"] = {str(seed): {"seed": seed} for seed in self.seeds}
         shared = {"news": self.news, "take": self.take, **self.settings}
         for labels in product(*own.values()):
@@ -177,6 +186,11 @@ def study_text(name: str) -> str:
     return files("sys2ft.studies").joinpath("bundled").joinpath(f"{name}.yaml").read_text(encoding="utf-8")
 
 
+def template_text() -> str:
+    """A short study with comments, to begin from."""
+    return files("sys2ft.studies").joinpath("template.yaml").read_text(encoding="utf-8")
+
+
 def load_study(name: str) -> Study:
     """A bundled study by its name, or the study in a file. Raises SettingsError if there is neither."""
     path = Path(name)
@@ -240,6 +254,8 @@ def _field(name: str, value: Any, where: str) -> Any:
 
 def _axis(axis: str, given: Any, where: str) -> Axis:
     """An axis: a list of values of the option of that name, or labels with the options that each sets."""
+    if given == "models" and axis == "generator":
+        return MODELS
     if isinstance(given, Mapping):
         return {
             str(label): {
@@ -328,7 +344,9 @@ def check(study: Study) -> None:
     if figure.series and figure.series not in axes:
         problems.append(f"figure: series {figure.series!r} is not one of {', '.join(axes)}")
     problems += [
-        f"figure: measure {name!r} is not one of the study's" for name in figure.measures if name not in study.measures
+        f"figure: measure {name!r} is not one of the study's"
+        for name in figure.measures
+        if name.removeprefix(PROBABILITY).partition(OF_KIND)[0] not in study.measures
     ]
     problems += [f"by: {name!r} is not one of {', '.join(BY)}" for name in study.by if name not in BY]
     problems += [

@@ -1,0 +1,224 @@
+"""`sys2ft study`: runs a grid of cells and writes its page; lists, shows and begins studies."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+from tyro.conf import Positional, subcommand
+
+from sys2ft.cli.common import ModelOptions, console
+from sys2ft.cli.run import duration
+from sys2ft.errors import SettingsError
+from sys2ft.runs import Needs, display
+from sys2ft.terminal import print
+
+if TYPE_CHECKING:
+    from sys2ft.studies import Outlook, Studied, Study
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudyRun(ModelOptions):
+    """Run a study, or what is left of it, and write its page. `sys2ft study NAME` is short for `sys2ft study run NAME`.
+
+    A study is a grid of cells. Finished cells are kept in the folder, also when the study's file changes.
+    """
+
+    study: Positional[str]
+    """Name of a bundled study (`sys2ft study list`), or a YAML file."""
+    small: bool = False
+    """The study's small size, which takes minutes with the embedded model."""
+    models: tuple[str, ...] = ()
+    """Models in place of the study's."""
+    news: str = ""
+    """News file or bundled set in place of the study's."""
+    take: int | None = None
+    """Number of news items, spread evenly over the set; 0: all."""
+    seeds: tuple[int, ...] = ()
+    """Seeds in place of the study's."""
+    set: tuple[str, ...] = ()
+    """Options that all cells share, such as epochs=4 (`sys2ft study options`)."""
+    only: tuple[str, ...] = ()
+    """Only cells at these places, such as protocol=naive."""
+    out: Path | None = None
+    """Folder of the study; default: sys2ft-runs/study-<name>."""
+    dry_run: bool = False
+    """Print the cells, what they would need, and the smallest difference that the study could see; then exit."""
+
+    def run(self) -> int:
+        from sys2ft.studies import outlook, run_study
+
+        study = self._study()
+        out = self.out or Path("sys2ft-runs") / f"study-{study.name}{'-small' if self.small else ''}"
+        how: dict[str, Any] = {"dtype": self.dtype, "device": self.device, "only": pairs("--only", self.only)}
+        if self.dry_run:
+            with display(self.quiet) as show:
+                found = outlook(study, out, show=show, **how)
+            _print_outlook(study, found)
+            return 0
+        with display(self.quiet) as show:
+            done = run_study(study, out, command=shlex.join(["sys2ft", *sys.argv[1:]]), show=show, **how)
+        _print_study(done)
+        return 2 if done.failures else 0
+
+    def _study(self) -> Study:
+        from sys2ft.studies import changed, load_study
+
+        study = load_study(self.study)
+        study = study.smaller() if self.small else study
+        changes: dict[str, Any] = {
+            "models": list(self.models), "news": self.news, "seeds": list(self.seeds),
+            "settings": pairs("--set", self.set),
+        }  # fmt: skip
+        changes = {name: value for name, value in changes.items() if value}
+        changes |= {"take": self.take} if self.take is not None else {}
+        return changed(study, changes, "the command line") if changes else study
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudyList:
+    """List the bundled studies."""
+
+    def run(self) -> None:
+        from sys2ft.studies import load_study, study_names
+
+        table = Table(box=None, pad_edge=False, show_header=False)
+        table.add_column()
+        table.add_column(overflow="fold")
+        for name in study_names():
+            table.add_row(name, Text(load_study(name).asks))
+        console().print(table)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudyShow:
+    """Print the file of a bundled study."""
+
+    name: Positional[str]
+    """Name of a bundled study."""
+
+    def run(self) -> None:
+        from sys2ft.studies import load_study, study_text
+
+        load_study(self.name)
+        print(study_text(self.name), end="")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudyNew:
+    """Write a study to begin from into a file."""
+
+    file: Positional[Path]
+    """File to write."""
+    like: str = ""
+    """Bundled study to copy; empty: a short one with comments."""
+
+    def run(self) -> None:
+        from sys2ft.files import write_text
+        from sys2ft.studies import load_study, study_text, template_text
+
+        if self.file.exists():
+            raise SettingsError(f"{self.file} exists", expected="a new file", fix="choose another name")
+        if self.like:
+            load_study(self.like)
+        write_text(self.file, study_text(self.like) if self.like else template_text())
+        print(f"study     {self.file}\nnext      sys2ft study {shlex.quote(str(self.file))} --dry-run")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudyOptions:
+    """List the options that the cells of a study can vary."""
+
+    def run(self) -> None:
+        from sys2ft.studies import Options, option_types
+
+        table = Table("option", "default", "of", box=None, pad_edge=False)
+        for name, (owner, _) in option_types().items():
+            default = next((one.default for one in fields(owner) if one.name == name), "")
+            whose = "the cell" if owner is Options else owner.__name__.removesuffix("Settings").lower()
+            table.add_row(name, Text(str(default)), whose)
+        console().print(table)
+
+
+Action = (
+    Annotated[StudyRun, subcommand("run")]
+    | Annotated[StudyList, subcommand("list")]
+    | Annotated[StudyShow, subcommand("show")]
+    | Annotated[StudyNew, subcommand("new")]
+    | Annotated[StudyOptions, subcommand("options")]
+)
+ACTIONS = ("run", "list", "show", "new", "options")
+
+
+@dataclass(frozen=True, slots=True)
+class Studies:
+    """Grids of cells, each the answer to a question: run one, list them, show or write the file of one."""
+
+    action: Action
+
+    def run(self) -> int:
+        return self.action.run() or 0
+
+
+def with_action(words: list[str]) -> list[str]:
+    """The words of a command line, with the action that `sys2ft study NAME` leaves out."""
+    if words[:1] != ["study"] or len(words) < 2 or words[1] in ACTIONS or words[1] in ("-h", "--help"):
+        return words
+    return ["study", "run", *words[1:]]
+
+
+def pairs(flag: str, given: tuple[str, ...]) -> dict[str, Any]:
+    """Values by name, of texts such as 'epochs=4'; numbers and lists are read as in YAML."""
+    import yaml
+
+    found = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise SettingsError(f"{flag} {text}", expected="name=value", fix=f"write {flag} epochs=4")
+        found[name] = yaml.safe_load(value) if flag == "--set" else value
+    return found
+
+
+def _print_outlook(study: Study, found: Outlook) -> None:
+    table = Table(box=box.SIMPLE_HEAD, title=f"{study.name}: {found.cells} cells, {found.finished} finished")
+    table.title_justify = "left"
+    for name in ("model", "part"):
+        table.add_column(name)
+    for name in ("done", "left", "tokens", "TFLOP", "time", "memory"):
+        table.add_column(name, justify="right")
+    for row in found.estimates:
+        table.add_row(Text(row.model), row.part, f"{row.done:,}", f"{row.left:,}", *_needs(row.needs, row.seconds))
+    total = sum((row.needs for row in found.estimates), Needs())
+    table.add_section()
+    table.add_row("all", "", "", "", *_needs(total, sum(row.seconds for row in found.estimates)))
+    table.caption = (
+        "Later rounds of generation are not counted. Times at the rate measured now; memory without the model."
+    )
+    table.caption_justify = "left"
+    console().print(table)
+    console().print(Text(found.power))
+    for name, why in found.unusable.items():
+        console().print(Text(f"not usable: {name}: {why}"))
+
+
+def _needs(needs: Needs, seconds: float) -> tuple[str, ...]:
+    return f"{needs.tokens:,}", f"{needs.flop / 1e12:.3g}", duration(seconds), f"{needs.memory / 2**30:.2f} GiB"
+
+
+def _print_study(done: Studied) -> None:
+    from sys2ft.studies import sentences, study_table
+
+    console().print(study_table(done.found))
+    for sentence in sentences(done.found):
+        console().print(Text(sentence))
+    for failure in done.failures:
+        console().print(Text(f"not computed: {failure.cell.title}: {failure.error}", style="red"))
+    print(f"results   {done.folder / 'results.json'}")
+    print(f"page      {done.page}")

@@ -1,0 +1,96 @@
+"""What a line of a scaling figure says: a saturating power law, or for a loss whether there is a trend at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sys2ft.errors import UserError
+from sys2ft.report.words import count
+from sys2ft.statistics import Needed, Point, Scaling, Score, Undefined, fit_scaling, trend
+from sys2ft.studies.gathered import Setting
+from sys2ft.studies.measures import in_nats
+from sys2ft.studies.spec import Study
+
+SHARE = 0.8
+"""Of the gap between the base closed book and in context."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Effort:
+    """One measure of one line."""
+
+    at: Mapping[str, str]
+    measure: str
+    unit: str
+    law: Scaling | None = None
+    needed: Needed | Undefined | None = None
+    """The effort that closes `SHARE` of the gap; None for measures that have no gap."""
+    trend: Score | Undefined | None = None
+    """For losses: rank correlation with the effort."""
+
+    def amount(self, x: float) -> str:
+        """An effort with its unit."""
+        if self.unit == "FLOP":
+            return f"{x / 1e12:,.3g} TFLOP"
+        return f"{count(x)} {self.unit}"
+
+
+def lines_of(study: Study, settings: Sequence[Setting]) -> list[tuple[dict[str, str], str, list[Setting]]]:
+    """The settings of each line, whose ends are its points: its place, the axis along which they lie, the settings."""
+    axis = study.figure.x if study.figure.x in study.vary else _axis_of_effort(study)
+    lines: dict[tuple[tuple[str, str], ...], list[Setting]] = {}
+    for one in settings:
+        lines.setdefault(tuple((name, label) for name, label in one.at.items() if name != axis), []).append(one)
+    return [(dict(place), axis, own) for place, own in lines.items()]
+
+
+def x_of(study: Study, setting: Setting, axis: str) -> float:
+    """Where the end of a setting is on the x axis of the figure."""
+    if study.figure.x in ("flop", "tokens"):
+        return setting.cost()[study.figure.x]
+    return float(setting.at[axis].split()[0])
+
+
+def _axis_of_effort(study: Study) -> str:
+    """The axis whose values are numbers: along it effort grows."""
+    return next((axis for axis, own in study.vary.items() if all(_numeric(label) for label in own)), "")
+
+
+def _numeric(label: str) -> bool:
+    try:
+        float(label.split()[0])
+    except (ValueError, IndexError):
+        return False
+    return True
+
+
+def efforts_of(study: Study, settings: Sequence[Setting]) -> list[Effort]:
+    """The fits of every line and measure of a scaling figure; none for figures of other kinds."""
+    if study.figure.kind != "scaling":
+        return []
+    unit = {"flop": "FLOP"}.get(study.figure.x, study.figure.x)
+    found = []
+    for measure in study.figure.measures or study.measures[:1]:
+        for place, axis, own in lines_of(study, settings):
+            have = [one for one in own if one.values(measure)]
+            points = [Point(x=x_of(study, one, axis), outcomes=one.values(measure)) for one in have]
+            if not points:
+                continue
+            shown = place if len(lines_of(study, settings)) > 1 else {}
+            found.append(_fitted(Effort(at=shown, measure=measure, unit=unit), have[0], points))
+    return found
+
+
+def _fitted(blank: Effort, setting: Setting, points: Sequence[Point]) -> Effort:
+    measure, shared = blank.measure, setting.joint
+    try:
+        if in_nats(measure):
+            return Effort(at=blank.at, measure=measure, unit=blank.unit, trend=trend(points, shared=shared))
+        base = setting.base_values(measure) or None
+        ceiling = (setting.base_values("in_context") or None) if measure == "closed_book" else None
+        law = fit_scaling(points, base=base, ceiling=ceiling, shared=shared)
+    except UserError:  # fewer points than a fit needs: the study is not finished, or small
+        return blank
+    needed = law.needed_share(SHARE) if base and ceiling else None
+    return Effort(at=blank.at, measure=measure, unit=blank.unit, law=law, needed=needed)

@@ -1,0 +1,166 @@
+"""What a study would still cost, before any work: cells, tokens, FLOP, time, memory, and what it could see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sys2ft.errors import Sys2ftError
+from sys2ft.job.plan import Rates, measure_rates
+from sys2ft.models import LoadedModel, load_model
+from sys2ft.replay import ReplayElement, Schedule, expected, plan as replay_plan
+from sys2ft.report import power_line
+from sys2ft.runs import Below, Display, Needs
+from sys2ft.studies.cells import Cell
+from sys2ft.studies.measures import Subject, asking_needs, of_training
+from sys2ft.studies.phases import phase_of
+from sys2ft.studies.samples import written_elements
+from sys2ft.studies.spec import Study, short
+from sys2ft.studies.store import Store
+from sys2ft.studies.study import selected
+from sys2ft.training import AdapterJob, banks, training_needs
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Estimate:
+    """What one part of the work of one model needs."""
+
+    model: str
+    part: str
+    """generate, train or ask."""
+    left: int
+    """Sets of elements to write, cells to train, or times that all measures are asked."""
+    done: int
+    needs: Needs
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outlook:
+    """The estimates, the smallest difference that the study could see, and the models that cannot be used."""
+
+    cells: int
+    finished: int
+    estimates: tuple[Estimate, ...]
+    power: str
+    unusable: Mapping[str, str]
+
+
+def outlook(
+    study: Study,
+    out: str | Path,
+    *,
+    dtype: str = "auto",
+    device: str = "auto",
+    only: Mapping[str, str] | None = None,
+    show: Display | None = None,
+) -> Outlook:
+    """What `run_study` with the same arguments would still have to do. Writes nothing.
+
+    Exact for training on elements that are there, and for asking; else elements are taken to be as long as their news
+    item. Times assume the rate measured now.
+    """
+    cells = selected(study, only or {})
+    store, show = Store(Path(out), dtype, device), show or Display()
+    found: list[Estimate] = []
+    unusable: dict[str, str] = {}
+    names = dict.fromkeys(name for cell in cells for name in (cell.generator, cell.options.model))
+    finished = 0
+    with show.task("estimate", len(names)) as advance:
+        for name in names:
+            try:
+                model = load_model(name, dtype=dtype, device=device, progress=show.note)
+                writes = [cell for cell in cells if cell.generator == name and not cell.options.written]
+                learns = [cell for cell in cells if cell.options.model == name]
+                own = _Estimating(store, model, measure_rates(model, store.news((writes or learns)[0])))
+                found += [*own.writing(writes), *own.learning(learns)]
+                finished += sum(store.finished(cell) for cell in learns)
+            except Sys2ftError as error:
+                unusable[name] = error.found
+            advance()
+    counts = [sum(bool(q.choices) for q in item.questions) for item in store.news(cells[0])]
+    compared = max((len(axis) for axis in study.vary.values()), default=1)
+    seeds = len({cell.options.seed for cell in cells})
+    return Outlook(
+        cells=len(cells),
+        finished=finished,
+        estimates=tuple(found),
+        power=power_line(counts, protocols=compared, seeds=seeds, compared="settings"),
+        unusable=unusable,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Estimating:
+    store: Store
+    model: LoadedModel
+    rates: Rates
+
+    def _estimate(self, part: str, left: int, done: int, needs: Needs, rate: float) -> list[Estimate]:
+        name = short(self.model.source.name)
+        return [Estimate(model=name, part=part, left=left, done=done, needs=needs, seconds=needs.flop / rate)]
+
+    def writing(self, cells: Sequence[Cell]) -> list[Estimate]:
+        """The generation of every set of elements; further rounds and stages are not counted."""
+        by_key = {self.store.elements_key(cell): cell for cell in cells}
+        left = {key: cell for key, cell in by_key.items() if self.store.elements(key) is None}
+        needs = Needs()
+        for cell in left.values():
+            units = replay_plan(
+                self.model,
+                self.store.news(cell),
+                cell.generate,
+                seed=cell.options.seed,
+                memo=Below(self.store.memo, self.model.fingerprint[:16]),
+                schedule=_schedule(cell),
+            )
+            needs += sum((unit.needs for unit in units), Needs())
+        return (
+            self._estimate("generate", len(left), len(by_key) - len(left), needs, self.rates.sampling) if by_key else []
+        )
+
+    def learning(self, cells: Sequence[Cell]) -> list[Estimate]:
+        """The training of every phase that is not finished, and the asking after it and on the way."""
+        left = [cell for cell in cells if not self.store.finished(cell)]
+        training, asking, asked = Needs(), Needs(), 0
+        for number in range(max((len(cell.groups(self.store.news(cell))) for cell in left), default=0)):
+            jobs = [job for cell in left for job in self._jobs(cell, number)]
+            for bank_jobs in banks(self.model.model, jobs) if jobs else []:
+                training += training_needs(self.model, bank_jobs)
+        for cell in left:
+            news = self.store.news(cell)
+            measures = [name for name in cell.measures if not of_training(name)]
+            subject = Subject(model=self.model, news=news, settings=cell.evaluate)
+            times = len(cell.groups(news)) * (1 + len(cell.steps))
+            once = asking_needs(measures, subject)
+            asking += Needs(tokens=times * once.tokens, flop=times * once.flop, memory=once.memory)
+            asked += times
+        done = len(cells) - len(left)
+        return [
+            *self._estimate("train", len(left), done, training, self.rates.forward),
+            *self._estimate("ask", asked, done, asking, self.rates.forward),
+        ]
+
+    def _jobs(self, cell: Cell, number: int) -> list[AdapterJob]:
+        news = self.store.news(cell)
+        if number >= len(cell.groups(news)):
+            return []
+        phase = phase_of(
+            cell, number, self.model, news, self._elements(cell), key=f"{cell.key[:16]}-{number}",
+            before={item.id: item.text for item in news}, counts={}, start=None,
+        )  # fmt: skip
+        return list(phase.jobs)
+
+    def _elements(self, cell: Cell) -> Sequence[ReplayElement]:
+        if cell.options.written:
+            return written_elements(cell.options.written, self.store.news(cell))
+        known = self.store.elements(self.store.elements_key(cell))
+        if known is not None:
+            return known
+        found = expected(cell.options.protocol, self.store.news(cell), cell.generate, self.model, _schedule(cell))
+        return [replace(one, protocol=cell.options.protocol) for one in found]
+
+
+def _schedule(cell: Cell) -> Schedule:
+    return Schedule(epochs=cell.train.epochs, batch_size=cell.train.batch_size)

@@ -1,0 +1,171 @@
+"""study.html and results.json: pure functions of a study and its folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from sys2ft.files import read_json, write_json, write_text
+from sys2ft.pages import facts, render, trusted
+from sys2ft.report.words import ABSENT, count, power_line, seconds, tera
+from sys2ft.studies.figures import figure_of
+from sys2ft.studies.results import ALL, Results
+from sys2ft.studies.spec import PROBABILITY
+from sys2ft.studies.store import Store
+from sys2ft.studies.words import caption, measure_cell, measure_title, place_title, sentences
+
+_HERE = Path(__file__).resolve().parent
+
+
+def write_results(store: Store, found: Results, cells: int) -> Path:
+    """Write results.json, figure.svg and study.html; returns the path of the page."""
+    write_json(store.path / "results.json", {**found.to_dict(), "sentences": sentences(found)})
+    figure = figure_of(found)
+    if figure is not None:
+        write_text(store.path / "figure.svg", bare_svg(figure))
+    path = store.path / "study.html"
+    record = read_json(store.path / "study.json")
+    write_text(path, _page(store, found, cells, figure, record))
+    return path
+
+
+def bare_svg(figure: str) -> str:
+    """The SVG element alone, as a file of its own."""
+    start, end = figure.index("<svg"), figure.rindex("</svg>") + len("</svg>")
+    return figure[start:end]
+
+
+def table_of(found: Results) -> tuple[list[str], list[tuple[str, list[str]]]]:
+    """The titles of the measures, and for each setting its numbers as text; the bases come first."""
+    names = [
+        name
+        for own in found.study.measures
+        for name in (own, PROBABILITY + own)
+        if any((row.measure, row.part) == (name, ALL) for row in found.rows)
+    ]
+    rows = [
+        (place_title(found.study, at), [measure_cell(name, found.row(at, name)) for name in names])
+        for at in places_of(found)
+    ]
+    return [measure_title(name) for name in names], rows
+
+
+def study_table(found: Results) -> Table:
+    """The table for a terminal."""
+    titles, rows = table_of(found)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
+    table.add_column(found.study.name, overflow="fold")
+    for title in titles:
+        table.add_column(title, justify="right", overflow="fold")
+    for place, cells in rows:
+        table.add_row(Text(place), *map(Text, cells))
+    table.caption, table.caption_justify = caption(found), "left"
+    return table
+
+
+def places_of(found: Results) -> list[Mapping[str, str]]:
+    """The places of the table, each once: the bases, then the settings."""
+    places: list[Mapping[str, str]] = []
+    for row in found.rows:
+        if row.at not in places:
+            places.append(row.at)
+    return places
+
+
+def _page(store: Store, found: Results, cells: int, figure: str | None, record: dict[str, Any]) -> str:
+    titles, table = table_of(found)
+    study = found.study
+    inputs = [("models", ", ".join(study.models)), ("news", study.news), ("seeds", ", ".join(map(str, study.seeds)))]
+    values = {
+        "study": study,
+        "sentences": sentences(found),
+        "missing": found.missing,
+        "cells": cells,
+        "figure": trusted(figure) if figure else None,
+        "figure_note": _figure_note(found),
+        "titles": titles,
+        "table": table,
+        "caption": caption(found),
+        "power": power(store, found),
+        "contrasts": [contrast_cells(found, k) for k in range(len(found.contrasts))],
+        "parts": _parts(found),
+        "costs": [_cost_cells(found, k) for k in range(len(found.settings))],
+        "facts": facts(record, inputs),
+        "record": json.dumps(record, indent=2, ensure_ascii=False),
+    }
+    return render(_HERE, "study_page", values)
+
+
+def power(store: Store, found: Results) -> str:
+    """The smallest difference that the study could see."""
+    if not found.settings:
+        return "Nothing is finished yet"
+    cell = found.settings[0].cells[0]
+    counts = [sum(bool(question.choices) for question in item.questions) for item in store.news(cell)]
+    compared = max((len(own) for own in found.study.vary.values()), default=1)
+    seeds = max(len(one.cells) for one in found.settings)
+    return power_line(counts, protocols=compared, seeds=seeds, compared="settings")
+
+
+def contrast_cells(found: Results, number: int) -> dict[str, Any]:
+    """A comparison as the cells of a row."""
+    from sys2ft.report import number as shown
+
+    one = found.contrasts[number]
+    p = ABSENT if one.p is None else "< 0.001" if one.p < 0.001 else f"{one.p:.3f}"
+    size = f"{one.difference.n_items} ({one.difference.n_news} news items, {one.difference.n_seeds} seeds)"
+    return {
+        "clear": one.beyond_noise,
+        "cells": (
+            place_title(found.study, one.at), measure_title(one.compare.measure), one.compare.to,
+            f"{one.reference.estimate:.2f}", f"{one.level.estimate:.2f}", shown(one.difference, signed=True), p, size,
+        ),
+    }  # fmt: skip
+
+
+def _parts(found: Results) -> list[tuple[str, list[tuple[str, dict[str, str]]]]]:
+    """For each measure that is divided, the numbers of every setting by part."""
+    names = dict.fromkeys(row.part for row in found.rows if row.part != ALL)
+    measures = dict.fromkeys(
+        row.measure for row in found.rows if row.part != ALL and not row.measure.startswith(PROBABILITY)
+    )
+    tables = []
+    for measure in measures:
+        rows = [
+            (
+                place_title(found.study, at),
+                {
+                    f"{part.partition(': ')[2]} (n = {row.score.n_items})" if row else part: measure_cell(measure, row)
+                    for part in names
+                    for row in [found.row(at, measure, part)]
+                },
+            )
+            for at in places_of(found)
+        ]
+        tables.append((measure_title(measure), rows))
+    return tables
+
+
+def _cost_cells(found: Results, number: int) -> tuple[str, ...]:
+    one = found.settings[number]
+    cost = one.cost()
+    return (
+        place_title(found.study, one.at), str(len(one.cells)), count(cost["samples"]), count(cost["tokens"]),
+        tera(cost["flop"]), seconds(cost["seconds"]), count(cost["left_out"]), count(cost["diverged"]),
+    )  # fmt: skip
+
+
+def _figure_note(found: Results) -> str:
+    if found.study.figure.kind == "scaling":
+        return "Dashed: the fitted saturating power law. Dotted: the base with the news item in context."
+    if found.study.figure.kind == "curve" and "closed_book" in (
+        found.study.figure.measures or found.study.measures[:1]
+    ):
+        return "Dotted: the base with the news item in context. Bands: 95% intervals."
+    return ""

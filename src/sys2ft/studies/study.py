@@ -1,0 +1,91 @@
+"""Runs a study in a folder: its cells, then its results and its page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from sys2ft import files
+from sys2ft.errors import SettingsError
+from sys2ft.runs import Display, provenance
+from sys2ft.runs.exclusive import exclusive
+from sys2ft.studies.cells import Cell
+from sys2ft.studies.page import write_results
+from sys2ft.studies.results import Results, results
+from sys2ft.studies.running import Failure, Runner
+from sys2ft.studies.spec import Study
+from sys2ft.studies.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Studied:
+    """A study that has run as far as it could."""
+
+    folder: Path
+    found: Results
+    page: Path
+    failures: tuple[Failure, ...]
+
+
+def run_study(
+    study: Study,
+    out: str | Path,
+    *,
+    dtype: str = "auto",
+    device: str = "auto",
+    only: Mapping[str, str] | None = None,
+    command: str = "",
+    show: Display | None = None,
+) -> Studied:
+    """Compute what is missing of the study's cells in the folder `out`, and write results.json and study.html.
+
+    `only`: axis -> label; cells with other labels are left out.
+
+    A cell that fails is listed in `failures`; the others are kept. Raises SettingsError for cells that cannot exist,
+    before any work, StorageError if the disk is full, and Stopped.
+    """
+    cells = selected(study, only or {})
+    store = Store(files.make_folder(Path(out)), dtype, device)
+    with exclusive(store.path):
+        files.remove_leftovers(store.path)
+        write_record(store, study, command)
+        runner = Runner(store, cells, show or Display())
+        runner.run()
+        failed = {failure.cell.key: failure.error.found for failure in runner.failures}
+        found = results(store, study, cells, failed)
+        page = write_results(store, found, len(cells))
+    return Studied(store.path, found, page, tuple(runner.failures))
+
+
+def selected(study: Study, only: Mapping[str, str]) -> list[Cell]:
+    """The cells with these labels. Raises SettingsError if there is none."""
+    cells = study.cells()
+    found = [cell for cell in cells if all(cell.at.get(axis) == label for axis, label in only.items())]
+    if not found:
+        labels = {axis: ", ".join(dict.fromkeys(cell.at[axis] for cell in cells)) for axis in cells[0].at}
+        raise SettingsError(
+            f"{study.name} has no cell with {', '.join(f'{axis}={label}' for axis, label in only.items())}",
+            expected="; ".join(f"{axis}: {values}" for axis, values in labels.items()),
+            fix="correct --only",
+        )
+    return found
+
+
+def write_record(store: Store, study: Study, command: str) -> None:
+    """Write study.json: the study, and where and with what it ran last."""
+    dtype, device = store.numbers
+    record = {
+        "format": 1,
+        "name": study.name,
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "command": command,
+        "dtype": dtype,
+        "device": device,
+        "versions": provenance.versions(),
+        "hardware": provenance.hardware(),
+        "git": provenance.git_revision(),
+        "study": study.to_dict(),
+    }
+    files.write_json(store.path / "study.json", record)
