@@ -2,7 +2,7 @@
 
 Sources are given where they are used; docs/statistics.md says when which is used, and how often each covers.
 
-Shapes: C news items (clusters), D bootstrap draws, K columns (models, conditions or their differences).
+Shapes: C news items (clusters), D bootstrap draws, K columns (models, conditions or their differences), S seeds.
 """
 
 from __future__ import annotations
@@ -77,9 +77,32 @@ def covariance(sums_CK: Floats, counts_C: Floats) -> Floats:
     return covariance_KK
 
 
-def symmetric(difference: float, half: float) -> Interval:
-    """The interval of a difference of accuracies with half its width, within -1 and 1."""
-    return max(-1.0, difference - half), min(1.0, difference + half)
+def standard_error(sums_CS: Floats, counts_C: Floats, *, shared: bool = False) -> tuple[float, float]:
+    """(standard error, degrees of freedom) of the pooled mean over news items and seeds; (0, 0) for one news item.
+
+    A news item counts with its mean over the seeds, whose variation between news items contains what the seeds do to
+    single ones. A `shared` seed also moves all news items at once. That variance is added: the variance of the seeds'
+    means beyond what single answers explain (the two-way analysis of variance), with Satterthwaite's (1946) degrees of
+    freedom. Of few seeds it is known poorly, and at most S - 1 degrees of freedom remain where it dominates.
+    """
+    n_news, seeds = effective(counts_C), int(sums_CS.shape[1])
+    mean_C1 = sums_CS.mean(axis=1, keepdims=True)
+    variance, freedom = float(covariance(mean_C1, counts_C)[0, 0]), n_news - 1
+    if shared and seeds > 1 and len(counts_C) > 1:
+        total = counts_C.sum()
+        shift_S = (sums_CS - mean_C1).sum(axis=0) / total
+        single_CS = (sums_CS - mean_C1 - counts_C[:, None] * shift_S) / total
+        single = (single_CS**2).sum() * n_news / max(n_news - 1, NOISE)
+        excess = max(0.0, float((shift_S**2).sum() - single)) / (seeds * (seeds - 1))
+        if excess > NOISE**2:
+            parts = variance**2 / max(freedom, LEAST_FREEDOM) + excess**2 / (seeds - 1)
+            variance, freedom = variance + excess, (variance + excess) ** 2 / parts
+    return sqrt(variance), freedom
+
+
+def symmetric(difference: float, half: float, most: float = 1.0) -> Interval:
+    """The interval of a difference of accuracies with half its width, within -1 and 1 (-most and most)."""
+    return max(-most, difference - half), min(most, difference + half)
 
 
 def wilson(share: float, trials: float, quantile: float) -> Interval:
@@ -138,6 +161,27 @@ def resampled(sums_CK: Floats, counts_C: Floats, *, draws: int, seed: int) -> Fl
     weights_DC = resampling_weights(len(counts_C), draws=draws, seed=seed)
     drawn_DK: Floats = (weights_DC @ sums_CK) / (weights_DC @ counts_C)[:, None]
     return drawn_DK
+
+
+def resampled_over_seeds(
+    sums_CS: Floats, counts_C: Floats, *, shared: bool, draws: int, seed: int, stream: int = 0
+) -> Floats:
+    """Pooled means over resampled news items and the seeds, (D,). With one seed, exactly `resampled`.
+
+    If a seed is not `shared`, each news item has its mean over the seeds, and only news items are drawn: drawing seeds
+    within the news items drawn would count their variation twice (Davison & Hinkley 1997, 'Bootstrap methods and their
+    application', section 3.8). If it is, seeds are drawn too, the same for all news items (Owen 2007, 'The pigeonhole
+    bootstrap'). Draws of S seeds vary less than seeds do, by (S - 1) / S, so their deviations are expanded.
+    `stream` numbers the independent draws of seeds that share draws of news items.
+    """
+    seeds = int(sums_CS.shape[1])
+    if seeds == 1 or not shared:
+        return resampled(sums_CS.mean(axis=1, keepdims=True), counts_C, draws=draws, seed=seed)[:, 0]
+    drawn_DS = resampled(sums_CS, counts_C, draws=draws, seed=seed)
+    times_DS = np.random.default_rng((seed, stream)).multinomial(seeds, np.full(seeds, 1 / seeds), size=draws)
+    middle_D: Floats = drawn_DS.mean(axis=1)
+    picked_D: Floats = (drawn_DS * times_DS).sum(axis=1) / seeds
+    return middle_D + sqrt(seeds / (seeds - 1)) * (picked_D - middle_D)
 
 
 def noise_of_chance(chances: Sequence[float], *, level: float = 0.95) -> Interval:

@@ -27,14 +27,14 @@ gained and one for the questions lost.
 *Several comparisons.* The largest of several gains is large partly by choice. `joint_differences` widens the intervals
 until all of them hold together.
 
-Shapes: C news items (clusters), I items (questions), D bootstrap draws, K columns (models or conditions).
+Shapes: C news items (clusters), I items (questions), D bootstrap draws, K columns (models or conditions), S seeds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import sqrt
+from math import inf, sqrt
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -54,6 +54,8 @@ from sys2ft.statistics.intervals import (
     normal,
     percentiles,
     resampled,
+    resampled_over_seeds,
+    standard_error,
     student,
     symmetric,
     wilson,
@@ -88,6 +90,8 @@ class Score:
     is no interval."""
     among: int = 1
     """Number of comparisons whose intervals hold together at `level`."""
+    n_seeds: int = 1
+    """Trainings with different seeds over which the outcomes are averaged."""
 
     @property
     def excludes_zero(self) -> bool:
@@ -102,24 +106,22 @@ class Undefined:
     reason: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class How:
+    """How the interval of one pooled mean is computed."""
+
+    level: float
+    draws: int
+    seed: int
+    shared: bool = False
+    """Whether a seed moves all news items at once."""
+    bounded: bool = True
+    """Whether outcomes are within 0 and 1."""
+
+
 def mean_over_news(outcomes: Outcomes, *, level: float = 0.95, draws: int = DRAWS, seed: int = 0) -> Score:
     """Accuracy over all questions, with an interval over the news items."""
-    sums_CK, counts_C, ungraded = pooled(outcomes)
-    share = float(sums_CK.sum() / counts_C.sum())
-    low, high, method = _ends(
-        sums_CK,
-        counts_C,
-        lambda: wilson(share, len(counts_C), normal(level)),
-        # Trials: the independent questions that would vary as much as these do.
-        lambda error, quantile: wilson(share, share * (1 - share) / error**2, quantile),
-        level,
-        draws,
-        seed,
-    )
-    return Score(
-        estimate=share, low=low, high=high, n_items=int(counts_C.sum()), n_news=len(counts_C), level=level,
-        ungraded=ungraded, method=method,
-    )  # fmt: skip
+    return mean_score(*pooled(outcomes), How(level=level, draws=draws, seed=seed))
 
 
 def paired_difference(a: Outcomes, b: Outcomes, *, level: float = 0.95, draws: int = DRAWS, seed: int = 0) -> Score:
@@ -128,21 +130,8 @@ def paired_difference(a: Outcomes, b: Outcomes, *, level: float = 0.95, draws: i
     Raises UserError if the questions are not the same: the difference would not be paired.
     """
     sums_CK, counts_C, ungraded = pooled(a, b)
-    changes_CK = sums_CK[:, :1] - sums_CK[:, 1:]
-    difference = float(changes_CK.sum() / counts_C.sum())
-    low, high, method = _ends(
-        changes_CK,
-        counts_C,
-        lambda: newcombe(_changes(a, b), len(counts_C), level),
-        lambda error, quantile: symmetric(difference, quantile * error),
-        level,
-        draws,
-        seed,
-    )
-    return Score(
-        estimate=difference, low=low, high=high, n_items=int(counts_C.sum()), n_news=len(counts_C), level=level,
-        ungraded=ungraded, method=method,
-    )  # fmt: skip
+    how = How(level=level, draws=draws, seed=seed)
+    return difference_score(sums_CK[:, :1] - sums_CK[:, 1:], counts_C, ungraded, changes(a, b), how)
 
 
 def joint_differences(
@@ -165,7 +154,7 @@ def joint_differences(
         single = found[name]
         low, high = single.low, single.high
         if single.method == "wilson":
-            low, high = newcombe(_changes(own, base), single.n_news, joint)
+            low, high = newcombe(changes(own, base), single.n_news, joint)
         elif low is not None and high is not None:
             error = sqrt(covariance(changes_C[:, None], counts_C)[0, 0])
             wide = symmetric(single.estimate, student(joint, effective(counts_C) - 1) * error)
@@ -221,33 +210,83 @@ def gap_share(
     )  # fmt: skip
 
 
+def mean_score(sums_CS: Floats, counts_C: Floats, ungraded: int, how: How) -> Score:
+    """The score of an accuracy (a mean of any numbers, if not `how.bounded`) from sums by news item and seed."""
+    mean = float(sums_CS.mean(axis=1).sum() / counts_C.sum())
+    if not how.bounded:
+        return difference_score(sums_CS, counts_C, ungraded, (), how)
+    ends = _ends(
+        sums_CS,
+        counts_C,
+        lambda: wilson(mean, len(counts_C), normal(how.level)),
+        # Trials: the independent questions that would vary as much as these do.
+        lambda error, quantile: wilson(mean, mean * (1 - mean) / error**2, quantile),
+        (0.0, 1.0),
+        how,
+    )
+    return _score(mean, ends, sums_CS, counts_C, ungraded, how)
+
+
+def difference_score(
+    changes_CS: Floats, counts_C: Floats, ungraded: int, changes_I: Sequence[float], how: How
+) -> Score:
+    """The score of a paired difference from its sums by news item and seed, and the changes of single questions.
+
+    Numbers that are not bounded have no interval if all news items have the same mean.
+    """
+    mean = float(changes_CS.mean(axis=1).sum() / counts_C.sum())
+    most = 1.0 if how.bounded else inf
+    ends = _ends(
+        changes_CS,
+        counts_C,
+        lambda: newcombe(changes_I, len(counts_C), how.level) if how.bounded else None,
+        lambda error, quantile: symmetric(mean, quantile * error, most),
+        (-most, most),
+        how,
+    )
+    return _score(mean, ends, changes_CS, counts_C, ungraded, how)
+
+
+def _score(mean: float, ends: Ends, sums_CS: Floats, counts_C: Floats, ungraded: int, how: How) -> Score:
+    low, high, method = ends
+    return Score(
+        estimate=mean, low=low, high=high, n_items=int(counts_C.sum()), n_news=len(counts_C), level=how.level,
+        ungraded=ungraded, method=method, n_seeds=int(sums_CS.shape[1]),
+    )  # fmt: skip
+
+
 def _ends(
-    sums_CK: Floats,
+    sums_CS: Floats,
     counts_C: Floats,
-    alike: Callable[[], Interval],
+    alike: Callable[[], Interval | None],
     few: Callable[[float, float], Interval],
-    level: float,
-    draws: int,
-    seed: int,
+    limits: Interval,
+    how: How,
 ) -> Ends:
     """The interval of one pooled mean: `alike` if the news items do not differ, `few` (error, quantile) for few."""
     if len(counts_C) < 2:
         return None, None, "none"
-    error = sqrt(covariance(sums_CK, counts_C)[0, 0])
+    error, freedom = standard_error(sums_CS, counts_C, shared=how.shared)
     if error < NOISE:
-        return *alike(), "wilson"
+        same = alike()
+        return (None, None, "none") if same is None else (*same, "wilson")
     if len(counts_C) < FEWEST:
-        return *few(error, student(level, effective(counts_C) - 1)), "student"
-    drawn_D = resampled(sums_CK, counts_C, draws=draws, seed=seed)[:, 0]
-    return *percentiles(drawn_D, effective(counts_C), level), "bootstrap"
+        return *few(error, student(how.level, freedom)), "student"
+    drawn_D = resampled_over_seeds(sums_CS, counts_C, shared=how.shared, draws=how.draws, seed=how.seed)
+    low, high = percentiles(drawn_D, effective(counts_C), how.level)
+    if sums_CS.shape[1] > 1:  # expanded deviations of seeds can leave the range
+        low, high = max(limits[0], low), min(limits[1], high)
+    return low, high, "bootstrap"
 
 
-def _value(outcome: bool | float | None) -> float:
+def value(outcome: bool | float | None) -> float:
+    """An outcome as a number; not gradable counts as wrong."""
     return 0.0 if outcome is None else float(outcome)
 
 
-def _changes(a: Outcomes, b: Outcomes) -> list[float]:
-    return [_value(a[item]) - _value(b[item]) for item in a]
+def changes(a: Outcomes, b: Outcomes) -> list[float]:
+    """a - b of each question."""
+    return [value(a[item]) - value(b[item]) for item in a]
 
 
 def pooled(first: Outcomes, *others: Outcomes) -> tuple[Floats, Floats, int]:
@@ -270,5 +309,5 @@ def pooled(first: Outcomes, *others: Outcomes) -> tuple[Floats, Floats, int]:
     sums_CK, counts_C = np.zeros((len(place), len(columns))), np.zeros(len(place))
     for item in sorted(first):
         counts_C[place[item[0]]] += 1
-        sums_CK[place[item[0]]] += [_value(column[item]) for column in columns]
+        sums_CK[place[item[0]]] += [value(column[item]) for column in columns]
     return sums_CK, counts_C, sum(outcome is None for column in columns for outcome in column.values())
