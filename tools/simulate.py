@@ -1,8 +1,8 @@
 """Simulate how often intervals cover, how often no effect is called one, and how often a real one is found.
 
-    python -m tools.simulate            # the tables of docs/statistics.md, in about fifteen minutes
+    python -m tools.simulate            # the tables of docs/statistics.md, in about twenty-five minutes
     python -m tools.simulate 50         # with 50 instead of 200 simulated runs for each setting
-    python -m tools.simulate 400 seeds  # the table of seeds alone, in about five minutes
+    python -m tools.simulate 300 seeds  # the table of seeds alone, in about five minutes
 
 News items differ in how well they are answered, as their success rates are drawn from a beta distribution.
 """
