@@ -28,7 +28,7 @@ from sys2ft.statistics import (
     smallest_difference,
     student,
 )
-from sys2ft.statistics.intervals import Floats, covariance, effective, percentiles, resampled
+from sys2ft.statistics.intervals import Floats, covariance, effective, percentiles, resampled, standard_error, symmetric
 from sys2ft.statistics.scores import pooled
 from sys2ft.statistics.seeds import Seeded, pooled_seeds
 
@@ -195,6 +195,9 @@ def seeded_coverage(
         }
         intervals = {name: (score.low or 0.0, score.high or 0.0) for name, score in ends.items()}
         intervals["two levels"] = two_levels(columns, rng)
+        sums_CS, counts_C, _ = pooled_seeds(columns)
+        error, freedom = standard_error(sums_CS, counts_C, shared=True)
+        intervals["t"] = symmetric(ends["shared"].estimate, student(0.95, freedom) * error)
         for name, (low, high) in intervals.items():
             found.setdefault(name, []).append((low - 1e-9 <= 0.5 <= high + 1e-9, high - low))
     return {
@@ -204,10 +207,10 @@ def seeded_coverage(
 
 def seeds_table(runs: int) -> None:
     """Print the coverage of means over seeds."""
-    print("| a seed moves | news items | seeds | shared | not shared | two levels |\n|---|---|---|---|---|---|")
+    print("| a seed moves | news items | seeds | shared | shared, t | not shared | two levels |\n" + 7 * "|---" + "|")
     for (name, (of_all, of_single)), n_news, seeds in product(SEEDS.items(), (12, 25, 75), (2, 3)):
         own = seeded_coverage(n_news, seeds, of_all, of_single, runs)
-        cells = (f"{100 * own[way][0]:.0f}% ({own[way][1]:.2f})" for way in ("shared", "not shared", "two levels"))
+        cells = (f"{100 * own[way][0]:.0f}% ({own[way][1]:.2f})" for way in ("shared", "t", "not shared", "two levels"))
         print(f"| {name} | {n_news} | {seeds} | " + " | ".join(cells) + " |", flush=True)
 
 
