@@ -1,7 +1,8 @@
 """Simulate how often intervals cover, how often no effect is called one, and how often a real one is found.
 
-    python -m tools.simulate            # the tables of docs/statistics.md, in about fifteen minutes
+    python -m tools.simulate            # the tables of docs/statistics.md, in about twenty-five minutes
     python -m tools.simulate 50         # with 50 instead of 200 simulated runs for each setting
+    python -m tools.simulate 300 seeds  # the table of seeds alone, in about five minutes
 
 News items differ in how well they are answered, as their success rates are drawn from a beta distribution.
 """
@@ -21,12 +22,15 @@ from sys2ft.statistics import (
     gap_share,
     joint_differences,
     mean_over_news,
+    mean_over_seeds,
     paired_difference,
+    resampling_weights,
     smallest_difference,
     student,
 )
-from sys2ft.statistics.intervals import Floats, covariance, effective, percentiles, resampled
+from sys2ft.statistics.intervals import Floats, covariance, effective, percentiles, resampled, standard_error, symmetric
 from sys2ft.statistics.scores import pooled
+from sys2ft.statistics.seeds import Seeded, pooled_seeds
 
 NEWS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 20)
 SIZES: Mapping[str, tuple[int, ...]] = {
@@ -43,6 +47,14 @@ CORRELATIONS = (0.02, 0.3)
 WITH_NEWS = 0.9
 """True accuracy with the news item in context."""
 DRAWS = 2000
+SEEDS: Mapping[str, tuple[float, float]] = {
+    "nothing": (0.0, 0.0),
+    "single news items, 0.15": (0.0, 0.15),
+    "all news items, 0.02": (0.02, 0.0),
+    "all news items, 0.05": (0.05, 0.0),
+    "all news items, 0.10": (0.1, 0.0),
+}
+"""What a seed moves: the standard deviation of accuracy between seeds, of all news items at once, of single ones."""
 
 
 def sizes(n_news: int, pattern: Sequence[int]) -> npt.NDArray[np.int64]:
@@ -148,6 +160,60 @@ def found(rng: np.random.Generator, counts: Sequence[int], protocols: int, gain:
     return hits / runs
 
 
+def seeded(rng: np.random.Generator, n_news: int, seeds: int, of_all: float, of_single: float) -> Seeded:
+    """Answers under each seed, half of them right: a seed moves news items, and asks a fifth of the questions anew."""
+    rates_CS = 0.5 + rng.normal(0, 0.15, (n_news, 1)) + rng.normal(0, of_all, seeds)
+    rates_CS = rates_CS + rng.normal(0, of_single, (n_news, seeds))
+    ease_CQ = rng.random((n_news, 5))
+    columns = []
+    for rates_C in rates_CS.T:
+        own_CQ = np.where(rng.random(ease_CQ.shape) < 0.2, rng.random(ease_CQ.shape), ease_CQ)
+        columns.append({(f"n{c:03}", q): bool(right) for (c, q), right in np.ndenumerate(own_CQ < rates_C[:, None])})
+    return columns
+
+
+def two_levels(columns: Seeded, rng: np.random.Generator) -> tuple[float, float]:
+    """The interval if seeds were drawn anew within every news item drawn."""
+    sums_CS, counts_C, _ = pooled_seeds(columns)
+    seeds = len(columns)
+    drawn_DC = resampling_weights(len(counts_C), draws=DRAWS).astype(np.int64)
+    weights_DCS = rng.multinomial(seeds * drawn_DC, np.full(seeds, 1 / seeds))
+    means_D = np.einsum("dcs,cs->d", weights_DCS, sums_CS) / (seeds * (drawn_DC @ counts_C))
+    return percentiles(means_D, effective(counts_C), 0.95)
+
+
+def seeded_coverage(
+    n_news: int, seeds: int, of_all: float, of_single: float, runs: int
+) -> dict[str, tuple[float, float]]:
+    """(coverage, mean width) of each way of drawing seeds."""
+    rng = np.random.default_rng((n_news, seeds, int(100 * of_all), int(100 * of_single)))
+    found: dict[str, list[tuple[bool, float]]] = {}
+    for _ in range(runs):
+        columns = seeded(rng, n_news, seeds, of_all, of_single)
+        ends = {
+            name: mean_over_seeds(columns, shared=name == "shared", draws=DRAWS) for name in ("shared", "not shared")
+        }
+        intervals = {name: (score.low or 0.0, score.high or 0.0) for name, score in ends.items()}
+        intervals["two levels"] = two_levels(columns, rng)
+        sums_CS, counts_C, _ = pooled_seeds(columns)
+        error, freedom = standard_error(sums_CS, counts_C, shared=True)
+        intervals["t"] = symmetric(ends["shared"].estimate, student(0.95, freedom) * error)
+        for name, (low, high) in intervals.items():
+            found.setdefault(name, []).append((low - 1e-9 <= 0.5 <= high + 1e-9, high - low))
+    return {
+        name: (float(np.mean([h for h, _ in own])), float(np.mean([w for _, w in own]))) for name, own in found.items()
+    }
+
+
+def seeds_table(runs: int) -> None:
+    """Print the coverage of means over seeds."""
+    print("| a seed moves | news items | seeds | shared | shared, t | not shared | two levels |\n" + 7 * "|---" + "|")
+    for (name, (of_all, of_single)), n_news, seeds in product(SEEDS.items(), (12, 25, 75), (2, 3)):
+        own = seeded_coverage(n_news, seeds, of_all, of_single, runs)
+        cells = (f"{100 * own[way][0]:.0f}% ({own[way][1]:.2f})" for way in ("shared", "t", "not shared", "two levels"))
+        print(f"| {name} | {n_news} | {seeds} | " + " | ".join(cells) + " |", flush=True)
+
+
 def main(runs: int) -> None:
     """Print the tables."""
     columns = ["accuracy", "difference", "share"]
@@ -176,7 +242,9 @@ def main(runs: int) -> None:
         print(
             f"| {sum(counts)} of {len(counts)} news items | {protocols} | {gain:.2f} | {100 * hit:.0f}% |", flush=True
         )
+    print()
+    seeds_table(2 * runs)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 200)
+    (seeds_table if "seeds" in sys.argv else main)(int(sys.argv[1]) if len(sys.argv) > 1 else 200)

@@ -301,7 +301,7 @@ def _fit(xs_P: Floats, values_DP: Floats, weights_P: Floats, bottom_D: Floats | 
     """The best curve of each row of values, by a grid over the shapes and then ever smaller steps around the best."""
     positive_P = xs_P[xs_P > 0]
     ranges = np.log([[HALVES[0] * positive_P.min(), HALVES[1] * positive_P.max()], POWERS])
-    axes = [np.linspace(*own, count) for own, count in zip(ranges, GRID, strict=True)]
+    axes = [np.linspace(float(low), float(high), count) for (low, high), count in zip(ranges, GRID, strict=True)]
     shapes_1G2 = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(1, -1, 2)
     steps_2 = np.asarray([axis[1] - axis[0] for axis in axes])
     moves = np.linspace(-1, 1, 5)
