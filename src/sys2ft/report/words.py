@@ -81,7 +81,7 @@ def power_line(
     size = f"{counted(sum(asked), 'question')} of {counted(len(asked), 'news item')}"
     size += f", {protocols} {compared}" if protocols > 1 else ""
     size += f", {seeds} seeds" if seeds > 1 else ""
-    smallest = smallest_difference(asked, protocols=protocols)
+    smallest = smallest_difference(asked, protocols=protocols, seeds=seeds)
     if not isfinite(smallest):
         return f"{size}: too few to tell any difference from chance noise"
     said = f"differences in accuracy below about {smallest:.2f} cannot be seen"
