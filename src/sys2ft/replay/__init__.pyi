@@ -7,5 +7,6 @@ from .mixed import DEFAULT_MIX as DEFAULT_MIX, MIXED as MIXED, Mix as Mix, Part 
 from .planning import expected as expected, plan as plan
 from .prompts import Template as Template, parse_template as parse_template, template as template
 from .protocols import protocol as protocol, protocol_names as protocol_names
+from .rehearsal import RehearsalSettings as RehearsalSettings, rehearse as rehearse
 from .settings import GenerateSettings as GenerateSettings
 from .stages import Protocol as Protocol, Stage as Stage, Trail as Trail
