@@ -6,7 +6,7 @@ import shlex
 import sys
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from rich import box
 from rich.table import Table
@@ -15,7 +15,7 @@ from tyro.conf import Positional
 
 from sys2ft.cli.common import ModelOptions, console
 from sys2ft.evaluation import EvaluateSettings
-from sys2ft.ledger import EVALUATE, GENERATE, TRAIN, UpdateSettings
+from sys2ft.ledger import DEFAULTS, UpdateSettings
 from sys2ft.models import DEFAULT_MODEL
 from sys2ft.news import load_news
 from sys2ft.replay import GenerateSettings, RehearsalSettings
@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sys2ft.ledger import Entry, Ledger
+    from sys2ft.runs import Display
 
 FOLDER = Path("sys2ft-ledger")
+UPDATE = UpdateSettings()
 Settings = TypeVar("Settings", GenerateSettings, TrainSettings, EvaluateSettings, RehearsalSettings)
 
 
@@ -53,26 +55,30 @@ class LedgerAdd(ModelOptions):
     replace: bool = False
     """News items whose id the ledger has take the place of the earlier ones, whose texts, elements and questions are
     retired."""
-    how: UpdateSettings = UpdateSettings()
-    rehearsal: RehearsalSettings = RehearsalSettings()
-    generate: GenerateSettings = GENERATE
-    train: TrainSettings = TRAIN
-    evaluate: EvaluateSettings = EVALUATE
+    how: UpdateSettings = UPDATE
+    rehearsal: RehearsalSettings = DEFAULTS.rehearsal
+    generate: GenerateSettings = DEFAULTS.generate
+    train: TrainSettings = DEFAULTS.train
+    evaluate: EvaluateSettings = DEFAULTS.evaluate
 
     def run(self) -> None:
         news = load_news(self.news)
         with display(self.quiet) as show:
             ledger = self._opened(show)
-            given = {
-                "generate": _given(self.generate, GENERATE, ledger),
-                "train": _given(self.train, TRAIN, ledger),
-                "evaluate": _given(self.evaluate, EVALUATE, ledger),
-                "rehearsal": _given(self.rehearsal, RehearsalSettings(), ledger),
-            }
-            entry = ledger.add(news, **given, how=self.how, replace_news=self.replace, show=show)  # type: ignore[arg-type]
+            held = ledger.settings
+            entry = ledger.add(
+                news,
+                generate=_given(self.generate, DEFAULTS.generate, held.generate),
+                train=_given(self.train, DEFAULTS.train, held.train),
+                evaluate=_given(self.evaluate, DEFAULTS.evaluate, held.evaluate),
+                rehearsal=_given(self.rehearsal, DEFAULTS.rehearsal, held.rehearsal),
+                how=self.how,
+                replace_news=self.replace,
+                show=show,
+            )
         _print_added(ledger, entry)
 
-    def _opened(self, show: Any) -> Ledger:
+    def _opened(self, show: Display) -> Ledger:
         from sys2ft.ledger import Ledger
 
         options: ModelOptions = self
@@ -90,26 +96,15 @@ class LedgerAdd(ModelOptions):
         return Ledger.open(self.ledger, model=loaded, seed=self.seed, command=command)
 
 
-def _given(chosen: Settings, default: Settings, ledger: Ledger) -> Settings:
-    """The settings of the ledger's latest update, with those that were given on the command line."""
+def _given(chosen: Settings, default: Settings, held: Settings) -> Settings:
+    """The settings of the latest update, `held`, but for those that the command line gives."""
     named = {word.partition("=")[0].lstrip("-").replace("-", "_") for word in sys.argv if word.startswith("--")}
-    kind = next(
-        name
-        for name, of in (
-            ("generate", GenerateSettings),
-            ("train", TrainSettings),
-            ("evaluate", EvaluateSettings),
-            ("rehearsal", RehearsalSettings),
-        )
-        if isinstance(chosen, of)
-    )
-    own: Settings = ledger.settings(kind)
     changes = {
         field.name: getattr(chosen, field.name)
         for field in fields(chosen)
         if getattr(chosen, field.name) != getattr(default, field.name) or {field.name, f"no_{field.name}"} & named
     }
-    return replace(own, **changes)
+    return replace(held, **changes)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,3 +1,3 @@
 from .book import Ledger as Ledger
 from .entries import Change as Change, Entry as Entry, NewsScore as NewsScore
-from .settings import EVALUATE as EVALUATE, GENERATE as GENERATE, TRAIN as TRAIN, UpdateSettings as UpdateSettings
+from .settings import DEFAULTS as DEFAULTS, LedgerSettings as LedgerSettings, UpdateSettings as UpdateSettings

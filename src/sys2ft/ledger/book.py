@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from sys2ft.ledger.entries import (
     news_of_entries,
     read_entries,
 )
-from sys2ft.ledger.settings import EVALUATE, GENERATE, TRAIN, UpdateSettings, checked, may_differ
+from sys2ft.ledger.settings import DEFAULTS, MAY_DIFFER, NAMES, LedgerSettings, UpdateSettings
 from sys2ft.ledger.updating import Update
 from sys2ft.models import LoadedModel, Reader, load_model
 from sys2ft.news import News, load_news, news_to_dict
@@ -34,12 +34,6 @@ from sys2ft.runs import Display, Run, digest
 from sys2ft.training import TrainSettings, learner_of
 
 ADAPTER, UNFINISHED, UNDONE = "adapter", "unfinished", "undone"
-_KINDS: dict[str, type] = {
-    "generate": GenerateSettings, "train": TrainSettings, "evaluate": EvaluateSettings, "rehearsal": RehearsalSettings,
-}  # fmt: skip
-_DEFAULTS: dict[str, Any] = {
-    "generate": GENERATE, "train": TRAIN, "evaluate": EVALUATE, "rehearsal": RehearsalSettings(),
-}  # fmt: skip
 
 
 class Ledger:
@@ -113,9 +107,17 @@ class Ledger:
                 table.setdefault((score.news_id, score.update), {})[entry.number] = score.accuracy
         return table
 
-    def settings(self, name: str) -> Any:
-        """The settings `generate`, `train`, `evaluate` or `rehearsal` of the latest update; the defaults before it."""
-        return self._run.settings(name, _KINDS[name]) if name in self.record["settings"] else _DEFAULTS[name]
+    @property
+    def settings(self) -> LedgerSettings:
+        """The settings of the latest update; before the first one the defaults."""
+        if not set(NAMES) <= self.record["settings"].keys():
+            return DEFAULTS
+        return LedgerSettings(
+            generate=self._run.settings("generate", GenerateSettings),
+            train=self._run.settings("train", TrainSettings),
+            evaluate=self._run.settings("evaluate", EvaluateSettings),
+            rehearsal=self._run.settings("rehearsal", RehearsalSettings),
+        )
 
     def add(
         self,
@@ -138,25 +140,29 @@ class Ledger:
         """
         items = load_news(news) if isinstance(news, str | Path) else list(news)
         show, how = show or Display(), how or UpdateSettings()
-        given = {"generate": generate, "train": train, "evaluate": evaluate, "rehearsal": rehearsal}
         with _ours(self.path), self._run.lock():
-            chosen = {name: self.settings(name) if one is None else one for name, one in given.items()}
             self._settle()
             entries = self.entries
-            held = self.record["settings"]["train"] if entries else {}
-            open_ones = {name: getattr(chosen["train"], name) or held.get(name, 0) for name in ("rank", "alpha")}
-            chosen["train"] = checked(chosen["generate"], replace(chosen["train"], **open_ones))
+            held = self.settings
+            settings = LedgerSettings(
+                generate=generate or held.generate,
+                train=train or held.train,
+                evaluate=evaluate or held.evaluate,
+                rehearsal=rehearsal or held.rehearsal,
+            )
+            form = held.train if entries else DEFAULTS.train
+            settings = settings.formed(rank=form.rank, alpha=form.alpha)
             replaced = _replaced(items, entries, news_of_entries(self.path, entries), replace_news, self.path)
             self._require_same_news(items, entries)
             model = self._loaded(show)
-            _check(model, items, chosen, how)
+            _check(model, items, settings, how)
             if entries:
-                self._check_settings(chosen)
-            run = self._unfinished(model, items, entries, replaced, chosen, how)
-            self._record(chosen)
+                self._check_settings(settings)
+            run = self._unfinished(model, items, entries, replaced, settings, how)
+            self._record(settings)
             update = Update(
-                ledger=self.path, entries=entries, run=run, news=items, replaced=replaced, how=how, model=model,
-                show=show, **chosen,
+                ledger=self.path, entries=entries, run=run, news=items, replaced=replaced, settings=settings, how=how,
+                model=model, show=show,
             )  # fmt: skip
             entry = update.make()
             with storage_errors(self.path):
@@ -200,14 +206,14 @@ class Ledger:
             Run.open(self.path, _identity(self._model, record["seed"]))  # refuses other files of the same name
         return self._model
 
-    def _check_settings(self, chosen: dict[str, Any]) -> None:
-        self._run.check("train", asdict(chosen["train"]), free=may_differ(TrainSettings))
-        self._run.check("evaluate", asdict(chosen["evaluate"]))
+    def _check_settings(self, settings: LedgerSettings) -> None:
+        self._run.check("train", asdict(settings.train), free=MAY_DIFFER)
+        self._run.check("evaluate", asdict(settings.evaluate))
 
-    def _record(self, chosen: dict[str, Any]) -> None:
+    def _record(self, settings: LedgerSettings) -> None:
         """Record the settings as those of the latest update; `_check_settings` has refused what must not change."""
-        for name, settings in chosen.items():
-            self._run.stage(name, asdict(settings), free=tuple(field.name for field in fields(settings)))
+        for name, one in asdict(settings).items():
+            self._run.stage(name, one, free=tuple(one))
 
     def _require_same_news(self, items: Sequence[News], entries: Sequence[Entry]) -> None:
         file = self.path / UNFINISHED / "run.json"
@@ -224,7 +230,7 @@ class Ledger:
 
     def _unfinished(
         self, model: LoadedModel, items: Sequence[News], entries: Sequence[Entry], replaced: dict[str, int],
-        chosen: dict[str, Any], how: UpdateSettings,
+        settings: LedgerSettings, how: UpdateSettings,
     ) -> Run:  # fmt: skip
         """The run folder of the update, new or that of an unfinished one."""
         folder = self.path / UNFINISHED
@@ -232,10 +238,10 @@ class Ledger:
             run = open_run(folder, model, items, seed=self.record["seed"], command=self._command)
             after = dict(entries[-1].files) if entries else {}
             run.stage("update", {"after": after, "replaced": replaced, **asdict(how)})
-            run.stage("rehearsal", asdict(chosen["rehearsal"]))
-            run.check("generate", asdict(chosen["generate"]))
-            run.stage("evaluate", asdict(chosen["evaluate"]))
-            run.stage("train", asdict(chosen["train"]), free=may_differ(TrainSettings))
+            run.stage("rehearsal", asdict(settings.rehearsal))
+            run.check("generate", asdict(settings.generate))
+            run.stage("evaluate", asdict(settings.evaluate))
+            run.stage("train", asdict(settings.train), free=MAY_DIFFER)
         except SettingsError as error:
             raise SettingsError(
                 error.found,
@@ -297,17 +303,17 @@ def _ours(folder: Path) -> Iterator[None]:
         raise SettingsError(error.found, expected=error.expected, fix=fix) from error
 
 
-def _check(model: LoadedModel, items: Sequence[News], chosen: dict[str, Any], how: UpdateSettings) -> None:
+def _check(model: LoadedModel, items: Sequence[News], settings: LedgerSettings, how: UpdateSettings) -> None:
     """Raise an error for what would fail only after hours of work."""
-    require_protocols(chosen["generate"])
-    require_layers(model, chosen["train"])
-    require_fit(Reader.of(model), items, generate=chosen["generate"], evaluate=chosen["evaluate"])
+    require_protocols(settings.generate)
+    require_layers(model, settings.train)
+    require_fit(Reader.of(model), items, generate=settings.generate, evaluate=settings.evaluate)
     if how.by == "merging":
-        bank = learner_of(chosen["train"]).bank(model.model, 1)
+        bank = learner_of(settings.train).bank(model.model, 1)
         bank.close()
         if not isinstance(bank, AdapterBank):
             raise SettingsError(
-                f"by='merging' with the learner {chosen['train'].learner!r}",
+                f"by='merging' with the learner {settings.train.learner!r}",
                 expected="adapters that are LoRA, which are sums of low-rank updates",
                 fix="use --by training, or a ledger with --learner lora",
             )

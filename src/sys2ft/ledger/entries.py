@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from sys2ft.errors import SettingsError
 from sys2ft.files import digest, digest_file, read_json, read_jsonl, write_json
@@ -118,8 +117,8 @@ class Entry:
             row = read_json(folder / FILE)
             scores = tuple(NewsScore(**one) for one in row.pop("scores"))
             changes = tuple(Change(**{**one, "difference": Score(**one["difference"])}) for one in row.pop("changes"))
-            listed = {name: tuple(row.pop(name)) for name in ("news", "remarks")}
-            return cls(**row, **listed, scores=scores, changes=changes)
+            row |= {"scores": scores, "changes": changes, "news": tuple(row["news"]), "remarks": tuple(row["remarks"])}
+            return cls(**row)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise SettingsError(
                 f"{folder / FILE} cannot be read as an entry of a ledger: {type(error).__name__}: {error}",

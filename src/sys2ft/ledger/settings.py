@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Literal, get_args
 
 from sys2ft.errors import SettingsError
-from sys2ft.evaluation.settings import BY_CHOICE
+from sys2ft.evaluation.settings import BY_CHOICE, EvaluateSettings
+from sys2ft.replay.rehearsal import RehearsalSettings
 from sys2ft.replay.settings import GenerateSettings
 from sys2ft.training.settings import JOINT, TrainSettings
 from sys2ft.training.sizes import ALPHA_PER_RANK, MOST_RANK
 
 By = Literal["training", "merging"]
 
-GENERATE = GenerateSettings(protocols=("mixed",))
-"""Generation by default."""
-TRAIN = TrainSettings()
-"""Training by default."""
-EVALUATE = replace(BY_CHOICE, controls=("neighbours",))
-"""Evaluation by default: after each update every earlier question is asked again, so nothing that generates text."""
 SHARED = ("adapters", "learner", "rank", "alpha", "target_modules", "strength")
 """Settings of training that decide the form of the adapter: those of the first update hold for all."""
 
@@ -43,27 +38,41 @@ class UpdateSettings:
             )
 
 
-def may_differ(kind: type[TrainSettings]) -> tuple[str, ...]:
-    """The settings of training that updates of one ledger may differ in."""
-    return tuple(field.name for field in fields(kind) if field.name not in SHARED)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LedgerSettings:
+    """The settings of an update; those that the command leaves out are the ones of the update before."""
 
+    generate: GenerateSettings = field(default_factory=lambda: GenerateSettings(protocols=("mixed",)))
+    train: TrainSettings = field(default_factory=TrainSettings)
+    evaluate: EvaluateSettings = field(default_factory=lambda: replace(BY_CHOICE, controls=("neighbours",)))
+    """After each update every earlier question is asked again: by default nothing that generates text."""
+    rehearsal: RehearsalSettings = field(default_factory=RehearsalSettings)
 
-def checked(generate: GenerateSettings, train: TrainSettings) -> TrainSettings:
-    """The settings of training with the form of the adapter filled in; an open rank is that of a large adapter.
+    def formed(self, *, rank: int = 0, alpha: float = 0.0) -> LedgerSettings:
+        """The settings with `rank` and `alpha` where they leave them open; if these are open too, those of a large
+        adapter, because a ledger grows.
 
-    Raises SettingsError for settings that give more than one adapter.
-    """
-    if len(generate.protocols) != 1:
-        raise SettingsError(
-            f"protocols {list(generate.protocols)}",
-            expected="one protocol: a ledger has one adapter",
-            fix="name one with --protocols, such as mixed, which shares the budget among several",
+        Raises SettingsError for settings that give more than one adapter.
+        """
+        if len(self.generate.protocols) != 1:
+            raise SettingsError(
+                f"protocols {list(self.generate.protocols)}",
+                expected="one protocol: a ledger has one adapter",
+                fix="name one with --protocols, such as mixed, which shares the budget among several",
+            )
+        if self.train.adapters != JOINT:
+            raise SettingsError(
+                f"adapters={self.train.adapters!r}",
+                expected=f"{JOINT}: a ledger has one adapter for all news items",
+                fix="leave out --adapters, or use `sys2ft run` for adapters of single news items",
+            )
+        size = self.train.rank or rank or MOST_RANK
+        return replace(
+            self, train=replace(self.train, rank=size, alpha=self.train.alpha or alpha or ALPHA_PER_RANK * size)
         )
-    if train.adapters != JOINT:
-        raise SettingsError(
-            f"adapters={train.adapters!r}",
-            expected=f"{JOINT}: a ledger has one adapter for all news items",
-            fix="leave out --adapters, or use `sys2ft run` for adapters of single news items",
-        )
-    rank = train.rank or MOST_RANK
-    return replace(train, rank=rank, alpha=train.alpha or ALPHA_PER_RANK * rank)
+
+
+DEFAULTS = LedgerSettings()
+NAMES = tuple(one.name for one in fields(LedgerSettings))
+MAY_DIFFER = tuple(one.name for one in fields(TrainSettings) if one.name not in SHARED)
+"""Settings of training that updates of one ledger may differ in."""

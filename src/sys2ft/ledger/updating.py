@@ -17,7 +17,7 @@ from sys2ft.combining import merge
 from sys2ft.combining.merging import require_lora
 from sys2ft.engine import AdapterBank, Bank
 from sys2ft.errors import SettingsError
-from sys2ft.evaluation import EvaluateSettings, Measurement, Questions, Route, measurements
+from sys2ft.evaluation import Measurement, Questions, Route, measurements
 from sys2ft.evaluation.controls import neighbours
 from sys2ft.evaluation.records import CHOICE_SCORINGS
 from sys2ft.job import (
@@ -47,13 +47,13 @@ from sys2ft.ledger.entries import (
     news_of_entries,
     outcomes,
 )
-from sys2ft.ledger.settings import UpdateSettings
+from sys2ft.ledger.settings import LedgerSettings, UpdateSettings
 from sys2ft.models import LoadedModel, Reader
 from sys2ft.news import News
-from sys2ft.replay import GenerateSettings, RehearsalSettings, ReplayElement, rehearse, require_unleaked
+from sys2ft.replay import ReplayElement, rehearse, require_unleaked
 from sys2ft.runs import Display, Run, digest, read_json, write_jsonl
 from sys2ft.statistics import Outcomes
-from sys2ft.training import JOINT, AdapterJob, Checkpoint, TrainSettings, learner_of, train
+from sys2ft.training import JOINT, AdapterJob, Checkpoint, learner_of, train
 
 NEIGHBOURS = "controls/neighbours"
 
@@ -68,10 +68,7 @@ class Update:
     """The unfinished folder."""
     news: Sequence[News]
     replaced: Mapping[str, int]
-    generate: GenerateSettings
-    train: TrainSettings
-    evaluate: EvaluateSettings
-    rehearsal: RehearsalSettings
+    settings: LedgerSettings
     how: UpdateSettings
     model: LoadedModel
     show: Display
@@ -79,7 +76,7 @@ class Update:
     @property
     def protocol(self) -> str:
         """The one protocol of the elements."""
-        return self.generate.protocols[0]
+        return self.settings.generate.protocols[0]
 
     @property
     def merges(self) -> bool:
@@ -99,7 +96,7 @@ class Update:
     def make(self) -> Entry:
         """Do what is left of the update, and write its entry into the unfinished folder."""
         with self.run.lock():
-            generate_stage(self.run, self.model, self.generate, self.show, train=self.train)
+            generate_stage(self.run, self.model, self.settings.generate, self.show, train=self.settings.train)
             made = elements_of(self.run, self.protocol)
             if not any(element.status == "kept" for element in made):
                 raise SettingsError(
@@ -124,7 +121,7 @@ class Update:
         """The elements that are trained on again, with the numbers of their entries; written to `rehearsed.jsonl`."""
         kept = elements_of_entries(self.ledger, self.entries, self.replaced)
         new = sum(element.status == "kept" for element in made)
-        settings = replace(self.rehearsal, rehearsal="none") if self.merges else self.rehearsal
+        settings = replace(self.settings.rehearsal, rehearsal="none") if self.merges else self.settings.rehearsal
         chosen = rehearse(kept, new, settings, seed=self.run.record["seed"])
         current = active(self.entries)
         found = [(current[element.news_id], element) for element in chosen]
@@ -138,7 +135,7 @@ class Update:
 
     def _trained(self, made: Sequence[ReplayElement], rehearsed: Sequence[ReplayElement]) -> Path:
         """Train one adapter on the elements, from the earlier one unless it is merged afterwards; return its folder."""
-        cell, news = cell_of(self.run, self.protocol, self.train), [*self.earlier, *self.news]
+        cell, news = cell_of(self.run, self.protocol, self.settings.train), [*self.earlier, *self.news]
         elements = [*made, *rehearsed]
         require_unleaked(elements, news)
         (job,) = cell.jobs(elements, news)
@@ -169,7 +166,7 @@ class Update:
 
     def _merged(self, alone: Path) -> Path:
         """The sum of the earlier adapter's update and that of the one in `alone`, cut to the ledger's rank."""
-        learner, model = learner_of(self.train), self.model.model
+        learner, model = learner_of(self.settings.train), self.model.model
         folder = self.run.path / "adapters" / "merged"
         self.show.note(f"merging with the adapter of entry {len(self.entries)}")
         both = learner.bank(model, 2)
@@ -177,7 +174,7 @@ class Update:
             learner.load(both, 0, adapter_of(self.ledger, self.entries[-1]))
             learner.load(both, 1, alone)
             weights = {name: [1.0, self.how.merge_weight] for name in require_lora(both).modules}
-            merged = merge(both, "task_arithmetic", weights=weights, rank=self.train.rank)
+            merged = merge(both, "task_arithmetic", weights=weights, rank=self.settings.train.rank)
         finally:
             both.close()
         merged.close()
@@ -197,12 +194,12 @@ class Update:
 
     def _ask(self, adapter: Path) -> None:
         """Ask the base the new questions, and the adapter the new and the earlier ones."""
-        settings, show = self.evaluate, self.show
+        settings, show = self.settings.evaluate, self.show
         base = Answering("base", {}, "")
         ask(self.run, self.model, base, measurements(settings, self.news, {}), settings, show)
         routes = {item.id: Route(0, JOINT) for item in (*self.earlier, *self.news)}
         who = Answering(SUBJECT, routes, digest(files_in(adapter)))
-        learner = learner_of(self.train)
+        learner = learner_of(self.settings.train)
         bank: Bank = learner.bank(self.model.model, 1)
         try:
             learner.load(bank, 0, adapter)
@@ -214,9 +211,9 @@ class Update:
 
     def _again(self, routes: Mapping[str, Route]) -> Iterator[Measurement]:
         """The earlier news items' questions, and the questions about their fields, closed book."""
-        once = replace(self.evaluate, scorings=(self.evaluate.headline,), controls=("none",))
+        once = replace(self.settings.evaluate, scorings=(self.settings.evaluate.headline,), controls=("none",))
         asked = {EARLIER: self.earlier}
-        if "neighbours" in self.evaluate.controls:
+        if "neighbours" in self.settings.evaluate.controls:
             asked[EARLIER_NEIGHBOURS] = neighbours(self.earlier)
         for folder, news in asked.items() if self.earlier else ():
             probe = Questions(once, folder.replace("/", " "), folder, ("closed_book",))
@@ -243,7 +240,7 @@ class Update:
         )
 
     def _answers(self, where: str, subject: str = SUBJECT, condition: str = "closed_book") -> Outcomes:
-        return outcomes(self.run.path, where, subject, self.evaluate.headline, condition)
+        return outcomes(self.run.path, where, subject, self.settings.evaluate.headline, condition)
 
     def _scores(self) -> Iterator[NewsScore]:
         now, near = self._answers(EARLIER), self._answers(EARLIER_NEIGHBOURS)
@@ -286,7 +283,7 @@ class Update:
         """What the entry before this one answered to the questions that still count."""
         if not self.entries:
             return {}
-        folder, headline = folder_of(self.ledger, len(self.entries)), self.evaluate.headline
+        folder, headline = folder_of(self.ledger, len(self.entries)), self.settings.evaluate.headline
         counts = {item.id for item in self.earlier}
         found = {**outcomes(folder, earlier, SUBJECT, headline), **outcomes(folder, own, SUBJECT, headline)}
         return {item: right for item, right in found.items() if item[0] in counts}
@@ -299,10 +296,11 @@ class Update:
         without = {item.id for item in self.news} - {e.news_id for e in made if e.status == "kept"}
         if without:
             yield f"without a kept element, so not trained on: {', '.join(sorted(without))}"
-        by_choice = self.evaluate.headline in CHOICE_SCORINGS
+        by_choice = self.settings.evaluate.headline in CHOICE_SCORINGS
         asked = sum(bool(q.choices) or not by_choice for item in self.news for q in item.questions)
         if left_out := sum(len(item.questions) for item in self.news) - asked:
-            yield f"{left_out} of the new questions have no choices, so the scoring {self.evaluate.headline} leaves them out"
+            scoring = self.settings.evaluate.headline
+            yield f"{left_out} of the new questions have no choices, so the scoring {scoring} leaves them out"
         if not asked:
             yield "no question of the new news items can be asked, so whether they were learnt is not known"
 
