@@ -316,8 +316,10 @@ def kill() -> None:
     raise Killed
 
 
-@pytest.mark.parametrize("how", ["stopped", "killed"])
-@pytest.mark.parametrize("at", ["generate", "train", "evaluate adapter: earlier"])
+@pytest.mark.parametrize(
+    ("at", "how"),
+    [("generate", "killed"), ("train", "stopped"), ("train", "killed"), ("evaluate adapter: earlier", "stopped")],
+)
 def test_an_update_that_ends_early_is_no_entry_and_goes_on(
     at: str, how: str, own: Path, filled: tuple[Path, list[dict[str, str]]], model: LoadedModel
 ) -> None:
@@ -421,6 +423,19 @@ def test_another_model_dtype_or_seed_is_refused(
         Ledger.open(tmp_path / "none")
     with pytest.raises(SettingsError, match="not the folder of a ledger"):
         Ledger.open(own / "entries/0001", model=model)
+
+
+def test_news_items_without_a_name_of_their_own(filled: tuple[Path, list[dict[str, str]]], model: LoadedModel) -> None:
+    item, ledger = items("news")[0], Ledger.open(filled[0], model=model)
+    for wrong in ([], [item.model_copy(update={"id": name}) for name in ("twice", "Twice")]):
+        with pytest.raises(SettingsError, match="no news items" if not wrong else "twice, Twice"):
+            ledger.add(wrong)
+
+
+def test_a_missing_entry_is_noticed(own: Path) -> None:
+    (own / "entries/0002").rename(own / "elsewhere")
+    with pytest.raises(SettingsError, match="has the entries 0001, 0003"):
+        Ledger.open(own).rollback(1)
 
 
 def test_a_training_that_diverges_leaves_the_ledger_as_it_was(own: Path, model: LoadedModel) -> None:

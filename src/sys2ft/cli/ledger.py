@@ -62,7 +62,11 @@ class LedgerAdd(ModelOptions):
     evaluate: EvaluateSettings = DEFAULTS.evaluate
 
     def run(self) -> None:
+        from sys2ft.job import require_protocols
+
         news = load_news(self.news)
+        replace(DEFAULTS, generate=self.generate, train=self.train).formed()  # before a model is loaded
+        require_protocols(self.generate)
         with display(self.quiet) as show:
             ledger = self._opened(show)
             held = ledger.settings

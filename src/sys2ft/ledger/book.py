@@ -59,8 +59,8 @@ class Ledger:
         with _ours(folder):
             if model is None:
                 return cls(_existing(folder), command=command)
-            loaded = load_model(model, progress=(show or Display()).note) if isinstance(model, str) else model
             held = _existing(folder).record if (folder / "run.json").is_file() else None
+            loaded = _load(model, held or {}, show or Display()) if isinstance(model, str) else model
             seed = seed if seed is not None else held["seed"] if held else 0
             identity = _identity(loaded, seed)
             about = {
@@ -199,11 +199,8 @@ class Ledger:
 
     def _loaded(self, show: Display) -> LoadedModel:
         if self._model is None:
-            record = self.record
-            self._model = load_model(
-                record["model"]["name"], dtype=record["dtype"], device=record["device"], progress=show.note
-            )
-            Run.open(self.path, _identity(self._model, record["seed"]))  # refuses other files of the same name
+            self._model = _load(self.record["model"]["name"], self.record, show)
+            Run.open(self.path, _identity(self._model, self.record["seed"]))  # refuses other files of the same name
         return self._model
 
     def _check_settings(self, settings: LedgerSettings) -> None:
@@ -276,6 +273,12 @@ class Ledger:
         return target
 
 
+def _load(model: str, held: dict[str, Any], show: Display) -> LoadedModel:
+    """A model in the number format and on the kind of device that are held in a record."""
+    how = {name: held.get(name, "auto") for name in ("dtype", "device")}
+    return load_model(model, progress=show.note, **how)
+
+
 def _identity(model: LoadedModel, seed: int) -> dict[str, Any]:
     return {**{k: v for k, v in identity_of(model, [], seed).items() if k != "news"}, "ledger": 1}
 
@@ -326,6 +329,13 @@ def _replaced(
 
     Raises SettingsError for such ids unless they are to be replaced, and for ids that differ in case only.
     """
+    names = [item.id.casefold() for item in items]
+    if not names or len(set(names)) < len(names):
+        raise SettingsError(
+            f"news items with the ids {', '.join(item.id for item in items)}" if names else "no news items",
+            expected="at least one, with ids that differ in more than case",
+            fix="rename or leave out those that repeat" if names else "give a list of news items",
+        )
     current = active(entries)
     by_name = {news_id.casefold(): news_id for news_id in current}
     again = [item for item in items if item.id.casefold() in by_name]

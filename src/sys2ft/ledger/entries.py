@@ -133,11 +133,16 @@ def folder_of(ledger: Path, number: int) -> Path:
 
 
 def read_entries(ledger: Path) -> tuple[Entry, ...]:
-    """The entries of a ledger, oldest first."""
-    entries: list[Entry] = []
-    while (folder := folder_of(ledger, len(entries) + 1)).is_dir():
-        entries.append(Entry.read(folder))
-    return tuple(entries)
+    """The entries of a ledger, oldest first. Raises SettingsError if one cannot be read or is missing."""
+    names = sorted(path.name for path in (ledger / "entries").glob("*") if path.is_dir())
+    folders = [folder_of(ledger, number + 1) for number in range(len(names))]
+    if names != [folder.name for folder in folders]:
+        raise SettingsError(
+            f"{ledger / 'entries'} has the entries {', '.join(names)}",
+            expected="entries numbered from 0001 without a gap",
+            fix="put back those that are missing, or move the later ones elsewhere",
+        )
+    return tuple(map(Entry.read, folders))
 
 
 def active(entries: Iterable[Entry]) -> dict[str, int]:

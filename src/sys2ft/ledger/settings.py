@@ -25,7 +25,7 @@ class UpdateSettings:
     by: By = "training"
     """`training`: the adapter so far goes on training, on the new elements and those rehearsed. `merging`: an adapter
     is trained on the new elements alone, and the two updates of the weights are added (task arithmetic, arXiv
-    2212.04089) and cut to the rank of the ledger."""
+    2212.04089) and cut to the rank of the ledger. The first update has nothing to be merged with."""
     merge_weight: float = 1.0
     """Weight of the new adapter's update in `merging`; that of the adapter so far is 1."""
 
