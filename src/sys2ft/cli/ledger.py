@@ -39,7 +39,7 @@ class LedgerAdd(ModelOptions):
     """Put news items into the ledger's adapter, ask everything so far again, and print what was learnt and lost.
 
     The first update begins the ledger. It decides the model, the rank and form of the adapter, the strength and how is
-    asked; what later updates leave out is as in the update before. An update that was stopped goes on with the same
+    asked; what later updates leave out is as in the update before. An update that was stopped resumes with the same
     command.
     """
 

@@ -134,7 +134,7 @@ class Ledger:
         """Put news items into the adapter, ask everything so far again, and return the new entry.
 
         Settings that are None are those of the latest update. With `replace_news`, a news item whose id the ledger has
-        takes the place of the earlier one, whose text, elements and questions are retired. An unfinished update goes on
+        takes the place of the earlier one, whose text, elements and questions are retired. An unfinished update resumes
         if it has the same news items. Raises SettingsError for settings that the ledger cannot change, for ids that it
         has, and if another process works in the folder; the ledger is then as it was.
         """

@@ -1,6 +1,6 @@
 """One update in its unfinished folder, a run folder: generate, train or merge, ask everything, write the entry.
 
-Every step stores what it has finished, so that an update that was killed goes on where it was. The folder becomes an
+Every step stores what it has finished, so that an update that was killed resumes where it was. The folder becomes an
 entry by being renamed, after `entry.json`, its last file, is written.
 """
 
