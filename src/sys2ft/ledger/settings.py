@@ -23,7 +23,7 @@ class UpdateSettings:
     """How an update gets into the adapter."""
 
     by: By = "training"
-    """`training`: the adapter so far is trained on, with the new elements and those rehearsed. `merging`: an adapter
+    """`training`: training of the adapter so far continues, on the new elements and those rehearsed. `merging`: one
     is trained on the new elements alone, and the two updates of the weights are added (task arithmetic, arXiv
     2212.04089) and cut to the rank of the ledger. The first update has nothing to be merged with."""
     merge_weight: float = 1.0
