@@ -22,6 +22,7 @@ ROOMS = (
     {"__main__"},
     {"cli"},
     {"__init__"},  # the contents page
+    {"ledger"},
     {"job"},
     {"report", "representations"},
     {"probing", "combining", "lint"},

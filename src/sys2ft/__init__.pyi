@@ -8,6 +8,7 @@ from .errors import (
 )
 from .evaluation import EvaluateSettings as EvaluateSettings, Prediction as Prediction, evaluate as evaluate
 from .job import Result as Result, run as run
+from .ledger import Ledger as Ledger
 from .models import LoadedModel as LoadedModel, load_model as load_model
 from .news import News as News, Question as Question, bundled_news as bundled_news, read_news as read_news
 from .news.importers import ImportSettings as ImportSettings, import_news as import_news

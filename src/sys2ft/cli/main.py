@@ -15,6 +15,7 @@ from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 
 from sys2ft.cli.audit import NewsAudit
 from sys2ft.cli.compare import Compare
+from sys2ft.cli.ledger import LedgerAdd, LedgerList, LedgerRollback, LedgerShow
 from sys2ft.cli.lint import Lint
 from sys2ft.cli.models import ModelsInfo, ModelsList, ModelsPull
 from sys2ft.cli.news import NewsCheck, NewsExample
@@ -45,6 +46,14 @@ _News = (
 )
 
 
+_Ledger = (
+    Annotated[LedgerAdd, subcommand("add")]
+    | Annotated[LedgerList, subcommand("list")]
+    | Annotated[LedgerShow, subcommand("show")]
+    | Annotated[LedgerRollback, subcommand("rollback")]
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Models:
     """List models, convert or download one, describe one."""
@@ -65,6 +74,16 @@ class NewsFiles:
         self.action.run()
 
 
+@dataclass(frozen=True, slots=True)
+class LedgerOfNews:
+    """Put news into one adapter update after update; list, show and undo the updates."""
+
+    action: _Ledger
+
+    def run(self) -> None:
+        self.action.run()
+
+
 Command = (
     Annotated[Run, subcommand("run")]
     | Annotated[Demo, subcommand("demo")]
@@ -74,6 +93,7 @@ Command = (
     | Annotated[Report, subcommand("report")]
     | Annotated[Compare, subcommand("compare")]
     | Annotated[Studies, subcommand("study")]
+    | Annotated[LedgerOfNews, subcommand("ledger")]
     | Annotated[Represent, subcommand("represent")]
     | Annotated[Models, subcommand("models")]
     | Annotated[NewsFiles, subcommand("news")]

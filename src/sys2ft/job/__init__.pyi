@@ -7,7 +7,7 @@ from .audit import (
 from .cell import Cell as Cell
 from .compared import Comparison as Comparison, Table as Table, WayRow as WayRow
 from .comparing import compare as compare, pair_of as pair_of
-from .fits import require_fit as require_fit, too_long as too_long
+from .fits import require_elements_fit as require_elements_fit, require_fit as require_fit, too_long as too_long
 from .main_job import (
     Result as Result,
     finish as finish,
@@ -16,12 +16,22 @@ from .main_job import (
 )
 from .plan import Left as Left, plan as plan
 from .stages import (
+    ask as ask,
+    cell_of as cell_of,
     elements_of as elements_of,
     evaluate_stage as evaluate_stage,
     generate_stage as generate_stage,
     news_of as news_of,
     open_run as open_run,
     probe_stage as probe_stage,
+    require_layers as require_layers,
     require_protocols as require_protocols,
     train_stage as train_stage,
+)
+from .trained import (
+    Answering as Answering,
+    forget as forget,
+    is_trained as is_trained,
+    write_adapters as write_adapters,
+    write_training as write_training,
 )

@@ -6,14 +6,14 @@ of the folder raise SettingsError.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from sys2ft.engine import Bank, uncovered
 from sys2ft.errors import SettingsError
-from sys2ft.evaluation import EvaluateSettings, evaluate, measurements
+from sys2ft.evaluation import EvaluateSettings, Measurement, evaluate, measurements
 from sys2ft.evaluation.records import CHOICE_SCORINGS
 from sys2ft.evaluation.settings import FREE as EVALUATE_FREE
 from sys2ft.job.cell import Cell
@@ -297,8 +297,24 @@ def _measure(
     bank: Bank | None = None,
 ) -> None:
     """Write what one subject answers to the questions and the controls; delete what it answered to other controls."""
+    asked = ask(run, model, who, measurements(settings, news_of(run), who.routes), settings, show, bank)
+    for file in answers_of(run, who.name):
+        if file not in asked:
+            file.unlink()
+
+
+def ask(
+    run: Run,
+    model: LoadedModel,
+    who: Answering,
+    what: Iterable[Measurement],
+    settings: EvaluateSettings,
+    show: Display,
+    bank: Bank | None = None,
+) -> list[Path]:
+    """Write what one subject answers in some measurements, `<folder>/<subject>.jsonl` each; return these files."""
     asked = []
-    for one in measurements(settings, news_of(run), who.routes):
+    for one in what:
         predictions = evaluate(
             model,
             one.news,
@@ -314,6 +330,4 @@ def _measure(
         )
         asked.append(run.path / one.folder / f"{who.name}.jsonl")
         write_jsonl(asked[-1], (row.to_dict() for row in predictions))
-    for file in answers_of(run, who.name):
-        if file not in asked:
-            file.unlink()
+    return asked
