@@ -24,7 +24,7 @@ ROOMS = (
     {"__init__"},  # the contents page
     {"job"},
     {"report", "representations"},
-    {"probing", "combining", "lint"},
+    {"probing", "combining", "lint", "retention"},
     {"replay", "training", "evaluation"},
     {"generators"},
     {"engine"},
