@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import json
 import math
+import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -424,6 +426,75 @@ def test_the_estimate_decides_and_the_interval_says_how_surely(finished: Any) ->
     assert not at.drops[0].certain and not below.drops[0].certain, "the interval contains the limit"
     assert decide([asked], ["naive"], None) == ()
     assert decide(controls, ["absent"], 0.1) == ()
+
+
+# Tasks of lm_eval -----------------------------------------------------------------------------------------------------
+
+
+def write_tasks(folder: Path) -> Path:
+    """Three tasks with local data: choices, a text to continue, and the likelihood of whole texts."""
+    folder.mkdir()
+    rows = [{"q": f"{a} is", "choices": [b, "the new capital"], "label": n % 2, "text": f"{a} is {b}. In 1984."}
+            for n, (a, b) in enumerate(pairwise(NAMES))]  # fmt: skip
+    data = lines(folder / "data.jsonl", rows)
+    head = f"dataset_path: json\ndataset_kwargs:\n  data_files:\n    test: {data}\ntest_split: test\n"
+    (folder / "choose.yaml").write_text(
+        f'task: tiny_choose\noutput_type: multiple_choice\n{head}doc_to_text: "{{{{q}}}}"\n'
+        'doc_to_target: label\ndoc_to_choice: "{{choices}}"\nmetric_list:\n  - metric: acc\n'
+    )
+    (folder / "say.yaml").write_text(
+        f'task: tiny_say\noutput_type: generate_until\n{head}doc_to_text: "{{{{q}}}}"\ndoc_to_target: "x"\n'
+        'generation_kwargs:\n  until: ["."]\n  max_gen_toks: 12\nmetric_list:\n  - metric: exact_match\n'
+    )
+    (folder / "read.yaml").write_text(
+        f'task: tiny_read\noutput_type: loglikelihood_rolling\n{head}doc_to_text: ""\ndoc_to_target: "{{{{text}}}}"\n'
+        "metric_list:\n  - metric: word_perplexity\n"
+    )
+    return folder
+
+
+def test_lm_eval_gives_what_it_gives_with_transformers(
+    finished: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lm_eval = pytest.importorskip("lm_eval")
+    from lm_eval.tasks import TaskManager
+
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    names, folder = ["tiny_choose", "tiny_say", "tiny_read"], write_tasks(tmp_path / "tasks")
+    words = ["lm-eval", str(finished.folder), "--include-path", str(folder), "--quiet", "--tasks", *names]
+    source = read_json(finished.folder / "run.json")["model"]["name"]
+    adapter = finished.folder / "adapters" / "naive" / "joint"
+    for subject, more in (("base", {}), ("naive", {"peft": str(adapter)})):
+        assert call([*words, "--subject", subject]) == 0
+        assert "tiny_choose" in capsys.readouterr().out
+        own = read_json(finished.folder / "lm-eval" / subject / "tiny_choose.tiny_say.tiny_read.json")
+        theirs = lm_eval.simple_evaluate(
+            model="hf", model_args={"pretrained": source, "dtype": "float32", **more}, tasks=names, device="cpu",
+            task_manager=TaskManager(include_path=str(folder)), batch_size=1,
+        )  # fmt: skip
+        for name in names:
+            for mine, other in zip(own["samples"][name], theirs["samples"][name], strict=True):
+                assert said_by(mine) == pytest.approx(said_by(other), abs=1e-3), (subject, name)
+    assert call([*words[:-3], "no_such_task"]) == 2
+    assert "no_such_task" in capsys.readouterr().err
+    assert call([*words, "--subject", "absent"]) == 2
+
+
+def said_by(sample: Any) -> list[Any]:
+    """The answers to the requests of a document, as numbers where they are."""
+    flat: list[Any] = []
+    for answer in sample["resps"]:
+        inner = answer[0] if isinstance(answer[0], list | tuple) else answer
+        flat += [float(value) if not isinstance(value, str) else value for value in inner[:1]]
+    return flat
+
+
+def test_without_lm_eval_the_command_says_what_to_install(
+    finished: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "lm_eval", None)
+    assert call(["lm-eval", str(finished.folder), "--tasks", "mmlu_pro", "--quiet"]) == 2
+    assert "sys2ft[lm-eval]" in capsys.readouterr().err
 
 
 def test_nothing_imports_the_extras_unless_asked() -> None:

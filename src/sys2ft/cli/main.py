@@ -16,6 +16,7 @@ from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 from sys2ft.cli.audit import NewsAudit
 from sys2ft.cli.compare import Compare
 from sys2ft.cli.lint import Lint
+from sys2ft.cli.lm_eval import LmEval
 from sys2ft.cli.models import ModelsInfo, ModelsList, ModelsPull
 from sys2ft.cli.news import NewsCheck, NewsExample
 from sys2ft.cli.news_import import NewsImport
@@ -72,6 +73,7 @@ Command = (
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Report, subcommand("report")]
     | Annotated[Compare, subcommand("compare")]
+    | Annotated[LmEval, subcommand("lm-eval")]
     | Annotated[Represent, subcommand("represent")]
     | Annotated[Models, subcommand("models")]
     | Annotated[NewsFiles, subcommand("news")]
