@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sys2ft.engine import BASE
+from sys2ft.engine import BASE, Bank
 from sys2ft.errors import SettingsError
 from sys2ft.files import digest, is_file_name
-from sys2ft.job.trained import answering, load_bank
+from sys2ft.job.trained import load_bank
 from sys2ft.models import LoadedModel
 from sys2ft.report.artifacts import BASE as BASE_NAME
 from sys2ft.runs import Run, write_text
@@ -45,9 +45,10 @@ def run_harness(
             fix="pip install 'sys2ft[lm-eval]', in an environment of its own where other packages contradict it",
         ) from error
     manager = TaskManager(include_path=str(include_path) if include_path else None)
-    if unknown := [name for name in tasks if not manager.match_tasks([name])] or not tasks:
+    unknown = [name for name in tasks if not manager.match_tasks([name])]
+    if unknown or not tasks:
         raise SettingsError(
-            f"the tasks {unknown if unknown is not True else []}, which lm_eval does not know",
+            f"tasks that lm_eval does not know: {', '.join(unknown)}" if unknown else "no task",
             expected="names of its tasks, or of those in the folder of --include-path",
             fix="list them: lm_eval ls tasks",
         )
@@ -77,13 +78,13 @@ def run_harness(
     return place, str(make_table(found))
 
 
-def _bank(run: Run, model: LoadedModel, subject: str) -> Any:
+def _bank(run: Run, model: LoadedModel, subject: str) -> Bank | None:
     """The subject's adapters; None for the base. Raises SettingsError for a subject without adapters."""
     if subject == BASE_NAME:
         return None
     known = sorted(file.stem for file in (run.path / "training").glob("*.json"))
     bank = load_bank(run, model, subject) if subject in known else None
-    if bank is None or not answering(run, subject).routes:
+    if bank is None:
         raise SettingsError(
             f"the subject {subject!r}, of which {run.path} has no adapter",
             expected=f"base, or a protocol with adapters: {', '.join(known) or 'none'}",

@@ -1,6 +1,6 @@
 """Which protocols cost too much elsewhere: the drops that `--max-drop` allows or refuses, each with its interval.
 
-The estimate decides, not an end of its interval. With the lower end (refuse whatever might have dropped too far) every
+The estimate decides, not an end of its interval. With the lower end (refuse all that might have dropped too far) every
 small set would refuse everything; with the upper end (refuse what surely has) no small set would refuse anything, so
 the decision would be one about the number of items. The estimate errs in both directions alike, and where its interval
 contains the limit, the decision is called uncertain.

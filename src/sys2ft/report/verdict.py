@@ -18,7 +18,7 @@ def headline(summary: Summary) -> tuple[str, list[str]]:
     """
     base = summary.block().row(BASE)
     if summary.best is None:
-        if summary.refused:
+        if summary.refused and {*summary.protocols} == {*summary.refused, *summary.without_adapter}:
             verdict = f"Every protocol was refused (--max-drop): {', '.join(summary.refused)}"
             return verdict, [*_before(base), *drop_lines(summary)]
         nothing = set(summary.protocols) <= set(summary.without_adapter) and summary.protocols
