@@ -464,19 +464,18 @@ def test_lm_eval_gives_what_it_gives_with_transformers(
     words = ["lm-eval", str(finished.folder), "--include-path", str(folder), "--quiet", "--tasks", *names]
     source = read_json(finished.folder / "run.json")["model"]["name"]
     adapter = finished.folder / "adapters" / "naive" / "joint"
+    manager = TaskManager(include_path=str(folder), include_defaults=False)
     for subject, more in (("base", {}), ("naive", {"peft": str(adapter)})):
         assert call([*words, "--subject", subject]) == 0
         assert "tiny_choose" in capsys.readouterr().out
         own = read_json(finished.folder / "lm-eval" / subject / "tiny_choose.tiny_say.tiny_read.json")
         theirs = lm_eval.simple_evaluate(
             model="hf", model_args={"pretrained": source, "dtype": "float32", **more}, tasks=names, device="cpu",
-            task_manager=TaskManager(include_path=str(folder)), batch_size=1,
+            task_manager=manager, batch_size=1, bootstrap_iters=0,
         )  # fmt: skip
         for name in names:
             for mine, other in zip(own["samples"][name], theirs["samples"][name], strict=True):
                 assert said_by(mine) == pytest.approx(said_by(other), abs=1e-3), (subject, name)
-    assert call([*words[:-3], "no_such_task"]) == 2
-    assert "no_such_task" in capsys.readouterr().err
     assert call([*words, "--subject", "absent"]) == 2
 
 
