@@ -22,10 +22,10 @@ ROOMS = (
     {"__main__"},
     {"cli"},
     {"__init__"},  # the contents page
-    {"ledger"},
+    {"ledger", "studies"},
     {"job"},
     {"report", "representations"},
-    {"probing", "combining", "lint"},
+    {"probing", "combining", "lint", "retention"},
     {"replay", "training", "evaluation"},
     {"generators"},
     {"engine"},

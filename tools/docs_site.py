@@ -26,7 +26,8 @@ from tools import commands  # noqa: E402
 # Rooms with a reference page, in the order in which a user meets them.
 ROOMS = (
     *("sys2ft", "sys2ft.news", "sys2ft.news.importers", "sys2ft.models", "sys2ft.generators", "sys2ft.replay"),
-    *("sys2ft.training", "sys2ft.evaluation", "sys2ft.statistics", "sys2ft.probing", "sys2ft.combining"),
+    *("sys2ft.training", "sys2ft.evaluation", "sys2ft.retention", "sys2ft.statistics", "sys2ft.probing"),
+    "sys2ft.combining",
     *("sys2ft.representations", "sys2ft.lint", "sys2ft.engine", "sys2ft.runs", "sys2ft.files", "sys2ft.job"),
 )
 

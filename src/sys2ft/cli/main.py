@@ -17,6 +17,7 @@ from sys2ft.cli.audit import NewsAudit
 from sys2ft.cli.compare import Compare
 from sys2ft.cli.ledger import LedgerAdd, LedgerList, LedgerRollback, LedgerShow
 from sys2ft.cli.lint import Lint
+from sys2ft.cli.lm_eval import LmEval
 from sys2ft.cli.models import ModelsInfo, ModelsList, ModelsPull
 from sys2ft.cli.news import NewsCheck, NewsExample
 from sys2ft.cli.news_import import NewsImport
@@ -94,6 +95,7 @@ Command = (
     | Annotated[Compare, subcommand("compare")]
     | Annotated[Studies, subcommand("study")]
     | Annotated[LedgerOfNews, subcommand("ledger")]
+    | Annotated[LmEval, subcommand("lm-eval")]
     | Annotated[Represent, subcommand("represent")]
     | Annotated[Models, subcommand("models")]
     | Annotated[NewsFiles, subcommand("news")]
@@ -109,7 +111,8 @@ Versions: sys2ft --version. Completion in bash: eval "$(sys2ft --tyro-print-comp
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit: 0, 1 when something failed, 2 for a wrong input, 130 after Ctrl-C, 143 after SIGTERM.
 
-    `lint --strict` exits with 1 if it found something.
+    `lint --strict` exits with 1 if it found something; `run`, `demo` and `evaluate --max-drop` if every protocol with
+    an adapter was refused.
     """
     sys.exit(call(arguments))
 

@@ -47,9 +47,9 @@ class Run(ModelOptions):
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
 
-    def run(self) -> None:
+    def run(self) -> int:
         out = self.out or Path("sys2ft-runs") / self.news.stem
-        _job(self, load_news(self.news), out)
+        return _job(self, load_news(self.news), out)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,11 +68,12 @@ class Demo(ModelOptions):
     train: TrainSettings = DEMO_TRAIN
     evaluate: EvaluateSettings = DEMO_EVALUATE
 
-    def run(self) -> None:
-        _job(self, bundled_news(DEMO_NEWS), self.out)
+    def run(self) -> int:
+        return _job(self, bundled_news(DEMO_NEWS), self.out)
 
 
-def _job(options: Run | Demo, news: list[News], out: Path) -> None:
+def _job(options: Run | Demo, news: list[News], out: Path) -> int:
+    """Run or plan the job; the exit code is 1 if every protocol was refused (`--max-drop`)."""
     from sys2ft.job import plan, require_protocols, run, visible_difference
 
     require_protocols(options.generate)  # before loading or downloading a model
@@ -93,8 +94,9 @@ def _job(options: Run | Demo, news: list[News], out: Path) -> None:
     if options.dry_run:
         console().print(_plan_table(left))
         console().print(Text(visible_difference(news, options.generate, options.evaluate, options.model)))
-    else:
-        print_result(result)
+        return 0
+    print_result(result)
+    return int(result.all_refused)
 
 
 def _plan_table(left: Sequence[Left]) -> Table:

@@ -89,7 +89,7 @@ class Evaluate(_OnFolder):
 
     evaluate: EvaluateSettings = EvaluateSettings()
 
-    def run(self) -> None:
+    def run(self) -> int:
         from sys2ft.job import evaluate_stage, finish
 
         with display(self.quiet) as show:
@@ -98,6 +98,7 @@ class Evaluate(_OnFolder):
                 evaluate_stage(run, model, self.evaluate, show)
                 result = finish(run)
         print_result(result)
+        return int(result.all_refused)  # by --max-drop
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

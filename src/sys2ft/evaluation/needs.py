@@ -15,7 +15,8 @@ from sys2ft.evaluation.statements import COMPLETE, example
 from sys2ft.models import LoadedModel
 from sys2ft.runs import Needs, Unit
 
-_PASS = 4096  # tokens, as in `engine.score`
+PASS = 4096
+"""Tokens of a pass, as in `engine.score`."""
 
 
 def unit_needs(model: LoadedModel, unit: Unit) -> Needs:
@@ -28,7 +29,7 @@ def unit_needs(model: LoadedModel, unit: Unit) -> Needs:
         # For generated text this counts the prompt, up to the prediction of the first new token.
         said = _choices(model, batch) if settings is None else [[[0]]] * len(batch)
         examples = [_example(model, item, ids) for item, texts in zip(batch, said, strict=True) for ids in texts]
-    trees = slot_trees(examples, _PASS)
+    trees = slot_trees(examples, PASS)
     tokens, predictions = sum(map(len, trees)), sum(len(tree.asked) for tree in trees)
     if settings is not None:
         budget = settings["reasoned_tokens" if batch and batch[0].scoring == "reasoned" else "direct_tokens"]
@@ -36,7 +37,7 @@ def unit_needs(model: LoadedModel, unit: Unit) -> Needs:
     return Needs(
         tokens=tokens,
         flop=forward_flop(model.model, tokens, predictions),
-        memory=_states(model, min(tokens, _PASS) if settings is None else tokens),
+        memory=states(model, min(tokens, PASS) if settings is None else tokens),
     )
 
 
@@ -50,7 +51,7 @@ def _example(model: LoadedModel, item: Asked, ids: Sequence[int]) -> Example:
     return Example([*prompt, *ids], [False] * len(prompt) + [True] * len(ids), item.slot)
 
 
-def _states(model: LoadedModel, tokens: int) -> int:
+def states(model: LoadedModel, tokens: int) -> int:
     """Bytes of the keys and values of `tokens` tokens, and of a few hidden states per token."""
     config: Any = model.model.config
     number: int = next(model.model.parameters()).element_size()

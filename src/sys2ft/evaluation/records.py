@@ -15,6 +15,10 @@ SCORINGS: tuple[Scoring, ...] = get_args(Scoring)
 CHOICE_SCORINGS: frozenset[str] = frozenset({"cloze", "cloze_raw", "letter"})
 """Scorings that pick one of the choices. Only these have a chance level."""
 
+RetentionScoring = Literal["reasoned", "prompt", "instruction", "loss"]
+"""How answers on retention sets are measured: a reasoned number, all instructions of a prompt, each of them, or the
+mean loss of a text, in nats per token (`detail["nats_per_token"]`)."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:
@@ -32,7 +36,7 @@ class Prediction:
     question: int
     kind: str | None
     condition: Condition
-    scoring: Scoring
+    scoring: Scoring | RetentionScoring
     asked: str
     said: str
     expected: str

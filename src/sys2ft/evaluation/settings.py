@@ -26,6 +26,15 @@ class EvaluateSettings:
     """Closed-book controls, before and after training: questions about the field that the news item does not change,
     its own questions in other words, statements to complete, its own questions asked of another news item's adapter.
     `none`: no controls. A later evaluation in the same run folder may ask for others."""
+    retention: tuple[str, ...] = ()
+    """Sets on which training should change nothing, as `NAME=FILE` or `NAME=FILE:COUNT` (a sample that does not depend
+    on the order in the file): problems (`gsm8k=gsm8k_test.jsonl:100`), instructions, text; `prose`: the bundled text. A
+    later evaluation in the same run folder may ask for others."""
+    retention_tokens: int = 256
+    """Maximum number of tokens of an answer to an item of these sets."""
+    max_drop: float | None = None
+    """Refuse a protocol whose accuracy on neighbour questions, or on a retention set, falls by more than this (0.05: 5
+    points): its adapters are put aside. A later evaluation with another value brings them back. None: keep all."""
     free_text_temperature: float = 0.0
     """Sampling temperature of free text; 0: greedy."""
     free_text_top_p: float = 1.0
@@ -59,10 +68,20 @@ class EvaluateSettings:
                 expected="at least 1",
                 fix="raise the setting",
             )
+        if self.retention_tokens < 1:
+            raise SettingsError(
+                f"retention_tokens={self.retention_tokens}", expected="at least 1", fix="raise --retention-tokens"
+            )
+        if self.max_drop is not None and not 0 <= self.max_drop < 1:
+            raise SettingsError(
+                f"max_drop={self.max_drop}",
+                expected="a share from 0 to below 1, such as 0.05 for 5 points of accuracy",
+                fix="correct --max-drop",
+            )
         check_sampling(self.free_text_temperature, self.free_text_top_p, 0)
 
 
-FREE = ("controls",)
+FREE = ("controls", "retention", "retention_tokens", "max_drop")
 """Settings that a later evaluation in the same run folder may change: no other result depends on them."""
 BY_CHOICE = EvaluateSettings(scorings=("cloze", "cloze_raw", "letter"), controls=("none",))
 """Only the scorings that pick a choice: they have a chance level and generate no text."""

@@ -8,6 +8,7 @@ from .cell import Cell as Cell
 from .compared import Comparison as Comparison, Table as Table, WayRow as WayRow
 from .comparing import compare as compare, pair_of as pair_of
 from .fits import require_elements_fit as require_elements_fit, require_fit as require_fit, too_long as too_long
+from .harnessed import run_harness as run_harness
 from .main_job import (
     Result as Result,
     finish as finish,

@@ -21,7 +21,7 @@ from sys2ft.job.compared import Comparison, Table, WayRow
 from sys2ft.job.fits import require_fit
 from sys2ft.job.merges import merged_adapter, size_of
 from sys2ft.job.stages import cell_of, elements_of, news_of, require_current
-from sys2ft.job.trained import answering, load_bank
+from sys2ft.job.trained import REFUSED, answering, load_bank
 from sys2ft.models import LoadedModel, Reader
 from sys2ft.news import Question
 from sys2ft.replay import ReplayElement
@@ -303,6 +303,8 @@ def _lacks(answers: Artifacts, name: str, headline: str) -> str | None:
     folder = answers.folder
     if name not in answers.training:
         return f"{folder} has not trained it"
+    if (folder / "adapters" / f"{name}{REFUSED}").is_dir():
+        return f"{folder} has refused it (--max-drop)"
     if not answers.training[name].get("names"):
         return f"{folder} has no adapter of it"
     for subject in (BASE, name):

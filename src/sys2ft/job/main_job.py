@@ -17,6 +17,7 @@ from sys2ft.job.stages import (
     require_layers,
     require_protocols,
     require_questions,
+    require_retention,
     train_stage,
 )
 from sys2ft.models import DEFAULT_MODEL, LoadedModel, Reader, load_model
@@ -37,11 +38,17 @@ class Result:
 
     @property
     def adapters(self) -> list[Path]:
-        """PEFT folders of the best protocol's adapters; empty if no protocol has a score."""
+        """PEFT folders of the best protocol's adapters; empty if no protocol has a score or all were refused."""
         if self.summary.best is None:
             return []
         folder = self.folder / "adapters" / self.summary.best
         return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+
+    @property
+    def all_refused(self) -> bool:
+        """Whether `max_drop` refused every protocol that has an adapter."""
+        tuned = set(self.summary.protocols) - set(self.summary.without_adapter)
+        return bool(self.summary.refused) and tuned <= set(self.summary.refused)
 
     def table(self) -> str:
         """The main table in Markdown."""
@@ -75,6 +82,7 @@ def run(
     loaded = load_model(model, progress=show.note) if isinstance(model, str) else model
     require_layers(loaded, train or TrainSettings())
     require_fit(Reader.of(loaded), items, generate=generate, evaluate=evaluate)
+    require_retention(loaded, items, evaluate, seed=seed)
     folder = open_run(out, loaded, items, seed=seed, command=command)
     show.note(visible_difference(items, generate, evaluate, loaded.source.name))
     with folder.lock():

@@ -10,21 +10,24 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sys2ft.engine import DecodeRequest, Example, Sampling, decode, flops, prepare, score
-from sys2ft.evaluation import EvaluateSettings, Subject, measurements, routes_to, unit_needs
+from sys2ft.evaluation import EvaluateSettings, Subject, routes_to
 from sys2ft.job.cell import Cell
 from sys2ft.job.fits import require_fit
 from sys2ft.job.stages import (
+    all_measurements,
     check_settings,
     identity_of,
     require_layers,
     require_protocols,
     require_questions,
+    require_retention,
     schedule_of,
 )
 from sys2ft.job.trained import Answering, answering, is_trained
 from sys2ft.models import LoadedModel, Message, Reader
 from sys2ft.news import News
 from sys2ft.replay import GenerateSettings, ReplayElement, expected, parts_of, plan as replay_plan, protocols_for
+from sys2ft.retention import RetentionSet, unit_needs
 from sys2ft.runs import NO_MEMO, Display, Memo, Needs, Run, Unit, item_seed, read_jsonl
 from sys2ft.training import JOINT, AdapterJob, TrainSettings, banks, training_needs
 
@@ -75,9 +78,10 @@ def plan(
     require_questions(news, evaluate)
     require_layers(model, train)
     require_fit(Reader.of(model), news, generate=generate, evaluate=evaluate)
+    sets = require_retention(model, news, evaluate, seed=seed)
     planner = _Planner(news, model, out, generate, train, evaluate, seed)
     left: list[Left] = []
-    parts = itertools.chain(planner.generation(), planner.training(), planner.evaluation(evaluate))
+    parts = itertools.chain(planner.generation(), planner.training(), planner.evaluation(evaluate, sets))
     stages = len(parts_of(protocols_for(generate))) + len(generate.protocols) + 2
     with (show or Display()).task("plan", stages) as advance:
         for part in parts:
@@ -173,13 +177,13 @@ class _Planner:
     def _cell(self, protocol_name: str) -> Cell:
         return Cell.of(self.identity, protocol_name, self.generate, self.train)
 
-    def evaluation(self, settings: EvaluateSettings) -> Iterator[Left]:
+    def evaluation(self, settings: EvaluateSettings, sets: Sequence[RetentionSet]) -> Iterator[Left]:
         for name in ("base", *self.generate.protocols):
             who = Answering(name, {}, "") if name == "base" else self._answering(name)
             left, done = self._left(
                 [
                     unit
-                    for one in measurements(settings, self.news, who.routes)
+                    for one in all_measurements(self.model, settings, sets, self.news, who.routes)
                     for unit in one.probe.units(
                         Subject(name=name, routes=one.routes, version=who.version), one.news, self.seed
                     )

@@ -6,14 +6,14 @@ of the folder raise SettingsError.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from sys2ft.engine import Bank, uncovered
 from sys2ft.errors import SettingsError
-from sys2ft.evaluation import EvaluateSettings, Measurement, evaluate, measurements
+from sys2ft.evaluation import EvaluateSettings, Measurement, Route, evaluate, measurements
 from sys2ft.evaluation.records import CHOICE_SCORINGS
 from sys2ft.evaluation.settings import FREE as EVALUATE_FREE
 from sys2ft.job.cell import Cell
@@ -25,10 +25,11 @@ from sys2ft.job.trained import (
     forget,
     is_trained,
     load_bank,
+    put_aside,
     write_adapters,
     write_training,
 )
-from sys2ft.models import LoadedModel, Reader
+from sys2ft.models import LoadedModel, Reader, position_limit
 from sys2ft.news import News, news_from_dict, news_to_dict
 from sys2ft.probing import Probes, ProbeSettings, probe
 from sys2ft.replay import (
@@ -42,6 +43,8 @@ from sys2ft.replay import (
     require_unleaked,
     withheld,
 )
+from sys2ft.report import summarise
+from sys2ft.retention import RetentionSet, read_sets, require_items_fit, set_measurements
 from sys2ft.runs import Display, Run, digest, read_json, read_jsonl, write_json, write_jsonl
 from sys2ft.training import (
     FREE,
@@ -257,23 +260,43 @@ def require_questions(news: Sequence[News], settings: EvaluateSettings) -> None:
 def evaluate_stage(run: Run, model: LoadedModel, settings: EvaluateSettings, show: Display) -> None:
     """Write `predictions/<subject>.jsonl` for the base model and every trained protocol, and `controls/*/` likewise.
 
-    The controls may differ from those of an earlier evaluation: `controls/` then holds those of `settings`. Raises
+    The controls may differ from those of an earlier evaluation: `controls/` then holds those of `settings`. Adapters of
+    protocols that `settings.max_drop` refuses are put aside, and those refused before are judged again. Raises
     SettingsError if the replay elements are not those that the adapters were trained on.
     """
     trained = [name for name in protocols_of(run) if (run.path / "training" / f"{name}.json").is_file()]
     news = news_of(run)
     require_questions(news, settings)
     require_fit(Reader.of(model), news, evaluate=settings)
+    sets = require_retention(model, news, settings, seed=run.record["seed"])
     require_current(run, trained, news)
     run.stage("evaluate", asdict(settings), free=EVALUATE_FREE)
-    _measure(run, model, settings, Answering("base", {}, ""), show)
+    _measure(run, model, settings, sets, Answering("base", {}, ""), show)
     for name in trained:
         bank = load_bank(run, model, name)
         try:
-            _measure(run, model, settings, answering(run, name), show, bank)
+            _measure(run, model, settings, sets, answering(run, name), show, bank)
         finally:
             if bank is not None:
                 bank.close()
+    put_aside(run, summarise(run.path).refused if settings.max_drop is not None else (), trained)
+
+
+def require_retention(
+    model: LoadedModel, news: Sequence[News], settings: EvaluateSettings, *, seed: int
+) -> list[RetentionSet]:
+    """The retention sets. Raises SettingsError for a bad set, and for a greatest drop that nothing would measure."""
+    sets = read_sets(settings.retention, seed=seed)
+    require_items_fit(Reader.of(model), sets, tokens=settings.retention_tokens)
+    asked = "neighbours" in settings.controls and any(one.neighbours for one in news)
+    if settings.max_drop is not None and not asked and all(one.form == "text" for one in sets):
+        raise SettingsError(
+            f"max_drop={settings.max_drop:g}, and nothing whose accuracy could drop",
+            expected="news items with neighbour questions and the control `neighbours`, or a retention set of problems "
+            "or instructions (text has a loss and no accuracy)",
+            fix="add one, such as --retention gsm8k=FILE:100, or leave out --max-drop",
+        )
+    return sets
 
 
 def require_current(run: Run, trained: Sequence[str], news: Sequence[News]) -> None:
@@ -288,16 +311,31 @@ def require_current(run: Run, trained: Sequence[str], news: Sequence[News]) -> N
             )
 
 
+def all_measurements(
+    model: LoadedModel,
+    settings: EvaluateSettings,
+    sets: Sequence[RetentionSet],
+    news: Sequence[News],
+    routes: Mapping[str, Route],
+) -> Iterator[Measurement]:
+    """What a run measures of one subject: the news items' questions, the controls, the retention sets."""
+    yield from measurements(settings, news, routes)
+    positions = position_limit(model.model.config)
+    yield from set_measurements(sets, routes, tokens=settings.retention_tokens, positions=positions)
+
+
 def _measure(
     run: Run,
     model: LoadedModel,
     settings: EvaluateSettings,
+    sets: Sequence[RetentionSet],
     who: Answering,
     show: Display,
     bank: Bank | None = None,
 ) -> None:
     """Write what one subject answers to the questions and the controls; delete what it answered to other controls."""
-    asked = ask(run, model, who, measurements(settings, news_of(run), who.routes), settings, show, bank)
+    what = all_measurements(model, settings, sets, news_of(run), who.routes)
+    asked = ask(run, model, who, what, settings, show, bank)
     for file in answers_of(run, who.name):
         if file not in asked:
             file.unlink()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,9 @@ from sys2ft.models import LoadedModel
 from sys2ft.news import News
 from sys2ft.runs import Run, read_json, write_json, write_jsonl
 from sys2ft.training import Checkpoint, Training, TrainSettings, learner_of
+
+REFUSED = ".refused"
+"""End of the name of a folder of refused adapters, beside where they were."""
 
 
 def write_adapters(folder: Path, base_name: str, training: Training) -> None:
@@ -42,7 +45,8 @@ def forget(run: Run, name: str) -> bool:
         return False
     for answers in answers_of(run, name):
         answers.unlink()
-    shutil.rmtree(run.path / "adapters" / name, ignore_errors=True)
+    for adapters in (run.path / "adapters" / name, refused_folder(run, name)):
+        shutil.rmtree(adapters, ignore_errors=True)
     for checkpoint in (run.path / "training").glob("bank-*.checkpoint"):
         Checkpoint.remove(checkpoint)
     file.unlink()
@@ -85,6 +89,20 @@ def _chosen(training: Training) -> dict[str, Any]:
     return {"rank": used[0].rank, "learning_rates": sorted({settings.learning_rate for settings in used})}
 
 
+def refused_folder(run: Run, name: str) -> Path:
+    """Where the adapters of a protocol are that an evaluation has refused (`EvaluateSettings.max_drop`)."""
+    return run.path / "adapters" / f"{name}{REFUSED}"
+
+
+def put_aside(run: Run, refused: Collection[str], protocols: Sequence[str]) -> None:
+    """Move the adapters of the refused protocols aside, and those of the others back. Nothing is deleted."""
+    for name in protocols:
+        kept, aside = run.path / "adapters" / name, refused_folder(run, name)
+        source, target = (kept, aside) if name in refused else (aside, kept)
+        if source.is_dir() and not target.exists():
+            source.rename(target)
+
+
 def answers_of(run: Run, subject: str) -> list[Path]:
     """The files with a subject's answers to the questions and the controls."""
     return [*(run.path / QUESTIONS).glob(f"{subject}.jsonl"), *(run.path / "controls").glob(f"*/{subject}.jsonl")]
@@ -113,7 +131,9 @@ def load_bank(run: Run, model: LoadedModel, name: str) -> Bank | None:
     if not adapters:
         return None
     learner = learner_of(replace(run.settings("train", TrainSettings), rank=record["rank"]))
+    folder = run.path / "adapters" / name
+    folder = folder if folder.is_dir() else refused_folder(run, name)
     bank = learner.bank(model.model, len(adapters))
     for slot, adapter in enumerate(adapters):
-        learner.load(bank, slot, run.path / "adapters" / name / adapter)
+        learner.load(bank, slot, folder / adapter)
     return bank

@@ -34,7 +34,7 @@ class Artifacts:
     predictions: dict[str, list[Record]]
     """By subject: 'base' or a protocol."""
     controls: dict[str, dict[str, list[Record]]]
-    """By control and subject, the predictions of the controls."""
+    """By control or retention set and by subject, their predictions."""
     yields: dict[str, Record]
     training: dict[str, Record]
     curves: dict[str, list[Record]]
@@ -99,7 +99,7 @@ def read_artifacts(run_folder: Path) -> Artifacts:
         predictions=predictions,
         controls={
             control: _present(folder, f"controls/{control}/{{}}.jsonl", (BASE, *protocols), many=True)
-            for control in CONTROLS
+            for control in (*CONTROLS, *_retention_sets(folder, run))
         },
         yields=yields,
         training=training,
@@ -108,6 +108,13 @@ def read_artifacts(run_folder: Path) -> Artifacts:
         missing=tuple(missing),
         leaks=_present(folder, "replay/{}.json", ("leaks",), many=False).get("leaks", {}),
     )
+
+
+def _retention_sets(folder: Path, run: Record) -> list[str]:
+    """The retention sets whose answers are in the folder, in the order of the settings."""
+    asked = [spec.partition("=")[0] for spec in run["settings"].get("evaluate", {}).get("retention", ())]
+    found = sorted({file.parent.name for file in (folder / "controls").glob("*/*.jsonl")} - set(CONTROLS))
+    return sorted(found, key=lambda name: asked.index(name) if name in asked else len(asked))
 
 
 def read_records(file: Path) -> Iterator[Record]:

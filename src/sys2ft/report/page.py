@@ -13,7 +13,6 @@ from sys2ft.files import digest_file, write_text
 from sys2ft.pages import facts, render, trusted
 from sys2ft.report import leaks, views, words
 from sys2ft.report.artifacts import BASE, Artifacts, read_artifacts
-from sys2ft.report.controls import NAMES
 from sys2ft.report.heat import heat
 from sys2ft.report.selection import Withheld
 from sys2ft.report.summary import Summary, summarise_artifacts
@@ -47,7 +46,7 @@ def _render(artifacts: Artifacts, summary: Summary, most: int) -> str:
         "verdict": verdict,
         "sentences": sentences,
         "controls_note": words.controls_note(summary),
-        "control_names": NAMES,
+        "drop_lines": words.drop_lines(summary),
         "landmarks": _landmarks(summary),
         "caption": words.caption(summary, summary.block()),
         "notes": [*summary.remarks, *words.notes(summary.block())],

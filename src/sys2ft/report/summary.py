@@ -19,6 +19,7 @@ from sys2ft.replay.diversity import Diversity
 from sys2ft.report.artifacts import BASE, CONDITIONS, Artifacts, read_artifacts
 from sys2ft.report.controls import ControlBlock, control_blocks
 from sys2ft.report.costs import Cost as Cost, cost_of
+from sys2ft.report.drops import Decision as Decision, decide
 from sys2ft.report.leaks import leak_remarks, leaked, without_leaked
 from sys2ft.report.selection import Selected, remarks, selected
 from sys2ft.statistics import Item, Outcomes, Score, Undefined
@@ -90,8 +91,8 @@ class Summary:
     controls: tuple[ControlBlock, ...]
     costs: tuple[Cost, ...]
     best: str | None
-    """Protocol with the highest closed-book accuracy under the headline scoring, among those with an adapter and an
-    answer to every question; the first on a tie."""
+    """Protocol with the highest closed-book accuracy under the headline scoring, among those with an adapter that was
+    not refused and an answer to every question; the first on a tie."""
     missing: tuple[str, ...]
     ended: tuple[str, ...]
     """Adapters that stopped before their last step, and why."""
@@ -99,8 +100,15 @@ class Summary:
     """Protocols that left no adapter: their rows are the base model's own answers, and none of them is the best."""
     remarks: tuple[str, ...] = ()
     """Caveats about questions, news items and adapters that affect how the numbers are read."""
+    decisions: tuple[Decision, ...] = ()
+    """With a greatest drop elsewhere (`max_drop`): which protocols are kept, and by what."""
     diversity: dict[str, Diversity] = field(default_factory=dict)
     """By protocol, how varied its kept elements are."""
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """Protocols whose adapters were refused, since they cost too much elsewhere; none of them is the best."""
+        return tuple(decision.protocol for decision in self.decisions if decision.refused)
 
     def block(self, scoring: str | None = None, by: Slice = "all", name: str = "all") -> Block:
         """One block; by default all questions under the headline scoring."""
@@ -142,6 +150,10 @@ def summarise_artifacts(artifacts: Artifacts) -> Summary:
         for scoring in scorings
         for by, name, items in slices(scoring)
     )
+    controls = control_blocks(artifacts, headline, chosen.closed_book, seed)
+    tuned = [protocol for protocol in artifacts.protocols if protocol not in bare]
+    decisions = decide(controls, tuned, evaluate.get("max_drop"))
+    unfit = (*bare, *(decision.protocol for decision in decisions if decision.refused))
     return Summary(
         name=str(artifacts.run.get("name", artifacts.folder.name)),
         model=str(artifacts.run.get("model", {}).get("name", "unknown")),
@@ -150,9 +162,9 @@ def summarise_artifacts(artifacts: Artifacts) -> Summary:
         scorings=scorings,
         protocols=artifacts.protocols,
         blocks=blocks,
-        controls=control_blocks(artifacts, headline, chosen.closed_book, seed),
+        controls=controls,
         costs=tuple(cost_of(artifacts, protocol) for protocol in artifacts.protocols),
-        best=_best(next(block for block in blocks if (block.scoring, block.by) == (headline, "all")), bare),
+        best=_best(next(block for block in blocks if (block.scoring, block.by) == (headline, "all")), unfit),
         missing=(*artifacts.missing, *_partial(artifacts, answers)),
         ended=tuple(
             f"{protocol}: {describe_end(name, ended)}"
@@ -160,6 +172,7 @@ def summarise_artifacts(artifacts: Artifacts) -> Summary:
             for name, ended in trained.get("ended", {}).items()
         ),
         without_adapter=bare,
+        decisions=decisions,
         diversity={name: one["diversity"] for name, one in artifacts.yields.items() if one.get("diversity")},
         remarks=(*remarks(artifacts), *leak_remarks(artifacts), *_withheld(artifacts), *_untrained(artifacts, bare)),
     )
@@ -274,11 +287,11 @@ def _row(
     )
 
 
-def _best(block: Block, bare: tuple[str, ...]) -> str | None:
+def _best(block: Block, unfit: tuple[str, ...]) -> str | None:
     candidates = [
         (row.closed_book.estimate, row.subject)
         for row in block.rows
-        if row.subject not in (BASE, *bare)
+        if row.subject not in (BASE, *unfit)
         and isinstance(row.closed_book, Score)
         and row.closed_book.n_items == block.n_questions
     ]

@@ -13,7 +13,7 @@ from rich.text import Text
 from sys2ft.replay.elements import Yield, shown
 from sys2ft.report import leaks
 from sys2ft.report.artifacts import BASE
-from sys2ft.report.controls import NAMES, OTHER, ControlBlock
+from sys2ft.report.controls import OTHER, ControlBlock
 from sys2ft.report.summary import Block, Summary
 from sys2ft.report.verdict import headline
 from sys2ft.report.words import (
@@ -25,6 +25,7 @@ from sys2ft.report.words import (
     controls_note,
     cost_cells,
     count,
+    drop_lines,
     estimate,
     named,
     notes,
@@ -60,7 +61,7 @@ def terminal_table(summary: Summary) -> Group:
             Text(),
             _title(CONTROLS),
             _grid("", ("n", *names), _controls(summary)),
-            _small([f"{controls_note(summary)} {_STAR}"]),
+            _small([f"{controls_note(summary)} {_STAR}", *drop_lines(summary)]),
         ]
     for one in summary.slices("unleaked"):
         rows = [(named(summary, row.subject), *unleaked_cells(row)) for row in one.rows]
@@ -106,6 +107,7 @@ def markdown_table(summary: Summary) -> str:
             f"{CONTROLS}:",
             _markdown("control", ("n", *names), _controls(summary)),
             f"{controls_note(summary)} {_escape(_STAR)}",
+            *map(_escape, drop_lines(summary)),
         ]
     for one in summary.slices("unleaked"):
         without = [(named(summary, row.subject), *unleaked_cells(row)) for row in one.rows]
@@ -150,7 +152,7 @@ def _controls(summary: Summary) -> list[tuple[str, ...]]:
         n = str(block.n_questions)
         # The base has no adapter: its answers to the same questions are those of the main table.
         cells = [_control(block, subject) for subject in subjects]
-        rows.append((NAMES[block.name], n, *cells))
+        rows.append((block.title, n, *cells))
         if block.name == OTHER:
             known = [block.row(subject) for subject in subjects]
             rows.append(("own minus other adapter", n, *(_signed(row.knowledge) if row else ABSENT for row in known)))

@@ -6,7 +6,7 @@ from sys2ft.report.artifacts import BASE
 from sys2ft.report.controls import OTHER, ControlRow
 from sys2ft.report.selection import Withheld
 from sys2ft.report.summary import BASELINE, Block, Row, Summary
-from sys2ft.report.words import percent, points
+from sys2ft.report.words import drop_lines, number, percent, points
 from sys2ft.statistics import Score
 
 
@@ -18,6 +18,9 @@ def headline(summary: Summary) -> tuple[str, list[str]]:
     """
     base = summary.block().row(BASE)
     if summary.best is None:
+        if summary.refused and {*summary.protocols} == {*summary.refused, *summary.without_adapter}:
+            verdict = f"Every protocol was refused (--max-drop): {', '.join(summary.refused)}"
+            return verdict, [*_before(base), *drop_lines(summary)]
         nothing = set(summary.protocols) <= set(summary.without_adapter) and summary.protocols
         verdict = "No protocol has an adapter, so nothing was put into the weights"
         return verdict if nothing else "No protocol has been evaluated yet", _before(base)
@@ -36,13 +39,14 @@ def headline(summary: Summary) -> tuple[str, list[str]]:
     if row != best and isinstance(best.closed_book, Score):
         sentences.append(f"{best.subject} answers {percent(best.closed_book)}, which chance noise alone could give.")
     sentences += [_with_context(base, row), _against_naive(summary, row), _overexposure(row)]
-    sentences += _controls(summary, row.subject)
-    return _verdict(summary, row, gain, before), [sentence for sentence in sentences if sentence]
+    sentences += [*_controls(summary, row.subject), *drop_lines(summary)]
+    refused = f"; refused (--max-drop): {', '.join(summary.refused)}" if summary.refused else ""
+    return _verdict(summary, row, gain, before) + refused, [sentence for sentence in sentences if sentence]
 
 
 def _shown(summary: Summary, best: Row) -> Row:
     """The protocol of the verdict: the best one, unless only others gain more than chance noise."""
-    gained = [row for row in summary.block().rows if _side(row) > 0]
+    gained = [row for row in summary.block().rows if _side(row) > 0 and row.subject not in summary.refused]
     if best in gained or not gained or not isinstance(best.versus_base_joint, Score):
         return best
     return max(gained, key=lambda row: row.closed_book.estimate if isinstance(row.closed_book, Score) else 0.0)
@@ -154,6 +158,7 @@ def _controls(summary: Summary, subject: str) -> list[str]:
                 f"{what}: {100 * before.score.estimate:.0f}% before, {100 * after.score.estimate:.0f}% after, "
                 f"{points(after.change)}{clear}."
             )
+    said += _retained(summary, subject)
     other = _control(summary, OTHER, subject)
     if other and other.change and other.knowledge:
         known = "" if other.knowledge.excludes_zero else ", which chance noise alone could give"
@@ -162,4 +167,21 @@ def _controls(summary: Summary, subject: str) -> list[str]:
             f"With another news item's adapter it answers {percent(other.score)}: the format gives "
             f"{points(other.change)}{format_}, and the own adapter adds {points(other.knowledge)}{known}."
         )
+    return said
+
+
+def _retained(summary: Summary, subject: str) -> list[str]:
+    """One sentence per retention set: what training cost elsewhere."""
+    said = []
+    for block in summary.controls:
+        before, after = block.row(BASE), block.row(subject)
+        if block.part is None or not before or not after or not after.change:
+            continue
+        clear = "" if after.change.excludes_zero else ", no clear change"
+        if block.part == "loss":
+            values = f"{before.score.estimate:.2f} before, {after.score.estimate:.2f} after"
+            said.append(f"Loss on {block.title}: {values}, {number(after.change, signed=True)}{clear}.")
+        else:
+            values = f"{100 * before.score.estimate:.0f}% before, {100 * after.score.estimate:.0f}% after"
+            said.append(f"On {block.title}: {values}, {points(after.change)}{clear}.")
     return said

@@ -9,6 +9,7 @@ from sys2ft.replay.diversity import Diversity
 from sys2ft.replay.elements import shown
 from sys2ft.report.controls import OTHER
 from sys2ft.report.costs import Cost
+from sys2ft.report.drops import Decision
 from sys2ft.report.summary import NOT_YET, UNEVEN, Block, Measured, Row, Summary
 from sys2ft.statistics import FEWEST, Score, Undefined, smallest_difference
 
@@ -69,7 +70,9 @@ def counted(n: int, noun: str) -> str:
 
 
 def named(summary: Summary, subject: str) -> str:
-    """A subject's name, with a mark if its answers are the base model's for want of an adapter."""
+    """A subject's name, with a mark if its adapters were refused, or if the base model answered for want of one."""
+    if subject in summary.refused:
+        return f"{subject} (refused)"
     return f"{subject} (no adapter: base answers)" if subject in summary.without_adapter else subject
 
 
@@ -117,7 +120,29 @@ def controls_note(summary: Summary) -> str:
             " Another news item's adapter: the same questions asked of an adapter that was not trained on their "
             "answers, so what it gains is the format."
         )
+    if any(block.part == "loss" for block in summary.controls):
+        said += " Nats per token: the mean loss on text, which rises where something was lost."
     return said
+
+
+def drop_lines(summary: Summary) -> list[str]:
+    """What was decided on each protocol with a greatest drop elsewhere, by which measure, and how sure it is."""
+    return [_drop_line(decision) for decision in summary.decisions]
+
+
+def _drop_line(decision: Decision) -> str:
+    limit = f"{100 * decision.max_drop:g} points that --max-drop allows"
+    worst = sorted(decision.drops, key=lambda drop: drop.change.estimate)
+    shown = [drop for drop in worst if drop.beyond] or worst[:1]
+    said = ", ".join(f"{drop.measure} {points(drop.change)}" for drop in shown)
+    name = decision.protocol
+    line = f"{name} is refused: {said}, beyond the {limit}; its adapters are in adapters/{name}.refused."
+    if not decision.refused:
+        line = f"{name} is kept: its worst change elsewhere is {said}, within the {limit}."
+    decisive = any(drop.beyond and drop.certain for drop in worst)
+    if not (decisive if decision.refused else all(drop.certain for drop in worst)):
+        line += " This is uncertain: the interval contains the limit, so more items could decide otherwise."
+    return line
 
 
 def budget_notes(summary: Summary) -> list[str]:

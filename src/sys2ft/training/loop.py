@@ -103,7 +103,7 @@ def rendered_examples(model: LoadedModel, slot: int, job: AdapterJob) -> list[Ex
 def begin(bank: Bank, slot: int, job: AdapterJob) -> None:
     """Set a slot to the weights that the job begins with: new ones, or those of a saved adapter.
 
-    A saved adapter keeps a share of its update, `strength`; training goes on from the whole of it.
+    A saved adapter keeps a share of its update, `strength`; training continues from the whole of it.
     """
     if job.start is None:
         bank.initialise(slot, item_seed(job.seed, "adapter", job.name))
@@ -248,7 +248,7 @@ class _Trainer:
             if adapter.held:
                 adapter.best_P = torch.zeros_like(self.bank.weights_KP[adapter.slot])
             if adapter.held_in_context:
-                # An adapter before its first step is the base.
+                # An adapter before its first step is the base, or the one that it continues from.
                 (loss,) = self._losses([adapter], [adapter.held_in_context])
                 adapter.begin_in_context(loss, self.bank.weights_KP[adapter.slot])
 
