@@ -44,6 +44,8 @@ class StudyRun(ModelOptions):
     """Seeds in place of the study's."""
     set: tuple[str, ...] = ()
     """Options that all cells share, such as epochs=4 (`sys2ft study options`)."""
+    also: tuple[str, ...] = ()
+    """Measures besides the study's, such as prose or gsm8k=FILE:50."""
     only: tuple[str, ...] = ()
     """Only cells at these places, such as protocol=naive."""
     out: Path | None = None
@@ -76,6 +78,7 @@ class StudyRun(ModelOptions):
             "models": list(self.models), "news": self.news, "seeds": list(self.seeds),
             "settings": pairs("--set", self.set),
         }  # fmt: skip
+        changes["measures"] = [*study.measures, *self.also] if self.also else []
         changes = {name: value for name, value in changes.items() if value}
         changes |= {"take": self.take} if self.take is not None else {}
         return changed(study, changes, "the command line") if changes else study

@@ -125,7 +125,8 @@ def _x_axis(found: Results, values: Sequence[float]) -> Spec:
     )
     if found.study.figure.kind == "scaling":
         return log_axis(values, title, form=".2~e" if name == "flop" else "~g")
-    return {"title": title}
+    whole = all(value == int(value) for value in values)
+    return {"title": title, "axis": {"tickMinStep": 1, "format": "d"} if whole else {}}
 
 
 def _laws(found: Results, measure: str, xs: Sequence[float]) -> list[Spec]:

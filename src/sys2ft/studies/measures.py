@@ -10,18 +10,21 @@
 | `seen` | nats per token | every sample of the training, in its order |
 | `recall` | share of tokens | the rest of the text after its beginning, decoded greedily |
 | `recognition` | right or wrong | the text or the same with one fact exchanged: which is likelier |
+| `prose`, `NAME=FILE:COUNT` | right or wrong, or nats per token | a set of `retention`, such as GSM8K or IFEval |
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
 from sys2ft.engine import BASE, Bank, DecodeRequest, Example, Sampling, decode, flops, prepare, score
 from sys2ft.evaluation import (
     Condition,
     EvaluateSettings,
+    Prediction,
     Probe,
     Questions,
     Route,
@@ -34,11 +37,14 @@ from sys2ft.evaluation.controls import QUESTIONS, other_adapters
 from sys2ft.evaluation.records import share_of_right
 from sys2ft.evaluation.settings import Control
 from sys2ft.models import LoadedModel, Message
+from sys2ft.models.positions import position_limit
 from sys2ft.news import News
 from sys2ft.replay import ReplayElement
+from sys2ft.retention import RetentionSet, read_set, set_measurements, unit_needs as set_needs
 from sys2ft.runs import Display, Needs, item_seed
 
 _CUE = "What is the news?"
+PROSE = "prose"
 _BEGUN = 0.4  # share of a text's tokens that are given for recall
 
 
@@ -74,18 +80,21 @@ class Subject:
     def answers(self, name: str) -> list[Outcome]:
         """The values of a measure that asks questions."""
         found = []
-        for probe, news, routes in PROBES[name](self):
+        for probe, news, routes in asked_by(name, self):
             rows = evaluate(
                 self.model, news, self.settings, subject="subject", bank=self.bank if routes else None, routes=routes,
                 probe=probe, seed=self.seed,
             )  # fmt: skip
-            found += [
-                Outcome(
-                    name, row.news_id, row.question, float(bool(row.correct)), share_of_right(row.detail, row.expected)
-                )
-                for row in rows
-            ]
+            found += [_outcome(name, row) for row in rows if row.scoring != "instruction"]
         return found
+
+
+def _outcome(name: str, row: Prediction) -> Outcome:
+    """The value of an answer; of instructions all that a prompt gives count as one (strict, by prompt)."""
+    if row.scoring == "loss":
+        return Outcome(name, row.news_id, row.question, float(row.detail["nats_per_token"]))
+    probability = share_of_right(row.detail, row.expected)
+    return Outcome(name, row.news_id, row.question, float(bool(row.correct)), probability)
 
 
 Asked = tuple[Probe, Sequence[News], Mapping[str, Route]]
@@ -98,27 +107,49 @@ def outcomes(measures: Sequence[str], of: Subject) -> list[Outcome]:
     found: list[Outcome] = []
     with of.show.task("ask", len(measures), passing=True) as advance:
         for name in measures:
-            found += of.answers(name) if name in PROBES else TEXTS[name](of)
+            found += TEXTS[name](of) if name in TEXTS else of.answers(name)
             advance()
     return found
 
 
 def known_measure(name: str) -> bool:
     """Whether there is a measure of this name."""
-    return name in PROBES or name in TEXTS
+    return name in PROBES or name in TEXTS or is_set(name)
 
 
 def measure_names() -> list[str]:
     """The names of all measures."""
-    return [*PROBES, *TEXTS]
+    return [*PROBES, *TEXTS, PROSE, "NAME=FILE:COUNT"]
+
+
+def is_set(name: str) -> bool:
+    """Whether the measure is a set of `retention`: the bundled prose, or items of a file."""
+    return name == PROSE or "=" in name
+
+
+@lru_cache(maxsize=32)
+def set_of(name: str) -> RetentionSet:
+    """The set that a measure names. Raises SettingsError for a bad file."""
+    return read_set(name, seed=0)
+
+
+def asked_by(name: str, of: Subject) -> list[Asked]:
+    """What a measure that asks questions asks of a subject."""
+    if not is_set(name):
+        return PROBES[name](of)
+    positions = position_limit(of.model.model.config)
+    return [
+        (one.probe, one.news, one.routes) for one in set_measurements([set_of(name)], of.routes, positions=positions)
+    ]
 
 
 def asking_needs(measures: Sequence[str], of: Subject) -> Needs:
     """What asking them once needs: tokens, FLOP and memory. For measures of texts an estimate by their lengths."""
     total = Needs()
     for name in measures:
-        for probe, news, _ in PROBES[name](of) if name in PROBES else ():
-            total += sum((unit_needs(of.model, unit) for unit in probe.units(Named(), news, of.seed)), Needs())
+        needs = set_needs if is_set(name) else unit_needs
+        for probe, news, _ in asked_by(name, of) if name not in TEXTS else ():
+            total += sum((needs(of.model, unit) for unit in probe.units(Named(), news, of.seed)), Needs())
         if name in _READINGS:
             tokens = sum(_READINGS[name] * len(of.model.chat.plain_ids(item.text)) for item in of.news)
             total += Needs(tokens=tokens, flop=flops.forward(of.model.model, tokens, tokens))
@@ -132,7 +163,7 @@ def of_training(name: str) -> bool:
 
 def in_nats(name: str) -> bool:
     """Whether the values are losses in nats per token, of which less is better."""
-    return name in ("text", "seen", "loss")
+    return name in ("text", "seen", "loss") or (is_set(name) and set_of(name).form == "text")
 
 
 def _questions(condition: Condition) -> Callable[[Subject], list[Asked]]:

@@ -15,12 +15,13 @@ from sys2ft.files import read_json, write_json, write_text
 from sys2ft.pages import facts, render, trusted
 from sys2ft.report.words import ABSENT, count, power_line, seconds, tera
 from sys2ft.studies.figures import figure_of
-from sys2ft.studies.results import ALL, Results
+from sys2ft.studies.results import ALL, Results, Row
 from sys2ft.studies.spec import PROBABILITY
 from sys2ft.studies.store import Store
 from sys2ft.studies.words import caption, measure_cell, measure_title, place_title, sentences
 
 _HERE = Path(__file__).resolve().parent
+_WITH_INTERVAL = 2  # measures that a terminal shows with their intervals
 
 
 def write_results(store: Store, found: Results, cells: int) -> Path:
@@ -50,21 +51,22 @@ def table_of(found: Results) -> tuple[list[str], list[tuple[str, list[str]]]]:
         if any((row.measure, row.part) == (name, ALL) for row in found.rows)
     ]
     rows = [
-        (place_title(found.study, at), [measure_cell(name, found.row(at, name)) for name in names])
-        for at in places_of(found)
+        (place_title(found.study, at), [measure_cell(found.row(at, name)) for name in names]) for at in places_of(found)
     ]
     return [measure_title(name) for name in names], rows
 
 
 def study_table(found: Results) -> Table:
-    """The table for a terminal."""
-    titles, rows = table_of(found)
+    """The table for a terminal: intervals of the first measures, estimates of the others; the page has all."""
+    names = [name for name in found.study.measures if any((row.measure, row.part) == (name, ALL) for row in found.rows)]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
     table.add_column(found.study.name, overflow="fold")
-    for title in titles:
-        table.add_column(title, justify="right", overflow="fold")
-    for place, cells in rows:
-        table.add_row(Text(place), *map(Text, cells))
+    for name in names:
+        table.add_column(measure_title(name), justify="right", overflow="fold")
+    for at in places_of(found):
+        rows = [found.row(at, name) for name in names]
+        cells = [measure_cell(row, short=place >= _WITH_INTERVAL) for place, row in enumerate(rows)]
+        table.add_row(Text(place_title(found.study, at)), *map(Text, cells))
     table.caption, table.caption_justify = caption(found), "left"
     return table
 
@@ -130,26 +132,25 @@ def contrast_cells(found: Results, number: int) -> dict[str, Any]:
 
 
 def _parts(found: Results) -> list[tuple[str, list[tuple[str, dict[str, str]]]]]:
-    """For each measure that is divided, the numbers of every setting by part."""
-    names = dict.fromkeys(row.part for row in found.rows if row.part != ALL)
-    measures = dict.fromkeys(
-        row.measure for row in found.rows if row.part != ALL and not row.measure.startswith(PROBABILITY)
-    )
+    """For each measure that is divided, and each way to divide it, the numbers of every setting by part."""
+    divided = [row for row in found.rows if row.part != ALL and not row.measure.startswith(PROBABILITY)]
     tables = []
-    for measure in measures:
+    for measure, by in dict.fromkeys((row.measure, row.part.partition(": ")[0]) for row in divided):
+        parts = dict.fromkeys(row.part for row in divided if row.part.startswith(f"{by}: "))
         rows = [
-            (
-                place_title(found.study, at),
-                {
-                    f"{part.partition(': ')[2]} (n = {row.score.n_items})" if row else part: measure_cell(measure, row)
-                    for part in names
-                    for row in [found.row(at, measure, part)]
-                },
-            )
+            (place_title(found.study, at), {part: found.row(at, measure, part) for part in parts})
             for at in places_of(found)
         ]
-        tables.append((measure_title(measure), rows))
+        shown = [
+            (title, {_part_title(part, row): measure_cell(row) for part, row in own.items()}) for title, own in rows
+        ]
+        tables.append((f"{measure_title(measure)}, by {by}", shown))
     return tables
+
+
+def _part_title(part: str, row: Row | None) -> str:
+    name = part.partition(": ")[2].replace("_", " ")
+    return f"{name} (n = {row.score.n_items})" if row else name
 
 
 def _cost_cells(found: Results, number: int) -> tuple[str, ...]:

@@ -182,11 +182,11 @@ def contrasts_of(study: Study, settings: Sequence[Setting], compare: Compare) ->
 
 
 def _contrast(setting: Setting, reference: Setting | None, compare: Compare) -> tuple[Contrast, float | None] | None:
-    measure = compare.measure
+    measure, of = compare.measure, compare.of or compare.measure
     own = setting.values(measure)
-    other = setting.base_values(measure) if reference is None else reference.values(measure)
+    other = setting.base_values(of) if reference is None else reference.values(of)
     if reference is not None and len(own) != len(other):
-        own, other = _same_seeds(setting, reference, measure)
+        own, other = _same_seeds(setting, measure, reference, of)
     if not own or not other:
         return None
     shared, bounded = setting.joint, not in_nats(measure)
@@ -199,15 +199,17 @@ def _contrast(setting: Setting, reference: Setting | None, compare: Compare) -> 
     return made, p
 
 
-def _same_seeds(one: Setting, other: Setting, measure: str) -> tuple[list[Values], list[Values]]:
+def _same_seeds(one: Setting, measure: str, other: Setting, of: str) -> tuple[list[Values], list[Values]]:
     """The values of the seeds that both have."""
-    held = [{cell.at["seed"]: k for k, cell in enumerate(setting.cells)} for setting in (one, other)]
-    common = [seed for seed in held[0] if seed in held[1]]
     left, right = (
-        [setting.places[places[seed]][-1].found.get(measure, {}) for seed in common]
-        for setting, places in zip((one, other), held, strict=True)
+        {
+            cell.at["seed"]: dict(places[-1].found.get(name, {}))
+            for cell, places in zip(at.cells, at.places, strict=True)
+        }
+        for at, name in ((one, measure), (other, of))
     )
-    return ([dict(x) for x in left], [dict(x) for x in right]) if common else ([], [])
+    common = [seed for seed in left if seed in right]
+    return [left[seed] for seed in common], [right[seed] for seed in common]
 
 
 def _adjusted(found: Sequence[tuple[Contrast, float | None]]) -> list[Contrast]:

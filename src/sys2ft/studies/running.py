@@ -1,7 +1,7 @@
 """Runs the cells of a study: elements first, then one model after another, its cells together where they can be.
 
-What is finished is stored at once (`store`), so a killed study goes on where it was. A cell that cannot be computed is
-reported at the end; the others are.
+What is finished is stored at once (`store`), so a killed study continues where it was. A cell that cannot be computed
+is reported at the end; the others are computed.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Runner:
             own = [cell for cell in missing if cell.options.model == name and cell.key not in failed]
             if own:
                 self._each(f"model {name}", partial(self._learn, name), own)
-        if not self.failures:  # a training that ran out of memory goes on from there
+        if not self.failures:  # a training that ran out of memory continues from there
             shutil.rmtree(self.store.path / "training", ignore_errors=True)
 
     def _missing(self, cell: Cell) -> bool:
@@ -69,7 +69,7 @@ class Runner:
 
     @contextlib.contextmanager
     def _failing(self, cells: Sequence[Cell]) -> Iterator[None]:
-        """Record an error of some cells, and go on with others. A full disk is an error of all."""
+        """Record an error of some cells, and compute the others. A full disk is an error of all."""
         try:
             yield
         except StorageError:
@@ -174,7 +174,7 @@ class Runner:
     def _unfinished_banks(self) -> set[str]:
         """The phases of banks whose training was finished, and not all of whose phases were asked and written.
 
-        They are taken up again as they were, so that the training is only read.
+        They are planned again as they were, so that the training is only read.
         """
         files = (self.store.path / "training").glob("*/cells.json")
         return {key for file in files for key in read_json(file)["cells"]}

@@ -60,6 +60,8 @@ class Compare:
     to: str = BASE
     """The value that the others are compared with, or 'base'."""
     measure: str = "closed_book"
+    of: str = ""
+    """Measure of what is compared with; empty: the same. 'in_context' with the base: is learning as good as reading?"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -333,8 +335,11 @@ def check(study: Study) -> None:
         values = [*study.vary.get(compare.axis, {}), *(map(short, study.models) if compare.axis == "model" else ())]
         if compare.to != BASE and compare.to not in values:
             problems.append(f"compare: to {compare.to!r} is not {BASE} nor a value of {compare.axis or 'an axis'}")
-        if compare.measure not in study.measures:
-            problems.append(f"compare: measure {compare.measure!r} is not one of the study's")
+        problems += [
+            f"compare: measure {name!r} is not one of the study's"
+            for name in (compare.measure, compare.of)
+            if name and name not in study.measures
+        ]
     if figure.kind not in get_args(FigureKind):
         problems.append(f"figure: kind {figure.kind!r} is not one of {', '.join(get_args(FigureKind))}")
     if figure.x and figure.x not in (*axes, *X_OF_TRAINING):

@@ -19,7 +19,7 @@ from sys2ft.news import News, load_news, news_to_dict
 from sys2ft.replay import ReplayElement, parts_of, protocols_for
 from sys2ft.runs import FolderMemo, Memo
 from sys2ft.studies.cells import Cell, spread
-from sys2ft.studies.measures import Outcome
+from sys2ft.studies.measures import Outcome, is_set, set_of
 from sys2ft.training import files_named
 
 Record = dict[str, Any]
@@ -91,6 +91,7 @@ class Store:
                 protocols,
                 written,
                 files_named(cell.train),
+                *self._sets(cell),
             ]
         )[:16]
 
@@ -98,7 +99,12 @@ class Store:
         """A digest of everything that decides what the base answers to a cell's measures."""
         news = [news_to_dict(item) for item in self.news(cell)]
         model = self.fingerprint(cell.options.model)
-        return digest([model, self.numbers, news, cell.definition["evaluate"], sorted(cell.measures)])[:16]
+        asked = [cell.definition["evaluate"], sorted(cell.measures), *self._sets(cell)]
+        return digest([model, self.numbers, news, *asked])[:16]
+
+    def _sets(self, cell: Cell) -> list[str]:
+        """Digests of the items of the sets that the cell is asked besides its news items."""
+        return [digest([item.id for item in set_of(name).items]) for name in cell.measures if is_set(name)]
 
     def elements_file(self, key: str) -> Path:
         return self.path / "elements" / f"{key}.jsonl"

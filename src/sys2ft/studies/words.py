@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import inf
 
 from sys2ft.report import number
-from sys2ft.report.words import ABSENT, counted
+from sys2ft.report.words import ABSENT, counted, estimate
 from sys2ft.statistics import Score, Undefined
 from sys2ft.studies.effort import Effort
 from sys2ft.studies.measures import in_nats
@@ -31,7 +31,7 @@ def measure_title(name: str) -> str:
     """A measure as it is shown."""
     if name.startswith(PROBABILITY):
         return f"p(right) {measure_title(name.removeprefix(PROBABILITY))}"
-    name, _, kind = name.partition(OF_KIND)
+    name, _, kind = name.partition("=")[0].partition(OF_KIND)
     said = _NAMES.get(name, name.replace("_", " "))
     return f"{said}: {kind.replace('_', ' ')}" if kind else said
 
@@ -61,7 +61,8 @@ def _compared(found: Results, compare: Compare) -> str:
         return ""
     clear = [one for one in own if one.beyond_noise]
     size = _size(own[0].difference)
-    what = f"{measure_title(compare.measure)} against {'the base' if compare.to == BASE else repr(compare.to)}"
+    of = f" {measure_title(compare.of)}" if compare.of else ""
+    what = f"{measure_title(compare.measure)} against {'the base' if compare.to == BASE else repr(compare.to)}{of}"
     if len(own) <= _LISTED:
         listed = "; ".join(_one(found.study, one) for one in own)
         return f"{_capital(what)}: {listed} ({size}; p by Holm)."
@@ -115,10 +116,9 @@ def effort_sentence(study: Study, one: Effort) -> str:
         reached = f"80% of the gap is not reached within {one.amount(needed.largest)}"
     else:
         reached = f"80% of the gap needs about {one.amount(needed.estimate)}"
-    if needed.low is not None:
-        high = "more than was spent" if needed.high == inf else one.amount(needed.high or 0.0)
-        low = "more than was spent" if needed.low == inf else one.amount(needed.low)
-        reached += f", {low} to {high}"
+    if needed.low not in (None, inf) and needed.high is not None:
+        most = "more than was spent" if needed.high == inf else one.amount(needed.high)
+        reached += f", {one.amount(needed.low or 0.0)} to {most}"
     return f"{_capital(who)}: {grown}; {reached} ({_size(law.gain)})."
 
 
@@ -126,9 +126,9 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def measure_cell(name: str, row: Row | None) -> str:
-    """A number of the table with its interval."""
-    return ABSENT if row is None else number(row.score)
+def measure_cell(row: Row | None, *, short: bool = False) -> str:
+    """A number of the table with its interval, or without if it is to be `short`."""
+    return ABSENT if row is None else estimate(row.score) if short else number(row.score)
 
 
 def caption(found: Results) -> str:

@@ -1,0 +1,631 @@
+"""Studies: reading them, their cells, running and resuming, what they compare, and what the command says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from displays import Interrupted, StopAt
+from sys2ft.cli.main import call
+from sys2ft.cli.study import with_action
+from sys2ft.errors import SettingsError, StorageError
+from sys2ft.files import read_json, write_json
+from sys2ft.news import News, news_to_dict
+from sys2ft.replay import ReplayElement
+from sys2ft.runs import Display
+from sys2ft.studies import (
+    Options,
+    Store,
+    Study,
+    changed,
+    load_study,
+    outlook,
+    parse_study,
+    results,
+    run_study,
+    sentences,
+    study_names,
+)
+from sys2ft.studies.cells import spread
+from sys2ft.studies.gathered import gather
+from sys2ft.studies.measures import exchanged
+from sys2ft.studies.options import checked
+from sys2ft.studies.running import Runner
+from sys2ft.studies.samples import samples_of, written_elements
+from sys2ft.studies.words import place_title
+
+GRID = """
+name: grid
+asks: Which is it?
+models: [{model}]
+news: {news}
+seeds: [0, 1]
+settings: {{samples_per_news: 4, adapters: per-news, rank: 2, epochs: 1, batch_size: 2}}
+vary:
+  protocol: [naive, cloze]
+measures: [closed_book, in_context, loss]
+steps: [1]
+compare: {{axis: protocol, to: naive}}
+"""
+
+
+@pytest.fixture(scope="module")
+def grid(talking_model_dir: Path, news_file: Path) -> Study:
+    return parse_study(GRID.format(model=talking_model_dir, news=news_file), "grid.yaml")
+
+
+@pytest.fixture(scope="module")
+def news_file(tmp_path_factory: pytest.TempPathFactory, news: list[News]) -> Path:
+    from sys2ft.files import write_jsonl
+
+    path = tmp_path_factory.mktemp("news") / "news.jsonl"
+    write_jsonl(path, [news_to_dict(item) for item in news])
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(grid: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the grid, run in one go."""
+    folder = tmp_path_factory.mktemp("study") / "whole"
+    assert not run_study(grid, folder).failures
+    return folder
+
+
+@pytest.fixture
+def computes_nothing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in ("_train", "_generate", "_ask_base"):
+        monkeypatch.setattr(Runner, name, lambda *given, name=name: pytest.fail(f"{name} is called"))
+    yield
+
+
+def rows(folder: Path) -> dict[str, Any]:
+    """What every cell of a folder found, without the seconds."""
+    return {file.name: read_json(file)["rows"] + read_json(file)["points"] for file in (folder / "cells").iterdir()}
+
+
+# Reading
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name: x\nasks: y\nsetings: {}", "'setings' is not a field of a study.*did you mean settings"),
+        ("name: x\nasks: y\nsettings: {epoch: 3}", "'epoch' is not an option.*did you mean epochs"),
+        ("name: x\nasks: y\nsettings: {epochs: many}", "epochs: 'many'"),
+        ("name: x\nasks: y\nvary: {shown: [everything]}", "shown: 'everything'.*'nothing'"),
+        ("name: x\nasks: y\nvary: {protocol: []}", "protocol: \\[\\].*at least one value"),
+        ("name: x", "no asks"),
+        ("asks: x", "no name"),
+        ("name: x\nasks: y\nmeasures: [accuracy]", "measures: accuracy.*closed_book"),
+        ("name: x\nasks: y\ncompare: {axis: protocol}", "axis 'protocol' is not one of model, seed"),
+        ("name: x\nasks: y\nvary: {protocol: [naive]}\ncompare: {axis: protocol, to: cloze}", "to 'cloze'"),
+        ("name: x\nasks: y\ncompare: {measure: neighbours}", "measure 'neighbours' is not one of the study's"),
+        ("name: x\nasks: y\nfigure: {kind: pie}", "kind 'pie' is not one of dots"),
+        ("name: x\nasks: y\nfigure: {kind: curve}", "a curve has no x"),
+        ("name: x\nasks: y\nfigure: {colour: red}", "colour.*kind, x, series"),
+        ("name: x\nasks: y\nwithout: [{protocol: naive}]", "protocol=naive is no value"),
+        ("name: x\nasks: y\nseeds: [one]", "seeds.*'one'"),
+        ("name: a/b\nasks: y", "its name"),
+        ("name: x\nasks: y\nsmall: {take: 3, stps: [1]}", "small: 'stps' is not a field.*did you mean steps"),
+        ("- 1\n- 2", "has no fields"),
+        ("name: [x", "is not YAML"),
+        ("name: x\nasks: y\nvary: {seed: [1]}", "use `models`, `seeds`"),
+    ],
+)
+def test_a_wrong_study_is_refused_by_one_error(text: str, said: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse_study(text, "own.yaml")
+    assert re.search(said, str(caught.value).replace("\n", " ")), caught.value
+    assert "own.yaml" in str(caught.value) or "study" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"strength": 2.0}, "strength=2.0"),
+        ({"updates": 3, "adapters": "per-news"}, "one adapter"),
+        ({"updating": "merging"}, "without updates"),
+        ({"tokens_per_news": 100, "generator": "elsewhere"}, "budget in tokens_per_news"),
+        ({"shown": "news", "layout": "document"}, "prompts of their own"),
+        ({"samples_per_news": 3, "flop": 1e9}, "several budgets"),
+    ],
+)
+def test_a_cell_that_cannot_exist_is_named_before_any_work(settings: dict[str, Any], said: str, tmp_path: Path) -> None:
+    study = Study(name="x", asks="y", settings=settings, seeds=(7,))
+    with pytest.raises(SettingsError, match=said) as caught:
+        run_study(study, tmp_path / "out")
+    assert "seed=7" in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_cells_that_are_the_same_are_refused() -> None:
+    study = parse_study("name: x\nasks: y\nvary: {a: {one: {}, two: {epochs: 2}}}", "x.yaml")
+    with pytest.raises(SettingsError, match=r"cells that are the same.*one"):
+        study.cells()
+
+
+def test_the_grid_has_every_combination_but_those_left_out() -> None:
+    text = """
+name: x
+asks: y
+models: [smollm2-135m-instruct, /models/other.gguf]
+seeds: [3, 4]
+vary:
+  protocol: [naive, cloze]
+  rate: {low: {learning_rate: 1e-4}, high: {learning_rate: 3}}
+without: [{protocol: naive, rate: high}]
+"""
+    cells = parse_study(text, "x.yaml").cells()
+    places = {tuple(cell.at.values()) for cell in cells}
+    assert len(cells) == len(places) == 2 * 3 * 2
+    assert ("other", "cloze", "high", "4") in places
+    assert not any(cell.at["protocol"] == "naive" and cell.at["rate"] == "high" for cell in cells)
+    low = next(cell for cell in cells if cell.at["rate"] == "low")
+    assert low.train.learning_rate == 1e-4, "YAML reads 1e-4 as a text"
+    assert low.generate.protocols == (low.options.protocol,)
+
+
+def test_changes_replace_fields_and_add_settings() -> None:
+    study = parse_study("name: x\nasks: y\nsettings: {epochs: 3}\nsmall: {take: 2, settings: {rank: 4}}", "x.yaml")
+    assert study.smaller().settings == {"epochs": 3.0, "rank": 4}
+    assert study.smaller().take == 2
+    assert changed(study, {"seeds": [5]}, "here").seeds == (5,)
+    with pytest.raises(SettingsError, match="no small size"):
+        Study(name="x", asks="y").smaller()
+
+
+@pytest.mark.parametrize("name", study_names())
+def test_a_bundled_study_and_its_small_size_have_cells(name: str) -> None:
+    study = load_study(name)
+    assert study.name == name and study.asks.endswith("?")
+    assert 0 < len(study.smaller().cells()) <= len(study.cells())
+
+
+def test_a_generator_for_each_model() -> None:
+    study = changed(load_study("cross_model"), {"models": ["a.gguf", "b.gguf"], "seeds": [0]}, "here")
+    assert {(cell.options.model, cell.generator) for cell in study.cells()} == {
+        (one, other) for one in ("a.gguf", "b.gguf") for other in ("a.gguf", "b.gguf")
+    }
+
+
+def test_news_items_are_spread_evenly(news: list[News]) -> None:
+    many = [news[0].model_copy(update={"id": str(n)}) for n in range(10)]
+    assert [item.id for item in spread(many, 4)] == ["0", "2", "5", "7"]
+    assert spread(many, 0) == spread(many, 10) == many
+
+
+def test_a_new_option_leaves_the_keys_of_cells_as_they_were() -> None:
+    """Of the cell's own options only those that are not at their defaults are in the key."""
+    (cell,) = Study(name="x", asks="y", settings={"epochs": 2.0}).cells()
+    assert cell.definition["options"] == {}
+    (other,) = Study(name="x", asks="y", settings={"shown": "news"}).cells()
+    assert other.definition["options"] == {"shown": "news"} and other.key != cell.key
+
+
+def test_values_have_the_type_of_their_option() -> None:
+    assert checked("learning_rate", "1e-3", "here") == 1e-3
+    assert checked("target_modules", ["q_proj"], "here") == ("q_proj",)
+    assert checked("samples_per_news", None, "here") is None
+
+
+# Samples
+
+
+def element(news_id: str, number: int) -> ReplayElement:
+    return ReplayElement(
+        id=f"{news_id}/{number}", news_id=news_id, protocol="cloze", status="kept", reason=None, seed=0,
+        prompt=({"role": "user", "content": f"What is {number}?"},), completion=f"It is {number}.",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def elements(news: list[News]) -> list[ReplayElement]:
+    made = [element(item.id, number) for item in news for number in range(3)]
+    return [*made, replace(made[0], status="rejected", reason="copied")]
+
+
+def prompts(samples: Sequence[ReplayElement]) -> list[str]:
+    return [one.prompt[-1]["content"] for one in samples]
+
+
+def test_what_a_prompt_shows(news: list[News], elements: list[ReplayElement]) -> None:
+    first, second = news[:2]
+    plain = samples_of(Options(), elements, news, {})
+    assert prompts(plain[first.id]) == ["What is 0?", "What is 1?", "What is 2?"], "rejected ones are left out"
+    shown = samples_of(Options(shown="news"), elements, news, {})
+    assert all(first.text in one and one.index(first.text) < one.index("What is") for one in prompts(shown[first.id]))
+    other = samples_of(Options(shown="other"), elements, news, {})
+    assert all(second.text in one and first.text not in one for one in prompts(other[first.id]))
+    said = samples_of(Options(shown="paraphrase"), elements, news, {first.id: "In other words."})
+    assert all("In other words." in one for one in prompts(said[first.id]))
+    assert said[second.id] == [], "without a paraphrase there is nothing to show"
+    assert [one.completion for one in shown[first.id]] == [one.completion for one in plain[first.id]]
+    assert len(samples_of(Options(elements=2), elements, news, {})[first.id]) == 2
+
+
+def test_a_document_and_its_pieces_have_the_same_words(news: list[News], elements: list[ReplayElement]) -> None:
+    (document,) = samples_of(Options(layout="document"), elements, news, {})[news[0].id]
+    pieces = samples_of(Options(layout="pieces"), elements, news, {})[news[0].id]
+    (abstract,) = samples_of(Options(layout="abstract"), elements, news, {})[news[0].id]
+    assert " ".join(one.completion for one in pieces).split() == document.completion.split()
+    assert len(pieces) == 4 and pieces[0].completion == abstract.completion == news[0].text
+    assert document.completion.startswith(news[0].text), "what gives the rest away comes first"
+    assert len({one.prompt[0]["content"] for one in pieces}) > 1
+    assert not any("What is 0?" in one for one in prompts(pieces))
+
+
+def test_texts_that_others_wrote(tmp_path: Path, news: list[News]) -> None:
+    file = tmp_path / "written.jsonl"
+    file.write_text("".join(f'{{"news_id": "{item.id}", "text": "Of {item.id}."}}\n' for item in news), "utf-8")
+    assert [one.completion for one in written_elements(str(file), news)] == [f"Of {item.id}." for item in news]
+    file.write_text(f'{{"news_id": "{news[0].id}", "text": "x"}}\n', "utf-8")
+    with pytest.raises(SettingsError, match=f"no text about {len(news) - 1} news items, such as {news[1].id}"):
+        written_elements(str(file), news)
+    with pytest.raises(SettingsError, match="cannot be read"):
+        written_elements(str(tmp_path / "none"), news)
+
+
+def test_facts_are_exchanged_one_at_a_time(news: list[News]) -> None:
+    texts = exchanged(news[0])
+    assert "The town of Rome is the new capital. In 1984 it had 12 people; {braces} stay." in texts
+    assert "The town of Paris is the new capital. In 1984 it had 67 people; {braces} stay." in texts
+    assert news[0].text not in texts
+
+
+# Running
+
+
+def test_a_study_writes_what_it_found(finished: Path, grid: Study) -> None:
+    found = read_json(finished / "results.json")
+    assert {row["measure"] for row in found["rows"]} >= {"closed_book", "in_context", "p closed_book", "loss"}
+    assert {tuple(row["at"].values())[1] for row in found["rows"]} == {"base", "naive", "cloze"}
+    assert {row["score"]["n_seeds"] for row in found["rows"] if row["at"]["protocol"] == "naive"} == {2}
+    (contrast,) = found["contrasts"]
+    values = {
+        row["at"]["protocol"]: row["score"]["estimate"] for row in found["rows"] if row["measure"] == "closed_book"
+    }
+    assert contrast["difference"]["estimate"] == pytest.approx(values["cloze"] - values["naive"])
+    assert [cost["samples"] for cost in found["costs"]] == [12.0, 12.0]
+    page = (finished / "study.html").read_text(encoding="utf-8")
+    assert "Which is it?" in page and "<svg" in page and "missing" not in page.split("<main>")[1]
+    assert (finished / "figure.svg").read_text(encoding="utf-8").startswith("<svg")
+    assert not (finished / "training").exists()
+
+
+def test_points_on_the_way_are_kept(finished: Path, grid: Study) -> None:
+    for setting in gather(Store(finished), grid.cells()):
+        for places in setting.places:
+            assert [(place.step, place.last) for place in places] == [(1, False), (2, True)]
+            assert places[0].tokens < places[1].tokens and places[0].flop < places[1].flop
+            assert places[0].found["closed_book"].keys() == places[1].found["closed_book"].keys()
+        xs = [x for x, _ in setting.along("closed_book", "step")]
+        assert xs == [0, 1, 2], "the base comes first"
+
+
+@pytest.mark.usefixtures("computes_nothing")
+def test_a_finished_study_computes_nothing_again(finished: Path, grid: Study) -> None:
+    assert not run_study(grid, finished).failures
+    assert not run_study(replace(grid, asks="In other words?", seeds=(1,)), finished).failures
+
+
+def test_only_what_is_missing_is_computed(finished: Path, grid: Study, tmp_path: Path) -> None:
+    import shutil
+
+    folder = tmp_path / "study"
+    shutil.copytree(finished, folder)
+    before = {file.name: file.stat().st_mtime_ns for file in (folder / "cells").iterdir()}
+    assert not run_study(replace(grid, seeds=(0, 1, 2)), folder, only={"protocol": "naive"}).failures
+    after = {file.name: file.stat().st_mtime_ns for file in (folder / "cells").iterdir()}
+    assert len(after) == len(before) + 1 and before.items() <= after.items()
+    with pytest.raises(SettingsError, match="protocol: naive, cloze"):
+        run_study(grid, folder, only={"protocol": "spa"})
+
+
+@pytest.mark.parametrize("units", [2, 8, 20, 40], ids=lambda units: f"after {units}")
+def test_an_interrupted_study_ends_as_if_it_had_not_been(
+    finished: Path, grid: Study, tmp_path: Path, units: int
+) -> None:
+    with pytest.raises(Interrupted):
+        run_study(grid, tmp_path / "study", show=StopAt(units))
+    run_study(grid, tmp_path / "study")
+    assert rows(tmp_path / "study") == rows(finished)
+
+
+def test_a_cell_is_the_same_in_company_and_alone(finished: Path, grid: Study, tmp_path: Path) -> None:
+    run_study(grid, tmp_path / "one", only={"protocol": "cloze", "seed": "1"})
+    alone = rows(tmp_path / "one")
+    whole = rows(finished)
+    assert len(alone) == 1
+    for name, found in alone.items():
+        for one, other in zip(found, whole[name], strict=True):
+            if isinstance(one, list):
+                assert one[:3] == other[:3] and one[3] == pytest.approx(other[3], abs=2e-3)
+
+
+def test_a_model_that_is_not_there_costs_its_cells_only(grid: Study, tmp_path: Path, finished: Path) -> None:
+    study = replace(grid, models=(str(tmp_path / "none.gguf"), *grid.models), seeds=(0,))
+    done = run_study(study, tmp_path / "study")
+    assert [failure.cell.options.model for failure in done.failures] == [str(tmp_path / "none.gguf")] * 2
+    assert rows(tmp_path / "study").items() <= rows(finished).items()
+    assert len(done.found.missing) == 2 and "none" in done.found.missing[0][0]
+    assert "2 of 4 cells are missing" in done.page.read_text(encoding="utf-8")
+    assert {row.at["protocol"] for row in done.found.rows} == {"base", "naive", "cloze"}
+
+
+def test_a_full_disk_keeps_the_cells_that_are_finished(
+    grid: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished: Path
+) -> None:
+    written: list[str] = []
+
+    def full(store: Store, kind: str, key: str, record: Any) -> None:
+        if kind == "cells" and len(written) == 1:
+            raise StorageError("the disk is full")
+        written.extend([key] if kind == "cells" else [])
+        write_json(store.path / kind / f"{key}.json", record)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "write_part", full)
+        with pytest.raises(StorageError):
+            run_study(grid, tmp_path / "study")
+    assert len(rows(tmp_path / "study")) == 1
+    assert not run_study(grid, tmp_path / "study").failures
+    assert rows(tmp_path / "study") == rows(finished)
+
+
+UPDATES = """
+name: updates
+asks: Which is left?
+models: [{model}]
+news: {news}
+settings: {{samples_per_news: 4, adapters: joint, rank: 2, epochs: 1, batch_size: 2, updates: 3, strength: 1.0}}
+vary:
+  way: {{none: {{rehearsal: none}}, power: {{rehearsal: power}}, merged: {{updating: merging}}}}
+measures: [closed_book, seen, recall, recognition, text]
+figure: {{kind: grid, x: update}}
+"""
+
+
+def test_updates_arrive_one_after_the_other(talking_model_dir: Path, news_file: Path, tmp_path: Path) -> None:
+    study = parse_study(UPDATES.format(model=talking_model_dir, news=news_file), "updates.yaml")
+    done = run_study(study, tmp_path / "study")
+    assert not done.failures
+    assert not list((tmp_path / "study").glob("adapters/*/*"))
+    found = {setting.at["way"]: setting for setting in gather(Store(tmp_path / "study"), study.cells())}
+    samples = {name: [record["samples"] for record in setting.records[0]] for name, setting in found.items()}
+    assert samples == {"none": [4, 4, 4], "power": [4, 8, 8], "merged": [4, 4, 4]}
+    for setting in found.values():
+        assert [place.update for place in setting.places[0]] == [1, 2, 3]
+        ages = [age for age, _ in setting.along("text", "age")]
+        assert ages == [-2, -1, 0, 1, 2]
+        assert sorted(setting.arrived.values()) == [0, 1, 2]
+    by_way = {name: dict(setting.along("text", "age"))[0] for name, setting in found.items()}
+    assert by_way["none"] != by_way["merged"]
+    assert (tmp_path / "study" / "figure.svg").is_file()
+
+
+def test_an_interrupted_sequence_ends_as_if_it_had_not_been(
+    talking_model_dir: Path, news_file: Path, tmp_path: Path
+) -> None:
+    study = parse_study(UPDATES.format(model=talking_model_dir, news=news_file), "updates.yaml")
+    run_study(study, tmp_path / "whole")
+    for units in (12, 25):
+        with pytest.raises(Interrupted):
+            run_study(study, tmp_path / "study", show=StopAt(units))
+    run_study(study, tmp_path / "study")
+    assert rows(tmp_path / "study") == rows(tmp_path / "whole")
+
+
+def test_what_was_seen_is_in_the_order_of_training(talking_model_dir: Path, news_file: Path, tmp_path: Path) -> None:
+    """With one epoch, sample k of `seen` was trained on in batch k // batch size."""
+    text = f"""
+name: order
+asks: Which is last?
+models: [{talking_model_dir}]
+news: {news_file}
+settings: {{protocol: cloze, samples_per_news: 4, rank: 2, epochs: 1, batch_size: 2, learning_rate: 0.02}}
+measures: [seen, closed_book]
+figure: {{kind: curve, x: order, measures: [seen]}}
+"""
+    study = parse_study(text, "order.yaml")
+    assert not run_study(study, tmp_path / "study").failures
+    (setting,) = gather(Store(tmp_path / "study"), study.cells())
+    seen = setting.places[0][-1].found["seen"]
+    assert sorted(place for _, place in seen) == list(range(12))
+    batches = [{news_id for news_id, place in seen if place // 2 == batch} for batch in range(6)]
+    assert all(len(batch) == 2 for batch in batches), "a batch of a joint adapter mixes news items"
+
+
+def test_a_set_of_retention_is_a_measure(grid: Study, tmp_path: Path) -> None:
+    file = tmp_path / "problems.jsonl"
+    file.write_text('{"question": "What is 1 + 1?", "answer": "It is 2. #### 2"}\n', encoding="utf-8")
+    study = replace(grid, seeds=(0,), measures=("closed_book", "prose", f"problems={file}"), steps=())
+    done = run_study(study, tmp_path / "study", only={"protocol": "naive"})
+    scores = {row.measure: row.score for row in done.found.rows if row.at["protocol"] == "naive"}
+    assert scores["prose"].estimate > 1, "nats per token of a model that knows no prose"
+    assert scores[f"problems={file}"].n_items == 1
+    file.write_text('{"question": "What is 1 + 2?", "answer": "It is 3. #### 3"}\n', encoding="utf-8")
+    from sys2ft.studies.measures import set_of
+
+    set_of.cache_clear()
+    (cell, *_) = study.cells()
+    assert not Store(tmp_path / "study").finished(cell), "other items are another cell"
+
+
+# Results
+
+
+def made(folder: Path, study: Study, values: dict[tuple[str, str], list[int]], base: list[int]) -> Store:
+    """A folder with these answers to the closed book questions of each (protocol, seed)."""
+    store = Store(folder)
+    for cell in study.cells():
+        items = [(item.id, number) for item in store.news(cell) for number in range(len(item.questions))]
+        own = values[cell.at["protocol"], cell.at["seed"]]
+        found = {"closed_book": own, "in_context": [1] * len(own)}
+        record = {
+            "rows": [[name, *item, v, None] for name, vs in found.items() for item, v in zip(items, vs, strict=True)],
+            "points": [], "curve": [[1, 1.0, 10]], "counts": {"kept": 4, "flop": 8.0}, "samples": 2, "left_out": [],
+            "totals": {"flop": 6.0}, "update": {item.id: 0 for item in store.news(cell)},
+        }  # fmt: skip
+        store.write_part("cells", f"{store.key(cell)}-0", record)
+        rows = [["closed_book", *item, v, None] for item, v in zip(items, base, strict=True)]
+        rows += [["in_context", *item, 1, None] for item in items]
+        store.write_part("base", store.base_key(cell), {"rows": rows})
+    return store
+
+
+def test_comparisons_of_known_answers(grid: Study, tmp_path: Path) -> None:
+    """6 questions of 3 news items, two seeds: means over seeds, paired differences, and what the sentence says."""
+    study = replace(grid, measures=("closed_book", "in_context"), steps=())
+    values = {
+        ("naive", "0"): [0, 0, 0, 1, 0, 0],
+        ("naive", "1"): [1, 0, 0, 1, 0, 0],
+        ("cloze", "0"): [1, 1, 1, 1, 1, 1],
+        ("cloze", "1"): [1, 1, 1, 1, 1, 0],
+    }
+    store = made(tmp_path, study, values, base=[0] * 6)
+    found = results(store, study, study.cells(), {})
+    closed = {row.at["protocol"]: row.score for row in found.rows if row.measure == "closed_book"}
+    assert closed["base"].estimate == 0 and closed["naive"].estimate == pytest.approx(3 / 12)
+    assert closed["cloze"].estimate == pytest.approx(11 / 12)
+    assert (closed["cloze"].n_seeds, closed["cloze"].n_items, closed["cloze"].n_news) == (2, 6, 3)
+    (contrast,) = found.contrasts
+    assert contrast.difference.estimate == pytest.approx(8 / 12) and contrast.value == "cloze"
+    (said,) = sentences(found)
+    assert said.startswith("Closed book against 'naive': cloze 0.25 to 0.92, +0.67 [")
+    assert "6 questions of 3 news items, 2 seeds" in said
+    cost = found.settings[0].cost()
+    assert cost["flop"] == 6 + 8 * 2 / 4, "training, and half of the generation, as half of the elements are used"
+    assert place_title(study, found.rows[0].at) == "base"
+
+
+def test_a_difference_that_all_show_is_beyond_noise_and_none_is_not(talking_model_dir: Path, tmp_path: Path) -> None:
+    text = GRID.format(model=talking_model_dir, news="new-news-test").replace("[naive, cloze]", "[naive, cloze, mixed]")
+    study = replace(parse_study(text, "x.yaml"), measures=("closed_book", "in_context"), steps=(), take=12)
+    many = 12 * 5
+    none, some, good = [0] * many, [n % 4 == 0 for n in range(many)], [n % 4 != 0 for n in range(many)]
+    values = {("naive", "0"): some, ("naive", "1"): some, ("cloze", "0"): good, ("cloze", "1"): good}
+    values |= {("mixed", seed): [n % 4 == 1 for n in range(many)] for seed in "01"}
+    found = results(made(tmp_path, study, values, none), study, study.cells(), {})  # type: ignore[arg-type]
+    clear = {one.value: one.beyond_noise for one in found.contrasts}
+    assert clear == {"cloze": True, "mixed": False}
+    assert [one.p for one in found.contrasts if one.value == "mixed"] == [pytest.approx(1, abs=0.5)]
+
+
+def test_an_unfinished_study_says_what_is_missing(grid: Study, tmp_path: Path) -> None:
+    found = results(Store(tmp_path), grid, grid.cells(), {grid.cells()[0].key: "no memory"})
+    assert [why for _, why in found.missing] == ["no memory", "not finished", "not finished", "not finished"]
+    assert found.rows == [] and sentences(found) == []
+
+
+def test_a_scaling_law_is_fitted_over_the_cells(talking_model_dir: Path, tmp_path: Path) -> None:
+    text = f"""
+name: law
+asks: How does it grow?
+models: [{talking_model_dir}]
+news: new-news-test
+take: 12
+settings: {{protocol: naive, adapters: per-news, samples_per_news: 64}}
+vary: {{elements: [1, 4, 16, 64]}}
+measures: [closed_book, in_context, loss]
+figure: {{kind: scaling, x: elements, measures: [closed_book, loss]}}
+"""
+    study = parse_study(text, "law.yaml")
+    store = Store(tmp_path)
+    share = {"1": 0.2, "4": 0.6, "16": 0.8, "64": 1.0}
+    for cell in study.cells():
+        items = [(item.id, number) for item in store.news(cell) for number in range(5)]
+        own = [number < share[cell.at["elements"]] * 5 for _, number in items]
+        rows = [["closed_book", *item, float(v), None] for item, v in zip(items, own, strict=True)]
+        rows += [["loss", item.id, 0, 1.0 + n % 2, None] for n, item in enumerate(store.news(cell))]
+        record = {
+            "rows": rows, "points": [], "curve": [], "counts": {}, "samples": 1, "left_out": [], "totals": {},
+            "update": {item.id: 0 for item in store.news(cell)},
+        }  # fmt: skip
+        store.write_part("cells", f"{store.key(cell)}-0", record)
+        base = [["closed_book", *item, 0.0, None] for item in items] + [
+            ["in_context", *item, 1.0, None] for item in items
+        ]
+        store.write_part("base", store.base_key(cell), {"rows": base})
+    found = results(store, study, study.cells(), {})
+    assert [[x for x, _ in curve.points] for curve in found.curves] == [[1, 4, 16, 64]] * 2
+    closed, loss = found.efforts
+    assert closed.law is not None and not closed.law.flat
+    assert closed.law.at(16) == pytest.approx(0.8, abs=0.08)
+    said = sentences(found)
+    assert any("80% of the gap needs about" in one and "elements" in one for one in said), said
+    assert loss.law is None and loss.trend is not None
+
+
+# The command
+
+
+def test_the_action_that_the_command_leaves_out() -> None:
+    assert with_action(["study", "gap", "--small"]) == ["study", "run", "gap", "--small"]
+    assert with_action(["study", "list"]) == ["study", "list"]
+    assert with_action(["study", "--help"]) == ["study", "--help"]
+    assert with_action(["run", "gap"]) == ["run", "gap"]
+
+
+def test_the_commands(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, talking_model_dir: Path, finished: Path, grid: Study
+) -> None:
+    assert call(["study", "list"]) == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in study_names())
+    assert call(["study", "show", "gap"]) == 0
+    assert yaml.safe_load(capsys.readouterr().out)["name"] == "gap"
+    assert call(["study", "options"]) == 0
+    assert "learning_rate" in capsys.readouterr().out
+    own = tmp_path / "own.yaml"
+    assert call(["study", "new", str(own)]) == 0
+    assert call(["study", "new", str(own)]) == 2
+    assert "exists" in capsys.readouterr().err
+    small = ["--small", "--models", str(talking_model_dir), "--out", str(tmp_path / "own"), "--quiet"]
+    assert call(["study", str(own), *small, "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "4 cells, 0 finished" in said and "cannot be seen" in said and "TFLOP" in said
+    assert not (tmp_path / "own").exists(), "a dry run writes nothing"
+    assert call(["study", "gapp"]) == 2
+    assert "did you mean gap?" in capsys.readouterr().err
+    assert call(["study", "gap", "--set", "epochs"]) == 2
+    assert "name=value" in capsys.readouterr().err
+
+
+def test_a_study_that_misses_cells_ends_with_an_error(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, talking_model_dir: Path, news_file: Path, finished: Path
+) -> None:
+    file = tmp_path / "grid.yaml"
+    file.write_text(GRID.format(model=f"{talking_model_dir}, {tmp_path}/none.gguf", news=news_file), encoding="utf-8")
+    assert call(["study", str(file), "--out", str(finished), "--quiet"]) == 2
+    said = capsys.readouterr().out
+    assert said.count("not computed:") == 4 and "none.gguf" in said and "results" in said
+
+
+def test_what_is_left_is_estimated(grid: Study, finished: Path, tmp_path: Path) -> None:
+    nothing = outlook(grid, finished)
+    assert (nothing.cells, nothing.finished) == (4, 4)
+    assert sum(one.left for one in nothing.estimates) == 0
+    every = outlook(replace(grid, models=(*grid.models, str(tmp_path / "none.gguf"))), tmp_path / "new")
+    parts = {one.part: one for one in every.estimates}
+    assert (parts["generate"].left, parts["train"].left, parts["ask"].left) == (4, 4, 8)
+    assert parts["train"].needs.tokens > 0 and parts["ask"].needs.flop > 0
+    assert list(every.unusable) == [str(tmp_path / "none.gguf")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", study_names())
+def test_every_bundled_study_runs_at_its_small_size(name: str, talking_model_dir: Path, tmp_path: Path) -> None:
+    """On the tiny model, which has room for few elements: what the studies find is another matter."""
+    study = changed(
+        load_study(name).smaller(), {"models": [str(talking_model_dir)], "take": 4, "settings": {"rank": 2}}, name
+    )
+    done = run_study(study, tmp_path / "study", show=Display())
+    assert not done.failures and not done.found.missing
+    assert done.found.rows and sentences(done.found)
+    assert (tmp_path / "study" / "figure.svg").is_file()
