@@ -79,7 +79,7 @@ def outlook(
             except Sys2ftError as error:
                 unusable[name] = error.found
             advance()
-    counts = [sum(bool(q.choices) for q in item.questions) for item in store.news(cells[0])]
+    counts = store.question_counts(cells[0])
     compared = max((len(axis) for axis in study.vary.values()), default=1)
     seeds = len({cell.options.seed for cell in cells})
     return Outlook(

@@ -109,10 +109,9 @@ def power(store: Store, found: Results) -> str:
     if not found.settings:
         return "Nothing is finished yet"
     cell = found.settings[0].cells[0]
-    counts = [sum(bool(question.choices) for question in item.questions) for item in store.news(cell)]
     compared = max((len(own) for own in found.study.vary.values()), default=1)
     seeds = max(len(one.cells) for one in found.settings)
-    return power_line(counts, protocols=compared, seeds=seeds, compared="settings")
+    return power_line(store.question_counts(cell), protocols=compared, seeds=seeds, compared="settings")
 
 
 def contrast_cells(found: Results, number: int) -> dict[str, Any]:

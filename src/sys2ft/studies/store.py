@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from sys2ft.evaluation.records import CHOICE_SCORINGS
 from sys2ft.files import digest, read_json, read_jsonl, write_json, write_jsonl
 from sys2ft.models import pick_device, pick_dtype, resolve
 from sys2ft.news import News, load_news, news_to_dict
@@ -52,6 +53,11 @@ class Store:
         if key not in self._news:
             self._news[key] = spread(load_news(key[0]), key[1])
         return self._news[key]
+
+    def question_counts(self, cell: Cell) -> list[int]:
+        """The number of questions of each news item that the cell's scoring can ask."""
+        by_choice = cell.evaluate.headline in CHOICE_SCORINGS
+        return [sum(bool(q.choices) or not by_choice for q in item.questions) for item in self.news(cell)]
 
     def fingerprint(self, model: str) -> str:
         """Digest of a model's files. Raises ModelError if it cannot be found."""
