@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import sys2ft
+from sys2ft.cli.study import with_action
 from sys2ft.models import load_model
 from talking import write_news_file
 from tools import commands
