@@ -46,7 +46,7 @@ def shell_lines(page: Path) -> list[str]:
 def test_the_commands_of_the_documents_exist(page: Path) -> None:
     known = set(commands.names())
     for line in shell_lines(page):
-        words = tuple(line.split()[1:])
+        words = tuple(with_action(line.split()[1:]))
         if not words or words[0].startswith("-"):
             continue
         command = words[:2] if words[:2] in known else words[:1]
