@@ -441,6 +441,27 @@ figure: {{kind: curve, x: order, measures: [seen]}}
     assert all(len(batch) == 2 for batch in batches), "a batch of a joint adapter mixes news items"
 
 
+def test_what_remains_of_samples_is_correlated_with_their_place(grid: Study, tmp_path: Path) -> None:
+    """Of item 'town' the later samples are known better, of the others not; they differ in how easy they are."""
+    study = replace(grid, seeds=(0,), measures=("seen", "closed_book"), steps=())
+    study = changed(study, {"figure": {"kind": "curve", "x": "order", "measures": ["seen"]}}, "here")
+    store = Store(tmp_path)
+    gains = {"town": [0.1, 0.2, 0.3, 0.4], "system": [5.0, 6.0, 6.0, 5.0], "news": [1.0, 1.0, 1.0, 1.0]}
+    for cell in study.cells():
+        rows = [
+            ["seen", name, place * 3 + number, 9.0 - gain, 9.0]
+            for number, (name, own) in enumerate(gains.items())
+            for place, gain in enumerate(own)
+        ]
+        record = {"rows": rows, "points": [], "curve": [], "counts": {}, "samples": 12, "left_out": [], "totals": {}}
+        store.write_part("cells", f"{store.key(cell)}-0", {**record, "update": dict.fromkeys(gains, 0)})
+    found = results(store, study, study.cells(), {})
+    (setting, _) = found.settings
+    assert setting.order_correlations("seen") == [{("town", 0): pytest.approx(1), ("system", 0): pytest.approx(0)}]
+    assert next(x for x, _ in setting.along("seen", "order")) == 0.05
+    assert any("rank correlation +0.50" in one for one in sentences(found)), sentences(found)
+
+
 def test_a_set_of_retention_is_a_measure(grid: Study, tmp_path: Path) -> None:
     file = tmp_path / "problems.jsonl"
     file.write_text('{"question": "What is 1 + 1?", "answer": "It is 2. #### 2"}\n', encoding="utf-8")

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from sys2ft.errors import UserError
 from sys2ft.report.words import count
-from sys2ft.statistics import Needed, Point, Scaling, Score, Undefined, fit_scaling, trend
+from sys2ft.statistics import Needed, Point, Scaling, Score, Undefined, fit_scaling, mean_over_seeds, trend
 from sys2ft.studies.gathered import Setting
 from sys2ft.studies.measures import in_nats
 from sys2ft.studies.spec import Study
 
+ORDER = "order"
 SHARE = 0.8
 """Of the gap between the base closed book and in context."""
 
@@ -66,7 +67,12 @@ def _numeric(label: str) -> bool:
 
 
 def efforts_of(study: Study, settings: Sequence[Setting]) -> list[Effort]:
-    """The fits of every line and measure of a scaling figure; none for figures of other kinds."""
+    """The fits of every line and measure of a scaling figure, and the correlations of a figure over the order.
+
+    None for other figures.
+    """
+    if study.figure.x == ORDER:
+        return [one for name in study.figure.measures or study.measures[:1] for one in _orders(settings, name)]
     if study.figure.kind != "scaling":
         return []
     unit = {"flop": "FLOP"}.get(study.figure.x, study.figure.x)
@@ -79,6 +85,17 @@ def efforts_of(study: Study, settings: Sequence[Setting]) -> list[Effort]:
                 continue
             shown = place if len(lines_of(study, settings)) > 1 else {}
             found.append(_fitted(Effort(at=shown, measure=measure, unit=unit), have[0], points))
+    return found
+
+
+def _orders(settings: Sequence[Setting], measure: str) -> list[Effort]:
+    found = []
+    for one in settings:
+        columns = one.order_correlations(measure)
+        if columns:
+            score = mean_over_seeds(columns, shared=one.joint, bounded=False)
+            at = one.at if len(settings) > 1 else {}
+            found.append(Effort(at=at, measure=measure, unit="the place in the training", trend=score))
     return found
 
 

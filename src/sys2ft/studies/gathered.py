@@ -108,6 +108,25 @@ class Setting:
                 rows.append(((number + 0.5) / ORDER_BINS, [_mean_of_news(one) for one in held]))
         return rows
 
+    def order_correlations(self, measure: str) -> list[Values]:
+        """Spearman's correlation of the place of a sample with what remains of it, within each news item, by seed.
+
+        Within news items, because these differ in how easy their samples are; items without a difference are left out.
+        """
+        from scipy.stats import spearmanr
+
+        found = []
+        for places in self.places:
+            values = places[-1].found.get(measure, {})
+            before = places[-1].found.get(BESIDE + measure, {})
+            own: dict[str, list[tuple[int, float]]] = {}
+            for (news_id, place), value in values.items():
+                own.setdefault(news_id, []).append((place, before[news_id, place] - value))
+            differing = {name: pairs for name, pairs in own.items() if len({gain for _, gain in pairs}) > 1}
+            found.append({(name, 0): float(spearmanr(pairs).statistic) for name, pairs in differing.items()})
+        common = set.intersection(*(set(one) for one in found)) if found else set()
+        return [{item: one[item] for item in sorted(common)} for one in found] if common else []
+
     def _by_age(self, measure: str) -> list[tuple[float, list[Values]]]:
         """The values by the number of updates since a news item's own; negative before it."""
         seeds = []
