@@ -298,6 +298,20 @@ def test_a_study_writes_what_it_found(finished: Path, grid: Study) -> None:
     assert not (finished / "training").exists()
 
 
+def test_cells_train_together_and_the_base_is_asked_once(
+    grid: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sys2ft.studies import running
+
+    trained, asked = [], []
+    train, ask = running.train, running.outcomes
+    monkeypatch.setattr(running, "train", lambda model, jobs, **how: trained.append(jobs) or train(model, jobs, **how))
+    monkeypatch.setattr(running, "outcomes", lambda names, of: asked.append(of) or ask(names, of))
+    run_study(grid, tmp_path / "study")
+    assert [len({job.group for job in jobs}) for jobs in trained] == [4]
+    assert sum(not of.routes for of in asked) == 1
+
+
 def test_points_on_the_way_are_kept(finished: Path, grid: Study) -> None:
     for setting in gather(Store(finished), grid.cells()):
         for places in setting.places:
