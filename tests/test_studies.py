@@ -295,6 +295,7 @@ def test_a_study_writes_what_it_found(finished: Path, grid: Study) -> None:
     page = (finished / "study.html").read_text(encoding="utf-8")
     assert "Which is it?" in page and "<svg" in page and "missing" not in page.split("<main>")[1]
     assert (finished / "figure.svg").read_text(encoding="utf-8").startswith("<svg")
+    assert "| cloze |" in (finished / "study.md").read_text(encoding="utf-8")
     assert not (finished / "training").exists()
 
 

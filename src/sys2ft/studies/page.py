@@ -1,4 +1,4 @@
-"""study.html and results.json: pure functions of a study and its folder."""
+"""study.html, study.md and results.json: pure functions of a study and its folder."""
 
 from __future__ import annotations
 
@@ -25,15 +25,27 @@ _WITH_INTERVAL = 2  # measures that a terminal shows with their intervals
 
 
 def write_results(store: Store, found: Results, cells: int) -> Path:
-    """Write results.json, figure.svg and study.html; returns the path of the page."""
+    """Write results.json, figure.svg, study.md and study.html; returns the path of the page."""
     write_json(store.path / "results.json", {**found.to_dict(), "sentences": sentences(found)})
     figure = figure_of(found)
     if figure is not None:
         write_text(store.path / "figure.svg", bare_svg(figure))
+    write_text(store.path / "study.md", markdown(found))
     path = store.path / "study.html"
     record = read_json(store.path / "study.json")
     write_text(path, _page(store, found, cells, figure, record))
     return path
+
+
+def markdown(found: Results) -> str:
+    """The sentences and the table without the probabilities, as Markdown."""
+    names = [name for name in found.study.measures if any((row.measure, row.part) == (name, ALL) for row in found.rows)]
+    lines = [f"**{found.study.asks}**", "", *(f"- {sentence}" for sentence in sentences(found)), ""]
+    lines += [f"| {' | '.join(['', *map(measure_title, names)])} |", f"|---{'|---:' * len(names)}|"]
+    for at in places_of(found):
+        cells = [measure_cell(found.row(at, name)) for name in names]
+        lines.append(f"| {' | '.join([place_title(found.study, at), *cells])} |")
+    return "\n".join([*lines, "", caption(found), ""])
 
 
 def bare_svg(figure: str) -> str:
