@@ -36,8 +36,10 @@ from sys2ft.studies.cells import spread
 from sys2ft.studies.gathered import gather
 from sys2ft.studies.measures import exchanged
 from sys2ft.studies.options import checked
+from sys2ft.studies.page import write_results
 from sys2ft.studies.running import Runner
 from sys2ft.studies.samples import samples_of, written_elements
+from sys2ft.studies.study import write_record
 from sys2ft.studies.words import place_title
 
 GRID = """
@@ -595,6 +597,15 @@ figure: {{kind: scaling, x: elements, measures: [closed_book, loss]}}
     said = sentences(found)
     assert any("80% of the gap needs about" in one and "elements" in one for one in said), said
     assert loss.law is None and loss.trend is not None
+
+
+def test_only_differences_beyond_noise_are_marked(grid: Study, tmp_path: Path) -> None:
+    study = replace(grid, measures=("closed_book", "in_context"), steps=())
+    values = {(protocol, seed): [1, 0] * 3 for protocol in ("naive", "cloze") for seed in "01"}
+    store = made(tmp_path, study, values, [0] * 6)
+    write_record(store, study, "")
+    page = write_results(store, results(store, study, study.cells(), {}), 4).read_text(encoding="utf-8")
+    assert "Marked rows" in page and 'class="best"' not in page.split("<h2>Comparisons</h2>")[1]
 
 
 # The command

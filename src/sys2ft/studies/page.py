@@ -122,7 +122,7 @@ def contrast_cells(found: Results, number: int) -> dict[str, Any]:
     p = ABSENT if one.p is None else "< 0.001" if one.p < 0.001 else f"{one.p:.3f}"
     size = f"{one.difference.n_items} ({one.difference.n_news} news items, {one.difference.n_seeds} seeds)"
     return {
-        "clear": one.beyond_noise,
+        "beyond_noise": one.beyond_noise,
         "cells": (
             place_title(found.study, one.at), measure_title(one.compare.measure), one.compare.to,
             f"{one.reference.estimate:.2f}", f"{one.level.estimate:.2f}", shown(one.difference, signed=True), p, size,
