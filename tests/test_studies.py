@@ -15,7 +15,7 @@ from displays import Interrupted, StopAt
 from sys2ft.cli.main import call
 from sys2ft.cli.study import with_action
 from sys2ft.errors import SettingsError, StorageError
-from sys2ft.files import read_json, write_json
+from sys2ft.files import read_json, write_json, write_jsonl
 from sys2ft.news import News, news_to_dict
 from sys2ft.replay import ReplayElement
 from sys2ft.runs import Display
@@ -36,9 +36,10 @@ from sys2ft.studies.cells import spread
 from sys2ft.studies.gathered import gather
 from sys2ft.studies.measures import exchanged
 from sys2ft.studies.options import checked
-from sys2ft.studies.page import write_results
+from sys2ft.studies.page import table_of, write_results
 from sys2ft.studies.running import Runner
 from sys2ft.studies.samples import samples_of, written_elements
+from sys2ft.studies.spec import Compare
 from sys2ft.studies.study import write_record
 from sys2ft.studies.words import place_title
 
@@ -64,8 +65,6 @@ def grid(talking_model_dir: Path, news_file: Path) -> Study:
 
 @pytest.fixture(scope="module")
 def news_file(tmp_path_factory: pytest.TempPathFactory, news: list[News]) -> Path:
-    from sys2ft.files import write_jsonl
-
     path = tmp_path_factory.mktemp("news") / "news.jsonl"
     write_jsonl(path, [news_to_dict(item) for item in news])
     return path
@@ -118,6 +117,16 @@ def rows(folder: Path) -> dict[str, Any]:
         ("- 1\n- 2", "has no fields"),
         ("name: [x", "is not YAML"),
         ("name: x\nasks: y\nvary: {seed: [1]}", "use `models`, `seeds`"),
+        ("name: x\nasks: y\nmodels: [a/m, b/m]", "several are called m"),
+        ("name: x\nasks: y\nvary: {learning_rate: [1e-3, 0.001]}", "0.001 is there twice"),
+        ("name: x\nasks: y\nvary: {protocol: [naive]}\nfigure: {kind: curve, x: protocol}", "x 'protocol' of a curve"),
+        (
+            "name: x\nasks: y\nvary: {protocol: [naive]}\nfigure: {kind: scaling, x: flop}",
+            "an axis whose values are num",
+        ),
+        ("name: x\nasks: y\nvary: {protocol: [naive]}\nfigure: {kind: grid, x: protocol}", "a grid of two axes"),
+        ("name: x\nasks: y\nfigure: {kind: curve, x: order}", "only 'seen' has an order"),
+        ("name: x\nasks: y\nmeasures: [rephrased]\nfigure: {measures: rephrased@recall}", "other_adapter have kinds"),
     ],
 )
 def test_a_wrong_study_is_refused_by_one_error(text: str, said: str) -> None:
@@ -180,6 +189,31 @@ def test_changes_replace_fields_and_add_settings() -> None:
     assert changed(study, {"seeds": [5]}, "here").seeds == (5,)
     with pytest.raises(SettingsError, match="no small size"):
         Study(name="x", asks="y").smaller()
+
+
+def test_a_smaller_grid_leaves_out_what_the_whole_one_does() -> None:
+    text = """
+name: x
+asks: y
+models: [a.gguf, b.gguf]
+vary: {protocol: [naive, cloze, mixed]}
+without: [{model: b, protocol: naive}, {protocol: mixed}]
+compare: {measure: closed_book}
+small: {vary: {protocol: [naive, cloze]}}
+"""
+    cells = parse_study(text, "x.yaml").smaller().cells()
+    assert [(cell.at["model"], cell.at["protocol"]) for cell in cells] == [
+        ("a", "naive"),
+        ("a", "cloze"),
+        ("b", "cloze"),
+    ]
+
+
+def test_the_comparisons_that_are_adjusted_together() -> None:
+    """Of one axis with one of its values, or of every setting with the base: what power and Holm are for."""
+    assert {name: load_study(name).compared for name in ("protocols", "retention", "gap", "order")} == {
+        "protocols": 4, "retention": 4, "gap": 2, "order": 1,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", study_names())
@@ -597,6 +631,104 @@ figure: {{kind: scaling, x: elements, measures: [closed_book, loss]}}
     said = sentences(found)
     assert any("80% of the gap needs about" in one and "elements" in one for one in said), said
     assert loss.law is None and loss.trend is not None
+
+
+def record_of(store: Store, study: Study, rows: Sequence[Sequence[Any]], **own: Any) -> dict[str, Any]:
+    """The record of a phase with these rows."""
+    news = [item.id for item in store.news(study.cells()[0])]
+    return {
+        "rows": [[*row, None] if len(row) == 4 else [*row] for row in rows], "points": [], "curve": [[1, 1.0, 10]],
+        "counts": {}, "samples": 1, "left_out": [], "totals": {}, "update": dict.fromkeys(news, 0), **own,
+    }  # fmt: skip
+
+
+def test_the_base_and_a_study_without_axes_have_rows_of_their_own(grid: Study, tmp_path: Path) -> None:
+    study = replace(grid, vary={}, seeds=(0,), measures=("closed_book",), steps=(), compare=(Compare(),))
+    (cell,), store = study.cells(), Store(tmp_path)
+    items = [(item.id, number) for item in store.news(cell) for number in range(len(item.questions))]
+    store.write_part(
+        "cells", f"{store.key(cell)}-0", record_of(store, study, [["closed_book", *item, 1.0] for item in items])
+    )
+    store.write_part("base", store.base_key(cell), {"rows": [["closed_book", *item, 0.0, None] for item in items]})
+    found = results(store, study, [cell], {})
+    assert [[title, cells[0][:4]] for title, cells in table_of(found)[1]] == [["base", "0.00"], ["trained", "1.00"]]
+
+
+def test_a_base_for_each_set_of_news_items(grid: Study, tmp_path: Path) -> None:
+    study = replace(grid, seeds=(0,), measures=("closed_book",), steps=(), compare=(Compare(),))
+    study = changed(study, {"vary": {"take": [1, 2]}}, "here")
+    store = Store(tmp_path)
+    for cell in study.cells():
+        items = [(item.id, number) for item in store.news(cell) for number in range(len(item.questions))]
+        rows = [["closed_book", *item, 1.0] for item in items]
+        store.write_part("cells", f"{store.key(cell)}-0", record_of(store, study, rows))
+        share = float(cell.at["take"] == "2")
+        base = [["closed_book", *item, share, None] for item in items]
+        store.write_part("base", store.base_key(cell), {"rows": base})
+    found = results(store, study, study.cells(), {})
+    assert [row.score.estimate for row in found.rows] == [0, 1, 1, 1]
+    assert [title for title, _ in table_of(found)[1]] == ["1, base", "2, base", "1", "2"]
+
+
+def test_seeds_have_other_samples_and_other_items_without_an_adapter(grid: Study, tmp_path: Path) -> None:
+    """`seen` has a value for each sample, and `other_adapter` none for items without samples: both have means."""
+    study = replace(grid, measures=("seen", "other_adapter"), steps=(), compare=(Compare(measure="other_adapter"),))
+    study = changed(study, {"vary": {"protocol": ["cloze"]}}, "here")
+    store = Store(tmp_path)
+    (one, other, third) = [item.id for item in store.news(study.cells()[0])]
+    for cell, last in zip(study.cells(), (third, other), strict=True):
+        rows = [["seen", one, 0, 2.0, 5.0], ["seen", last, 1, 4.0, 5.0], ["seen", one, 2, 3.0, 5.0]]
+        rows += [["other_adapter", name, 0, 1.0] for name in (one, last)]
+        store.write_part("cells", f"{store.key(cell)}-0", record_of(store, study, rows))
+        base = [["other_adapter", name, 0, 0.0, None] for name in (one, other, third)]
+        store.write_part("base", store.base_key(cell), {"rows": base})
+    found = results(store, study, study.cells(), {})
+    scores = {row.measure: row.score for row in found.rows if row.at["protocol"] == "cloze"}
+    assert (scores["seen"].estimate, scores["seen"].n_news) == (2.5, 1)
+    assert (scores["other_adapter"].n_items, scores["other_adapter"].n_seeds) == (1, 2)
+    (contrast,) = found.contrasts
+    assert (contrast.difference.estimate, contrast.reference.n_items) == (1, 1)
+
+
+def test_a_cell_is_compared_under_the_same_seed(grid: Study, tmp_path: Path) -> None:
+    """Of naive seed 1 is missing, of cloze seed 0: each has two seeds, of which one is common."""
+    study = replace(grid, seeds=(0, 1, 2), measures=("closed_book", "in_context"), steps=())
+    values = {(protocol, str(seed)): [seed % 2] * 6 for protocol in ("naive", "cloze") for seed in range(3)}
+    store = made(tmp_path, study, values, [0] * 6)
+    cells = [
+        cell for cell in study.cells() if (cell.at["protocol"], cell.at["seed"]) not in (("naive", "1"), ("cloze", "0"))
+    ]
+    (contrast,) = results(store, study, cells, {}).contrasts
+    assert (contrast.difference.estimate, contrast.difference.n_seeds) == (0, 1)
+
+
+def test_places_along_a_training_are_those_that_all_seeds_have(grid: Study, tmp_path: Path) -> None:
+    """Seed 0 takes 9 steps, seed 1 takes 8, so that only one has a point at 8; one item has no adapter at 4."""
+    study = replace(grid, measures=("closed_book", "prose"), steps=(4, 8), compare=())
+    study = changed(
+        study,
+        {"vary": {"protocol": ["cloze"]}, "figure": {"kind": "curve", "x": "step", "measures": ["prose"]}},
+        "here",
+    )
+    store = Store(tmp_path)
+    names = [item.id for item in store.news(study.cells()[0])]
+    for cell, steps in zip(study.cells(), (9, 8), strict=True):
+        end = [["closed_book", name, 0, 1.0, None] for name in names] + [["prose", "text", 0, 3.0, None]]
+        point = [["closed_book", name, 0, 0.5, None] for name in names[1:]] + [["prose", "text", 0, 2.0, None]]
+        points = [{"step": 4, "rows": point}, {"step": 8, "rows": [row for row in point if row[0] != "prose"]}]
+        curve = [[step, 1.0, 10.0 * step] for step in range(1, steps + 1)]
+        record = record_of(store, study, end, points=points if steps == 9 else points[:1], curve=curve)
+        store.write_part("cells", f"{store.key(cell)}-0", record)
+        base = [["closed_book", name, 0, 0.0, None] for name in names] + [["prose", "text", 0, 1.0, None]]
+        store.write_part("base", store.base_key(cell), {"rows": base})
+    (setting,) = gather(store, study.cells())
+    closed = [(x, [list(one.values()) for one in columns]) for x, columns in setting.along("closed_book", "step")]
+    assert closed == [(0, [[0] * 3]), (4, [[1, 0.5, 0.5]] * 2), (8.5, [[1] * 3] * 2)]
+    (curve,) = results(store, study, study.cells(), {}).curves
+    assert [(x, score.estimate) for x, score in curve.points] == [(0, 1), (4, 2), (8.5, 3)], (
+        "items of a set have a curve"
+    )
+    assert setting.along("prose", "age") == [], "items of a set have no age"
 
 
 def test_only_differences_beyond_noise_are_marked(grid: Study, tmp_path: Path) -> None:
