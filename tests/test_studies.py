@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from displays import Interrupted, StopAt
 from sys2ft.cli.main import call
 from sys2ft.cli.study import with_action
 from sys2ft.errors import SettingsError, StorageError
-from sys2ft.files import read_json, write_json, write_jsonl
+from sys2ft.files import read_json, read_jsonl, write_json, write_jsonl
 from sys2ft.news import News, news_to_dict
 from sys2ft.replay import ReplayElement
 from sys2ft.runs import Display
@@ -37,11 +38,14 @@ from sys2ft.studies.gathered import gather
 from sys2ft.studies.measures import exchanged
 from sys2ft.studies.options import checked
 from sys2ft.studies.page import table_of, write_results
+from sys2ft.studies.phases import order_of_training
 from sys2ft.studies.running import Runner
 from sys2ft.studies.samples import samples_of, written_elements
 from sys2ft.studies.spec import Compare
 from sys2ft.studies.study import write_record
 from sys2ft.studies.words import place_title
+from sys2ft.training.loop import _Trainer
+from sys2ft.training.schedule import split
 
 GRID = """
 name: grid
@@ -300,11 +304,18 @@ def test_texts_that_others_wrote(tmp_path: Path, news: list[News]) -> None:
     file = tmp_path / "written.jsonl"
     file.write_text("".join(f'{{"news_id": "{item.id}", "text": "Of {item.id}."}}\n' for item in news), "utf-8")
     assert [one.completion for one in written_elements(str(file), news)] == [f"Of {item.id}." for item in news]
+    file.write_text(file.read_text("utf-8").replace("Of ", "Of\u2028") + "\n", "utf-8")
+    assert written_elements(str(file), news)[0].completion == f"Of\u2028{news[0].id}.", (
+        "a text may have other line ends"
+    )
     file.write_text(f'{{"news_id": "{news[0].id}", "text": "x"}}\n', "utf-8")
     with pytest.raises(SettingsError, match=f"no text about {len(news) - 1} news items, such as {news[1].id}"):
         written_elements(str(file), news)
     with pytest.raises(SettingsError, match="cannot be read"):
         written_elements(str(tmp_path / "none"), news)
+    (cell,) = Study(name="x", asks="y", settings={"written": str(tmp_path / "none")}).cells()
+    with pytest.raises(SettingsError, match="cannot be read"):  # a cell that fails, not a crash of the study
+        Store(tmp_path).key(cell)
 
 
 def test_facts_are_exchanged_one_at_a_time(news: list[News]) -> None:
@@ -402,6 +413,8 @@ def test_a_model_that_is_not_there_costs_its_cells_only(grid: Study, tmp_path: P
     study = replace(grid, models=(str(tmp_path / "none.gguf"), *grid.models), seeds=(0,))
     done = run_study(study, tmp_path / "study")
     assert [failure.cell.options.model for failure in done.failures] == [str(tmp_path / "none.gguf")] * 2
+    held = [(f.error.__traceback__, f.error.__cause__, f.error.__context__) for f in done.failures]
+    assert held == [(None, None, None)] * 2, "their frames would hold models and banks"
     assert rows(tmp_path / "study").items() <= rows(finished).items()
     assert len(done.found.missing) == 2 and "none" in done.found.missing[0][0]
     assert "2 of 4 cells are missing" in done.page.read_text(encoding="utf-8")
@@ -424,6 +437,8 @@ def test_a_full_disk_keeps_the_cells_that_are_finished(
         with pytest.raises(StorageError):
             run_study(grid, tmp_path / "study")
     assert len(rows(tmp_path / "study")) == 1
+    # All four were in one bank, whose training was finished.
+    monkeypatch.setattr(_Trainer, "_round", lambda self: pytest.fail("a step is trained again"))
     assert not run_study(grid, tmp_path / "study").failures
     assert rows(tmp_path / "study") == rows(finished)
 
@@ -469,6 +484,66 @@ def test_an_interrupted_sequence_ends_as_if_it_had_not_been(
             run_study(study, tmp_path / "study", show=StopAt(units))
     run_study(study, tmp_path / "study")
     assert rows(tmp_path / "study") == rows(tmp_path / "whole")
+    cell = study.cells()[0]
+    key = Store(tmp_path / "study").key(cell)
+    (tmp_path / "study" / "cells" / f"{key}-2.json").unlink()
+    (failure,) = run_study(study, tmp_path / "study").failures
+    assert failure.cell.key == cell.key and "starts from, is gone" in str(failure.error)
+
+
+def test_an_update_without_samples_leaves_the_adapter_as_it_was(
+    talking_model_dir: Path, news_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = UPDATES.format(model=talking_model_dir, news=news_file).replace(
+        "samples_per_news", "protocol: naive, samples_per_news"
+    )
+    study = replace(parse_study(text, "updates.yaml"), measures=("closed_book", "text"))
+    with monkeypatch.context() as patched:
+        patched.setattr(Runner, "_learn", lambda *given: None)
+        run_study(study, tmp_path / "study")
+    (file,) = (tmp_path / "study" / "elements").glob("*.jsonl")
+    elements = [ReplayElement.from_dict(row) for row in read_jsonl(file)]
+    second = list(dict.fromkeys(one.news_id for one in elements))[1]
+    changed_ = [replace(one, status="rejected", reason="x") if one.news_id == second else one for one in elements]
+    write_jsonl(file, [one.to_dict() for one in changed_])
+    assert not run_study(study, tmp_path / "study").failures
+    for setting in gather(Store(tmp_path / "study"), study.cells()):
+        (records,) = setting.records
+        assert [record["samples"] > 0 for record in records] == [True, False, True]
+        assert records[1]["left_out"] == [second]
+        assert records[1]["rows"][0] == records[0]["rows"][0]
+        first, then, last = ([row for row in record["rows"] if row[0] == "text"] for record in records)
+        assert first == then != last
+
+
+def test_a_generation_that_fails_costs_the_cells_that_use_it(
+    grid: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def generate(model: object, news: object, settings: Any, **how: object) -> dict[str, Any]:
+        if settings.protocols == ("paraphrase",):
+            raise SettingsError("no paraphrase")
+        return {"naive": SimpleNamespace(elements=[], counts=Options())}
+
+    monkeypatch.setattr("sys2ft.studies.running.generate", generate)
+    monkeypatch.setattr(Runner, "_model", lambda *given: SimpleNamespace(fingerprint="0" * 64))
+    monkeypatch.setattr(Runner, "_learn", lambda *given: None)
+    study = replace(grid, compare=(), steps=())
+    study = changed(
+        study, {"vary": {"shown": ["nothing", "news", "paraphrase"]}, "settings": {"protocol": "naive"}}, "x"
+    )
+    runner = Runner(Store(tmp_path), study.cells())
+    runner.run()
+    assert [failure.cell.at["shown"] for failure in runner.failures] == ["paraphrase"] * 2
+
+
+def test_samples_that_were_not_trained_on_have_no_place(elements: list[ReplayElement]) -> None:
+    own = [one for one in elements if one.status == "kept"]
+    trained_on, held = split("joint", len(own), 0.3, 5)
+    job = SimpleNamespace(name="joint", seed=5, settings=SimpleNamespace(held_out=0.3))
+    adapter = SimpleNamespace(name="joint", job=job, batches=[[0, 1], [2, 0], [3]], step=2)
+    phase: Any = SimpleNamespace(samples=own, trained=SimpleNamespace(train=SimpleNamespace(adapters="joint")))
+    found = order_of_training(phase, SimpleNamespace(adapters=[adapter]))  # type: ignore[arg-type]
+    assert held and found == [own[trained_on[place]] for place in (1, 2, 0)]
 
 
 def test_what_was_seen_is_in_the_order_of_training(talking_model_dir: Path, news_file: Path, tmp_path: Path) -> None:
