@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -846,6 +847,7 @@ def test_the_commands(
     assert not (tmp_path / "own").exists(), "a dry run writes nothing"
     assert call(["study", "gapp"]) == 2
     assert "did you mean gap?" in capsys.readouterr().err
+    assert call(["study", "gap", "--set", "epochs=[1"]) == 2
     assert call(["study", "gap", "--set", "epochs"]) == 2
     assert "name=value" in capsys.readouterr().err
 
@@ -869,6 +871,29 @@ def test_what_is_left_is_estimated(grid: Study, finished: Path, tmp_path: Path) 
     assert (parts["generate"].left, parts["train"].left, parts["ask"].left) == (4, 4, 8)
     assert parts["train"].needs.tokens > 0 and parts["ask"].needs.flop > 0
     assert list(every.unusable) == [str(tmp_path / "none.gguf")]
+
+
+def test_an_estimate_holds_one_model_at_a_time(grid: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Loaded:
+        pass
+
+    loaded: list[weakref.ref[Loaded]] = []
+
+    def load(name: str, **how: object) -> Loaded:
+        assert not any(one() for one in loaded), "the one before is still there"
+        model = Loaded()
+        loaded.append(weakref.ref(model))
+        return model
+
+    def estimating(store: Store, model: Loaded, rates: object) -> SimpleNamespace:
+        return SimpleNamespace(model=model, writing=lambda cells: [], learning=lambda cells: [])
+
+    monkeypatch.setattr("sys2ft.studies.estimate.load_model", load)
+    monkeypatch.setattr("sys2ft.studies.estimate.measure_rates", lambda model, news: None)
+    monkeypatch.setattr("sys2ft.studies.estimate._Estimating", estimating)
+    monkeypatch.setattr(Store, "finished", lambda self, cell: False)
+    outlook(replace(grid, models=("a", "b")), tmp_path / "new")
+    assert len(loaded) == 2
 
 
 @pytest.mark.slow

@@ -331,7 +331,7 @@ def check(study: Study) -> None:
         )
     problems = problems_of(study.figure, study.vary, axes, study.measures)
     if twice := _twice([short(name) for name in study.models]):
-        problems.append(f"models: several are called {twice}, so that their cells could not be told apart")
+        problems.append(f"models: several are called {twice}, so that their cells would have one name")
     for compare in study.compare:
         if compare.axis and compare.axis not in axes:
             problems.append(f"compare: axis {compare.axis!r} is not one of {', '.join(axes)}")
