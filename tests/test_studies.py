@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from displays import Interrupted, StopAt
 from sys2ft.cli.main import call
 from sys2ft.cli.study import with_action
 from sys2ft.errors import SettingsError, StorageError
-from sys2ft.files import read_json, write_json
+from sys2ft.files import read_json, read_jsonl, write_json, write_jsonl
 from sys2ft.news import News, news_to_dict
 from sys2ft.replay import ReplayElement
 from sys2ft.runs import Display
@@ -36,9 +38,15 @@ from sys2ft.studies.cells import spread
 from sys2ft.studies.gathered import gather
 from sys2ft.studies.measures import exchanged
 from sys2ft.studies.options import checked
+from sys2ft.studies.page import table_of, write_results
+from sys2ft.studies.phases import order_of_training
 from sys2ft.studies.running import Runner
 from sys2ft.studies.samples import samples_of, written_elements
+from sys2ft.studies.spec import Compare
+from sys2ft.studies.study import write_record
 from sys2ft.studies.words import place_title
+from sys2ft.training.loop import _Trainer
+from sys2ft.training.schedule import split
 
 GRID = """
 name: grid
@@ -62,8 +70,6 @@ def grid(talking_model_dir: Path, news_file: Path) -> Study:
 
 @pytest.fixture(scope="module")
 def news_file(tmp_path_factory: pytest.TempPathFactory, news: list[News]) -> Path:
-    from sys2ft.files import write_jsonl
-
     path = tmp_path_factory.mktemp("news") / "news.jsonl"
     write_jsonl(path, [news_to_dict(item) for item in news])
     return path
@@ -116,6 +122,16 @@ def rows(folder: Path) -> dict[str, Any]:
         ("- 1\n- 2", "has no fields"),
         ("name: [x", "is not YAML"),
         ("name: x\nasks: y\nvary: {seed: [1]}", "use `models`, `seeds`"),
+        ("name: x\nasks: y\nmodels: [a/m, b/m]", "several are called m"),
+        ("name: x\nasks: y\nvary: {learning_rate: [1e-3, 0.001]}", "0.001 is there twice"),
+        ("name: x\nasks: y\nvary: {protocol: [naive]}\nfigure: {kind: curve, x: protocol}", "x 'protocol' of a curve"),
+        (
+            "name: x\nasks: y\nvary: {protocol: [naive]}\nfigure: {kind: scaling, x: flop}",
+            "an axis whose values are num",
+        ),
+        ("name: x\nasks: y\nvary: {protocol: [naive]}\nfigure: {kind: grid, x: protocol}", "a grid of two axes"),
+        ("name: x\nasks: y\nfigure: {kind: curve, x: order}", "only 'seen' has an order"),
+        ("name: x\nasks: y\nmeasures: [rephrased]\nfigure: {measures: rephrased@recall}", "other_adapter have kinds"),
     ],
 )
 def test_a_wrong_study_is_refused_by_one_error(text: str, said: str) -> None:
@@ -178,6 +194,31 @@ def test_changes_replace_fields_and_add_settings() -> None:
     assert changed(study, {"seeds": [5]}, "here").seeds == (5,)
     with pytest.raises(SettingsError, match="no small size"):
         Study(name="x", asks="y").smaller()
+
+
+def test_a_smaller_grid_leaves_out_what_the_whole_one_does() -> None:
+    text = """
+name: x
+asks: y
+models: [a.gguf, b.gguf]
+vary: {protocol: [naive, cloze, mixed]}
+without: [{model: b, protocol: naive}, {protocol: mixed}]
+compare: {measure: closed_book}
+small: {vary: {protocol: [naive, cloze]}}
+"""
+    cells = parse_study(text, "x.yaml").smaller().cells()
+    assert [(cell.at["model"], cell.at["protocol"]) for cell in cells] == [
+        ("a", "naive"),
+        ("a", "cloze"),
+        ("b", "cloze"),
+    ]
+
+
+def test_the_comparisons_that_are_adjusted_together() -> None:
+    """Of one axis with one of its values, or of every setting with the base: what power and Holm are for."""
+    assert {name: load_study(name).compared for name in ("protocols", "retention", "gap", "order")} == {
+        "protocols": 4, "retention": 4, "gap": 2, "order": 1,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", study_names())
@@ -264,11 +305,18 @@ def test_texts_that_others_wrote(tmp_path: Path, news: list[News]) -> None:
     file = tmp_path / "written.jsonl"
     file.write_text("".join(f'{{"news_id": "{item.id}", "text": "Of {item.id}."}}\n' for item in news), "utf-8")
     assert [one.completion for one in written_elements(str(file), news)] == [f"Of {item.id}." for item in news]
+    file.write_text(file.read_text("utf-8").replace("Of ", "Of\u2028") + "\n", "utf-8")
+    assert written_elements(str(file), news)[0].completion == f"Of\u2028{news[0].id}.", (
+        "a text may have other line ends"
+    )
     file.write_text(f'{{"news_id": "{news[0].id}", "text": "x"}}\n', "utf-8")
     with pytest.raises(SettingsError, match=f"no text about {len(news) - 1} news items, such as {news[1].id}"):
         written_elements(str(file), news)
     with pytest.raises(SettingsError, match="cannot be read"):
         written_elements(str(tmp_path / "none"), news)
+    (cell,) = Study(name="x", asks="y", settings={"written": str(tmp_path / "none")}).cells()
+    with pytest.raises(SettingsError, match="cannot be read"):  # a cell that fails, not a crash of the study
+        Store(tmp_path).key(cell)
 
 
 def test_facts_are_exchanged_one_at_a_time(news: list[News]) -> None:
@@ -367,6 +415,8 @@ def test_a_model_that_is_not_there_costs_its_cells_only(grid: Study, tmp_path: P
     study = replace(grid, models=(str(tmp_path / "none.gguf"), *grid.models), seeds=(0,))
     done = run_study(study, tmp_path / "study")
     assert [failure.cell.options.model for failure in done.failures] == [str(tmp_path / "none.gguf")] * 2
+    held = [(f.error.__traceback__, f.error.__cause__, f.error.__context__) for f in done.failures]
+    assert held == [(None, None, None)] * 2, "their frames would hold models and banks"
     assert rows(tmp_path / "study").items() <= rows(finished).items()
     assert len(done.found.missing) == 2 and "none" in done.found.missing[0][0]
     assert "2 of 4 cells are missing" in done.page.read_text(encoding="utf-8")
@@ -389,6 +439,8 @@ def test_a_full_disk_keeps_the_cells_that_are_finished(
         with pytest.raises(StorageError):
             run_study(grid, tmp_path / "study")
     assert len(rows(tmp_path / "study")) == 1
+    # All four were in one bank, whose training was finished.
+    monkeypatch.setattr(_Trainer, "_round", lambda self: pytest.fail("a step is trained again"))
     assert not run_study(grid, tmp_path / "study").failures
     assert rows(tmp_path / "study") == rows(finished)
 
@@ -434,6 +486,66 @@ def test_an_interrupted_sequence_ends_as_if_it_had_not_been(
             run_study(study, tmp_path / "study", show=StopAt(units))
     run_study(study, tmp_path / "study")
     assert rows(tmp_path / "study") == rows(tmp_path / "whole")
+    cell = study.cells()[0]
+    key = Store(tmp_path / "study").key(cell)
+    (tmp_path / "study" / "cells" / f"{key}-2.json").unlink()
+    (failure,) = run_study(study, tmp_path / "study").failures
+    assert failure.cell.key == cell.key and "starts from, is gone" in str(failure.error)
+
+
+def test_an_update_without_samples_leaves_the_adapter_as_it_was(
+    talking_model_dir: Path, news_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = UPDATES.format(model=talking_model_dir, news=news_file).replace(
+        "samples_per_news", "protocol: naive, samples_per_news"
+    )
+    study = replace(parse_study(text, "updates.yaml"), measures=("closed_book", "text"))
+    with monkeypatch.context() as patched:
+        patched.setattr(Runner, "_learn", lambda *given: None)
+        run_study(study, tmp_path / "study")
+    (file,) = (tmp_path / "study" / "elements").glob("*.jsonl")
+    elements = [ReplayElement.from_dict(row) for row in read_jsonl(file)]
+    second = list(dict.fromkeys(one.news_id for one in elements))[1]
+    changed_ = [replace(one, status="rejected", reason="x") if one.news_id == second else one for one in elements]
+    write_jsonl(file, [one.to_dict() for one in changed_])
+    assert not run_study(study, tmp_path / "study").failures
+    for setting in gather(Store(tmp_path / "study"), study.cells()):
+        (records,) = setting.records
+        assert [record["samples"] > 0 for record in records] == [True, False, True]
+        assert records[1]["left_out"] == [second]
+        assert records[1]["rows"][0] == records[0]["rows"][0]
+        first, then, last = ([row for row in record["rows"] if row[0] == "text"] for record in records)
+        assert first == then != last
+
+
+def test_a_generation_that_fails_costs_the_cells_that_use_it(
+    grid: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def generate(model: object, news: object, settings: Any, **how: object) -> dict[str, Any]:
+        if settings.protocols == ("paraphrase",):
+            raise SettingsError("no paraphrase")
+        return {"naive": SimpleNamespace(elements=[], counts=Options())}
+
+    monkeypatch.setattr("sys2ft.studies.running.generate", generate)
+    monkeypatch.setattr(Runner, "_model", lambda *given: SimpleNamespace(fingerprint="0" * 64))
+    monkeypatch.setattr(Runner, "_learn", lambda *given: None)
+    study = replace(grid, compare=(), steps=())
+    study = changed(
+        study, {"vary": {"shown": ["nothing", "news", "paraphrase"]}, "settings": {"protocol": "naive"}}, "x"
+    )
+    runner = Runner(Store(tmp_path), study.cells())
+    runner.run()
+    assert [failure.cell.at["shown"] for failure in runner.failures] == ["paraphrase"] * 2
+
+
+def test_samples_that_were_not_trained_on_have_no_place(elements: list[ReplayElement]) -> None:
+    own = [one for one in elements if one.status == "kept"]
+    trained_on, held = split("joint", len(own), 0.3, 5)
+    job = SimpleNamespace(name="joint", seed=5, settings=SimpleNamespace(held_out=0.3))
+    adapter = SimpleNamespace(name="joint", job=job, batches=[[0, 1], [2, 0], [3]], step=2)
+    phase: Any = SimpleNamespace(samples=own, trained=SimpleNamespace(train=SimpleNamespace(adapters="joint")))
+    found = order_of_training(phase, SimpleNamespace(adapters=[adapter]))  # type: ignore[arg-type]
+    assert held and found == [own[trained_on[place]] for place in (1, 2, 0)]
 
 
 def test_what_was_seen_is_in_the_order_of_training(talking_model_dir: Path, news_file: Path, tmp_path: Path) -> None:
@@ -598,6 +710,113 @@ figure: {{kind: scaling, x: elements, measures: [closed_book, loss]}}
     assert loss.law is None and loss.trend is not None
 
 
+def record_of(store: Store, study: Study, rows: Sequence[Sequence[Any]], **own: Any) -> dict[str, Any]:
+    """The record of a phase with these rows."""
+    news = [item.id for item in store.news(study.cells()[0])]
+    return {
+        "rows": [[*row, None] if len(row) == 4 else [*row] for row in rows], "points": [], "curve": [[1, 1.0, 10]],
+        "counts": {}, "samples": 1, "left_out": [], "totals": {}, "update": dict.fromkeys(news, 0), **own,
+    }  # fmt: skip
+
+
+def test_the_base_and_a_study_without_axes_have_rows_of_their_own(grid: Study, tmp_path: Path) -> None:
+    study = replace(grid, vary={}, seeds=(0,), measures=("closed_book",), steps=(), compare=(Compare(),))
+    (cell,), store = study.cells(), Store(tmp_path)
+    items = [(item.id, number) for item in store.news(cell) for number in range(len(item.questions))]
+    store.write_part(
+        "cells", f"{store.key(cell)}-0", record_of(store, study, [["closed_book", *item, 1.0] for item in items])
+    )
+    store.write_part("base", store.base_key(cell), {"rows": [["closed_book", *item, 0.0, None] for item in items]})
+    found = results(store, study, [cell], {})
+    assert [[title, cells[0][:4]] for title, cells in table_of(found)[1]] == [["base", "0.00"], ["trained", "1.00"]]
+
+
+def test_a_base_for_each_set_of_news_items(grid: Study, tmp_path: Path) -> None:
+    study = replace(grid, seeds=(0,), measures=("closed_book",), steps=(), compare=(Compare(),))
+    study = changed(study, {"vary": {"take": [1, 2]}}, "here")
+    store = Store(tmp_path)
+    for cell in study.cells():
+        items = [(item.id, number) for item in store.news(cell) for number in range(len(item.questions))]
+        rows = [["closed_book", *item, 1.0] for item in items]
+        store.write_part("cells", f"{store.key(cell)}-0", record_of(store, study, rows))
+        share = float(cell.at["take"] == "2")
+        base = [["closed_book", *item, share, None] for item in items]
+        store.write_part("base", store.base_key(cell), {"rows": base})
+    found = results(store, study, study.cells(), {})
+    assert [row.score.estimate for row in found.rows] == [0, 1, 1, 1]
+    assert [title for title, _ in table_of(found)[1]] == ["1, base", "2, base", "1", "2"]
+
+
+def test_seeds_have_other_samples_and_other_items_without_an_adapter(grid: Study, tmp_path: Path) -> None:
+    """`seen` has a value for each sample, and `other_adapter` none for items without samples: both have means."""
+    study = replace(grid, measures=("seen", "other_adapter"), steps=(), compare=(Compare(measure="other_adapter"),))
+    study = changed(study, {"vary": {"protocol": ["cloze"]}}, "here")
+    store = Store(tmp_path)
+    (one, other, third) = [item.id for item in store.news(study.cells()[0])]
+    for cell, last in zip(study.cells(), (third, other), strict=True):
+        rows = [["seen", one, 0, 2.0, 5.0], ["seen", last, 1, 4.0, 5.0], ["seen", one, 2, 3.0, 5.0]]
+        rows += [["other_adapter", name, 0, 1.0] for name in (one, last)]
+        store.write_part("cells", f"{store.key(cell)}-0", record_of(store, study, rows))
+        base = [["other_adapter", name, 0, 0.0, None] for name in (one, other, third)]
+        store.write_part("base", store.base_key(cell), {"rows": base})
+    found = results(store, study, study.cells(), {})
+    scores = {row.measure: row.score for row in found.rows if row.at["protocol"] == "cloze"}
+    assert (scores["seen"].estimate, scores["seen"].n_news) == (2.5, 1)
+    assert (scores["other_adapter"].n_items, scores["other_adapter"].n_seeds) == (1, 2)
+    (contrast,) = found.contrasts
+    assert (contrast.difference.estimate, contrast.reference.n_items) == (1, 1)
+
+
+def test_a_cell_is_compared_under_the_same_seed(grid: Study, tmp_path: Path) -> None:
+    """Of naive seed 1 is missing, of cloze seed 0: each has two seeds, of which one is common."""
+    study = replace(grid, seeds=(0, 1, 2), measures=("closed_book", "in_context"), steps=())
+    values = {(protocol, str(seed)): [seed % 2] * 6 for protocol in ("naive", "cloze") for seed in range(3)}
+    store = made(tmp_path, study, values, [0] * 6)
+    cells = [
+        cell for cell in study.cells() if (cell.at["protocol"], cell.at["seed"]) not in (("naive", "1"), ("cloze", "0"))
+    ]
+    (contrast,) = results(store, study, cells, {}).contrasts
+    assert (contrast.difference.estimate, contrast.difference.n_seeds) == (0, 1)
+
+
+def test_places_along_a_training_are_those_that_all_seeds_have(grid: Study, tmp_path: Path) -> None:
+    """Seed 0 takes 9 steps, seed 1 takes 8, so that only one has a point at 8; one item has no adapter at 4."""
+    study = replace(grid, measures=("closed_book", "prose"), steps=(4, 8), compare=())
+    study = changed(
+        study,
+        {"vary": {"protocol": ["cloze"]}, "figure": {"kind": "curve", "x": "step", "measures": ["prose"]}},
+        "here",
+    )
+    store = Store(tmp_path)
+    names = [item.id for item in store.news(study.cells()[0])]
+    for cell, steps in zip(study.cells(), (9, 8), strict=True):
+        end = [["closed_book", name, 0, 1.0, None] for name in names] + [["prose", "text", 0, 3.0, None]]
+        point = [["closed_book", name, 0, 0.5, None] for name in names[1:]] + [["prose", "text", 0, 2.0, None]]
+        points = [{"step": 4, "rows": point}, {"step": 8, "rows": [row for row in point if row[0] != "prose"]}]
+        curve = [[step, 1.0, 10.0 * step] for step in range(1, steps + 1)]
+        record = record_of(store, study, end, points=points if steps == 9 else points[:1], curve=curve)
+        store.write_part("cells", f"{store.key(cell)}-0", record)
+        base = [["closed_book", name, 0, 0.0, None] for name in names] + [["prose", "text", 0, 1.0, None]]
+        store.write_part("base", store.base_key(cell), {"rows": base})
+    (setting,) = gather(store, study.cells())
+    closed = [(x, [list(one.values()) for one in columns]) for x, columns in setting.along("closed_book", "step")]
+    assert closed == [(0, [[0] * 3]), (4, [[1, 0.5, 0.5]] * 2), (8.5, [[1] * 3] * 2)]
+    (curve,) = results(store, study, study.cells(), {}).curves
+    assert [(x, score.estimate) for x, score in curve.points] == [(0, 1), (4, 2), (8.5, 3)], (
+        "items of a set have a curve"
+    )
+    assert setting.along("prose", "age") == [], "items of a set have no age"
+
+
+def test_only_differences_beyond_noise_are_marked(grid: Study, tmp_path: Path) -> None:
+    study = replace(grid, measures=("closed_book", "in_context"), steps=())
+    values = {(protocol, seed): [1, 0] * 3 for protocol in ("naive", "cloze") for seed in "01"}
+    store = made(tmp_path, study, values, [0] * 6)
+    write_record(store, study, "")
+    page = write_results(store, results(store, study, study.cells(), {}), 4).read_text(encoding="utf-8")
+    assert "Marked rows" in page and 'class="best"' not in page.split("<h2>Comparisons</h2>")[1]
+
+
 # The command
 
 
@@ -629,6 +848,7 @@ def test_the_commands(
     assert not (tmp_path / "own").exists(), "a dry run writes nothing"
     assert call(["study", "gapp"]) == 2
     assert "did you mean gap?" in capsys.readouterr().err
+    assert call(["study", "gap", "--set", "epochs=[1"]) == 2
     assert call(["study", "gap", "--set", "epochs"]) == 2
     assert "name=value" in capsys.readouterr().err
 
@@ -652,6 +872,29 @@ def test_what_is_left_is_estimated(grid: Study, finished: Path, tmp_path: Path) 
     assert (parts["generate"].left, parts["train"].left, parts["ask"].left) == (4, 4, 8)
     assert parts["train"].needs.tokens > 0 and parts["ask"].needs.flop > 0
     assert list(every.unusable) == [str(tmp_path / "none.gguf")]
+
+
+def test_an_estimate_holds_one_model_at_a_time(grid: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Loaded:
+        pass
+
+    loaded: list[weakref.ref[Loaded]] = []
+
+    def load(name: str, **how: object) -> Loaded:
+        assert not any(one() for one in loaded), "the one before is still there"
+        model = Loaded()
+        loaded.append(weakref.ref(model))
+        return model
+
+    def estimating(store: Store, model: Loaded, rates: object) -> SimpleNamespace:
+        return SimpleNamespace(model=model, writing=lambda cells: [], learning=lambda cells: [])
+
+    monkeypatch.setattr("sys2ft.studies.estimate.load_model", load)
+    monkeypatch.setattr("sys2ft.studies.estimate.measure_rates", lambda model, news: None)
+    monkeypatch.setattr("sys2ft.studies.estimate._Estimating", estimating)
+    monkeypatch.setattr(Store, "finished", lambda self, cell: False)
+    outlook(replace(grid, models=("a", "b")), tmp_path / "new")
+    assert len(loaded) == 2
 
 
 @pytest.mark.slow

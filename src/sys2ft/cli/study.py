@@ -185,7 +185,12 @@ def pairs(flag: str, given: tuple[str, ...]) -> dict[str, Any]:
         name, equals, value = text.partition("=")
         if not equals or not name:
             raise SettingsError(f"{flag} {text}", expected="name=value", fix=f"write {flag} epochs=4")
-        found[name] = yaml.safe_load(value) if flag == "--set" else value
+        try:
+            found[name] = yaml.safe_load(value) if flag == "--set" else value
+        except yaml.YAMLError as error:
+            raise SettingsError(
+                f"{flag} {text}", expected="a value as in YAML", fix=f"write {flag} epochs=4"
+            ) from error
     return found
 
 

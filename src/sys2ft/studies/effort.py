@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sys2ft.errors import UserError
 from sys2ft.report.words import count
 from sys2ft.statistics import Needed, Point, Scaling, Score, Undefined, fit_scaling, mean_over_seeds, trend
+from sys2ft.studies.drawn import is_number
 from sys2ft.studies.gathered import Setting
 from sys2ft.studies.measures import in_nats
 from sys2ft.studies.spec import Study
@@ -55,15 +56,7 @@ def x_of(study: Study, setting: Setting, axis: str) -> float:
 
 def _axis_of_effort(study: Study) -> str:
     """The axis whose values are numbers: along it effort grows."""
-    return next((axis for axis, own in study.vary.items() if all(_numeric(label) for label in own)), "")
-
-
-def _numeric(label: str) -> bool:
-    try:
-        float(label.split()[0])
-    except (ValueError, IndexError):
-        return False
-    return True
+    return next((axis for axis, own in study.vary.items() if all(map(is_number, own))), "")
 
 
 def efforts_of(study: Study, settings: Sequence[Setting]) -> list[Effort]:

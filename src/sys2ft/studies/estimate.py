@@ -70,25 +70,29 @@ def outlook(
     with show.task("estimate", len(names)) as advance:
         for name in names:
             try:
-                model = load_model(name, dtype=dtype, device=device, progress=show.note)
-                writes = [cell for cell in cells if cell.generator == name and not cell.options.written]
-                learns = [cell for cell in cells if cell.options.model == name]
-                own = _Estimating(store, model, measure_rates(model, store.news((writes or learns)[0])))
-                found += [*own.writing(writes), *own.learning(learns)]
-                finished += sum(store.finished(cell) for cell in learns)
+                finished += _of_model(store, name, cells, found, show)
             except Sys2ftError as error:
                 unusable[name] = error.found
             advance()
     counts = store.question_counts(cells[0])
-    compared = max((len(axis) for axis in study.vary.values()), default=1)
     seeds = len({cell.options.seed for cell in cells})
     return Outlook(
         cells=len(cells),
         finished=finished,
         estimates=tuple(found),
-        power=power_line(counts, protocols=compared, seeds=seeds, compared="settings"),
+        power=power_line(counts, protocols=study.compared, seeds=seeds, compared="comparisons"),
         unusable=unusable,
     )
+
+
+def _of_model(store: Store, name: str, cells: Sequence[Cell], found: list[Estimate], show: Display) -> int:
+    """Add what is left of one model; returns the number of its finished cells. The model is released at the end."""
+    model = load_model(name, dtype=store.dtype, device=store.device, progress=show.note)
+    writes = [cell for cell in cells if cell.generator == name and not cell.options.written]
+    learns = [cell for cell in cells if cell.options.model == name]
+    own = _Estimating(store, model, measure_rates(model, store.news((writes or learns)[0])))
+    found += [*own.writing(writes), *own.learning(learns)]
+    return sum(store.finished(cell) for cell in learns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from sys2ft.statistics import Score
 from sys2ft.studies.gathered import Setting
 from sys2ft.studies.measures import in_nats
 from sys2ft.studies.results import ALL, Curve, Results, base_at
+from sys2ft.studies.spec import BASE
 from sys2ft.studies.words import measure_title, place_title
 
 _HEIGHT = 220
@@ -179,7 +180,7 @@ def _grid(found: Results) -> str | None:
     cells = []
     for row in found.rows:
         x, y = row.at.get(figure.x), row.at.get(figure.series)
-        if (row.measure, row.part) == (measure, ALL) and x and y and "base" not in (x, y):
+        if (row.measure, row.part) == (measure, ALL) and x and y and row.at.get("seed") != BASE:
             cells.append({"x": x, "y": y, "value": row.score.estimate, "text": f"{x}, {y}: {number(row.score)}"})
     if not cells:
         return None
@@ -195,8 +196,9 @@ def _matrix(found: Results, setting: Setting, measure: str) -> Spec | None:
     cells: dict[tuple[int, int], list[float]] = {}
     for places in setting.places:
         for place in places:
-            for (news_id, _), value in place.found.get(measure, {}).items() if place.last else ():
-                cells.setdefault((setting.arrived[news_id] + 1, place.update), []).append(value)
+            for (news_id, _), value in setting.take(place.found, measure).items() if place.last else ():
+                if news_id in setting.arrived:  # not the items of a set of retention
+                    cells.setdefault((setting.arrived[news_id] + 1, place.update), []).append(value)
     if not cells:
         return None
     updates = sorted({j for _, j in cells})

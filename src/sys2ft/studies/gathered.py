@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sys2ft.statistics import Item
 from sys2ft.studies.cells import Cell
+from sys2ft.studies.drawn import OF_KIND, PROBABILITY
 from sys2ft.studies.measures import Outcome
-from sys2ft.studies.spec import OF_KIND, PROBABILITY
 from sys2ft.studies.store import Store, outcomes_of
+from sys2ft.training import JOINT
 
 Values = dict[Item, float]
 """Question of a news item -> value."""
@@ -21,13 +22,18 @@ ORDER_BINS = 10
 class Place:
     """What was asked at one place of a training: after `step` steps in all, in the phase of an update."""
 
+    own: int | None
+    """Steps of the update; None: its end."""
     step: int
     update: int
     tokens: float
     flop: float
     found: Mapping[str, Values]
-    last: bool
-    """Whether this is the end of an update."""
+
+    @property
+    def last(self) -> bool:
+        """Whether this is the end of an update."""
+        return self.own is None
 
     def x(self, name: str) -> float:
         """The place on an axis: step, update, tokens or flop."""
@@ -52,15 +58,20 @@ class Setting:
     @property
     def joint(self) -> bool:
         """Whether one adapter holds all news items, so that a seed moves all of them at once."""
-        return self.cells[0].train.adapters == "joint"
+        return self.cells[0].train.adapters == JOINT
 
     def values(self, measure: str, keep: Mapping[Item, Any] | None = None) -> list[Values]:
-        """The values at the end of the training, of each seed; empty if the measure does not apply."""
-        found = [_kept(self.take(places[-1].found, measure), keep) for places in self.places]
-        return found if found and all(found) else []
+        """The values at the end of the training, of each seed; empty if the measure does not apply.
+
+        Only of items that all seeds have: another item's adapter is asked only where there is one, and with other
+        seeds other news items may be without samples.
+        """
+        return common([_kept(self.take(places[-1].found, measure), keep) for places in self.places])
 
     def take(self, found: Mapping[str, Values], measure: str) -> Values:
-        """The values of a measure, or of its questions of one kind."""
+        """The values of a measure, or of its questions of one kind; of samples one value for each news item."""
+        if measure == SEEN:
+            return _mean_of_news(found.get(measure, {}))
         name, _, kind = measure.partition(OF_KIND)
         values = found.get(name, {})
         return {item: value for item, value in values.items() if self.kinds.get(item) == kind} if kind else values
@@ -71,42 +82,56 @@ class Setting:
         return [found] if found else []
 
     def along(self, measure: str, x: str) -> list[tuple[float, list[Values]]]:
-        """The values along the training, by their x, beginning with the base; only where all seeds have them."""
+        """The values along the training, by their x, beginning with the base; only places that all seeds have.
+
+        A place where a measure was not taken of all the items that it has at the end is left out.
+        """
         if x == "order":
             return self._by_order(measure)
         if x == "age":
             return self._by_age(measure)
         # Of news items that arrive in several updates, those of the first: the others are not trained on all the time.
-        first = {name for name, update in self.arrived.items() if not update} if x != "update" else None
+        later = {name for name, update in self.arrived.items() if update} if x != "update" else set()
+        whole = [_without(one, later) for one in self.values(measure)]
+        if not whole:
+            return []
         rows: list[tuple[float, list[Values]]] = []
-        if (base := self.base_values(measure)) and x != "update":
-            rows.append((0.0, [_of_news(one, first) for one in base]))
-        for held in zip(*self.places, strict=False):
-            if x == "update" and not held[0].last:
-                continue
-            found = [_of_news(self.take(place.found, measure), first) for place in held]
-            if all(found):
-                rows.append((sum(place.x(x) for place in held) / len(held), found))
+        base = self.take(self.base, measure)
+        if x != "update" and whole[0].keys() <= base.keys():
+            rows.append((0.0, [{item: base[item] for item in whole[0]}]))
+        for held in self._alike():
+            found = [self.take(place.found, measure) for place in held]
+            if (held[0].last or x != "update") and all(
+                own.keys() <= one.keys() for own, one in zip(whole, found, strict=True)
+            ):
+                kept = [{item: one[item] for item in own} for own, one in zip(whole, found, strict=True)]
+                rows.append((sum(place.x(x) for place in held) / len(held), kept))
         return rows
+
+    def _alike(self) -> list[list[Place]]:
+        """The places that all seeds have, in order: after the same steps of an update, or at its end.
+
+        Seeds may differ in their numbers of steps.
+        """
+        by_seed = [{(place.update, place.own): place for place in places} for places in self.places]
+        return [[one[key] for one in by_seed] for key in by_seed[0] if all(key in one for one in by_seed)]
 
     def _by_order(self, measure: str) -> list[tuple[float, list[Values]]]:
         """What remains of samples by when they were trained on: the base's value minus the value, in tenths."""
         seeds = []
         for places in self.places:
             values = places[-1].found.get(measure, {})
-            gains = places[-1].found.get(BESIDE + measure, {})
-            count = len(values)
+            before = places[-1].found.get(BESIDE + measure, {})
+            by_adapter: dict[str, list[Item]] = {}
+            for item in sorted(values, key=lambda item: item[1]):
+                by_adapter.setdefault(JOINT if self.joint else item[0], []).append(item)
             bins: list[Values] = [{} for _ in range(ORDER_BINS)]
-            for (news_id, place), value in values.items():
-                bins[min(ORDER_BINS - 1, place * ORDER_BINS // max(1, count))][news_id, place] = (
-                    gains[news_id, place] - value
-                )
-            seeds.append(bins)
-        rows = []
-        for number, held in enumerate(zip(*seeds, strict=True)):
-            if all(held):
-                rows.append(((number + 0.5) / ORDER_BINS, [_mean_of_news(one) for one in held]))
-        return rows
+            for own in by_adapter.values():
+                for rank, item in enumerate(own):
+                    bins[rank * ORDER_BINS // len(own)][item] = before[item] - values[item]
+            seeds.append([_mean_of_news(one) for one in bins])
+        tenths = [common(held) for held in zip(*seeds, strict=True)]
+        return [((number + 0.5) / ORDER_BINS, held) for number, held in enumerate(tenths) if held]
 
     def order_correlations(self, measure: str) -> list[Values]:
         """Spearman's correlation of the place of a sample with what remains of it, within each news item, by seed.
@@ -124,8 +149,7 @@ class Setting:
                 own.setdefault(news_id, []).append((place, before[news_id, place] - value))
             differing = {name: pairs for name, pairs in own.items() if len({gain for _, gain in pairs}) > 1}
             found.append({(name, 0): float(spearmanr(pairs).statistic) for name, pairs in differing.items()})
-        common = set.intersection(*(set(one) for one in found)) if found else set()
-        return [{item: one[item] for item in sorted(common)} for one in found] if common else []
+        return common(found)
 
     def _by_age(self, measure: str) -> list[tuple[float, list[Values]]]:
         """The values by the number of updates since a news item's own; negative before it."""
@@ -134,10 +158,11 @@ class Setting:
             ages: dict[int, Values] = {}
             for place in places:
                 for (news_id, item), value in self.take(place.found, measure).items() if place.last else ():
-                    ages.setdefault(place.update - 1 - self.arrived[news_id], {})[news_id, item] = value
+                    if news_id in self.arrived:  # not the items of a set of retention
+                        ages.setdefault(place.update - 1 - self.arrived[news_id], {})[news_id, item] = value
             seeds.append(ages)
-        common = sorted(set.intersection(*(set(ages) for ages in seeds))) if seeds else []
-        return [(float(age), [ages[age] for ages in seeds]) for age in common]
+        of_all = sorted(set.intersection(*(set(ages) for ages in seeds))) if seeds else []
+        return [(float(age), held) for age in of_all if (held := common([ages[age] for ages in seeds]))]
 
     def cost(self) -> dict[str, float]:
         """Samples, tokens trained on, FLOP of generation and training, seconds: means over the seeds."""
@@ -148,6 +173,13 @@ class Setting:
 
 
 BESIDE = "beside "
+SEEN = "seen"
+
+
+def common(columns: Sequence[Values]) -> list[Values]:
+    """The columns with the items that all of them have; empty if there are none."""
+    shared = set.intersection(*(set(one) for one in columns)) if columns else set()
+    return [{item: value for item, value in one.items() if item in shared} for one in columns] if shared else []
 
 
 def gather(store: Store, cells: Sequence[Cell]) -> list[Setting]:
@@ -189,7 +221,7 @@ def measured(rows: Iterable[Outcome]) -> dict[str, Values]:
     for one in rows:
         found.setdefault(one.measure, {})[one.news_id, one.item] = one.value
         if one.beside is not None:
-            name = BESIDE if one.measure == "seen" else PROBABILITY
+            name = BESIDE if one.measure == SEEN else PROBABILITY
             found.setdefault(name + one.measure, {})[one.news_id, one.item] = one.beside
     return found
 
@@ -199,15 +231,27 @@ def _places(records: Sequence[Mapping[str, Any]]) -> Iterable[Place]:
     for number, record in enumerate(records, start=1):
         curve = {int(step): float(so_far) for step, _, so_far in record["curve"]}
         total, spent = max(curve.values(), default=0.0), _flop(record)
-        own = max(curve, default=0)
+        own, end = max(curve, default=0), outcomes_of(record["rows"])
         for point in record["points"]:
             if point["step"] < own:
                 so_far = curve.get(point["step"], 0.0)
                 part = so_far / total if total else 0.0
-                found = measured(outcomes_of(point["rows"]))
-                yield Place(steps + point["step"], number, tokens + so_far, flop + spent * part, found, False)
+                # Where memory ran out, an adapter may have taken a step without being asked: that stays incomplete.
+                ended = () if record["totals"].get("halved") else record["update"]
+                found = measured(_completed(outcomes_of(point["rows"]), end, ended))
+                at = point["step"]
+                yield Place(at, steps + at, number, tokens + so_far, flop + spent * part, found)
         steps, tokens, flop = steps + own, tokens + total, flop + spent
-        yield Place(steps, number, tokens, flop, measured(outcomes_of(record["rows"])), True)
+        yield Place(None, steps, number, tokens, flop, measured(end))
+
+
+def _completed(point: Sequence[Outcome], end: Sequence[Outcome], news: Container[str]) -> list[Outcome]:
+    """What was asked on the way, and for those of the news items that were not asked there the answers at the end.
+
+    They have no adapter in training by then: theirs has had fewer steps, has diverged, or never was.
+    """
+    asked, measures = {one.news_id for one in point}, {one.measure for one in point}
+    return [*point, *(o for o in end if o.news_id in news and o.news_id not in asked and o.measure in measures)]
 
 
 def _flop(record: Mapping[str, Any]) -> float:
@@ -233,8 +277,8 @@ def _kept(values: Mapping[Item, float], keep: Mapping[Item, Any] | None) -> Valu
     return dict(values) if keep is None else {item: value for item, value in values.items() if item in keep}
 
 
-def _of_news(values: Values, news: set[str] | None) -> Values:
-    return values if news is None else {item: value for item, value in values.items() if item[0] in news}
+def _without(values: Values, news: set[str]) -> Values:
+    return {item: value for item, value in values.items() if item[0] not in news}
 
 
 def _mean_of_news(values: Values) -> Values:

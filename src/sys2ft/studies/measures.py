@@ -283,5 +283,7 @@ TEXTS: dict[str, Callable[[Subject], list[Outcome]]] = {
     "recognition": _recognition,
     "loss": lambda of: [],  # taken from the curve of the training
 }
+OF_QUESTIONS = ("closed_book", "in_context", "other_in_context", "other_adapter")
+"""The measures whose items are the news items' questions, which have a kind and a domain."""
 _READINGS = {"text": 1, "recall": 2, "recognition": 4}
 """How often a measure reads or writes a news item, about."""

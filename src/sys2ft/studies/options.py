@@ -41,7 +41,7 @@ class Options:
     elements: int = 0
     """Only the first elements of each news item, so many; 0: all that the budget allows."""
     written: str = ""
-    """JSON file of texts about the news items that others wrote, used in place of generation (see `written`)."""
+    """JSON Lines file (`news_id`, `text`) of texts that others wrote about the news items, in place of generation."""
     shown: Shown = "nothing"
     """What precedes the prompt of every element in training: nothing, its news item, a paraphrase of it, or another
     news item."""

@@ -13,12 +13,13 @@ from rich.text import Text
 
 from sys2ft.files import read_json, write_json, write_text
 from sys2ft.pages import facts, render, trusted
+from sys2ft.report import number as shown
 from sys2ft.report.words import ABSENT, count, power_line, seconds, tera
+from sys2ft.studies.drawn import PROBABILITY
 from sys2ft.studies.figures import figure_of
 from sys2ft.studies.results import ALL, Results, Row
-from sys2ft.studies.spec import PROBABILITY
 from sys2ft.studies.store import Store
-from sys2ft.studies.words import caption, measure_cell, measure_title, place_title, sentences
+from sys2ft.studies.words import caption, measure_cell, measure_title, place_title, sentences, size_of
 
 _HERE = Path(__file__).resolve().parent
 _WITH_INTERVAL = 2  # measures that a terminal shows with their intervals
@@ -121,23 +122,21 @@ def power(store: Store, found: Results) -> str:
     if not found.settings:
         return "Nothing is finished yet"
     cell = found.settings[0].cells[0]
-    compared = max((len(own) for own in found.study.vary.values()), default=1)
     seeds = max(len(one.cells) for one in found.settings)
-    return power_line(store.question_counts(cell), protocols=compared, seeds=seeds, compared="settings")
+    return power_line(store.question_counts(cell), protocols=found.study.compared, seeds=seeds, compared="comparisons")
 
 
 def contrast_cells(found: Results, number: int) -> dict[str, Any]:
     """A comparison as the cells of a row."""
-    from sys2ft.report import number as shown
-
     one = found.contrasts[number]
     p = ABSENT if one.p is None else "< 0.001" if one.p < 0.001 else f"{one.p:.3f}"
-    size = f"{one.difference.n_items} ({one.difference.n_news} news items, {one.difference.n_seeds} seeds)"
+    against = f"{one.compare.to}, {measure_title(one.compare.of)}" if one.compare.of else one.compare.to
     return {
-        "clear": one.beyond_noise,
+        "beyond_noise": one.beyond_noise,
         "cells": (
-            place_title(found.study, one.at), measure_title(one.compare.measure), one.compare.to,
-            f"{one.reference.estimate:.2f}", f"{one.level.estimate:.2f}", shown(one.difference, signed=True), p, size,
+            place_title(found.study, one.at), measure_title(one.compare.measure), against,
+            f"{one.reference.estimate:.2f}", f"{one.level.estimate:.2f}", shown(one.difference, signed=True), p,
+            size_of(one.difference),
         ),
     }  # fmt: skip
 
@@ -174,10 +173,12 @@ def _cost_cells(found: Results, number: int) -> tuple[str, ...]:
 
 
 def _figure_note(found: Results) -> str:
-    if found.study.figure.kind == "scaling":
-        return "Dashed: the fitted saturating power law. Dotted: the base with the news item in context."
-    if found.study.figure.kind == "curve" and "closed_book" in (
-        found.study.figure.measures or found.study.measures[:1]
-    ):
-        return "Dotted: the base with the news item in context. Bands: 95% intervals."
-    return ""
+    study, drawn = found.study, found.study.figure.measures or found.study.measures[:1]
+    notes = []
+    if study.figure.kind == "scaling":
+        notes.append("Dashed: the fitted saturating power law.")
+    if study.figure.kind in ("curve", "scaling"):
+        if "closed_book" in drawn and "in_context" in study.measures:
+            notes.append("Dotted: the base with the news item in context.")
+        notes.append("Bands: 95% intervals.")
+    return " ".join(notes)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sys2ft.combining.merging import WEIGHTS, even_weights, merge
+from sys2ft.combining.merging import WEIGHTS, even_weights, merge, require_lora
 from sys2ft.combining.settings import Merge
 from sys2ft.engine import AdapterBank, Learner
 from sys2ft.evaluation import Route, routes_to
@@ -18,6 +18,7 @@ from sys2ft.replay import ReplayElement, rehearse
 from sys2ft.studies.cells import Cell
 from sys2ft.studies.samples import samples_of
 from sys2ft.training import JOINT, AdapterJob, Training, rank_of
+from sys2ft.training.schedule import split
 
 MERGE: Merge = "task_arithmetic"
 
@@ -104,19 +105,20 @@ def _apart(elements: Sequence[ReplayElement]) -> list[ReplayElement]:
 
 
 def order_of_training(phase: Phase, training: Training | None) -> list[ReplayElement]:
-    """The samples in the order in which training last saw them, one adapter after another."""
-    if training is None:
-        return []
+    """The samples in the order in which training last saw them, one adapter after another.
+
+    Samples that were held out, or that an adapter which ended early did not come to, are not among them.
+    """
     by_adapter: dict[str, list[ReplayElement]] = {}
     for one in phase.samples:
         name = JOINT if phase.trained.train.adapters == JOINT else one.news_id
         by_adapter.setdefault(name, []).append(one)
     found = []
-    for adapter in training.adapters:
-        places = [place for batch in adapter.batches for place in batch]
-        last = list(dict.fromkeys(reversed(places)))[::-1]
-        own = by_adapter[adapter.name]
-        found += [own[place] for place in last if place < len(own)]
+    for adapter in training.adapters if training else ():
+        own, job = by_adapter[adapter.name], adapter.job
+        trained_on, _ = split(job.name, len(own), job.settings.held_out, job.seed)
+        places = [place for batch in adapter.batches[: adapter.step] for place in batch]
+        found += [own[trained_on[place]] for place in list(dict.fromkeys(reversed(places)))[::-1]]
     return found
 
 
@@ -124,9 +126,9 @@ def merged_bank(model: LoadedModel, learner: Learner, folders: Sequence[Path], *
     """The adapters of the updates so far, merged into one by task arithmetic; the caller closes it."""
     bank = learner.bank(model.model, len(folders))
     try:
+        lora = require_lora(bank)
         for slot, folder in enumerate(folders):
             learner.load(bank, slot, folder)
-        assert isinstance(bank, AdapterBank)
-        return merge(bank, MERGE, weights=even_weights(bank, WEIGHTS[MERGE]), rank=bank.rank, seed=seed)
+        return merge(lora, MERGE, weights=even_weights(lora, WEIGHTS[MERGE]), rank=lora.rank, seed=seed)
     finally:
         bank.close()

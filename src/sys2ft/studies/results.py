@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from sys2ft.evaluation.settings import FREE_TEXT
 from sys2ft.statistics import Item, Score, holm, mean_over_seeds, p_value, paired_over_seeds
 from sys2ft.studies.cells import Cell
+from sys2ft.studies.drawn import OF_KIND, PROBABILITY
 from sys2ft.studies.effort import Effort, efforts_of, lines_of, x_of
-from sys2ft.studies.gathered import Setting, Values, gather
-from sys2ft.studies.measures import in_nats
-from sys2ft.studies.spec import BASE, PROBABILITY, Compare, Study
+from sys2ft.studies.gathered import Setting, Values, common, gather
+from sys2ft.studies.measures import OF_QUESTIONS, in_nats
+from sys2ft.studies.spec import BASE, Compare, Study
 from sys2ft.studies.store import Store
 
 ALL = "all"
@@ -22,7 +24,7 @@ class Row:
     """One number of the table: a measure of one setting, of all its questions or of a part of them."""
 
     at: Mapping[str, str]
-    """The place without the seed; of the base only what decides it."""
+    """The place without the seed; of the base what decides it, and 'base' elsewhere, also as the seed."""
     measure: str
     part: str
     """'all', or such as 'kind: recall'."""
@@ -110,22 +112,28 @@ def results(store: Store, study: Study, cells: Sequence[Cell], failed: Mapping[s
 
 def bases(study: Study, settings: Sequence[Setting]) -> list[Setting]:
     """One setting for each base that the settings begin from."""
-    found: dict[int, Setting] = {}
+    found: dict[tuple[str, ...], Setting] = {}
     for one in settings:
-        if not any(other.base == one.base for other in found.values()):
-            found[id(one)] = one
+        found.setdefault(tuple(base_at(study, one).values()), one)
     return list(found.values())
 
 
 def base_at(study: Study, setting: Setting) -> dict[str, str]:
-    """The place of a setting's base in the table."""
-    return {"model": setting.at["model"], **dict.fromkeys(study.vary, BASE)}
+    """The place of a setting's base in the table: what decides the base, and a seed that no setting has."""
+    decides = {"news", "take", "headline", *FREE_TEXT}
+    own = {
+        axis: setting.at[axis] if any(decides & set(options) for options in values.values()) else BASE
+        for axis, values in study.vary.items()
+    }
+    return {"model": setting.at["model"], **own, "seed": BASE}
 
 
 def measures_of(study: Study, setting: Setting, *, base: bool = False) -> list[str]:
     """The study's measures that apply, with the probability of the right choice after those that have one."""
     have = setting.base if base else setting.places[0][-1].found
-    return [name for own in study.measures for name in (own, PROBABILITY + own) if name in have]
+    drawn = [name for name in study.figure.measures if OF_KIND in name]
+    every = [name for own in study.measures for name in (own, PROBABILITY + own)]
+    return [name for name in dict.fromkeys((*every, *drawn)) if name.partition(OF_KIND)[0] in have]
 
 
 def _rows(store: Store, study: Study, setting: Setting, *, base: bool = False) -> list[Row]:
@@ -135,12 +143,7 @@ def _rows(store: Store, study: Study, setting: Setting, *, base: bool = False) -
     rows = []
     for measure in measures_of(study, setting, base=base):
         for part, keep in parts.items():
-            if part != ALL and measure.removeprefix(PROBABILITY) not in (
-                "closed_book",
-                "in_context",
-                "other_in_context",
-                "other_adapter",
-            ):
+            if part != ALL and measure.removeprefix(PROBABILITY) not in OF_QUESTIONS:
                 continue
             columns = take(measure, keep)
             if columns:
@@ -183,15 +186,17 @@ def contrasts_of(study: Study, settings: Sequence[Setting], compare: Compare) ->
 
 def _contrast(setting: Setting, reference: Setting | None, compare: Compare) -> tuple[Contrast, float | None] | None:
     measure, of = compare.measure, compare.of or compare.measure
-    own = setting.values(measure)
-    other = setting.base_values(of) if reference is None else reference.values(of)
-    if reference is not None and len(own) != len(other):
+    if reference is None:
+        own, other = setting.values(measure), setting.base_values(of)
+    else:
         own, other = _same_seeds(setting, measure, reference, of)
-    if not own or not other:
+    both = common([*own, *other])  # not every news item has another one's adapter, and the base is asked all
+    if not own or not other or not both:
         return None
-    shared, bounded = setting.joint, not in_nats(measure)
+    own, other = both[: len(own)], both[len(own) :]
+    shared, bounded = setting.joint or (reference is not None and reference.joint), not in_nats(measure)
     difference = paired_over_seeds(own, other, shared=shared, bounded=bounded)
-    p = p_value(own, other, shared=shared) if difference.low is not None else None
+    p = p_value(own, other, shared=shared, bounded=bounded) if difference.low is not None else None
     made = Contrast(
         compare=compare, at=dict(setting.at), value=setting.at.get(compare.axis, ""), difference=difference,
         level=mean(setting, measure, own), reference=mean(setting, measure, other), p=None,
@@ -200,16 +205,13 @@ def _contrast(setting: Setting, reference: Setting | None, compare: Compare) -> 
 
 
 def _same_seeds(one: Setting, measure: str, other: Setting, of: str) -> tuple[list[Values], list[Values]]:
-    """The values of the seeds that both have."""
+    """The values of the seeds that both have, in the same order."""
     left, right = (
-        {
-            cell.at["seed"]: dict(places[-1].found.get(name, {}))
-            for cell, places in zip(at.cells, at.places, strict=True)
-        }
+        {cell.options.seed: at.take(places[-1].found, name) for cell, places in zip(at.cells, at.places, strict=True)}
         for at, name in ((one, measure), (other, of))
     )
-    common = [seed for seed in left if seed in right]
-    return [left[seed] for seed in common], [right[seed] for seed in common]
+    seeds = [seed for seed in left if seed in right]
+    return [left[seed] for seed in seeds], [right[seed] for seed in seeds]
 
 
 def _adjusted(found: Sequence[tuple[Contrast, float | None]]) -> list[Contrast]:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from typing import Any
 
 from sys2ft.engine import Bank
@@ -26,7 +25,7 @@ from sys2ft.studies.measures import Outcome, Subject, of_training, outcomes
 from sys2ft.studies.phases import Phase, merged_bank, order_of_training, phase_of
 from sys2ft.studies.samples import written_elements
 from sys2ft.studies.store import Store, rows_of
-from sys2ft.training import Checkpoint, Training, Watch, banks, learner_of, train
+from sys2ft.training import JOINT, Checkpoint, Training, Watch, banks, learner_of, sized, train
 
 PARAPHRASE = "paraphrase"
 
@@ -48,24 +47,39 @@ class Runner:
     show: Display = field(default_factory=Display)
     failures: list[Failure] = field(default_factory=list)
     _loaded: LoadedModel | None = None
+    _held: frozenset[str] = frozenset()
+    """The phases of banks whose training is not lost, and not all of whose phases are written."""
 
     def run(self) -> None:
         """Compute every cell that is not finished. Raises StorageError, if the disk is full, and Stopped."""
+        self._held = self._unfinished_banks()
         missing = [cell for cell in self.cells if self._missing(cell)]
         for name in dict.fromkeys(cell.generator for cell in missing):
-            self._each(f"model {name}", partial(self._generate, name), [c for c in missing if c.generator == name])
+            own = [cell for cell in missing if cell.generator == name]
+            with self._failing(own):
+                self._generate(name, own)
         for name in dict.fromkeys(cell.options.model for cell in missing):
             failed = {failure.cell.key for failure in self.failures}
             own = [cell for cell in missing if cell.options.model == name and cell.key not in failed]
             if own:
-                self._each(f"model {name}", partial(self._learn, name), own)
+                with self._failing(own):
+                    self._learn(name, own)
+        self._held, failed = self._unfinished_banks(), {failure.cell.key for failure in self.failures}
+        for cell in self.cells:
+            if cell.key not in failed and self.store.finished(cell) and not self._is_held(cell):
+                self.store.forget_adapters(self.store.key(cell))
         if not self.failures:  # a training that ran out of memory continues from there
             shutil.rmtree(self.store.path / "training", ignore_errors=True)
 
     def _missing(self, cell: Cell) -> bool:
         with self._failing([cell]):
-            return not self.store.finished(cell) or self.store.part("base", self.store.base_key(cell)) is None
+            finished = self.store.finished(cell) and self.store.part("base", self.store.base_key(cell)) is not None
+            return not finished or self._is_held(cell)
         return False
+
+    def _is_held(self, cell: Cell) -> bool:
+        key = self.store.key(cell)
+        return any(one.rpartition("-")[0] == key for one in self._held)
 
     @contextlib.contextmanager
     def _failing(self, cells: Sequence[Cell]) -> Iterator[None]:
@@ -75,11 +89,9 @@ class Runner:
         except StorageError:
             raise
         except (UserError, MemoryShortage) as error:
+            # Without what it was raised from: the frames there hold the model and the bank.
+            error.__traceback__ = error.__cause__ = error.__context__ = None
             self.failures += [Failure(cell, error) for cell in cells]
-
-    def _each(self, what: str, work: Callable[[Sequence[Cell]], None], cells: Sequence[Cell]) -> None:
-        with self._failing(cells):
-            work(cells)
 
     def _model(self, name: str) -> LoadedModel:
         if self._loaded is None or self._loaded.fingerprint != self.store.fingerprint(name):
@@ -89,18 +101,17 @@ class Runner:
 
     def _generate(self, name: str, cells: Sequence[Cell]) -> None:
         """Write the elements of the cells that this model writes."""
-        wanted: dict[str, tuple[Cell, str | None]] = {}
+        users: dict[tuple[str, str | None], list[Cell]] = {}
         for cell in cells:
             if not cell.options.written:
-                wanted.setdefault(self.store.elements_key(cell), (cell, None))
+                users.setdefault((self.store.elements_key(cell), None), []).append(cell)
             if cell.options.shown == PARAPHRASE:
-                wanted.setdefault(self.store.elements_key(cell, PARAPHRASE), (cell, PARAPHRASE))
-        left = {key: one for key, one in wanted.items() if self.store.elements(key) is None}
-        for key, (cell, protocol) in left.items():
-            alike = [
-                own for own in cells if key in (self.store.elements_key(own), self.store.elements_key(own, PARAPHRASE))
-            ]
-            with self._failing(alike):
+                users.setdefault((self.store.elements_key(cell, PARAPHRASE), PARAPHRASE), []).append(cell)
+        for (key, protocol), own in users.items():
+            if self.store.elements(key) is not None:
+                continue
+            cell = own[0]
+            with self._failing(own):
                 model = self._model(name)
                 settings = cell.generate_by(protocol)
                 (replay,) = generate(
@@ -121,9 +132,6 @@ class Runner:
         longest = max(len(cell.groups(self.store.news(cell))) for cell in cells)
         for number in range(longest):
             self._phase(model, number, cells)
-        for cell in cells:
-            if self.store.finished(cell):
-                self.store.forget_adapters(self.store.key(cell))
 
     def _ask_base(self, model: LoadedModel, cells: Sequence[Cell]) -> None:
         for key, cell in {self.store.base_key(cell): cell for cell in cells}.items():
@@ -134,13 +142,12 @@ class Runner:
 
     def _phase(self, model: LoadedModel, number: int, cells: Sequence[Cell]) -> None:
         """One phase of all cells that have it."""
-        held = self._unfinished_banks()
         phases = []
         for cell in cells:
             failed = any(failure.cell is cell for failure in self.failures)
             has = number < len(cell.groups(self.store.news(cell)))
             key = f"{self.store.key(cell)}-{number}" if has else ""
-            if has and not failed and (self.store.phase(cell, number) is None or key in held):
+            if has and not failed and (self.store.phase(cell, number) is None or key in self._held):
                 with self._failing([cell]):
                     phases.append(self._planned(model, cell, number))
         jobs = [job for phase in phases for job in phase.jobs]
@@ -151,7 +158,8 @@ class Runner:
                 self._train(model, bank_jobs, own)
         for phase in phases:
             if not phase.jobs and self.store.phase(phase.cell, number) is None:
-                self._write(model, phase, None)
+                with self._failing([phase.cell]):
+                    self._write(model, phase, None)
 
     def _planned(self, model: LoadedModel, cell: Cell, number: int) -> Phase:
         store = self.store
@@ -168,16 +176,22 @@ class Runner:
             before = {one.news_id: one.completion for one in texts if one.status == "kept"}
         return phase_of(
             cell, number, model, news, elements, key=f"{store.key(cell)}-{number}", before=before, counts=counts,
-            start=store.adapter(store.key(cell), number - 1) / "joint" if number else None,
+            start=next(reversed(store.adapters(cell, number)), None),
         )  # fmt: skip
 
-    def _unfinished_banks(self) -> set[str]:
-        """The phases of banks whose training was finished, and not all of whose phases were asked and written.
+    def _unfinished_banks(self) -> frozenset[str]:
+        """The phases of banks not all of whose phases are asked and written; the other banks are removed.
 
-        They are planned again as they were, so that the training is only read.
+        They are planned again as they were, so that a training that was finished is only read.
         """
-        files = (self.store.path / "training").glob("*/cells.json")
-        return {key for file in files for key in read_json(file)["cells"]}
+        held: set[str] = set()
+        for file in (self.store.path / "training").glob("*/cells.json"):
+            keys = read_json(file)["cells"]
+            if all(self.store.part("cells", key) is not None for key in keys):
+                Checkpoint.remove(file.parent)
+            else:
+                held.update(keys)
+        return frozenset(held)
 
     def _train(self, model: LoadedModel, jobs: Sequence[Any], phases: Sequence[Phase]) -> None:
         """Train the jobs of one bank; ask and write its phases."""
@@ -225,49 +239,59 @@ class Runner:
     def _subject(
         self, model: LoadedModel, phase: Phase, bank: Bank | None, routes: dict[str, Route], news: Sequence[News]
     ) -> Subject:
-        cell = phase.cell
         return Subject(
-            model=model, news=news, settings=cell.evaluate, seed=0, bank=bank if routes else None, routes=routes,
+            model=model, news=news, settings=phase.cell.evaluate, seed=0, bank=bank if routes else None, routes=routes,
             show=self.show,
         )  # fmt: skip
 
     def _write(self, model: LoadedModel, phase: Phase, training: Training | None) -> None:
         """Ask the adapters of a phase, and store the answers with what they cost."""
         store, cell, cell_key = self.store, phase.cell, self.store.key(phase.cell)
-        slots = {a.name: a.slot for a in training.adapters if not a.diverged} if training else {}
         record: dict[str, Any] = {
             "cell": cell.definition, "at": dict(cell.at), "phase": phase.number, "model": model.described(),
             "generator": store.fingerprint(cell.generator), "counts": phase.counts, "left_out": phase.left_out,
             "samples": sum(len(job.items) for job in phase.jobs), "totals": training.totals if training else {},
             "curve": curve_of(training), "update": phase.arrived,
         }  # fmt: skip
-        bank: Bank | None = training.bank if training else None
-        merged = None
-        last = phase.number + 1 == len(cell.groups(phase.news))
-        if training and cell.options.updates > 1:
-            learner = training.jobs[0].chosen_learner
-            folder = store.adapter(cell_key, phase.number)
-            for adapter in training.adapters:
-                learner.save(training.bank, adapter.slot, folder / adapter.name, base_name=model.source.name)
-            if cell.options.updating == "merging":
-                folders = [store.adapter(cell_key, number) / "joint" for number in range(phase.number + 1)]
-                bank = merged = merged_bank(
-                    model, learner_of(training.jobs[0].settings), folders, seed=cell.options.seed
-                )
-                slots = dict.fromkeys(slots, 0)
-        try:
+        with self._answering(model, phase, training) as (bank, slots):
             who = self._subject(model, phase, bank, phase.routes(slots), phase.news)
             found = outcomes(cell.measures, replace(who, samples=order_of_training(phase, training)))
-        finally:
-            if merged is not None:
-                merged.close()
         points = [*store.points(cell_key, phase.number)]
         record |= {"rows": rows_of([*found, *losses(training)]), "points": joined(points)}
         store.write_part("cells", phase.key, record)
         for file in (store.path / "points").glob(f"{phase.key}-*.json"):
             file.unlink()
-        if last:
-            store.forget_adapters(cell_key)
+
+    @contextlib.contextmanager
+    def _answering(
+        self, model: LoadedModel, phase: Phase, training: Training | None
+    ) -> Iterator[tuple[Bank | None, dict[str, int]]]:
+        """The bank that answers after a phase, and its slots by the adapters' names; no slots: the base answers.
+
+        An update without samples, or whose training diverged, leaves the adapter as it was.
+        """
+        bank = training.bank if training else None
+        slots = {a.name: a.slot for a in training.adapters if not a.diverged} if training else {}
+        cell = phase.cell
+        if cell.options.updates == 1:
+            yield bank, slots
+            return
+        learner = learner_of(sized(phase.trained.train))
+        folders = self.store.adapters(cell, phase.number)
+        if bank is not None and slots:
+            folders.append(self.store.adapter(self.store.key(cell), phase.number))
+            learner.save(bank, slots[JOINT], folders[-1], base_name=model.source.name)
+        if not folders or (slots and cell.options.updating == "training"):
+            yield bank, slots
+            return
+        merging = cell.options.updating == "merging"
+        own = merged_bank(model, learner, folders, seed=cell.options.seed) if merging else learner.bank(model.model, 1)
+        try:
+            if not merging:
+                learner.load(own, 0, folders[-1])
+            yield own, {JOINT: 0}
+        finally:
+            own.close()
 
 
 def joined(points: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

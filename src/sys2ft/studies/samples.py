@@ -52,7 +52,7 @@ def _texts_before(options: Options, news: Sequence[News], paraphrases: Mapping[s
     if options.shown == "news":
         return {item.id: item.text for item in news}
     if options.shown == "other":
-        # The next news item of another place in the set, which is of the same kind but says nothing of this one.
+        # The next news item of the set, which says nothing of this one.
         return {item.id: other.text for item, other in zip(news, [*news[1:], *news[:1]], strict=True)}
     return dict(paraphrases)
 
@@ -102,17 +102,15 @@ def written_elements(file: str, news: Sequence[News]) -> list[ReplayElement]:
     The file is JSON Lines with `news_id` and `text`. Raises SettingsError for a file that cannot be read, and for news
     items without a text.
     """
+    lines = written_text(file).split("\n")  # texts may have other line ends
     texts: dict[str, list[str]] = {}
     try:
-        for line in Path(file).read_text(encoding="utf-8").splitlines():
-            row: dict[str, Any] = json.loads(line)
-            texts.setdefault(str(row["news_id"]), []).append(str(row["text"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SettingsError(
-            f"{file} cannot be read: {type(error).__name__}: {error}",
-            expected="JSON Lines with `news_id` and `text`",
-            fix="correct the file, or the option `written`",
-        ) from error
+        for line in lines:
+            if line.strip():
+                row: dict[str, Any] = json.loads(line)
+                texts.setdefault(str(row["news_id"]), []).append(str(row["text"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise _unreadable(file, error) from error
     missing = [item.id for item in news if item.id not in texts]
     if missing:
         raise SettingsError(
@@ -127,3 +125,19 @@ def written_elements(file: str, news: Sequence[News]) -> list[ReplayElement]:
         )
         found += _cut(item, texts[item.id], [blank])
     return found
+
+
+def written_text(file: str) -> str:
+    """The content of such a file. Raises SettingsError if it cannot be read."""
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(file, error) from error
+
+
+def _unreadable(file: str, error: Exception) -> SettingsError:
+    return SettingsError(
+        f"{file} cannot be read: {type(error).__name__}: {error}",
+        expected="JSON Lines with `news_id` and `text`",
+        fix="correct the file, or the option `written`",
+    )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
 from importlib.resources import files
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import yaml
 
@@ -16,39 +17,17 @@ from sys2ft.errors import SettingsError
 from sys2ft.files import FILE_NAME_RULE, is_file_name
 from sys2ft.models import DEFAULT_MODEL
 from sys2ft.studies.cells import Cell
+from sys2ft.studies.drawn import Figure, problems_of
 from sys2ft.studies.measures import known_measure, measure_names
 from sys2ft.studies.options import checked
 
 Axis = Mapping[str, Mapping[str, Any]]
 """Label of a value -> the options that it sets."""
-FigureKind = Literal["dots", "curve", "scaling", "grid"]
 MODELS: Axis = {"models": {}}
 """An axis that has the models of the study as its values, whichever these are."""
 BASE = "base"
 """What a comparison can be with besides a value of its axis: the model before training."""
 BY = ("domain", "kind")
-PROBABILITY = "p "
-"""A measure with this before its name is the probability of the right choice."""
-OF_KIND = "@"
-"""A measure with this and a kind of question after its name is that of these questions, as 'closed_book@two_hop'."""
-X_OF_TRAINING = ("step", "update", "tokens", "flop", "age", "order")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Figure:
-    """How the results are drawn."""
-
-    kind: FigureKind = "dots"
-    """'dots': a row for each cell. 'curve': lines over `x`. 'scaling': the same with a fitted power law. 'grid': a heat
-    map of `x` and `series`."""
-    x: str = ""
-    """A numeric axis, or of training: step, update, tokens, flop, 'age' (updates since a news item's own), 'order'
-    (place of a sample in the training, for the measure `seen`)."""
-    series: str = ""
-    """Axis whose values are lines; empty: every combination of the other axes."""
-    measures: tuple[str, ...] = ()
-    """What is drawn; empty: the first measure of the study. Of questions also their probability of the right choice,
-    and those of one kind: 'p closed_book@two_hop'."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,7 +65,7 @@ class Study:
     """Steps of training after which the measures are also taken."""
     compare: tuple[Compare, ...] = (Compare(),)
     """Comparisons, each of which becomes a sentence; the first is what the study is about."""
-    figure: Figure = Figure()
+    figure: Figure = field(default_factory=Figure)
     by: tuple[str, ...] = ()
     """Questions are also tabulated by domain or by kind."""
     small: Mapping[str, Any] = field(default_factory=dict)
@@ -101,10 +80,13 @@ class Study:
         for at, given in self._grid():
             where = f"{self.name}, cell {', '.join(f'{axis}={label}' for axis, label in at.items())}"
             made.append(Cell.of(at, {**given}, measures=self.measures, steps=self.steps, where=where))
-        twice = {cell.key for cell in made if sum(other.key == cell.key for other in made) > 1}
-        if twice:
+        keys = [cell.key for cell in made]
+        count = Counter(keys)
+        if len(count) < len(made):
             alike = [
-                ", ".join(f"{axis}={label}" for axis, label in cell.at.items()) for cell in made if cell.key in twice
+                ", ".join(f"{axis}={label}" for axis, label in cell.at.items())
+                for cell, key in zip(made, keys, strict=True)
+                if count[key] > 1
             ]
             raise SettingsError(
                 f"{self.name}: cells that are the same: {'; '.join(alike[:4])}",
@@ -136,6 +118,15 @@ class Study:
             )
         return changed(self, self.small, f"{self.name}, small")
 
+    @property
+    def compared(self) -> int:
+        """The number of comparisons among which Holm's method adjusts those of the first one."""
+        first = self.compare[0] if self.compare else Compare()
+        if first.axis:
+            values = len(self.models) if first.axis == "model" else len(self.vary.get(first.axis, ("",)))
+            return max(1, values - (first.to != BASE))
+        return len({cell.setting for cell in self.cells()}) // len(self.models) or 1
+
     def to_dict(self) -> dict[str, Any]:
         """The study as JSON data."""
         return asdict(self)
@@ -153,7 +144,9 @@ def changed(study: Study, changes: Mapping[str, Any], where: str) -> Study:
         read["settings"] = {**study.settings, **read["settings"]}
     if "vary" in read and "without" not in read:
         read["without"] = tuple(
-            out for out in study.without if all(label in read["vary"].get(axis, ()) for axis, label in out.items())
+            out
+            for out in study.without
+            if all(axis in ("model", "seed") or label in read["vary"].get(axis, ()) for axis, label in out.items())
         )
     return replace(study, **read)
 
@@ -178,7 +171,7 @@ def parse_study(text: str, source: str) -> Study:
 
 
 def study_names() -> list[str]:
-    """Names of the bundled studies, in the order of the docs."""
+    """Names of the bundled studies."""
     own = files("sys2ft.studies").joinpath("bundled")
     return sorted(one.name.removesuffix(".yaml") for one in own.iterdir() if one.name.endswith(".yaml"))
 
@@ -266,7 +259,14 @@ def _axis(axis: str, given: Any, where: str) -> Axis:
             for label, own in given.items()
         }
     values = [checked(axis, one, where) for one in _list(given, where)]
-    return {_label(axis, value): {axis: value} for value in values}
+    labels = [_label(axis, value) for value in values]
+    if twice := _twice(labels):
+        raise SettingsError(f"{where}: {twice} is there twice", expected="different values", fix="remove one of them")
+    return {label: {axis: value} for label, value in zip(labels, values, strict=True)}
+
+
+def _twice(labels: Sequence[str]) -> str:
+    return next((label for label, times in Counter(labels).items() if times > 1), "")
 
 
 def _label(axis: str, value: Any) -> str:
@@ -285,6 +285,8 @@ def _record(kind: type[Any], given: Mapping[str, Any], where: str) -> Any:
             f"{where}: {', '.join(odd)}", expected=f"some of {', '.join(known)}", fix="correct the name"
         )
     read = {name: tuple(map(str, one)) if isinstance(one, list) else str(one) for name, one in given.items()}
+    if isinstance(alone := read.get("measures"), str):
+        read["measures"] = (alone,)
     return kind(**read)
 
 
@@ -327,8 +329,9 @@ def check(study: Study) -> None:
             expected="models and seeds in fields of their own",
             fix="use `models`, `seeds`",
         )
-    problems = []
-    figure = study.figure
+    problems = problems_of(study.figure, study.vary, axes, study.measures)
+    if twice := _twice([short(name) for name in study.models]):
+        problems.append(f"models: several are called {twice}, so that their cells would have one name")
     for compare in study.compare:
         if compare.axis and compare.axis not in axes:
             problems.append(f"compare: axis {compare.axis!r} is not one of {', '.join(axes)}")
@@ -340,19 +343,6 @@ def check(study: Study) -> None:
             for name in (compare.measure, compare.of)
             if name and name not in study.measures
         ]
-    if figure.kind not in get_args(FigureKind):
-        problems.append(f"figure: kind {figure.kind!r} is not one of {', '.join(get_args(FigureKind))}")
-    if figure.x and figure.x not in (*axes, *X_OF_TRAINING):
-        problems.append(f"figure: x {figure.x!r} is not one of {', '.join((*axes, *X_OF_TRAINING))}")
-    if figure.kind != "dots" and not figure.x:
-        problems.append(f"figure: a {figure.kind} has no x")
-    if figure.series and figure.series not in axes:
-        problems.append(f"figure: series {figure.series!r} is not one of {', '.join(axes)}")
-    problems += [
-        f"figure: measure {name!r} is not one of the study's"
-        for name in figure.measures
-        if name.removeprefix(PROBABILITY).partition(OF_KIND)[0] not in study.measures
-    ]
     problems += [f"by: {name!r} is not one of {', '.join(BY)}" for name in study.by if name not in BY]
     problems += [
         f"without: {axis}={label} is no value of the grid"

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from sys2ft.errors import SettingsError
 from sys2ft.evaluation.records import CHOICE_SCORINGS
 from sys2ft.files import digest, read_json, read_jsonl, write_json, write_jsonl
 from sys2ft.models import pick_device, pick_dtype, resolve
@@ -21,7 +22,8 @@ from sys2ft.replay import ReplayElement, parts_of, protocols_for
 from sys2ft.runs import FolderMemo, Memo
 from sys2ft.studies.cells import Cell, spread
 from sys2ft.studies.measures import Outcome, is_set, set_of
-from sys2ft.training import files_named
+from sys2ft.studies.samples import written_text
+from sys2ft.training import JOINT, files_named
 
 Record = dict[str, Any]
 
@@ -85,7 +87,7 @@ class Store:
 
     def key(self, cell: Cell) -> str:
         """A digest of everything that decides the results of a cell."""
-        written = Path(cell.options.written).read_text(encoding="utf-8") if cell.options.written else ""
+        written = written_text(cell.options.written) if cell.options.written else ""
         protocols = [one.digest for one in parts_of(protocols_for(cell.generate))]
         return digest(
             [
@@ -150,11 +152,31 @@ class Store:
 
     def finished(self, cell: Cell) -> bool:
         """Whether all phases of the cell are finished."""
-        return all(self.phase(cell, number) is not None for number in range(len(cell.groups(self.news(cell)))))
+        key, phases = self.key(cell), range(len(cell.groups(self.news(cell))))
+        return all(self.part("cells", f"{key}-{number}") is not None for number in phases)
 
     def adapter(self, cell_key: str, phase: int) -> Path:
         """Folder of the adapter that an update ended with, as long as a later one needs it."""
-        return self.path / "adapters" / cell_key / f"{phase}"
+        return self.path / "adapters" / cell_key / f"{phase}" / JOINT
+
+    def adapters(self, cell: Cell, before: int) -> list[Path]:
+        """The folders of the adapters that the finished updates before this one ended with, in order.
+
+        Updates without samples, and those whose training diverged, have none. Raises SettingsError if one is gone.
+        """
+        key, found = self.key(cell), []
+        for number in range(before):
+            record = self.part("cells", f"{key}-{number}")
+            if record is None or not record["samples"] or record["totals"].get("diverged"):
+                continue
+            found.append(self.adapter(key, number))
+            if not found[-1].is_dir():
+                raise SettingsError(
+                    f"{found[-1]}, which update {before + 1} of {cell.title} starts from, is gone",
+                    expected="the adapters of its earlier updates",
+                    fix=f"delete {self.path / 'cells' / key}-*.json: the cell is then computed from its first update",
+                )
+        return found
 
     def forget_adapters(self, cell_key: str) -> None:
         shutil.rmtree(self.path / "adapters" / cell_key, ignore_errors=True)

@@ -8,10 +8,11 @@ from math import inf
 from sys2ft.report import number
 from sys2ft.report.words import ABSENT, counted, estimate
 from sys2ft.statistics import Score, Undefined
+from sys2ft.studies.drawn import OF_KIND, PROBABILITY
 from sys2ft.studies.effort import Effort
 from sys2ft.studies.measures import in_nats
 from sys2ft.studies.results import ALL, Contrast, Results, Row
-from sys2ft.studies.spec import BASE, OF_KIND, PROBABILITY, Compare, Study
+from sys2ft.studies.spec import BASE, Compare, Study
 
 _LISTED = 6
 _NAMES = {
@@ -60,7 +61,7 @@ def _compared(found: Results, compare: Compare) -> str:
     if not own:
         return ""
     clear = [one for one in own if one.beyond_noise]
-    size = _size(own[0].difference)
+    size = size_of(own[0].difference)
     of = f" {measure_title(compare.of)}" if compare.of else ""
     what = f"{measure_title(compare.measure)} against {'the base' if compare.to == BASE else repr(compare.to)}{of}"
     if len(own) <= _LISTED:
@@ -89,7 +90,8 @@ def _p(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
 
 
-def _size(score: Score) -> str:
+def size_of(score: Score) -> str:
+    """How many questions, news items and seeds a number is from."""
     seeds = f", {counted(score.n_seeds, 'seed')}"
     return f"{counted(score.n_items, 'question')} of {counted(score.n_news, 'news item')}{seeds}"
 
@@ -100,18 +102,18 @@ def effort_sentence(study: Study, one: Effort) -> str:
     if isinstance(one.trend, Score):
         sure = "a trend" if one.trend.excludes_zero else "no trend beyond noise"
         correlation = f"rank correlation {number(one.trend, signed=True)}"
-        return f"{_capital(who)}: {sure} with {one.unit} ({correlation}; {_size(one.trend)})."
+        return f"{_capital(who)}: {sure} with {one.unit} ({correlation}; {size_of(one.trend)})."
     law = one.law
     if law is None:
         return f"{_capital(who)}: too few points for a fit."
     if law.flat:
         gain = number(law.gain, signed=True)
-        return f"{_capital(who)}: does not grow with {one.unit} beyond noise ({gain}; {_size(law.gain)})."
+        return f"{_capital(who)}: does not grow with {one.unit} beyond noise ({gain}; {size_of(law.gain)})."
     grown = f"grows with {one.unit} by {number(law.gain, signed=True)}"
     needed = one.needed
     if needed is None or isinstance(needed, Undefined):
         why = f"; the share of the gap is not defined ({needed.reason})" if needed else ""
-        return f"{_capital(who)}: {grown}{why} ({_size(law.gain)})."
+        return f"{_capital(who)}: {grown}{why} ({size_of(law.gain)})."
     if needed.estimate == inf:
         reached = f"80% of the gap is not reached within {one.amount(needed.largest)}"
     else:
@@ -119,7 +121,7 @@ def effort_sentence(study: Study, one: Effort) -> str:
     if needed.low not in (None, inf) and needed.high is not None:
         most = "more than was spent" if needed.high == inf else one.amount(needed.high)
         reached += f", {one.amount(needed.low or 0.0)} to {most}"
-    return f"{_capital(who)}: {grown}; {reached} ({_size(law.gain)})."
+    return f"{_capital(who)}: {grown}; {reached} ({size_of(law.gain)})."
 
 
 def _capital(text: str) -> str:
@@ -139,6 +141,6 @@ def caption(found: Results) -> str:
     most = max(scores, key=lambda score: (score.n_seeds, score.n_items))
     nats = "; losses in nats a token" if any(in_nats(name) for name in found.study.measures) else ""
     return (
-        f"{_capital(_size(most))} (fewer where n says so); 95% intervals by bootstrap over news items with "
+        f"{_capital(size_of(most))} (fewer where n says so); 95% intervals by bootstrap over news items with "
         f"seeds as a second level{nats}. p(right): the probability of the right choice among all."
     )
