@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sys2ft.evaluation.probes import Probe, Questions, Route
-from sys2ft.evaluation.records import CHOICE_SCORINGS, Condition
+from sys2ft.evaluation.records import Condition, can_ask
 from sys2ft.evaluation.settings import EvaluateSettings
 from sys2ft.evaluation.statements import Statements, as_questions
 from sys2ft.news import News
@@ -99,5 +99,4 @@ def _following(news: Sequence[News]) -> Iterator[tuple[News, News]]:
 
 
 def _askable(news: Sequence[News], settings: EvaluateSettings) -> bool:
-    by_choice = settings.headline in CHOICE_SCORINGS
-    return any(question.choices or not by_choice for one in news for question in one.questions)
+    return any(can_ask(settings.headline, question.choices) for one in news for question in one.questions)

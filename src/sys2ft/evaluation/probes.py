@@ -15,7 +15,7 @@ from sys2ft.engine import BASE
 from sys2ft.errors import SettingsError
 from sys2ft.evaluation import graders
 from sys2ft.evaluation.ask import asked, option_order
-from sys2ft.evaluation.records import CHOICE_SCORINGS, CONDITIONS, Condition, Prediction, Scoring
+from sys2ft.evaluation.records import CONDITIONS, Condition, Prediction, Scoring, can_ask
 from sys2ft.evaluation.settings import FREE_TEXT, EvaluateSettings
 from sys2ft.files import FILE_NAME_RULE, is_file_name
 from sys2ft.news import News, Question
@@ -169,7 +169,7 @@ def _asked(
     for item in news:
         route = subject.route(item.id)
         for index, question in enumerate(item.questions):
-            if not question.choices and scoring in CHOICE_SCORINGS:
+            if not can_ask(scoring, question.choices):
                 continue
             options = tuple(option_order(item, index, seed))
             yield Asked(

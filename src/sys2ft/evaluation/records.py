@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from math import exp
 from typing import Any, Literal, get_args
@@ -18,6 +18,11 @@ CHOICE_SCORINGS: frozenset[str] = frozenset({"cloze", "cloze_raw", "letter"})
 RetentionScoring = Literal["reasoned", "prompt", "instruction", "loss"]
 """How answers on retention sets are measured: a reasoned number, all instructions of a prompt, each of them, or the
 mean loss of a text, in nats per token (`detail["nats_per_token"]`)."""
+
+
+def can_ask(scoring: str, choices: Collection[str] | None) -> bool:
+    """Whether a scoring can ask a question with these choices."""
+    return bool(choices) or scoring not in CHOICE_SCORINGS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

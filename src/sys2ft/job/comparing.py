@@ -16,7 +16,7 @@ from sys2ft.engine import BASE as BASE_SLOT, Bank, open_adapter
 from sys2ft.errors import SettingsError
 from sys2ft.evaluation import EvaluateSettings, Probe, Questions, Route, evaluate
 from sys2ft.evaluation.ask import messages
-from sys2ft.evaluation.records import CHOICE_SCORINGS, Condition
+from sys2ft.evaluation.records import Condition, can_ask
 from sys2ft.job.compared import Comparison, Table, WayRow
 from sys2ft.job.fits import require_fit
 from sys2ft.job.merges import merged_adapter, size_of
@@ -272,8 +272,7 @@ def _taught(elements: Sequence[ReplayElement]) -> set[str]:
 
 def _items(answers: Artifacts, headline: str) -> frozenset[Item]:
     """The questions of a run's main table: those that the headline scoring asks, not chosen by the base's failures."""
-    by_choice = headline in CHOICE_SCORINGS
-    asked = frozenset(item for item, _, question in answers.questions() if question.get("choices") or not by_choice)
+    asked = frozenset(item for item, _, question in answers.questions() if can_ask(headline, question.get("choices")))
     return asked - selected(answers).closed_book or asked
 
 

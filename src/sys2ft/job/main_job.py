@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sys2ft.evaluation import EvaluateSettings
-from sys2ft.evaluation.records import CHOICE_SCORINGS
+from sys2ft.evaluation.records import can_ask
 from sys2ft.job.fits import require_fit
 from sys2ft.job.stages import (
     check_settings,
@@ -99,8 +99,7 @@ def visible_difference(news: Sequence[News], generate: GenerateSettings, evaluat
     Only questions that carry the verdict are counted: those that the headline scoring can ask, and that were not chosen
     because this model fails them.
     """
-    by_choice = evaluate.headline in CHOICE_SCORINGS
-    counts = [sum(_carries(q, model) and bool(q.choices or not by_choice) for q in one.questions) for one in news]
+    counts = [sum(_carries(q, model) and can_ask(evaluate.headline, q.choices) for q in one.questions) for one in news]
     return power_line(counts, protocols=len(generate.protocols))
 
 

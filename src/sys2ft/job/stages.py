@@ -14,7 +14,7 @@ from typing import Any
 from sys2ft.engine import Bank, uncovered
 from sys2ft.errors import SettingsError
 from sys2ft.evaluation import EvaluateSettings, Measurement, Route, evaluate, measurements
-from sys2ft.evaluation.records import CHOICE_SCORINGS
+from sys2ft.evaluation.records import can_ask
 from sys2ft.evaluation.settings import FREE as EVALUATE_FREE
 from sys2ft.job.cell import Cell
 from sys2ft.job.fits import require_elements_fit, require_fit
@@ -248,8 +248,7 @@ def require_questions(news: Sequence[News], settings: EvaluateSettings) -> None:
             fix="add questions to the news file, or let the model write some: `sys2ft news probe NEWS --out PROBED`; "
             "`sys2ft generate` and `sys2ft train` work without questions",
         )
-    by_choice = settings.headline in CHOICE_SCORINGS
-    if by_choice and not any(question.choices for item in news for question in item.questions):
+    if not any(can_ask(settings.headline, question.choices) for item in news for question in item.questions):
         raise SettingsError(
             f"none of the questions has choices, which the headline scoring {settings.headline!r} needs",
             expected="questions with choices, or a free-text headline scoring",

@@ -19,7 +19,7 @@ from sys2ft.engine import AdapterBank, Bank
 from sys2ft.errors import SettingsError
 from sys2ft.evaluation import Measurement, Questions, Route, measurements
 from sys2ft.evaluation.controls import neighbours
-from sys2ft.evaluation.records import CHOICE_SCORINGS
+from sys2ft.evaluation.records import can_ask
 from sys2ft.job import (
     Answering,
     ask,
@@ -296,10 +296,9 @@ class Update:
         without = {item.id for item in self.news} - {e.news_id for e in made if e.status == "kept"}
         if without:
             yield f"without a kept element, so not trained on: {', '.join(sorted(without))}"
-        by_choice = self.settings.evaluate.headline in CHOICE_SCORINGS
-        asked = sum(bool(q.choices) or not by_choice for item in self.news for q in item.questions)
+        scoring = self.settings.evaluate.headline
+        asked = sum(can_ask(scoring, q.choices) for item in self.news for q in item.questions)
         if left_out := sum(len(item.questions) for item in self.news) - asked:
-            scoring = self.settings.evaluate.headline
             yield f"{left_out} of the new questions have no choices, so the scoring {scoring} leaves them out"
         if not asked:
             yield "no question of the new news items can be asked, so whether they were learnt is not known"

@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 
 from sys2ft import statistics
 from sys2ft.errors import UserError
-from sys2ft.evaluation.records import CHOICE_SCORINGS
+from sys2ft.evaluation.records import CHOICE_SCORINGS, can_ask
 from sys2ft.files import write_json
 from sys2ft.replay.diversity import Diversity
 from sys2ft.report.artifacts import BASE, CONDITIONS, Artifacts, read_artifacts
@@ -211,8 +211,7 @@ def _slices(artifacts: Artifacts) -> list[tuple[Slice, str, frozenset[Item]]]:
 
 def _askable(artifacts: Artifacts, scoring: str) -> frozenset[Item]:
     """Questions to which a scoring applies: multiple-choice scorings need choices."""
-    by_choice = scoring in CHOICE_SCORINGS
-    return frozenset(item for item, _, question in artifacts.questions() if question.get("choices") or not by_choice)
+    return frozenset(item for item, _, question in artifacts.questions() if can_ask(scoring, question.get("choices")))
 
 
 def _block(
