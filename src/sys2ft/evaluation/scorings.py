@@ -19,6 +19,7 @@ from sys2ft.evaluation.records import Prediction, Scoring
 from sys2ft.generators import EngineGenerator, Generator, Request, SamplingParams
 from sys2ft.generators.work import replies
 from sys2ft.models import LoadedModel
+from sys2ft.news import Question
 from sys2ft.runs import item_seed
 
 Rows = Sequence[Mapping[str, Any]]
@@ -145,19 +146,27 @@ def free_text(who: Answerer, subject: str, asked: Rows, settings: Mapping[str, A
 
 def _graded(subject: str, item: Asked, text: str, finished: bool, tokens: int) -> dict[str, Any]:
     reasoned = item.scoring == "reasoned"
+    said, correct, why = judged(text, item.question, finished=finished, tokens=tokens, reasoned=reasoned)
+    detail = {"text": text} if reasoned else {}
+    return _row(subject, item, item.scoring, said, correct, item.question.grader, why, detail)
+
+
+def judged(
+    text: str, question: Question, *, finished: bool, tokens: int, reasoned: bool
+) -> tuple[str, bool | None, str]:
+    """The answer in a generated text (of step-by-step reasoning the final one), whether it is right, and why."""
     said, marked = graders.final_answer(text, finished=finished) if reasoned else (text, True)
     if not marked and not finished:
         # The last line of a truncated text is not an answer, even if it happens to be right.
         verdict, notes = graders.Grade(False, ""), ["the reasoning was cut before an answer"]
     else:
-        verdict = graders.grade(said, item.question)
+        verdict = graders.grade(said, question)
         notes = [verdict.why]
         if not marked:
             notes.append("no final answer was marked: the last line was taken")
     if not finished:
         notes.append(f"cut after {tokens} tokens")
-    detail = {"text": text} if reasoned else {}
-    return _row(subject, item, item.scoring, said, verdict.correct, item.question.grader, "; ".join(notes), detail)
+    return said, verdict.correct, "; ".join(notes)
 
 
 def _row(

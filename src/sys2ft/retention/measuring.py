@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from sys2ft.engine import Example, score
-from sys2ft.evaluation import Answerer, Prediction, graders
+from sys2ft.evaluation import Answerer, Prediction
 from sys2ft.evaluation.ask import messages
 from sys2ft.evaluation.records import RetentionScoring
-from sys2ft.evaluation.scorings import Rows
+from sys2ft.evaluation.scorings import Rows, judged
 from sys2ft.generators import Reply, Request, SamplingParams
 from sys2ft.generators.work import replies
 from sys2ft.languages import language_of
@@ -64,14 +64,8 @@ def numbers(who: Answerer, subject: str, asked: Rows, settings: Mapping[str, Any
     batch = [Asked.from_dict(row) for row in asked]
     rows = []
     for one, reply in zip(batch, _said(who, batch, "numbers", settings), strict=True):
-        said, marked = graders.final_answer(reply.text, finished=reply.finished)
         question = Question(text=one.item.text, answer=one.item.expected, grader="number")
-        verdict = graders.grade(said, question)
-        why = [verdict.why]
-        if not marked and not reply.finished:
-            # The last line of a truncated text is not an answer, even if it happens to be right.
-            verdict, why = graders.Grade(False, ""), ["the reasoning was cut before an answer"]
-        why += [f"cut after {reply.tokens} tokens"] if not reply.finished else []
+        said, correct, why = judged(reply.text, question, finished=reply.finished, tokens=reply.tokens, reasoned=True)
         rows.append(
             _row(
                 subject,
@@ -79,9 +73,9 @@ def numbers(who: Answerer, subject: str, asked: Rows, settings: Mapping[str, Any
                 "reasoned",
                 said=said,
                 expected=one.item.expected,
-                correct=verdict.correct,
+                correct=correct,
                 grader="number",
-                why="; ".join(why),
+                why=why,
                 asked=prompt(one.item, "numbers"),
                 detail={"text": reply.text},
             )
