@@ -3,46 +3,42 @@
     python -m tools.seal PASSAGES.json seal --count 24
     sys2ft study seal/study.yaml
 
-PASSAGES.json is a list of mappings: `title`, `context`, `questions` (each `question` and `answer`), and
-`written_by_peers`, texts about the context by the name of their author, one statement on each line. SEAL (arXiv
-2506.10943) trained a model to write such texts.
+PASSAGES.json is the file of `python -m benchmarks.passages`, which compares the same texts in SEAL's own form. SEAL
+(arXiv 2506.10943) trained a model to write them.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from benchmarks.passages.passages import Passage, read_passages, sequences
 from sys2ft.files import write_jsonl, write_text
 
-LEAST_WORDS = 4  # of a line that is a statement and not a heading or a number
 
-
-def news_of(passages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def news_of(passages: Sequence[Passage]) -> list[dict[str, Any]]:
     """The passages as news items; their questions have no choices."""
     return [
         {
-            "id": f"passage-{place:02d}",
+            "id": one.name,
             "domain": "passages",
-            "news": f"{passage['title']}\n\n{passage['context']}",
-            "questions": [{"question": one["question"], "answer": one["answer"]} for one in passage["questions"]],
+            "news": f"{one.title}\n\n{one.context}",
+            "questions": [{"question": asked.question, "answer": asked.answer} for asked in one.questions],
         }
-        for place, passage in enumerate(passages)
+        for one in passages
     ]
 
 
-def written(passages: Sequence[Mapping[str, Any]], author: str) -> list[dict[str, str]]:
+def written(passages: Sequence[Passage], author: str) -> list[dict[str, str]]:
     """The statements of one author as texts of the news items, each with the title of its passage."""
     return [
-        {"news_id": f"passage-{place:02d}", "text": f"{passage['title']}: {line.strip()}"}
-        for place, passage in enumerate(passages)
-        for line in passage["written_by_peers"][author].splitlines()
-        if len(line.split()) >= LEAST_WORDS
+        {"news_id": one.name, "text": f"{one.title}: {line}"}
+        for one in passages
+        for line in sequences(one.written[author])
     ]
 
 
@@ -72,8 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--count", type=int, default=0, help="only the first passages, so many")
     given = parser.parse_args(arguments)
-    passages = json.loads(given.passages.read_text(encoding="utf-8"))[: given.count or None]
-    authors = list(passages[0]["written_by_peers"])
+    passages = read_passages(given.passages, given.count)
+    authors = list(passages[0].written)
     write_jsonl(given.out / "news.jsonl", news_of(passages))
     for author in authors:
         write_jsonl(given.out / f"{author}.jsonl", written(passages, author))

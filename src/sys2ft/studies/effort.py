@@ -65,18 +65,18 @@ def efforts_of(study: Study, settings: Sequence[Setting]) -> list[Effort]:
     None for other figures.
     """
     if study.figure.x == ORDER:
-        return [one for name in study.figure.measures or study.measures[:1] for one in _orders(settings, name)]
+        return [one for name in study.drawn for one in _orders(settings, name)]
     if study.figure.kind != "scaling":
         return []
     unit = {"flop": "FLOP"}.get(study.figure.x, study.figure.x)
-    found = []
-    for measure in study.figure.measures or study.measures[:1]:
-        for place, axis, own in lines_of(study, settings):
+    found, lines = [], lines_of(study, settings)
+    for measure in study.drawn:
+        for place, axis, own in lines:
             have = [one for one in own if one.values(measure)]
             points = [Point(x=x_of(study, one, axis), outcomes=one.values(measure)) for one in have]
             if not points:
                 continue
-            shown = place if len(lines_of(study, settings)) > 1 else {}
+            shown = place if len(lines) > 1 else {}
             found.append(_fitted(Effort(at=shown, measure=measure, unit=unit), have[0], points))
     return found
 

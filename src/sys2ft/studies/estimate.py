@@ -8,8 +8,9 @@ from pathlib import Path
 
 from sys2ft.errors import Sys2ftError
 from sys2ft.job.plan import Rates, measure_rates
+from sys2ft.job.stages import schedule_of
 from sys2ft.models import LoadedModel, load_model
-from sys2ft.replay import ReplayElement, Schedule, expected, plan as replay_plan
+from sys2ft.replay import ReplayElement, expected, plan as replay_plan
 from sys2ft.report import power_line
 from sys2ft.runs import Below, Display, Needs
 from sys2ft.studies.cells import Cell
@@ -108,7 +109,7 @@ class _Estimating:
     def writing(self, cells: Sequence[Cell]) -> list[Estimate]:
         """The generation of every set of elements; further rounds and stages are not counted."""
         by_key = {self.store.elements_key(cell): cell for cell in cells}
-        left = {key: cell for key, cell in by_key.items() if self.store.elements(key) is None}
+        left = {key: cell for key, cell in by_key.items() if not self.store.has_elements(key)}
         needs = Needs()
         for cell in left.values():
             units = replay_plan(
@@ -117,7 +118,7 @@ class _Estimating:
                 cell.generate,
                 seed=cell.options.seed,
                 memo=Below(self.store.memo, self.model.fingerprint[:16]),
-                schedule=_schedule(cell),
+                schedule=schedule_of(cell.train),
             )
             needs += sum((unit.needs for unit in units), Needs())
         return (
@@ -159,12 +160,10 @@ class _Estimating:
     def _elements(self, cell: Cell) -> Sequence[ReplayElement]:
         if cell.options.written:
             return written_elements(cell.options.written, self.store.news(cell))
-        known = self.store.elements(self.store.elements_key(cell))
-        if known is not None:
-            return known
-        found = expected(cell.options.protocol, self.store.news(cell), cell.generate, self.model, _schedule(cell))
+        key = self.store.elements_key(cell)
+        if self.store.has_elements(key):
+            return self.store.elements(key)
+        found = expected(
+            cell.options.protocol, self.store.news(cell), cell.generate, self.model, schedule_of(cell.train)
+        )
         return [replace(one, protocol=cell.options.protocol) for one in found]
-
-
-def _schedule(cell: Cell) -> Schedule:
-    return Schedule(epochs=cell.train.epochs, batch_size=cell.train.batch_size)

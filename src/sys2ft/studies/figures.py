@@ -43,14 +43,10 @@ def figure_of(found: Results) -> str | None:
     return _curves(found)
 
 
-def _measures(found: Results) -> tuple[str, ...]:
-    return found.study.figure.measures or found.study.measures[:1]
-
-
 def _dots(found: Results) -> str | None:
     """A row for each setting, the bases first; a marker for each measure."""
     study = found.study
-    names = [name for name in _measures(found) if any((r.measure, r.part) == (name, ALL) for r in found.rows)]
+    names = [name for name in found.study.drawn if any((r.measure, r.part) == (name, ALL) for r in found.rows)]
     places: dict[str, Mapping[str, str]] = {}
     for one in found.rows:
         places.setdefault(place_title(study, one.at), one.at)
@@ -87,12 +83,12 @@ def _mark(score: Score, series: str, what: str, **place: object) -> Mark:
 
 def _curves(found: Results) -> str | None:
     """A panel for each measure, one below the other, and a line for each setting or seed of lines."""
-    panels = [panel for name in _measures(found) if (panel := _panel(found, name)) is not None]
+    panels = [panel for name in found.study.drawn if (panel := _panel(found, name)) is not None]
     if not panels:
         return None
     return draw(
         {"vconcat": panels, "resolve": {"scale": {"stroke": "shared", "fill": "shared", "shape": "shared"}}},
-        f"{found.study.asks} {', '.join(map(measure_title, _measures(found)))} by {found.study.figure.x}",
+        f"{found.study.asks} {', '.join(map(measure_title, found.study.drawn))} by {found.study.figure.x}",
     )
 
 
@@ -172,7 +168,7 @@ def _constant(at: float) -> Spec:
 
 def _grid(found: Results) -> str | None:
     """A heat map: two axes of the grid, or the accuracy on the news items of each update after each update."""
-    figure, measure = found.study.figure, _measures(found)[0]
+    figure, measure = found.study.figure, found.study.drawn[0]
     if figure.x == "update":
         maps = [_matrix(found, setting, measure) for setting in found.settings]
         panels = [panel for panel in maps if panel is not None]

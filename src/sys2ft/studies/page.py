@@ -40,7 +40,7 @@ def write_results(store: Store, found: Results, cells: int) -> Path:
 
 def markdown(found: Results) -> str:
     """The sentences and the table without the probabilities, as Markdown."""
-    names = [name for name in found.study.measures if any((row.measure, row.part) == (name, ALL) for row in found.rows)]
+    names = shown_measures(found)
     lines = [f"**{found.study.asks}**", "", *(f"- {sentence}" for sentence in sentences(found)), ""]
     lines += [f"| {' | '.join(['', *map(measure_title, names)])} |", f"|---{'|---:' * len(names)}|"]
     for at in places_of(found):
@@ -55,14 +55,16 @@ def bare_svg(figure: str) -> str:
     return figure[start:end]
 
 
+def shown_measures(found: Results, *, probabilities: bool = False) -> list[str]:
+    """The study's measures that have numbers, in its order, each followed by its probability if that is wanted."""
+    every = [name for own in found.study.measures for name in (own, *([PROBABILITY + own] if probabilities else []))]
+    have = {row.measure for row in found.rows if row.part == ALL}
+    return [name for name in every if name in have]
+
+
 def table_of(found: Results) -> tuple[list[str], list[tuple[str, list[str]]]]:
     """The titles of the measures, and for each setting its numbers as text; the bases come first."""
-    names = [
-        name
-        for own in found.study.measures
-        for name in (own, PROBABILITY + own)
-        if any((row.measure, row.part) == (name, ALL) for row in found.rows)
-    ]
+    names = shown_measures(found, probabilities=True)
     rows = [
         (place_title(found.study, at), [measure_cell(found.row(at, name)) for name in names]) for at in places_of(found)
     ]
@@ -71,7 +73,7 @@ def table_of(found: Results) -> tuple[list[str], list[tuple[str, list[str]]]]:
 
 def study_table(found: Results) -> Table:
     """The table for a terminal: intervals of the first measures, estimates of the others; the page has all."""
-    names = [name for name in found.study.measures if any((row.measure, row.part) == (name, ALL) for row in found.rows)]
+    names = shown_measures(found)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
     table.add_column(found.study.name, overflow="fold")
     for name in names:
@@ -173,12 +175,12 @@ def _cost_cells(found: Results, number: int) -> tuple[str, ...]:
 
 
 def _figure_note(found: Results) -> str:
-    study, drawn = found.study, found.study.figure.measures or found.study.measures[:1]
+    study = found.study
     notes = []
     if study.figure.kind == "scaling":
         notes.append("Dashed: the fitted saturating power law.")
     if study.figure.kind in ("curve", "scaling"):
-        if "closed_book" in drawn and "in_context" in study.measures:
+        if "closed_book" in study.drawn and "in_context" in study.measures:
             notes.append("Dotted: the base with the news item in context.")
         notes.append("Bands: 95% intervals.")
     return " ".join(notes)

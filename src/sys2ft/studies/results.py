@@ -225,9 +225,8 @@ def curves_of(study: Study, settings: Sequence[Setting]) -> list[Curve]:
     figure = study.figure
     if figure.kind not in ("curve", "scaling"):
         return []
-    names = figure.measures or study.measures[:1]
     found = []
-    for measure in names:
+    for measure in study.drawn:
         if figure.x in study.vary or (figure.kind == "scaling" and figure.x in ("flop", "tokens")):
             found += _over_settings(study, settings, measure)
             continue

@@ -16,9 +16,10 @@ from sys2ft.engine import Bank
 from sys2ft.errors import MemoryShortage, StorageError, Sys2ftError, UserError
 from sys2ft.evaluation import Route
 from sys2ft.files import digest, read_json
+from sys2ft.job.stages import schedule_of
 from sys2ft.models import LoadedModel, load_model
 from sys2ft.news import News
-from sys2ft.replay import ReplayElement, Schedule, generate
+from sys2ft.replay import ReplayElement, generate
 from sys2ft.runs import Below, Display, current_stop
 from sys2ft.studies.cells import Cell
 from sys2ft.studies.measures import Outcome, Subject, of_training, outcomes
@@ -59,23 +60,25 @@ class Runner:
             with self._failing(own):
                 self._generate(name, own)
         for name in dict.fromkeys(cell.options.model for cell in missing):
-            failed = {failure.cell.key for failure in self.failures}
-            own = [cell for cell in missing if cell.options.model == name and cell.key not in failed]
+            own = [cell for cell in missing if cell.options.model == name and not self._failed(cell)]
             if own:
                 with self._failing(own):
                     self._learn(name, own)
-        self._held, failed = self._unfinished_banks(), {failure.cell.key for failure in self.failures}
+        self._held = self._unfinished_banks()
         for cell in self.cells:
-            if cell.key not in failed and self.store.finished(cell) and not self._is_held(cell):
+            if not self._failed(cell) and self.store.finished(cell) and not self._is_held(cell):
                 self.store.forget_adapters(self.store.key(cell))
         if not self.failures:  # a training that ran out of memory continues from there
             shutil.rmtree(self.store.path / "training", ignore_errors=True)
 
     def _missing(self, cell: Cell) -> bool:
         with self._failing([cell]):
-            finished = self.store.finished(cell) and self.store.part("base", self.store.base_key(cell)) is not None
+            finished = self.store.finished(cell) and self.store.has("base", self.store.base_key(cell))
             return not finished or self._is_held(cell)
         return False
+
+    def _failed(self, cell: Cell) -> bool:
+        return any(failure.cell is cell for failure in self.failures)
 
     def _is_held(self, cell: Cell) -> bool:
         key = self.store.key(cell)
@@ -108,7 +111,7 @@ class Runner:
             if cell.options.shown == PARAPHRASE:
                 users.setdefault((self.store.elements_key(cell, PARAPHRASE), PARAPHRASE), []).append(cell)
         for (key, protocol), own in users.items():
-            if self.store.elements(key) is not None:
+            if self.store.has_elements(key):
                 continue
             cell = own[0]
             with self._failing(own):
@@ -121,7 +124,7 @@ class Runner:
                     seed=cell.options.seed,
                     memo=Below(self.store.memo, model.fingerprint[:16]),
                     show=self.show,
-                    schedule=Schedule(epochs=cell.train.epochs, batch_size=cell.train.batch_size),
+                    schedule=schedule_of(cell.train),
                 ).values()
                 self.store.write_elements(key, replay.elements, asdict(replay.counts))
 
@@ -135,7 +138,7 @@ class Runner:
 
     def _ask_base(self, model: LoadedModel, cells: Sequence[Cell]) -> None:
         for key, cell in {self.store.base_key(cell): cell for cell in cells}.items():
-            if self.store.part("base", key) is None:
+            if not self.store.has("base", key):
                 who = Subject(model=model, news=self.store.news(cell), settings=cell.evaluate, seed=0, show=self.show)
                 found = outcomes([name for name in cell.measures if not of_training(name)], who)
                 self.store.write_part("base", key, {"model": model.described(), "rows": rows_of(found)})
@@ -144,10 +147,9 @@ class Runner:
         """One phase of all cells that have it."""
         phases = []
         for cell in cells:
-            failed = any(failure.cell is cell for failure in self.failures)
             has = number < len(cell.groups(self.store.news(cell)))
             key = f"{self.store.key(cell)}-{number}" if has else ""
-            if has and not failed and (self.store.phase(cell, number) is None or key in self._held):
+            if has and not self._failed(cell) and (not self.store.has("cells", key) or key in self._held):
                 with self._failing([cell]):
                     phases.append(self._planned(model, cell, number))
         jobs = [job for phase in phases for job in phase.jobs]
@@ -157,7 +159,7 @@ class Runner:
             with self._failing([phase.cell for phase in own]):
                 self._train(model, bank_jobs, own)
         for phase in phases:
-            if not phase.jobs and self.store.phase(phase.cell, number) is None:
+            if not phase.jobs and not self.store.has("cells", phase.key):
                 with self._failing([phase.cell]):
                     self._write(model, phase, None)
 
@@ -169,10 +171,10 @@ class Runner:
             counts: dict[str, Any] = {"kept": len(elements)}
         else:
             key = store.elements_key(cell)
-            elements, counts = store.elements(key) or [], store.counts(key)
+            elements, counts = store.elements(key), store.counts(key)
         before = {}
         if cell.options.shown == PARAPHRASE:
-            texts = store.elements(store.elements_key(cell, PARAPHRASE)) or []
+            texts = store.elements(store.elements_key(cell, PARAPHRASE))
             before = {one.news_id: one.completion for one in texts if one.status == "kept"}
         return phase_of(
             cell, number, model, news, elements, key=f"{store.key(cell)}-{number}", before=before, counts=counts,
@@ -187,7 +189,7 @@ class Runner:
         held: set[str] = set()
         for file in (self.store.path / "training").glob("*/cells.json"):
             keys = read_json(file)["cells"]
-            if all(self.store.part("cells", key) is not None for key in keys):
+            if all(self.store.has("cells", key) for key in keys):
                 Checkpoint.remove(file.parent)
             else:
                 held.update(keys)
@@ -207,7 +209,7 @@ class Runner:
         try:
             for phase in phases:
                 current_stop().check()
-                if self.store.part("cells", phase.key) is None:
+                if not self.store.has("cells", phase.key):
                     self._write(model, phase, training.select(phase.key))
         finally:
             training.bank.close()
@@ -229,7 +231,7 @@ class Runner:
 
     def _look(self, model: LoadedModel, phase: Phase, step: int, bank: Bank, slots: dict[str, int]) -> None:
         name = f"{phase.key}-{step:06d}-{digest(sorted(slots))[:8]}"
-        if self.store.part("points", name) is not None:
+        if self.store.has("points", name):
             return
         news = phase.reached(slots)
         who = self._subject(model, phase, bank, phase.routes(slots, news), news)

@@ -74,6 +74,11 @@ class Study:
     def __post_init__(self) -> None:
         check(self)
 
+    @property
+    def drawn(self) -> tuple[str, ...]:
+        """What the figure shows."""
+        return self.figure.measures or self.measures[:1]
+
     def cells(self) -> list[Cell]:
         """The cells of the grid, in the order of its axes, the seed last. Raises SettingsError for impossible ones."""
         made = []

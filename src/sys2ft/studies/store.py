@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sys2ft.errors import SettingsError
-from sys2ft.evaluation.records import CHOICE_SCORINGS
+from sys2ft.evaluation.records import can_ask
 from sys2ft.files import digest, read_json, read_jsonl, write_json, write_jsonl
 from sys2ft.models import pick_device, pick_dtype, resolve
 from sys2ft.news import News, load_news, news_to_dict
@@ -58,8 +58,7 @@ class Store:
 
     def question_counts(self, cell: Cell) -> list[int]:
         """The number of questions of each news item that the cell's scoring can ask."""
-        by_choice = cell.evaluate.headline in CHOICE_SCORINGS
-        return [sum(bool(q.choices) or not by_choice for q in item.questions) for item in self.news(cell)]
+        return [sum(can_ask(cell.evaluate.headline, q.choices) for q in item.questions) for item in self.news(cell)]
 
     def fingerprint(self, model: str) -> str:
         """Digest of a model's files. Raises ModelError if it cannot be found."""
@@ -114,32 +113,41 @@ class Store:
         """Digests of the items of the sets that the cell is asked besides its news items."""
         return [digest([item.id for item in set_of(name).items]) for name in cell.measures if is_set(name)]
 
-    def elements_file(self, key: str) -> Path:
+    def _elements_file(self, key: str) -> Path:
         return self.path / "elements" / f"{key}.jsonl"
 
-    def elements(self, key: str) -> list[ReplayElement] | None:
-        """The elements stored under a key, kept and rejected; None if they are not generated yet."""
-        file = self.elements_file(key)
-        return [ReplayElement.from_dict(row) for row in read_jsonl(file)] if file.is_file() else None
+    def has_elements(self, key: str) -> bool:
+        """Whether the elements with this key are generated."""
+        return self._elements_file(key).is_file()
+
+    def elements(self, key: str) -> list[ReplayElement]:
+        """The elements stored under a key, kept and rejected."""
+        return [ReplayElement.from_dict(row) for row in read_jsonl(self._elements_file(key))]
 
     def write_elements(self, key: str, elements: Sequence[ReplayElement], counts: Mapping[str, Any]) -> None:
         """Store elements and their count; the elements last, since their presence means that both are there."""
         write_json(self.path / "elements" / f"{key}.json", dict(counts))
-        write_jsonl(self.elements_file(key), (one.to_dict() for one in elements))
+        write_jsonl(self._elements_file(key), (one.to_dict() for one in elements))
 
     def counts(self, key: str) -> Record:
         """How many elements were asked for and kept, and what they cost."""
         record: Record = read_json(self.path / "elements" / f"{key}.json")
         return record
 
+    def _part_file(self, kind: str, key: str) -> Path:
+        return self.path / kind / f"{key}.json"
+
+    def has(self, kind: str, key: str) -> bool:
+        """Whether there is a record of `kind` ('base', 'cells', 'points')."""
+        return self._part_file(kind, key).is_file()
+
     def part(self, kind: str, key: str) -> Record | None:
-        """A record of `kind` ('base', 'cells', 'points'), if there is one."""
-        file = self.path / kind / f"{key}.json"
-        return read_json(file) if file.is_file() else None
+        """A record, if there is one."""
+        return read_json(self._part_file(kind, key)) if self.has(kind, key) else None
 
     def write_part(self, kind: str, key: str, record: Mapping[str, Any]) -> None:
         """Store a record."""
-        write_json(self.path / kind / f"{key}.json", dict(record))
+        write_json(self._part_file(kind, key), dict(record))
 
     def points(self, cell_key: str, phase: int) -> list[Record]:
         """What was asked along a training, by number of steps."""
@@ -153,7 +161,7 @@ class Store:
     def finished(self, cell: Cell) -> bool:
         """Whether all phases of the cell are finished."""
         key, phases = self.key(cell), range(len(cell.groups(self.news(cell))))
-        return all(self.part("cells", f"{key}-{number}") is not None for number in phases)
+        return all(self.has("cells", f"{key}-{number}") for number in phases)
 
     def adapter(self, cell_key: str, phase: int) -> Path:
         """Folder of the adapter that an update ended with, as long as a later one needs it."""
