@@ -11,13 +11,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 import yaml
+from safetensors.torch import load_file
 
 from displays import Interrupted, StopAt
 from sys2ft.cli.main import call
 from sys2ft.cli.study import with_action
 from sys2ft.errors import SettingsError, StorageError
 from sys2ft.files import read_json, read_jsonl, write_json, write_jsonl
+from sys2ft.ledger import Ledger, UpdateSettings
 from sys2ft.news import News, news_to_dict
 from sys2ft.replay import ReplayElement
 from sys2ft.runs import Display
@@ -474,6 +477,30 @@ def test_updates_arrive_one_after_the_other(talking_model_dir: Path, news_file: 
     by_way = {name: dict(setting.along("text", "age"))[0] for name, setting in found.items()}
     assert by_way["none"] != by_way["merged"]
     assert (tmp_path / "study" / "figure.svg").is_file()
+
+
+@pytest.mark.parametrize("way", ["merged", "power"])
+def test_a_sequence_of_a_study_is_that_of_a_ledger(
+    talking_model_dir: Path, news_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    monkeypatch.setattr(Store, "forget_adapters", lambda *given: None)
+    text = UPDATES.format(model=talking_model_dir, news=news_file).replace("strength: 1.0", "strength: 0.5")
+    study = replace(parse_study(text, "updates.yaml"), measures=("closed_book",))
+    assert not run_study(study, tmp_path / "study", only={"way": way}).failures
+    (cell,) = (cell for cell in study.cells() if cell.at["way"] == way)
+    store = Store(tmp_path / "study")
+    ledger = Ledger.open(tmp_path / "ledger", model=str(talking_model_dir), seed=0)
+    for number, own in enumerate(cell.groups(store.news(cell))):
+        how = UpdateSettings(by="merging" if way == "merged" else "training")
+        ledger.add(
+            own, generate=cell.generate, train=cell.train, rehearsal=cell.rehearsal, evaluate=cell.evaluate, how=how
+        )
+        one, other = (
+            load_file(folder / "adapter_model.safetensors")
+            for folder in (store.adapter(store.key(cell), number), tmp_path / "ledger" / "adapter")
+        )
+        assert one.keys() == other.keys()
+        assert all(torch.allclose(one[name], other[name], atol=1e-4) for name in one), f"{way}, update {number + 1}"
 
 
 def test_an_interrupted_sequence_ends_as_if_it_had_not_been(

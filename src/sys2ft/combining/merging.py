@@ -23,12 +23,13 @@ Shapes: K adapters, r rank of each, R rank of the merged one, I and O a layer's 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sys2ft.combining.settings import Merge
-from sys2ft.engine import AdapterBank, Bank
+from sys2ft.engine import AdapterBank, Bank, Learner
 from sys2ft.errors import SettingsError
 from sys2ft.runs import current_stop, item_seed
 
@@ -61,6 +62,35 @@ def merge(
             merged.a[name][0, : len(a)].copy_(a)
             merged.b[name][0, :, : len(a)].copy_(b)
     return merged
+
+
+def add_update(
+    model: nn.Module, learner: Learner, before: Path, alone: Path, folder: Path, *, weight: float = 1.0, base_name: str
+) -> None:
+    """Write into `folder` the adapter in `before` with `weight` times the update of that in `alone` added to its own.
+
+    By task arithmetic. The sum is cut to the rank of the learner's adapters and saved with their alpha, so that a
+    training can go on from it, and the next update can be added. Raises SettingsError for adapters that are not LoRA.
+    """
+    both = learner.bank(model, 2)
+    try:
+        lora = require_lora(both)
+        learner.load(both, 0, before)
+        learner.load(both, 1, alone)
+        merged = merge(both, "task_arithmetic", weights={name: [1.0, weight] for name in lora.modules}, rank=lora.rank)
+    finally:
+        both.close()
+    merged.close()  # its tensors are still there
+    whole = learner.bank(model, 1)
+    try:
+        lora = require_lora(whole)
+        with torch.no_grad():
+            for name in lora.modules:
+                lora.a[name][0].copy_(merged.a[name][0])
+                lora.b[name][0].copy_(merged.b[name][0] * (merged.scaling / lora.scaling))
+        learner.save(whole, 0, folder, base_name=base_name)
+    finally:
+        whole.close()
 
 
 def even_weights(bank: Bank, weight: float) -> dict[str, list[float]]:

@@ -13,9 +13,8 @@ from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
 
-from sys2ft.combining import merge
-from sys2ft.combining.merging import require_lora
-from sys2ft.engine import AdapterBank, Bank
+from sys2ft.combining.merging import add_update
+from sys2ft.engine import Bank
 from sys2ft.errors import SettingsError
 from sys2ft.evaluation import Measurement, Questions, Route, measurements
 from sys2ft.evaluation.controls import neighbours
@@ -166,28 +165,12 @@ class Update:
 
     def _merged(self, alone: Path) -> Path:
         """The sum of the earlier adapter's update and that of the one in `alone`, cut to the ledger's rank."""
-        learner, model = learner_of(self.settings.train), self.model.model
         folder = self.run.path / "adapters" / "merged"
         self.show.note(f"merging with the adapter of entry {len(self.entries)}")
-        both = learner.bank(model, 2)
-        try:
-            learner.load(both, 0, adapter_of(self.ledger, self.entries[-1]))
-            learner.load(both, 1, alone)
-            weights = {name: [1.0, self.how.merge_weight] for name in require_lora(both).modules}
-            merged = merge(both, "task_arithmetic", weights=weights, rank=self.settings.train.rank)
-        finally:
-            both.close()
-        merged.close()
-        whole = learner.bank(model, 1)
-        try:
-            # The same update with the ledger's alpha, so that the next one can go on from it.
-            assert isinstance(whole, AdapterBank)
-            for name in whole.modules:
-                whole.a[name][0].copy_(merged.a[name][0])
-                whole.b[name][0].copy_(merged.b[name][0] * (merged.scaling / whole.scaling))
-            learner.save(whole, 0, folder, base_name=self.model.source.name)
-        finally:
-            whole.close()
+        add_update(
+            self.model.model, learner_of(self.settings.train), adapter_of(self.ledger, self.entries[-1]), alone, folder,
+            weight=self.how.merge_weight, base_name=self.model.source.name,
+        )  # fmt: skip
         return folder
 
     # Asking -----------------------------------------------------------------------------------------------------------

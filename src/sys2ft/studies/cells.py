@@ -16,6 +16,7 @@ from sys2ft.studies.options import Options, resolved
 from sys2ft.training import FREE, TrainSettings
 
 _VERSION = 1  # of how a cell is trained and asked; a changed one is computed again
+_MERGING = 2  # the same of how updates are merged, for the cells in which they are
 _ROUNDS = 8  # of asking for a text that precedes prompts, of which one is enough
 
 
@@ -75,6 +76,7 @@ class Cell:
             "rehearsal": asdict(self.rehearsal) if self.options.updates > 1 else None,
             "measures": self.measures,
             "steps": self.steps,
+            **({"merging": _MERGING} if self.options.updating == "merging" else {}),
         }
 
     @property

@@ -51,7 +51,8 @@ class Options:
     updates: int = 1
     """Number of updates in which the news items arrive, one after the other, into one adapter."""
     updating: Updating = "training"
-    """How an update gets in: by training the adapter on, or by merging one of its own into it."""
+    """How an update gets in: by training the adapter on, or by merging one of its own into it, as in a ledger: it is
+    trained alone, without rehearsal, and its update of the weights is added to that of the adapter so far."""
 
     def __post_init__(self) -> None:
         counts = {"take": self.take, "elements": self.elements, "updates": self.updates - 1}

@@ -7,9 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sys2ft.combining.merging import WEIGHTS, even_weights, merge, require_lora
-from sys2ft.combining.settings import Merge
-from sys2ft.engine import AdapterBank, Learner
 from sys2ft.evaluation import Route, routes_to
 from sys2ft.job.cell import Cell as TrainedCell
 from sys2ft.models import LoadedModel
@@ -19,8 +16,6 @@ from sys2ft.studies.cells import Cell
 from sys2ft.studies.samples import samples_of
 from sys2ft.training import JOINT, AdapterJob, Training, rank_of
 from sys2ft.training.schedule import split
-
-MERGE: Merge = "task_arithmetic"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,15 +115,3 @@ def order_of_training(phase: Phase, training: Training | None) -> list[ReplayEle
         places = [place for batch in adapter.batches[: adapter.step] for place in batch]
         found += [own[trained_on[place]] for place in list(dict.fromkeys(reversed(places)))[::-1]]
     return found
-
-
-def merged_bank(model: LoadedModel, learner: Learner, folders: Sequence[Path], *, seed: int) -> AdapterBank:
-    """The adapters of the updates so far, merged into one by task arithmetic; the caller closes it."""
-    bank = learner.bank(model.model, len(folders))
-    try:
-        lora = require_lora(bank)
-        for slot, folder in enumerate(folders):
-            learner.load(bank, slot, folder)
-        return merge(lora, MERGE, weights=even_weights(lora, WEIGHTS[MERGE]), rank=lora.rank, seed=seed)
-    finally:
-        bank.close()

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from sys2ft.combining.merging import add_update
 from sys2ft.engine import Bank
 from sys2ft.errors import MemoryShortage, StorageError, Sys2ftError, UserError
 from sys2ft.evaluation import Route
@@ -23,7 +24,7 @@ from sys2ft.replay import ReplayElement, generate
 from sys2ft.runs import Below, Display, current_stop
 from sys2ft.studies.cells import Cell
 from sys2ft.studies.measures import Outcome, Subject, of_training, outcomes
-from sys2ft.studies.phases import Phase, merged_bank, order_of_training, phase_of
+from sys2ft.studies.phases import Phase, order_of_training, phase_of
 from sys2ft.studies.samples import written_elements
 from sys2ft.studies.store import Store, rows_of
 from sys2ft.training import JOINT, Checkpoint, Training, Watch, banks, learner_of, sized, train
@@ -278,19 +279,22 @@ class Runner:
         if cell.options.updates == 1:
             yield bank, slots
             return
-        learner = learner_of(sized(phase.trained.train))
+        learner, merging = learner_of(sized(phase.trained.train)), cell.options.updating == "merging"
         folders = self.store.adapters(cell, phase.number)
+        merges = merging and bool(folders)  # the first has nothing to be merged with
         if bank is not None and slots:
-            folders.append(self.store.adapter(self.store.key(cell), phase.number))
-            learner.save(bank, slots[JOINT], folders[-1], base_name=model.source.name)
-        if not folders or (slots and cell.options.updating == "training"):
+            folder = self.store.adapter(self.store.key(cell), phase.number)
+            alone = folder.with_name("alone") if merges else folder
+            learner.save(bank, slots[JOINT], alone, base_name=model.source.name)
+            if merges:
+                add_update(model.model, learner, folders[-1], alone, folder, base_name=model.source.name)
+            folders.append(folder)
+        if not folders or (slots and not merges):
             yield bank, slots
             return
-        merging = cell.options.updating == "merging"
-        own = merged_bank(model, learner, folders, seed=cell.options.seed) if merging else learner.bank(model.model, 1)
+        own = learner.bank(model.model, 1)
         try:
-            if not merging:
-                learner.load(own, 0, folders[-1])
+            learner.load(own, 0, folders[-1])
             yield own, {JOINT: 0}
         finally:
             own.close()
