@@ -21,7 +21,7 @@ from sys2ft.cli.study import with_action
 from sys2ft.errors import SettingsError, StorageError
 from sys2ft.files import read_json, read_jsonl, write_json, write_jsonl
 from sys2ft.ledger import Ledger, UpdateSettings
-from sys2ft.news import News, news_to_dict
+from sys2ft.news import News, Question, news_to_dict
 from sys2ft.replay import ReplayElement
 from sys2ft.runs import Display
 from sys2ft.studies import (
@@ -327,6 +327,22 @@ def test_facts_are_exchanged_one_at_a_time(news: list[News]) -> None:
     assert "The town of Rome is the new capital. In 1984 it had 12 people; {braces} stay." in texts
     assert "The town of Paris is the new capital. In 1984 it had 67 people; {braces} stay." in texts
     assert news[0].text not in texts
+
+
+def test_only_whole_words_and_numbers_are_exchanged(news: list[News]) -> None:
+    choices = {"Al": ("Al", "Bo"), "12": ("12", "35"), "red": ("red", "blue"), "~~": ("~~", "++")}
+    asked = tuple(Question(text="What?", answer=own, choices=both) for own, both in choices.items())
+    text = "In 2012 Alma met Al, who paid 12.5 of 1,200 for 12 books in a hundred red ~~~ boxes."
+    item = news[0].model_copy(update={"text": text, "questions": (*asked, asked[0])})
+    assert exchanged(item) == [
+        text.replace("Al,", "Bo,"),
+        text.replace("12 books", "35 books"),
+        text.replace(" red", " blue"),
+    ]
+    inside = item.model_copy(update={"text": "Alma and Boris paid 12.5 in 2012.", "questions": asked[:1]})
+    assert exchanged(inside) == []
+    foil = item.model_copy(update={"text": "Al and Boris came.", "questions": asked[:1]})
+    assert exchanged(foil) == ["Bo and Boris came."], "a wrong choice within a longer word is not in the text"
 
 
 # Running

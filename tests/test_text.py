@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from sys2ft.text import asks, fold, names, words
+from sys2ft.text import asks, fold, names, spans, words
 
 
 @pytest.mark.parametrize(
@@ -76,3 +76,23 @@ def test_folding_twice_changes_nothing_more(text: str) -> None:
 @given(st.text(max_size=40))
 def test_a_text_names_itself(text: str) -> None:
     assert names(text, text) is bool(words(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "part", "count"),
+    [
+        ("In 2012, (12) or 12. But 12.5, 1,200, -12, 12:30 and B12 are others.", "12", 2),
+        ("Alma's Al, Al's and al.", "Al", 2),
+        ("a ~~ b ~~~ c", "~~", 1),
+        ("1984年に東京へ", "1984", 1),
+        ("1984年に東京へ", "東京", 1),
+        ("E47は新しい。E471", "E47", 1),
+        ("서울은 서울대", "서울", 1),
+        ("nothing", "", 0),
+        ("A (b) [c] a (b)", "(b) [c]", 1),
+    ],
+)
+def test_places_of_whole_words_and_numbers(text: str, part: str, count: int) -> None:
+    found = spans(text, part)
+    assert len(found) == count
+    assert all(text[start:end] == part for start, end in found)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from difflib import SequenceMatcher
+from functools import lru_cache
 
 import regex
 
@@ -48,6 +49,9 @@ _QUOTED = regex.compile(r"[“„«「『《〈\"]([^“”„«»「」『』�
 # Chinese or Korean may follow a number, letters that have capitals may not.
 _NUMBER = regex.compile(r"(?<![\p{Lu}\p{Ll}\d_][.,]?|[.,])\d+(?:[.,٫٬]\d+)*(?![\p{Lu}\p{Ll}\d_])")
 _GROUP_MARK = regex.compile(r"(?<=(?<![\d.,])\d{1,3}(?:[.,]\d{3})*)[.,](?=\d{3}(?!\d))")
+_BESIDE_WORD = rf"[[\p{{L}}\p{{N}}\p{{M}}_]--[{UNSPACED}]]"  # beside a word: part of a longer one
+_BESIDE_NUMBER = rf"[[\p{{L}}\p{{N}}\p{{M}}_]--[{UNSPACED}\p{{Hangul}}]]"
+_IN_NUMBER = ".,:/٫٬"
 _PAIRS = {"'": "'", '"': '"', "“": "”", "‘": "’", "„": "“", "«": "»", "「": "」", "『": "』"}
 _OPENS = {"'": "'", '"': '"', "”": "“„", "’": "‘", "“": "„", "»": "«", "」": "「", "』": "『"}
 _ENDS_OF_KOREAN = regex.compile(
@@ -114,6 +118,36 @@ def find(part: Sequence[str], whole: Sequence[str]) -> int | None:
 def names(text: str, part: str) -> bool:
     """Whether `part` occurs in the text as whole words."""
     return find(words(part), words(text)) is not None
+
+
+def spans(text: str, part: str) -> list[tuple[int, int]]:
+    """Start and end of each place where the text has `part`, letter for letter and as whole words and numbers.
+
+    '12' is in '(12)' and '12.', but not in '2012', '12.5', '1,200' or '-12'; 'Al' is not in 'Alma', '~~' not in '~~~'.
+    Scripts without spaces have no borders of words, and a Korean word may have particles attached.
+    """
+    found = regex.finditer(_whole(part), text) if part else ()
+    return [one.span() for one in found]
+
+
+@lru_cache(maxsize=1024)
+def _whole(part: str) -> regex.Pattern[str]:
+    """The pattern of `part` as whole words and numbers."""
+    before = after = ""
+    if regex.match(r"\p{N}", part):
+        before = rf"(?<!{_BESIDE_NUMBER})(?<!\p{{N}}[{_IN_NUMBER}])(?<!(?:^|[\s(\"'])[-−])"
+    elif regex.match(r"[\p{L}\p{M}_]", part):
+        before = "" if regex.match(f"[{UNSPACED}]", part) else f"(?<!{_BESIDE_WORD})"
+    elif part:
+        before = f"(?<!{regex.escape(part[0])})"
+    if regex.search(r"\p{N}$", part):
+        after = rf"(?!{_BESIDE_NUMBER})(?![{_IN_NUMBER}]\p{{N}})"
+    elif regex.search(r"[\p{L}\p{M}_]$", part):
+        particles = f"(?:{_ENDS_OF_KOREAN.pattern})?+" if regex.search(r"\p{Hangul}$", part) else ""
+        after = "" if regex.search(f"[{UNSPACED}]$", part) else f"(?!{particles}{_BESIDE_WORD})"
+    elif part:
+        after = f"(?!{regex.escape(part[-1])})"
+    return regex.compile("(?V1)" + before + regex.escape(part) + after)
 
 
 def asks(text: str) -> bool:

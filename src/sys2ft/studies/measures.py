@@ -42,6 +42,7 @@ from sys2ft.news import News
 from sys2ft.replay import ReplayElement
 from sys2ft.retention import RetentionSet, read_set, set_measurements, unit_needs as set_needs
 from sys2ft.runs import Display, Needs, item_seed
+from sys2ft.text import spans
 
 _CUE = "What is the news?"
 PROSE = "prose"
@@ -242,14 +243,18 @@ def _recall(of: Subject) -> list[Outcome]:
 
 def exchanged(news: News) -> list[str]:
     """The news item's text with one fact exchanged for a wrong one: for every wrong choice of the questions whose right
-    answer is in the text."""
-    return [
-        news.text.replace(question.answer, choice)
-        for question in news.questions
-        if len(question.answer) > 1 and news.text.count(question.answer) == 1
-        for choice in question.choices
-        if choice != question.answer and choice not in news.text
-    ]
+    answer is in the text once, as whole words; each text once."""
+    found = []
+    for question in news.questions:
+        places = spans(news.text, question.answer)
+        if len(question.answer) > 1 and len(places) == 1:
+            ((start, end),) = places
+            found += [
+                news.text[:start] + choice + news.text[end:]
+                for choice in question.choices
+                if choice != question.answer and not spans(news.text, choice)
+            ]
+    return list(dict.fromkeys(found))
 
 
 def _recognition(of: Subject) -> list[Outcome]:
@@ -285,5 +290,7 @@ TEXTS: dict[str, Callable[[Subject], list[Outcome]]] = {
 }
 OF_QUESTIONS = ("closed_book", "in_context", "other_in_context", "other_adapter")
 """The measures whose items are the news items' questions, which have a kind and a domain."""
+VERSIONS = {"recognition": 2}
+"""Of how a measure is taken, where that has changed: cells and bases that were asked before are asked again."""
 _READINGS = {"text": 1, "recall": 2, "recognition": 4}
 """How often a measure reads or writes a news item, about."""

@@ -21,7 +21,7 @@ from sys2ft.news import News, load_news, news_to_dict
 from sys2ft.replay import ReplayElement, parts_of, protocols_for
 from sys2ft.runs import FolderMemo, Memo
 from sys2ft.studies.cells import Cell, spread
-from sys2ft.studies.measures import Outcome, is_set, set_of
+from sys2ft.studies.measures import VERSIONS, Outcome, is_set, set_of
 from sys2ft.studies.samples import written_text
 from sys2ft.training import JOINT, files_named
 
@@ -98,7 +98,7 @@ class Store:
                 protocols,
                 written,
                 files_named(cell.train),
-                *self._sets(cell),
+                *self._asked(cell),
             ]
         )[:16]
 
@@ -106,12 +106,13 @@ class Store:
         """A digest of everything that decides what the base answers to a cell's measures."""
         news = [news_to_dict(item) for item in self.news(cell)]
         model = self.fingerprint(cell.options.model)
-        asked = [cell.definition["evaluate"], sorted(cell.measures), *self._sets(cell)]
+        asked = [cell.definition["evaluate"], sorted(cell.measures), *self._asked(cell)]
         return digest([model, self.numbers, news, *asked])[:16]
 
-    def _sets(self, cell: Cell) -> list[str]:
-        """Digests of the items of the sets that the cell is asked besides its news items."""
-        return [digest([item.id for item in set_of(name).items]) for name in cell.measures if is_set(name)]
+    def _asked(self, cell: Cell) -> list[str]:
+        """Digests of the items of the sets that the cell is asked besides its news items; versions of the measures."""
+        sets = [digest([item.id for item in set_of(name).items]) for name in cell.measures if is_set(name)]
+        return [*sets, *(f"{name} {VERSIONS[name]}" for name in cell.measures if name in VERSIONS)]
 
     def _elements_file(self, key: str) -> Path:
         return self.path / "elements" / f"{key}.jsonl"
