@@ -67,8 +67,9 @@ def phase_of(
     groups = cell.groups(news)
     new = [one for item in groups[number] for one in samples[item.id]]
     train = cell.train
-    if cell.options.updates > 1:
-        train = replace(train, rank=train.rank or rank_of(len(news)))  # one size for all updates
+    if train.adapters == JOINT:
+        # As for a run: by the news items that elements were drawn for, kept or not; one size for all updates.
+        train = replace(train, rank=train.rank or rank_of(len({one.news_id for one in elements})))
     earlier = [[one for item in group for one in samples[item.id]] for group in groups[:number]]
     again = rehearse(earlier, len(new), cell.rehearsal, seed=cell.options.seed) if cell.options.updates > 1 else []
     merging = cell.options.updating == "merging"
