@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from displays import Interrupted, StopAt
 from sys2ft.cli.main import call
 from sys2ft.cli.study import with_action
-from sys2ft.errors import SettingsError, StorageError
+from sys2ft.errors import MemoryShortage, SettingsError, StorageError
 from sys2ft.files import read_json, read_jsonl, write_json, write_jsonl
 from sys2ft.ledger import Ledger, UpdateSettings
 from sys2ft.news import News, Question, news_to_dict
@@ -42,7 +42,7 @@ from sys2ft.studies.gathered import gather
 from sys2ft.studies.measures import exchanged
 from sys2ft.studies.options import checked
 from sys2ft.studies.page import table_of, write_results
-from sys2ft.studies.phases import order_of_training
+from sys2ft.studies.phases import order_of_training, phase_of
 from sys2ft.studies.running import Runner
 from sys2ft.studies.samples import samples_of, written_elements
 from sys2ft.studies.spec import Compare
@@ -464,6 +464,52 @@ def test_a_full_disk_keeps_the_cells_that_are_finished(
     assert rows(tmp_path / "study") == rows(finished)
 
 
+def test_an_error_costs_only_the_cells_that_it_leaves_unfinished(
+    grid: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All four cells train in one bank; asking the third runs out of memory, and two are written by then."""
+    from sys2ft.studies import running
+
+    study, ask, asked = replace(grid, steps=(), measures=("closed_book",), compare=()), running.outcomes, []
+
+    def outcomes(names: Sequence[str], of: Any) -> Any:
+        asked.append(of)
+        if len(asked) == 4:  # the base is the first
+            raise MemoryShortage("no memory")
+        return ask(names, of)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(running, "outcomes", outcomes)
+        done = run_study(study, tmp_path / "study")
+    written = [cell for cell in study.cells() if Store(tmp_path / "study").finished(cell)]
+    assert len(written) == 2
+    assert [f.cell.key for f in done.failures] == [
+        c.key for c in study.cells() if c.key not in {w.key for w in written}
+    ]
+    monkeypatch.setattr(_Trainer, "_round", lambda self: pytest.fail("a step is trained again"))
+    assert not run_study(study, tmp_path / "study").failures
+
+
+def test_a_base_that_cannot_be_asked_costs_its_cells_only(
+    grid: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sys2ft.studies import running
+
+    ask = running.outcomes
+
+    def outcomes(names: Sequence[str], of: Any) -> Any:
+        if not of.routes and len(of.news) == 1:
+            raise MemoryShortage("no memory")
+        return ask(names, of)
+
+    monkeypatch.setattr(running, "outcomes", outcomes)
+    study = replace(grid, steps=(), seeds=(0,), measures=("closed_book",), compare=())
+    study = changed(study, {"vary": {"take": [1, 2]}}, "here")
+    done = run_study(study, tmp_path / "study")
+    assert [failure.cell.at["take"] for failure in done.failures] == ["1"]
+    assert [one.at["take"] for one in done.found.settings] == ["2"]
+
+
 UPDATES = """
 name: updates
 asks: Which is left?
@@ -579,6 +625,22 @@ def test_a_generation_that_fails_costs_the_cells_that_use_it(
     runner = Runner(Store(tmp_path), study.cells())
     runner.run()
     assert [failure.cell.at["shown"] for failure in runner.failures] == ["paraphrase"] * 2
+
+
+@pytest.mark.parametrize("updates", [1, 2])
+def test_the_rank_of_a_joint_adapter_is_that_of_a_run(news: list[News], updates: int) -> None:
+    """By the 17 news items that elements were drawn for, of which one has kept none: rank 40, and not 32."""
+    many = [news[0].model_copy(update={"id": f"n{number}"}) for number in range(17)]
+    elements = [element(item.id, 0) for item in many]
+    elements[3] = replace(elements[3], status="rejected", reason="copied")
+    given = {"adapters": "joint", "updates": updates, "rehearsal": "none"}
+    (cell,) = Study(name="x", asks="y", settings=given).cells()
+    model: Any = SimpleNamespace(described=lambda: {"sha256": "0", "parameters": 1})
+    phase = phase_of(cell, 0, model, many, elements, key="k", before={}, counts={}, start=None)
+    (own,) = phase.jobs
+    (run,) = phase.trained.jobs(elements, many)
+    assert own.settings.rank == run.settings.rank == 40
+    assert phase.left_out == (["n3"] if updates == 1 else [])
 
 
 def test_samples_that_were_not_trained_on_have_no_place(elements: list[ReplayElement]) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from sys2ft.combining.merging import add_update
@@ -86,8 +87,11 @@ class Runner:
         return any(one.rpartition("-")[0] == key for one in self._held)
 
     @contextlib.contextmanager
-    def _failing(self, cells: Sequence[Cell]) -> Iterator[None]:
-        """Record an error of some cells, and compute the others. A full disk is an error of all."""
+    def _failing(self, cells: Sequence[Cell] | Callable[[], Sequence[Cell]]) -> Iterator[None]:
+        """Record an error of some cells, or of those that `cells` finds after it, and compute the others.
+
+        A full disk is an error of all.
+        """
         try:
             yield
         except StorageError:
@@ -95,7 +99,10 @@ class Runner:
         except (UserError, MemoryShortage) as error:
             # Without what it was raised from: the frames there hold the model and the bank.
             error.__traceback__ = error.__cause__ = error.__context__ = None
-            self.failures += [Failure(cell, error) for cell in cells]
+            failed = cells() if callable(cells) else cells
+            self.failures += [Failure(cell, error) for cell in failed]
+            if not failed:
+                self.show.note(str(error))
 
     def _model(self, name: str) -> LoadedModel:
         if self._loaded is None or self._loaded.fingerprint != self.store.fingerprint(name):
@@ -138,8 +145,13 @@ class Runner:
             self._phase(model, number, cells)
 
     def _ask_base(self, model: LoadedModel, cells: Sequence[Cell]) -> None:
-        for key, cell in {self.store.base_key(cell): cell for cell in cells}.items():
-            if not self.store.has("base", key):
+        by_key: dict[str, list[Cell]] = {}
+        for cell in cells:
+            by_key.setdefault(self.store.base_key(cell), []).append(cell)
+        for key, (cell, *others) in by_key.items():
+            if self.store.has("base", key):
+                continue
+            with self._failing([cell, *others]):
                 who = Subject(model=model, news=self.store.news(cell), settings=cell.evaluate, seed=0, show=self.show)
                 found = outcomes([name for name in cell.measures if not of_training(name)], who)
                 self.store.write_part("base", key, {"model": model.described(), "rows": rows_of(found)})
@@ -157,12 +169,15 @@ class Runner:
         by_key = {phase.key: phase for phase in phases}
         for bank_jobs in banks(model.model, jobs) if jobs else []:
             own = [by_key[key] for key in dict.fromkeys(job.group for job in bank_jobs)]
-            with self._failing([phase.cell for phase in own]):
+            with self._failing(partial(self._unwritten, own)):
                 self._train(model, bank_jobs, own)
         for phase in phases:
             if not phase.jobs and not self.store.has("cells", phase.key):
                 with self._failing([phase.cell]):
                     self._write(model, phase, None)
+
+    def _unwritten(self, phases: Sequence[Phase]) -> list[Cell]:
+        return [phase.cell for phase in phases if not self.store.has("cells", phase.key)]
 
     def _planned(self, model: LoadedModel, cell: Cell, number: int) -> Phase:
         store = self.store
