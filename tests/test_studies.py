@@ -47,7 +47,7 @@ from sys2ft.studies.running import Runner
 from sys2ft.studies.samples import samples_of, written_elements
 from sys2ft.studies.spec import Compare
 from sys2ft.studies.study import write_record
-from sys2ft.studies.words import place_title
+from sys2ft.studies.words import caption, place_title
 from sys2ft.training.loop import _Trainer
 from sys2ft.training.schedule import split
 
@@ -753,7 +753,7 @@ def test_comparisons_of_known_answers(grid: Study, tmp_path: Path) -> None:
     assert said.startswith("Closed book against 'naive': cloze 0.25 to 0.92, +0.67 [")
     assert "6 questions of 3 news items, 2 seeds" in said
     cost = found.settings[0].cost()
-    assert cost["flop"] == 6 + 8 * 2 / 4, "training, and half of the generation, as half of the elements are used"
+    assert cost["flop"] == 6 + 8, "training, and the generation"
     assert place_title(study, found.rows[0].at) == "base"
 
 
@@ -797,8 +797,8 @@ figure: {{kind: scaling, x: elements, measures: [closed_book, loss]}}
         rows = [["closed_book", *item, float(v), None] for item, v in zip(items, own, strict=True)]
         rows += [["loss", item.id, 0, 1.0 + n % 2, None] for n, item in enumerate(store.news(cell))]
         record = {
-            "rows": rows, "points": [], "curve": [], "counts": {}, "samples": 1, "left_out": [], "totals": {},
-            "update": {item.id: 0 for item in store.news(cell)},
+            "rows": rows, "points": [], "curve": [], "counts": {}, "samples": 1, "left_out": [],
+            "totals": {"flop": 144e12 * int(cell.at["elements"])}, "update": {item.id: 0 for item in store.news(cell)},
         }  # fmt: skip
         store.write_part("cells", f"{store.key(cell)}-0", record)
         base = [["closed_book", *item, 0.0, None] for item in items] + [
@@ -813,6 +813,60 @@ figure: {{kind: scaling, x: elements, measures: [closed_book, loss]}}
     said = sentences(found)
     assert any("80% of the gap needs about" in one and "elements" in one for one in said), said
     assert loss.law is None and loss.trend is not None
+    by_flop = changed(study, {"figure": {"kind": "scaling", "x": "flop", "measures": ["closed_book"]}}, "here")
+    of_news = results(store, by_flop, by_flop.cells(), {})
+    assert [x for x, _ in of_news.curves[0].points] == [12e12, 48e12, 192e12, 768e12], "for each of the 12 news items"
+    assert of_news.efforts[0].amount(48e12) == "48 TFLOP per news item"
+
+
+@pytest.mark.parametrize(
+    ("given", "flop"),
+    [
+        ({}, [8.0]),
+        ({"elements": 2}, [6.0]),
+        ({"layout": "document"}, [8.0]),
+        ({"layout": "pieces"}, [8.0]),
+        ({"layout": "abstract"}, [0.0]),
+        ({"shown": "paraphrase"}, [8.0 + 3.0]),
+        ({"tokens_per_news": 40, "samples_per_news": None}, [8.0]),
+        ({"updates": 3, "adapters": "joint", "rehearsal": "power"}, [4.0, 2.0, 2.0]),
+    ],
+    ids=str,
+)
+def test_generation_is_counted_once_and_as_far_as_it_is_used(
+    grid: Study, tmp_path: Path, given: dict[str, Any], flop: list[float]
+) -> None:
+    """8 FLOP for 4, 2 and 2 elements, and 3 for the paraphrases; the training of each update is 100."""
+    study = replace(grid, vary={}, seeds=(0,), steps=(), compare=(), settings={**grid.settings, **given})
+    (cell,), store = study.cells(), Store(tmp_path)
+    names = [item.id for item in store.news(cell)]
+    counts = {"kept": 8, "flop": 8.0, "used": dict(zip(names, (4, 2, 2), strict=True)), "shown": {}}
+    if "shown" in given:
+        store.write_elements(store.elements_key(cell, "paraphrase"), [], {"flop": 3.0})
+    for number in range(len(flop)):
+        record = record_of(store, study, [["closed_book", name, 0, 1.0] for name in names], counts=counts)
+        update = {name: place for place, group in enumerate(cell.groups(store.news(cell))) for name in (group[0].id,)}
+        record |= {"samples": 4 * (1 + number), "totals": {"flop": 100.0}}
+        store.write_part(
+            "cells", f"{store.key(cell)}-{number}", record | ({"update": update} if number or flop[1:] else {})
+        )
+    (setting,) = gather(store, [cell])
+    assert [record["spent"] for record in setting.records[0]] == pytest.approx([100 + own for own in flop])
+    assert setting.cost()["flop"] == pytest.approx(100 * len(flop) + sum(flop))
+
+
+def test_news_items_with_fewer_elements_than_asked_for_are_named(grid: Study, tmp_path: Path) -> None:
+    study = replace(grid, seeds=(0,), measures=("closed_book",), steps=(), compare=())
+    study = changed(study, {"vary": {"elements": [1, 4]}}, "here")
+    store = Store(tmp_path)
+    for cell in study.cells():
+        names = [item.id for item in store.news(cell)]
+        counts = {"kept": 8, "flop": 8.0, "used": dict(zip(names, (4, 1, 3), strict=True))}
+        rows = [["closed_book", name, 0, 1.0] for name in names]
+        store.write_part("cells", f"{store.key(cell)}-0", record_of(store, study, rows, counts=counts))
+    said = caption(results(store, study, study.cells(), {}))
+    assert said.endswith(f"4: 2 of 3 news items had fewer than 4 elements ({names[1]} 1, {names[2]} 3).")
+    assert "fewer than 1 " not in said
 
 
 def record_of(store: Store, study: Study, rows: Sequence[Sequence[Any]], **own: Any) -> dict[str, Any]:

@@ -13,6 +13,8 @@ PROBABILITY = "p "
 """A measure with this before its name is the probability of the right choice."""
 OF_KIND = "@"
 """A measure with this and a kind of question after its name is that of these questions, as 'closed_book@two_hop'."""
+PER_NEWS = {"tokens": "tokens per news item", "flop": "FLOP per news item"}
+"""Axes of effort that are counted for each news item of a cell, as elements are, and what they are called."""
 X_OF_TRAINING = ("step", "update", "tokens", "flop", "age", "order")
 
 
@@ -24,8 +26,8 @@ class Figure:
     """'dots': a row for each cell. 'curve': lines over `x`. 'scaling': the same with a fitted power law. 'grid': a heat
     map of `x` and `series`."""
     x: str = ""
-    """A numeric axis, or of training: step, update, tokens, flop, 'age' (updates since a news item's own), 'order'
-    (place of a sample in the training, for the measure `seen`)."""
+    """A numeric axis, or of training: step, update, tokens and flop (for each news item), 'age' (updates since a news
+    item's own), 'order' (place of a sample in the training, for the measure `seen`)."""
     series: str = ""
     """Of a 'grid' of two axes the other one."""
     measures: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sys2ft.errors import UserError
 from sys2ft.report.words import count
 from sys2ft.statistics import Needed, Point, Scaling, Score, Undefined, fit_scaling, mean_over_seeds, trend
-from sys2ft.studies.drawn import is_number
+from sys2ft.studies.drawn import PER_NEWS, is_number
 from sys2ft.studies.gathered import Setting
 from sys2ft.studies.measures import in_nats
 from sys2ft.studies.spec import Study
@@ -33,8 +33,8 @@ class Effort:
 
     def amount(self, x: float) -> str:
         """An effort with its unit."""
-        if self.unit == "FLOP":
-            return f"{x / 1e12:,.3g} TFLOP"
+        if self.unit == PER_NEWS["flop"]:
+            return f"{x / 1e12:,.3g} T{self.unit}"
         return f"{count(x)} {self.unit}"
 
 
@@ -48,9 +48,9 @@ def lines_of(study: Study, settings: Sequence[Setting]) -> list[tuple[dict[str, 
 
 
 def x_of(study: Study, setting: Setting, axis: str) -> float:
-    """Where the end of a setting is on the x axis of the figure."""
+    """Where the end of a setting is on the x axis of the figure; tokens and FLOP are for each news item."""
     if study.figure.x in ("flop", "tokens"):
-        return setting.cost()[study.figure.x]
+        return setting.cost()[study.figure.x] / max(1, len(setting.arrived))
     return float(setting.at[axis].split()[0])
 
 
@@ -68,7 +68,7 @@ def efforts_of(study: Study, settings: Sequence[Setting]) -> list[Effort]:
         return [one for name in study.drawn for one in _orders(settings, name)]
     if study.figure.kind != "scaling":
         return []
-    unit = {"flop": "FLOP"}.get(study.figure.x, study.figure.x)
+    unit = PER_NEWS.get(study.figure.x, study.figure.x)
     found, lines = [], lines_of(study, settings)
     for measure in study.drawn:
         for place, axis, own in lines:

@@ -23,6 +23,7 @@ from sys2ft.pages.charts import (
 )
 from sys2ft.report import number
 from sys2ft.statistics import Score
+from sys2ft.studies.drawn import PER_NEWS
 from sys2ft.studies.gathered import Setting
 from sys2ft.studies.measures import in_nats
 from sys2ft.studies.results import ALL, Curve, Results, base_at
@@ -30,6 +31,7 @@ from sys2ft.studies.spec import BASE
 from sys2ft.studies.words import measure_title, place_title
 
 _HEIGHT = 220
+_X_TITLES = {**PER_NEWS, "order": "place in the training", "age": "updates since the news item's own"}
 _BAND = 40  # points at which a fitted law is drawn
 
 
@@ -99,7 +101,7 @@ def _panel(found: Results, measure: str) -> Spec | None:
     shown = [[(x, score) for x, score in curve.points if x > 0 or not logarithmic] for curve in own]
     names = [place_title(study, curve.at) for curve in own]
     marks = [
-        {**_mark(score, name, f"{name}, {study.figure.x} {x:,.4g}"), "x": x}
+        {**_mark(score, name, f"{name}, {_X_TITLES.get(study.figure.x, study.figure.x)} {x:,.4g}"), "x": x}
         for name, points in zip(names, shown, strict=True)
         for x, score in points
     ]
@@ -117,9 +119,7 @@ def _panel(found: Results, measure: str) -> Spec | None:
 
 def _x_axis(found: Results, values: Sequence[float]) -> Spec:
     name = found.study.figure.x
-    title = {"flop": "FLOP", "order": "place in the training", "age": "updates since the news item's own"}.get(
-        name, name
-    )
+    title = _X_TITLES.get(name, name)
     if found.study.figure.kind == "scaling":
         return log_axis(values, title, form=".2~e" if name == "flop" else "~g")
     whole = all(value == int(value) for value in values)

@@ -8,7 +8,8 @@ from typing import Any
 
 from sys2ft.statistics import Item
 from sys2ft.studies.cells import Cell
-from sys2ft.studies.drawn import OF_KIND, PROBABILITY
+from sys2ft.studies.costs import spent, too_few
+from sys2ft.studies.drawn import OF_KIND, PER_NEWS, PROBABILITY
 from sys2ft.studies.measures import Outcome
 from sys2ft.studies.store import Store, outcomes_of
 from sys2ft.training import JOINT
@@ -54,6 +55,8 @@ class Setting:
     base: Mapping[str, Values] = field(default_factory=dict)
     kinds: Mapping[Item, str | None] = field(default_factory=dict)
     """Question -> its kind."""
+    short: dict[str, int] = field(default_factory=dict)
+    """News items with fewer elements than are asked for, and how many they have under the seed with the fewest."""
 
     @property
     def joint(self) -> bool:
@@ -84,6 +87,8 @@ class Setting:
     def along(self, measure: str, x: str) -> list[tuple[float, list[Values]]]:
         """The values along the training, by their x, beginning with the base; only places that all seeds have.
 
+        Tokens and FLOP are for each news item of the setting, whenever these arrive.
+
         A place where a measure was not taken of all the items that it has at the end is left out.
         """
         if x == "order":
@@ -105,7 +110,8 @@ class Setting:
                 own.keys() <= one.keys() for own, one in zip(whole, found, strict=True)
             ):
                 kept = [{item: one[item] for item in own} for own, one in zip(whole, found, strict=True)]
-                rows.append((sum(place.x(x) for place in held) / len(held), kept))
+                each = max(1, len(self.arrived)) if x in PER_NEWS else 1
+                rows.append((sum(place.x(x) for place in held) / len(held) / each, kept))
         return rows
 
     def _alike(self) -> list[list[Place]]:
@@ -165,7 +171,10 @@ class Setting:
         return [(float(age), held) for age in of_all if (held := common([ages[age] for ages in seeds]))]
 
     def cost(self) -> dict[str, float]:
-        """Samples, tokens trained on, FLOP of generation and training, seconds: means over the seeds."""
+        """Samples, tokens trained on, FLOP of generation and training, seconds, of all news items together.
+
+        Means over the seeds.
+        """
         if not self.records:
             return {}
         totals = [_cost(records) for records in self.records]
@@ -173,6 +182,8 @@ class Setting:
 
 
 BESIDE = "beside "
+SPENT = "spent"
+"""In a record that was gathered: FLOP of the update."""
 SEEN = "seen"
 
 
@@ -196,6 +207,8 @@ def gather(store: Store, cells: Sequence[Cell]) -> list[Setting]:
         setting.cells.append(cell)
         setting.records.append(records)
         setting.arrived = records[0]["update"]
+        for name, count in too_few(store, cell, records[0]).items():
+            setting.short[name] = min(count, setting.short.get(name, count))
         setting.kinds = {
             (item.id, number): question.kind
             for item in store.news(cell)
@@ -212,7 +225,10 @@ def _records(store: Store, cell: Cell) -> list[dict[str, Any]] | None:
         records = [store.phase(cell, number) for number in phases]
     except ValueError:  # a model or a file that is not there (UserError); the run has reported it
         return None
-    return [record for record in records if record is not None] if all(records) else None
+    have = [record for record in records if record is not None]
+    if len(have) < len(records):
+        return None
+    return [{**record, SPENT: spent(store, cell, number, record)} for number, record in enumerate(have)]
 
 
 def measured(rows: Iterable[Outcome]) -> dict[str, Values]:
@@ -230,7 +246,7 @@ def _places(records: Sequence[Mapping[str, Any]]) -> Iterable[Place]:
     steps, tokens, flop = 0, 0.0, 0.0
     for number, record in enumerate(records, start=1):
         curve = {int(step): float(so_far) for step, _, so_far in record["curve"]}
-        total, spent = max(curve.values(), default=0.0), _flop(record)
+        total, flop_of_update = max(curve.values(), default=0.0), record[SPENT]
         own, end = max(curve, default=0), outcomes_of(record["rows"])
         for point in record["points"]:
             if point["step"] < own:
@@ -240,8 +256,8 @@ def _places(records: Sequence[Mapping[str, Any]]) -> Iterable[Place]:
                 ended = () if record["totals"].get("halved") else record["update"]
                 found = measured(_completed(outcomes_of(point["rows"]), end, ended))
                 at = point["step"]
-                yield Place(at, steps + at, number, tokens + so_far, flop + spent * part, found)
-        steps, tokens, flop = steps + own, tokens + total, flop + spent
+                yield Place(at, steps + at, number, tokens + so_far, flop + flop_of_update * part, found)
+        steps, tokens, flop = steps + own, tokens + total, flop + flop_of_update
         yield Place(None, steps, number, tokens, flop, measured(end))
 
 
@@ -254,19 +270,11 @@ def _completed(point: Sequence[Outcome], end: Sequence[Outcome], news: Container
     return [*point, *(o for o in end if o.news_id in news and o.news_id not in asked and o.measure in measures)]
 
 
-def _flop(record: Mapping[str, Any]) -> float:
-    """FLOP of a phase: of its training, and of the generation of its samples, in proportion to those it uses."""
-    counts, totals = record["counts"], record["totals"]
-    kept = counts.get("kept") or 0
-    share = min(1.0, record["samples"] / kept) if kept else 1.0
-    return float(totals.get("flop", 0.0)) + share * float(counts.get("flop", 0.0))
-
-
 def _cost(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return {
         "samples": float(sum(record["samples"] for record in records)),
         "tokens": float(sum(record["totals"].get("tokens_trained", 0) for record in records)),
-        "flop": float(sum(_flop(record) for record in records)),
+        "flop": float(sum(record[SPENT] for record in records)),
         "seconds": float(sum(record["totals"].get("seconds", 0.0) for record in records)),
         "left_out": float(sum(len(record["left_out"]) for record in records)),
         "diverged": float(sum(len(record["totals"].get("diverged", [])) for record in records)),

@@ -24,13 +24,12 @@ from sys2ft.news import News
 from sys2ft.replay import ReplayElement, generate
 from sys2ft.runs import Below, Display, current_stop
 from sys2ft.studies.cells import Cell
+from sys2ft.studies.costs import PARAPHRASE, SHOWN
 from sys2ft.studies.measures import Outcome, Subject, of_training, outcomes
 from sys2ft.studies.phases import Phase, order_of_training, phase_of
 from sys2ft.studies.samples import written_elements
 from sys2ft.studies.store import Store, rows_of
 from sys2ft.training import JOINT, Checkpoint, Training, Watch, banks, learner_of, sized, train
-
-PARAPHRASE = "paraphrase"
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +189,8 @@ class Runner:
             elements, counts = store.elements(key), store.counts(key)
         before = {}
         if cell.options.shown == PARAPHRASE:
-            texts = store.elements(store.elements_key(cell, PARAPHRASE))
+            key = store.elements_key(cell, PARAPHRASE)
+            texts, counts = store.elements(key), {**counts, SHOWN: store.counts(key)}
             before = {one.news_id: one.completion for one in texts if one.status == "kept"}
         return phase_of(
             cell, number, model, news, elements, key=f"{store.key(cell)}-{number}", before=before, counts=counts,

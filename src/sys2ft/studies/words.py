@@ -140,7 +140,23 @@ def caption(found: Results) -> str:
         return "Nothing is finished yet."
     most = max(scores, key=lambda score: (score.n_seeds, score.n_items))
     nats = "; losses in nats a token" if any(in_nats(name) for name in found.study.measures) else ""
-    return (
+    said = (
         f"{_capital(size_of(most))} (fewer where n says so); 95% intervals by bootstrap over news items with "
         f"seeds as a second level{nats}. p(right): the probability of the right choice among all."
     )
+    return " ".join([said, *notes(found)])
+
+
+def notes(found: Results) -> list[str]:
+    """What qualifies the numbers of the table: news items with fewer elements than were asked for."""
+    said = []
+    for one in found.settings:
+        if one.short:
+            listed = [f"{name} {have}" for name, have in sorted(one.short.items(), key=lambda pair: pair[1])]
+            more = f" and {len(listed) - _LISTED} more" if len(listed) > _LISTED else ""
+            said.append(
+                f"{_capital(place_title(found.study, one.at))}: {len(listed)} of "
+                f"{counted(len(one.arrived), 'news item')} had fewer than {one.cells[0].options.elements:,} elements "
+                f"({', '.join(listed[:_LISTED])}{more})."
+            )
+    return said
