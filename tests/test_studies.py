@@ -6,6 +6,7 @@ import re
 import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,8 +20,10 @@ from displays import Interrupted, StopAt
 from sys2ft.cli.main import call
 from sys2ft.cli.study import with_action
 from sys2ft.errors import MemoryShortage, SettingsError, StorageError
+from sys2ft.evaluation import Questions, evaluate, graders
 from sys2ft.files import read_json, read_jsonl, write_json, write_jsonl
 from sys2ft.ledger import Ledger, UpdateSettings
+from sys2ft.models import load_model
 from sys2ft.news import News, Question, news_to_dict
 from sys2ft.replay import ReplayElement
 from sys2ft.runs import Display
@@ -607,6 +610,31 @@ def test_an_update_without_samples_leaves_the_adapter_as_it_was(
         assert first == then != last
 
 
+@pytest.mark.parametrize("bad", [0, 1])
+def test_an_update_that_diverges_leaves_the_adapter_as_it_was(
+    talking_model_dir: Path, news_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: int
+) -> None:
+    update = _Trainer._update
+
+    def diverging(self: Any, part: Any, adapters: Sequence[Any]) -> None:
+        part.losses.update({a.slot: float("nan") for a in adapters if a.job.group.endswith(f"-{bad}")})
+        update(self, part, adapters)
+
+    monkeypatch.setattr(_Trainer, "_update", diverging)
+    study = parse_study(UPDATES.format(model=talking_model_dir, news=news_file), "updates.yaml")
+    study = replace(study, measures=("closed_book", "text"))
+    store = Store(tmp_path / "study")
+    assert not run_study(study, store.path).failures
+    base = read_json(store.path / "base" / f"{store.base_key(study.cells()[0])}.json")["rows"]
+    for setting in gather(store, study.cells()):
+        (records,) = setting.records
+        assert [record["totals"]["diverged"] for record in records] == [["joint"] * (n == bad) for n in range(3)]
+        assert setting.cost()["diverged"] == 1
+        texts = [base, *(record["rows"] for record in records)]
+        texts = [[row for row in rows if row[0] == "text"] for rows in texts]
+        assert [one == other for one, other in pairwise(texts)] == [n == bad for n in range(3)]
+
+
 def test_a_generation_that_fails_costs_the_cells_that_use_it(
     grid: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -708,6 +736,36 @@ def test_a_set_of_retention_is_a_measure(grid: Study, tmp_path: Path) -> None:
     set_of.cache_clear()
     (cell, *_) = study.cells()
     assert not Store(tmp_path / "study").finished(cell), "other items are another cell"
+
+
+def test_answers_in_free_text_are_those_of_a_run(
+    grid: Study, tmp_path: Path, news: list[News], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Questions without choices are asked too; an answer that cannot be graded counts as wrong, and is reported."""
+    judge = graders.grade
+
+    def grade(said: str, question: Question) -> Any:
+        return graders.Grade(None, "no key") if question.kind == "reverse" else judge(said, question)
+
+    monkeypatch.setattr(graders, "grade", grade)
+    study = replace(
+        grid, seeds=(0,), measures=("closed_book",), steps=(), settings={**grid.settings, "headline": "direct"}
+    )
+    done = run_study(study, tmp_path / "study", only={"protocol": "naive"})
+    assert not done.failures
+    (cell,) = (cell for cell in study.cells() if cell.at["protocol"] == "naive")
+    store = Store(tmp_path / "study")
+    own = {(news_id, item): value for _, news_id, item, value, _ in store.part("base", store.base_key(cell))["rows"]}  # type: ignore[index]
+    said = evaluate(
+        load_model(str(grid.models[0])), news, cell.evaluate, subject="base", probe=Questions(cell.evaluate)
+    )
+    closed = {(row.news_id, row.question): row.correct for row in said if row.condition == "closed_book"}
+    assert own == closed
+    assert [item for item, value in own.items() if value is None] == [("town", 2)] and len(own) == 6
+    for row in done.found.rows:
+        assert (row.measure, row.score.n_items, row.score.ungraded) == ("closed_book", 6, 1)
+    assert "Base: 1 answer closed book could not be graded, counted as wrong." in caption(done.found)
+    assert "could not be graded" in done.page.read_text(encoding="utf-8")
 
 
 # Results

@@ -23,6 +23,7 @@ from sys2ft.pages.charts import (
 )
 from sys2ft.report import number
 from sys2ft.statistics import Score
+from sys2ft.statistics.scores import value as as_number
 from sys2ft.studies.drawn import PER_NEWS
 from sys2ft.studies.gathered import Setting
 from sys2ft.studies.measures import in_nats
@@ -194,7 +195,7 @@ def _matrix(found: Results, setting: Setting, measure: str) -> Spec | None:
         for place in places:
             for (news_id, _), value in setting.take(place.found, measure).items() if place.last else ():
                 if news_id in setting.arrived:  # not the items of a set of retention
-                    cells.setdefault((setting.arrived[news_id] + 1, place.update), []).append(value)
+                    cells.setdefault((setting.arrived[news_id] + 1, place.update), []).append(as_number(value))
     if not cells:
         return None
     updates = sorted({j for _, j in cells})

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sys2ft.statistics import Item
+from sys2ft.statistics.scores import value as as_number
 from sys2ft.studies.cells import Cell
 from sys2ft.studies.costs import spent, too_few
 from sys2ft.studies.drawn import OF_KIND, PER_NEWS, PROBABILITY
@@ -14,8 +15,8 @@ from sys2ft.studies.measures import Outcome
 from sys2ft.studies.store import Store, outcomes_of
 from sys2ft.training import JOINT
 
-Values = dict[Item, float]
-"""Question of a news item -> value."""
+Values = dict[Item, float | None]
+"""Question of a news item -> value; None: not gradable."""
 ORDER_BINS = 10
 
 
@@ -134,7 +135,7 @@ class Setting:
             bins: list[Values] = [{} for _ in range(ORDER_BINS)]
             for own in by_adapter.values():
                 for rank, item in enumerate(own):
-                    bins[rank * ORDER_BINS // len(own)][item] = before[item] - values[item]
+                    bins[rank * ORDER_BINS // len(own)][item] = as_number(before[item]) - as_number(values[item])
             seeds.append([_mean_of_news(one) for one in bins])
         tenths = [common(held) for held in zip(*seeds, strict=True)]
         return [((number + 0.5) / ORDER_BINS, held) for number, held in enumerate(tenths) if held]
@@ -146,13 +147,13 @@ class Setting:
         """
         from scipy.stats import spearmanr
 
-        found = []
+        found: list[Values] = []
         for places in self.places:
             values = places[-1].found.get(measure, {})
             before = places[-1].found.get(BESIDE + measure, {})
             own: dict[str, list[tuple[int, float]]] = {}
             for (news_id, place), value in values.items():
-                own.setdefault(news_id, []).append((place, before[news_id, place] - value))
+                own.setdefault(news_id, []).append((place, as_number(before[news_id, place]) - as_number(value)))
             differing = {name: pairs for name, pairs in own.items() if len({gain for _, gain in pairs}) > 1}
             found.append({(name, 0): float(spearmanr(pairs).statistic) for name, pairs in differing.items()})
         return common(found)
@@ -281,7 +282,7 @@ def _cost(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     }
 
 
-def _kept(values: Mapping[Item, float], keep: Mapping[Item, Any] | None) -> Values:
+def _kept(values: Values, keep: Mapping[Item, Any] | None) -> Values:
     return dict(values) if keep is None else {item: value for item, value in values.items() if item in keep}
 
 
@@ -293,5 +294,5 @@ def _mean_of_news(values: Values) -> Values:
     """One value for each news item: samples differ between seeds, news items do not."""
     news: dict[str, list[float]] = {}
     for (news_id, _), value in values.items():
-        news.setdefault(news_id, []).append(value)
+        news.setdefault(news_id, []).append(as_number(value))
     return {(news_id, 0): sum(own) / len(own) for news_id, own in news.items()}

@@ -55,7 +55,8 @@ class Outcome(NamedTuple):
     measure: str
     news_id: str
     item: int
-    value: float
+    value: float | None
+    """None: an answer that could not be graded, which counts as wrong and is reported."""
     beside: float | None = None
     """For questions the probability of the right choice; for samples of training the base's value."""
 
@@ -95,7 +96,8 @@ def _outcome(name: str, row: Prediction) -> Outcome:
     if row.scoring == "loss":
         return Outcome(name, row.news_id, row.question, float(row.detail["nats_per_token"]))
     probability = share_of_right(row.detail, row.expected)
-    return Outcome(name, row.news_id, row.question, float(bool(row.correct)), probability)
+    right = None if row.correct is None else float(row.correct)
+    return Outcome(name, row.news_id, row.question, right, probability)
 
 
 Asked = tuple[Probe, Sequence[News], Mapping[str, Route]]

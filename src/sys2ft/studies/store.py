@@ -193,10 +193,11 @@ class Store:
 
 def rows_of(found: Sequence[Outcome]) -> list[list[Any]]:
     """Outcomes as JSON data, with few digits."""
-    return [
-        [one.measure, one.news_id, one.item, round(one.value, 5), None if one.beside is None else round(one.beside, 5)]
-        for one in found
-    ]
+    return [[one.measure, one.news_id, one.item, _few(one.value), _few(one.beside)] for one in found]
+
+
+def _few(value: float | None) -> float | None:
+    return None if value is None else round(value, 5)
 
 
 def outcomes_of(rows: Sequence[Sequence[Any]]) -> list[Outcome]:

@@ -148,8 +148,13 @@ def caption(found: Results) -> str:
 
 
 def notes(found: Results) -> list[str]:
-    """What qualifies the numbers of the table: news items with fewer elements than were asked for."""
-    said = []
+    """What qualifies the numbers of the table: answers that could not be graded, news items with too few elements."""
+    said = [
+        f"{_capital(place_title(found.study, row.at))}: {counted(row.score.ungraded, 'answer')} "
+        f"{measure_title(row.measure)} could not be graded, counted as wrong."
+        for row in found.rows
+        if row.part == ALL and row.score.ungraded
+    ]
     for one in found.settings:
         if one.short:
             listed = [f"{name} {have}" for name, have in sorted(one.short.items(), key=lambda pair: pair[1])]
