@@ -41,6 +41,7 @@ from sys2ft.studies import (
     study_names,
 )
 from sys2ft.studies.cells import spread
+from sys2ft.studies.figures import figure_of
 from sys2ft.studies.gathered import gather
 from sys2ft.studies.measures import exchanged
 from sys2ft.studies.options import checked
@@ -766,6 +767,27 @@ def test_answers_in_free_text_are_those_of_a_run(
         assert (row.measure, row.score.n_items, row.score.ungraded) == ("closed_book", 6, 1)
     assert "Base: 1 answer closed book could not be graded, counted as wrong." in caption(done.found)
     assert "could not be graded" in done.page.read_text(encoding="utf-8")
+
+
+def test_a_curve_over_age_says_how_many_news_items_are_at_each(grid: Study, tmp_path: Path) -> None:
+    """Three updates with 2, 1 and 1 of 4 news items: the oldest age is of the first update's alone."""
+    study = replace(grid, vary={}, seeds=(0,), measures=("text",), steps=(), compare=())
+    settings = {"updates": 3, "adapters": "joint"}
+    figure = {"kind": "curve", "x": "age", "measures": ["text"]}
+    study = changed(study, {"settings": settings, "figure": figure, "news": "new-news-test", "take": 4}, "here")
+    (cell,), store = study.cells(), Store(tmp_path)
+    update = {item.id: place for place, group in enumerate(cell.groups(store.news(cell))) for item in group}
+    for number in range(3):
+        rows = [["text", name, 0, 1.0 + place] for name, place in update.items()]
+        store.write_part("cells", f"{store.key(cell)}-{number}", record_of(store, study, rows, update=update))
+    found = results(store, study, [cell], {})
+    (curve,) = found.curves
+    assert {x: score.n_news for x, score in curve.points} == {-2: 1, -1: 2, 0: 4, 1: 3, 2: 2}
+    shown = re.sub(r"<[^>]*>", " ", (figure_of(found) or "").partition("<svg")[2]).split()
+    assert "(small:" in shown and " ".join(shown).count(" 4 ") >= 1
+    write_record(store, study, "")
+    page = write_results(store, found, 1).read_text(encoding="utf-8")
+    assert "n = 4 at age 0, 2 at age 2, which only those of the first update reach, 1 at age -2" in page
 
 
 # Results

@@ -15,7 +15,8 @@ OF_KIND = "@"
 """A measure with this and a kind of question after its name is that of these questions, as 'closed_book@two_hop'."""
 PER_NEWS = {"tokens": "tokens per news item", "flop": "FLOP per news item"}
 """Axes of effort that are counted for each news item of a cell, as elements are, and what they are called."""
-X_OF_TRAINING = ("step", "update", "tokens", "flop", "age", "order")
+AGE = "age"
+X_OF_TRAINING = ("step", "update", "tokens", "flop", AGE, "order")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -24,7 +24,7 @@ from sys2ft.pages.charts import (
 from sys2ft.report import number
 from sys2ft.statistics import Score
 from sys2ft.statistics.scores import value as as_number
-from sys2ft.studies.drawn import PER_NEWS
+from sys2ft.studies.drawn import AGE, PER_NEWS
 from sys2ft.studies.gathered import Setting
 from sys2ft.studies.measures import in_nats
 from sys2ft.studies.results import ALL, Curve, Results, base_at
@@ -32,7 +32,11 @@ from sys2ft.studies.spec import BASE
 from sys2ft.studies.words import measure_title, place_title
 
 _HEIGHT = 220
-_X_TITLES = {**PER_NEWS, "order": "place in the training", "age": "updates since the news item's own"}
+_X_TITLES = {
+    **PER_NEWS,
+    "order": "place in the training",
+    "age": "updates since the news item's own (small: news items)",
+}
 _BAND = 40  # points at which a fitted law is drawn
 
 
@@ -114,6 +118,8 @@ def _panel(found: Results, measure: str) -> Spec | None:
     )
     if logarithmic:
         layers += _laws(found, measure, [mark["x"] for mark in marks])
+    if study.figure.x == AGE:
+        layers.append(_news_items([point for points in shown for point in points]))
     layers += _levels(found, own)
     return {"height": _HEIGHT, "width": 400, "layer": layers}
 
@@ -125,6 +131,17 @@ def _x_axis(found: Results, values: Sequence[float]) -> Spec:
         return log_axis(values, title, form=".2~e" if name == "flop" else "~g")
     whole = all(value == int(value) for value in values)
     return {"title": title, "axis": {"tickMinStep": 1, "format": "d"} if whole else {}}
+
+
+def _news_items(points: Sequence[tuple[float, Score]]) -> Spec:
+    """The number of news items of each age, at the foot of the panel: only the earliest ones grow old."""
+    counts: dict[float, set[int]] = {}
+    for x, score in points:
+        counts.setdefault(x, set()).add(score.n_news)
+    rows = [{"x": x, "count": "–".join(map(str, sorted({min(own), max(own)})))} for x, own in counts.items()]
+    mark = {"type": "text", "fontSize": 9, "baseline": "bottom", "aria": False}
+    place = {"x": {"field": "x", "type": "quantitative"}, "y": {"value": _HEIGHT - 2}}
+    return {"data": {"values": rows}, "mark": mark, "encoding": {**place, "text": {"field": "count"}}}
 
 
 def _laws(found: Results, measure: str, xs: Sequence[float]) -> list[Spec]:

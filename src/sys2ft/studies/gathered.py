@@ -10,7 +10,7 @@ from sys2ft.statistics import Item
 from sys2ft.statistics.scores import value as as_number
 from sys2ft.studies.cells import Cell
 from sys2ft.studies.costs import spent, too_few
-from sys2ft.studies.drawn import OF_KIND, PER_NEWS, PROBABILITY
+from sys2ft.studies.drawn import AGE, OF_KIND, PER_NEWS, PROBABILITY
 from sys2ft.studies.measures import Outcome
 from sys2ft.studies.store import Store, outcomes_of
 from sys2ft.training import JOINT
@@ -94,7 +94,7 @@ class Setting:
         """
         if x == "order":
             return self._by_order(measure)
-        if x == "age":
+        if x == AGE:
             return self._by_age(measure)
         # Of news items that arrive in several updates, those of the first: the others are not trained on all the time.
         later = {name for name, update in self.arrived.items() if update} if x != "update" else set()

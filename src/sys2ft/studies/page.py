@@ -15,9 +15,9 @@ from sys2ft.files import read_json, write_json, write_text
 from sys2ft.pages import facts, render, trusted
 from sys2ft.report import number as shown
 from sys2ft.report.words import ABSENT, count, power_line, seconds, tera
-from sys2ft.studies.drawn import PROBABILITY
+from sys2ft.studies.drawn import AGE, PROBABILITY
 from sys2ft.studies.figures import figure_of
-from sys2ft.studies.results import ALL, Results, Row
+from sys2ft.studies.results import ALL, Curve, Results, Row
 from sys2ft.studies.store import Store
 from sys2ft.studies.words import caption, measure_cell, measure_title, place_title, sentences, size_of
 
@@ -174,6 +174,17 @@ def _cost_cells(found: Results, number: int) -> tuple[str, ...]:
     )  # fmt: skip
 
 
+def _ages(curve: Curve) -> str:
+    """What the ages of a curve are of."""
+    (youngest, of_first), (oldest, of_last) = curve.points[0], curve.points[-1]
+    _, own = min(curve.points, key=lambda point: abs(point[0]))
+    return (
+        f"The news items differ between ages: n = {own.n_news} at age 0, {of_last.n_news} at age {oldest:g}, which "
+        f"only those of the first update reach, {of_first.n_news} at age {youngest:g}, at which only those of the last "
+        "update were asked. A slope is therefore not of the same news items."
+    )
+
+
 def _figure_note(found: Results) -> str:
     study = found.study
     notes = []
@@ -183,4 +194,6 @@ def _figure_note(found: Results) -> str:
         if "closed_book" in study.drawn and "in_context" in study.measures:
             notes.append("Dotted: the base with the news item in context.")
         notes.append("Bands: 95% intervals.")
+    if study.figure.x == AGE:
+        notes += [_ages(curve) for curve in found.curves[:1]]
     return " ".join(notes)
