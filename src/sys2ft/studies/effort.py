@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from sys2ft.errors import UserError
 from sys2ft.report.words import count
 from sys2ft.statistics import Needed, Point, Scaling, Score, Undefined, fit_scaling, mean_over_seeds, trend
-from sys2ft.studies.drawn import is_number
 from sys2ft.studies.gathered import Setting
+from sys2ft.studies.labels import is_number
 from sys2ft.studies.measures import in_nats
 from sys2ft.studies.spec import Study
 

@@ -14,10 +14,11 @@ from sys2ft.replay import ReplayElement, expected, plan as replay_plan
 from sys2ft.report import power_line
 from sys2ft.runs import Below, Display, Needs
 from sys2ft.studies.cells import Cell
+from sys2ft.studies.labels import short
 from sys2ft.studies.measures import Subject, asking_needs, of_training
 from sys2ft.studies.phases import phase_of
 from sys2ft.studies.samples import written_elements
-from sys2ft.studies.spec import Study, short
+from sys2ft.studies.spec import Study
 from sys2ft.studies.store import Store
 from sys2ft.studies.study import selected
 from sys2ft.training import AdapterJob, banks, training_needs

@@ -24,9 +24,9 @@ from sys2ft.pages.charts import (
 from sys2ft.report import number
 from sys2ft.statistics import Score
 from sys2ft.studies.gathered import Setting
+from sys2ft.studies.labels import BASE
 from sys2ft.studies.measures import in_nats
 from sys2ft.studies.results import ALL, Curve, Results, base_at
-from sys2ft.studies.spec import BASE
 from sys2ft.studies.words import measure_title, place_title
 
 _HEIGHT = 220

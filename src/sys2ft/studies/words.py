@@ -10,9 +10,10 @@ from sys2ft.report.words import ABSENT, counted, estimate
 from sys2ft.statistics import Score, Undefined
 from sys2ft.studies.drawn import OF_KIND, PROBABILITY
 from sys2ft.studies.effort import Effort
+from sys2ft.studies.labels import BASE
 from sys2ft.studies.measures import in_nats
 from sys2ft.studies.results import ALL, Contrast, Results, Row
-from sys2ft.studies.spec import BASE, Compare, Study
+from sys2ft.studies.spec import Compare, Study
 
 _LISTED = 6
 _NAMES = {
