@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import re
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from sys2ft.errors import SettingsError
+from sys2ft.cli.main import call
+from sys2ft.errors import SettingsError, UserError
 from sys2ft.files import write_jsonl
 from sys2ft.news import News, news_to_dict
-from sys2ft.studies import Study, changed, parse_study
+from sys2ft.runs.units import FolderMemo
+from sys2ft.studies import Store, Study, changed, outlook, parse_study, results, run_study, sentences
+from sys2ft.studies.cells import Cell
+from sys2ft.studies.figures import figure_of
+from sys2ft.studies.gathered import gather
+from sys2ft.studies.labels import said
+from sys2ft.studies.opening import _most_steps, late_steps
 from sys2ft.studies.options import checked, meanings, option_types
+from sys2ft.studies.page import contrast_cells, table_of, write_results
+from sys2ft.studies.running import Runner
+from sys2ft.studies.study import write_record
+from sys2ft.studies.words import caption, compared_note, grouped, notes
 
 GRID = """
 name: grid
@@ -134,3 +149,270 @@ def test_every_option_has_a_meaning() -> None:
     assert all(meanings().get(name, "").endswith(".") for name in option_types())
     with pytest.raises(SettingsError, match="a whole number or null"):
         checked("samples_per_news", "x", "here")
+
+
+@pytest.mark.parametrize(
+    ("settings", "how", "said"),
+    [
+        ({"protocol": "nave"}, {}, "cell model .*nave.*naive"),
+        ({"objective": "crossentropy"}, {}, "cell model .*crossentropy.*cross_entropy"),
+        ({"learner": "lara"}, {}, "cell model .*lara.*lora"),
+        ({}, {"dtype": "float31"}, "float31.*float32"),
+        ({}, {"device": "gpu"}, "device 'gpu'"),
+        ({}, {"take": 4}, "take 4.*has 3 news items.*at most 3"),
+    ],
+)
+def test_a_misspelt_name_stops_before_any_model_is_loaded(
+    grid: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any, how: Any, said: str
+) -> None:
+    monkeypatch.setattr(Runner, "_model", lambda *given: pytest.fail("a model is loaded"))
+    monkeypatch.setattr("sys2ft.studies.estimate.load_model", lambda *given, **how: pytest.fail("a model is loaded"))
+    fields = {"settings": settings, "vary": {"epochs": [1, 2]}, "compare": [], "take": how.pop("take", 0)}
+    study = changed(replace(grid, compare=(), settings={"rank": 2}), fields | {"compare": {"axis": "epochs"}}, "here")
+    for run in (run_study, outlook):
+        with pytest.raises(UserError) as caught:
+            run(study, tmp_path / "out", **how)
+        assert re.search(said, str(caught.value).replace("\n", " ")), caught.value
+        assert caught.value.expected and caught.value.fix and caught.value.exit_code == 2
+    assert not (tmp_path / "out").exists()
+
+
+# Folders
+
+
+@pytest.fixture(scope="module")
+def finished(grid: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("study") / "whole"
+    assert not run_study(grid, folder).failures
+    return folder
+
+
+@pytest.fixture
+def copied(finished: Path, tmp_path: Path) -> Path:
+    shutil.copytree(finished, tmp_path / "study")
+    return tmp_path / "study"
+
+
+def test_the_folder_of_something_else_is_refused(grid: Study, copied: Path, tmp_path: Path) -> None:
+    before = {file: file.stat().st_mtime_ns for file in copied.rglob("*")}
+    other = replace(grid, name="another")
+    for run in (run_study, outlook):
+        with pytest.raises(SettingsError, match=r"the folder of the study 'grid'[\s\S]*--out"):
+            run(other, copied)
+    assert {file: file.stat().st_mtime_ns for file in copied.rglob("*")} == before
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "one.txt").write_text("Dear", "utf-8")
+    with pytest.raises(SettingsError, match="is not the folder of a study"):
+        run_study(grid, tmp_path / "letters")
+    assert [file.name for file in (tmp_path / "letters").iterdir()] == ["one.txt"]
+
+
+def test_a_changed_study_and_one_without_its_record_go_on_in_their_folder(
+    grid: Study, copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Runner, "_model", lambda *given: pytest.fail("a model is loaded"))
+    assert not run_study(replace(grid, seeds=(1,), asks="Is it so?"), copied).failures
+    (copied / "study.json").unlink()
+    assert not run_study(grid, copied).failures
+
+
+DAMAGE: dict[str, Callable[[str], str]] = {
+    "cut": lambda text: text[: len(text) // 2],
+    "empty": lambda text: "",
+    "a list": lambda text: "[]",
+    "without rows": lambda text: text.replace('"rows"', '"rowz"'),
+    "odd rows": lambda text: text.replace('"rows": [', '"rows": [\n  7,', 1),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+@pytest.mark.parametrize("kind", ["cells", "base"])
+def test_a_damaged_part_is_an_error_that_names_it(grid: Study, copied: Path, kind: str, damage: Any) -> None:
+    store, (cell, *_) = Store(copied), grid.cells()
+    file = copied / kind / f"{store.key(cell)}-0.json" if kind == "cells" else next((copied / kind).iterdir())
+    file.write_text(damage(file.read_text("utf-8")), "utf-8")
+    with pytest.raises(SettingsError, match=re.escape(f"{file} is damaged: ")):
+        store.require_sound(cell)
+
+
+@pytest.mark.parametrize("kind", ["cells", "base"])
+def test_a_damaged_part_costs_its_cells_only(grid: Study, copied: Path, kind: str) -> None:
+    file = next((copied / kind).iterdir())
+    file.write_text(DAMAGE["cut"](file.read_text("utf-8")), "utf-8")
+    done = run_study(grid, copied)
+    assert len(done.failures) == (1 if kind == "cells" else 4)
+    for failure in done.failures:
+        assert f"{file} is damaged: " in failure.error.found
+        assert "delete" in str(failure.error.fix) and failure.error.exit_code == 2
+    assert len(done.found.missing) == len(done.failures)
+    assert len(outlook(grid, copied).unusable) == len(done.failures)
+    said = str(done.failures[0].error.fix)
+    name = re.search(r"delete (\S+)\*", said)
+    for one in copied.glob(f"cells/{Path(name[1]).name}*") if name else [file]:
+        one.unlink()
+    assert not run_study(grid, copied).failures, "what it says helps"
+
+
+def test_damaged_elements_and_batches_are_named(grid: Study, copied: Path) -> None:
+    for cell in (copied / "cells").iterdir():
+        cell.unlink()
+    file = next((copied / "elements").glob("*.jsonl"))
+    file.write_text(file.read_text("utf-8")[:-9], "utf-8")
+    (failure,) = run_study(grid, copied).failures
+    assert f"{file} is damaged" in failure.error.found
+    unit = copied / "generation" / "batch.json"
+    unit.parent.mkdir(exist_ok=True)
+    unit.write_text("{", "utf-8")
+    with pytest.raises(SettingsError, match=re.escape(str(unit))):
+        FolderMemo(unit.parent).get(unit.stem)
+
+
+def test_a_dry_run_of_nothing_that_can_run_ends_with_an_error(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, talking_model_dir: Path
+) -> None:
+    file = tmp_path / "own.yaml"
+    text = GRID.format(model=talking_model_dir, news=tmp_path / "none.jsonl")
+    file.write_text(text, "utf-8")
+    assert call(["study", str(file), "--dry-run", "--quiet", "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().out
+    assert "none.jsonl" in said and said.count("cannot be computed") == 1
+    file.write_text(text.replace("[naive, cloze]", "[naive, clozze]"), "utf-8")
+    assert call(["study", str(file), "--dry-run", "--quiet"]) == 2
+    said = capsys.readouterr().err
+    assert "protocol clozze" in said and "cloze" in said.split("expected")[1]
+
+
+# What is said
+
+
+@pytest.mark.parametrize(
+    ("axis", "label", "shown"),
+    [
+        ("batch_size", "2", "batch_size 2"), ("rate", "1e-3", "rate 1e-3"), ("aim", "True", "aim True"),
+        ("flop", "None", "flop None"), ("tokens", "1 2", "tokens 1 2"), ("written", "", "written ''"),
+        ("protocol", "naive", "naive"), ("seen", "8 times", "8 times"), ("elements x repeats", "16 x 1", "16 x 1"),
+    ],
+)  # fmt: skip
+def test_a_value_that_alone_says_nothing_has_its_axis_before_it(axis: str, label: str, shown: str) -> None:
+    assert said(axis, label) == shown
+
+
+def written(study: Study, folder: Path, values: Callable[[Cell, int], float], base: float = 0.0) -> Store:
+    """A folder with these answers to the closed book questions of each cell, by the place of the news item."""
+    store = Store(folder)
+    for cell in study.cells():
+        news = store.news(cell)
+        items = [(place, item.id, n) for place, item in enumerate(news) for n in range(len(item.questions))]
+        rows = [["closed_book", news_id, n, values(cell, place), None] for place, news_id, n in items]
+        rows += [["loss", item.id, 0, 1.0 + place, None] for place, item in enumerate(news)]
+        record = {
+            "rows": rows, "points": [], "curve": [[1, 1.0, 10], [2, 1.0, 20]], "counts": {}, "samples": 1,
+            "left_out": [], "totals": {}, "update": {item.id: 0 for item in news},
+        }  # fmt: skip
+        store.write_part("cells", f"{store.key(cell)}-0", record)
+        asked = [["closed_book", news_id, n, base, None] for _, news_id, n in items]
+        asked += [["in_context", news_id, n, 1.0, None] for _, news_id, n in items]
+        store.write_part("base", store.base_key(cell), {"rows": asked})
+    return store
+
+
+def numbers(talking_model_dir: Path, news: str | Path, fields: str) -> Study:
+    return parse_study(
+        f"name: own\nasks: How much?\nmodels: [{talking_model_dir}]\nnews: {news}\nvary: {{elements: [1, 2, 8]}}\n"
+        f"settings: {{protocol: naive, adapters: per-news, samples_per_news: 8}}\n{fields}",
+        "own.yaml",
+    )
+
+
+def test_numbers_have_their_axis_in_table_sentences_and_figure(
+    talking_model_dir: Path, news_file: Path, tmp_path: Path
+) -> None:
+    study = numbers(talking_model_dir, news_file, "compare: {axis: elements, to: '1'}")
+    store = written(study, tmp_path, lambda cell, place: float(place < cell.options.elements))
+    found = results(store, study, study.cells(), {})
+    assert [title for title, _ in table_of(found)[1]] == ["base", "elements 1", "elements 2", "elements 8"]
+    (sentence, *_) = sentences(found)
+    assert "against 'elements 1'" in sentence and "elements 8 0." in sentence, sentence
+    assert contrast_cells(found, 0)["cells"][2] == "elements 1"
+    assert "elements 8" in str(figure_of(found))
+
+
+def test_the_intervals_are_said_to_be_by_the_method_that_they_are_by(
+    talking_model_dir: Path, news_file: Path, tmp_path: Path
+) -> None:
+    few = numbers(talking_model_dir, news_file, "measures: [closed_book]")
+    own = written(few, tmp_path / "few", lambda cell, place: float(place == 0))
+    found = results(own, few, few.cells(), {})
+    assert {row.score.method for row in found.rows if row.at["elements"] == "1"} == {"student"}
+    assert "by Student's t for fewer than 8 news items, by Wilson's method where all" in caption(found), caption(found)
+    assert "bootstrap" not in caption(found) + compared_note(found)
+    assert "seeds" not in caption(found)
+    many = numbers(talking_model_dir, "new-news-test", "take: 12\nmeasures: [closed_book]")
+    own = written(many, tmp_path / "many", lambda cell, place: float(place % 3 == 0), base=0.0)
+    assert "by bootstrap, by Wilson's method where" in caption(results(own, many, many.cells(), {}))
+
+
+def test_a_wide_interval_around_no_change_is_explained(
+    talking_model_dir: Path, news_file: Path, tmp_path: Path
+) -> None:
+    study = numbers(talking_model_dir, news_file, "measures: [closed_book]")
+    store = written(study, tmp_path, lambda cell, place: 0.0)
+    found = results(store, study, study.cells(), {})
+    assert {one.difference.method for one in found.contrasts} == {"wilson"}
+    assert "by Newcombe's method" in compared_note(found)
+    (note,) = notes(found)
+    assert "no answer has changed" in note
+    write_record(store, study, "")
+    page = write_results(store, found, 3).read_text(encoding="utf-8")
+    assert note in page.replace("&#39;", "'") and note in (tmp_path / "study.md").read_text(encoding="utf-8")
+    other = results(written(study, tmp_path / "b", lambda cell, place: place % 2), study, study.cells(), {})
+    assert notes(other) == []
+
+
+def test_steps_beyond_the_end_are_named(talking_model_dir: Path, news_file: Path, tmp_path: Path) -> None:
+    study = numbers(talking_model_dir, news_file, "measures: [closed_book]\nsteps: [1, 50, 90]")
+    store = written(study, tmp_path, lambda cell, place: place % 2)
+    (note,) = notes(results(store, study, study.cells(), {}))
+    assert note.startswith("Steps 50, 90: every training ends before, the longest has 2 steps")
+    assert late_steps(store, study.cells()) == [50, 90]
+    open_end = changed(study, {"settings": {"samples_per_news": None, "tokens_per_news": 100}}, "here")
+    assert late_steps(store, open_end.cells()) == [], "not known before the elements are written"
+
+
+@pytest.mark.parametrize("adapters", ["joint", "per-news"])
+def test_no_training_has_more_steps_than_it_is_said_to_have_at_most(grid: Study, adapters: str, tmp_path: Path) -> None:
+    study = changed(grid, {"settings": {"adapters": adapters, "epochs": 1.5, "batch_size": 3}, "seeds": [0]}, "here")
+    assert not run_study(study, tmp_path / "own").failures
+    (own, *_) = study.cells()
+    steps = [len(one.records[0][0]["curve"]) for one in gather(Store(tmp_path / "own"), study.cells())]
+    assert 0 < max(steps) <= _most_steps(own, 3)
+
+
+def test_cells_that_miss_for_one_reason_are_one_line(grid: Study, tmp_path: Path) -> None:
+    failed = {cell.key: "no memory" for cell in grid.cells()[1:]}
+    store = Store(tmp_path)
+    found = results(store, grid, grid.cells(), failed)
+    (first, second) = grouped(found.missing)
+    assert first[0] == "not finished" and first[1] == grid.cells()[0].title
+    assert second[0] == "no memory" and second[1].startswith("3 cells: ")
+    write_record(store, grid, "")
+    page = write_results(store, found, 4).read_text(encoding="utf-8")
+    assert page.count("no memory") == 1 and "4 of 4 cells are missing" in page
+    assert grouped([(str(n), "x") for n in range(9)]) == [("x", "9 cells: 0; 1; 2; 3 and 5 more")]
+
+
+def test_a_law_that_cannot_be_fitted_says_why(talking_model_dir: Path, news_file: Path, tmp_path: Path) -> None:
+    drawn = "[closed_book, loss, recall]"
+    fields = f"measures: {drawn}\nfigure: {{kind: scaling, x: elements, measures: {drawn}}}"
+    study = changed(numbers(talking_model_dir, news_file, fields), {"vary": {"elements": [1, 8]}}, "here")
+    store = written(study, tmp_path, lambda cell, place: place % 2)
+    found = results(store, study, study.cells(), {})
+    said_of = [one for one in sentences(found) if "be fitted" in one]
+    assert len(said_of) == 3, sentences(found)
+    assert said_of[0].startswith(
+        "Closed book: nothing can be fitted: 2 different efforts: [1.0, 8.0], and it takes a base"
+    )
+    assert "it was not measured" in said_of[2]
+    write_record(store, study, "")
+    page = write_results(store, found, 2).read_text(encoding="utf-8")
+    assert "nothing can be fitted" in page and "Dashed: the" not in page and "No power law is drawn" in page

@@ -63,7 +63,7 @@ class StudyRun(ModelOptions):
             with display(self.quiet) as show:
                 found = outlook(study, out, show=show, **how)
             _print_outlook(study, found)
-            return 0
+            return 2 if found.unusable else 0
         with display(self.quiet) as show:
             done = run_study(study, out, command=shlex.join(["sys2ft", *sys.argv[1:]]), show=show, **how)
         _print_study(done)
@@ -195,6 +195,8 @@ def pairs(flag: str, given: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _print_outlook(study: Study, found: Outlook) -> None:
+    from sys2ft.studies.words import grouped, late_note
+
     table = Table(box=box.SIMPLE_HEAD, title=f"{study.name}: {found.cells} cells, {found.finished} finished")
     table.title_justify = "left"
     for name in ("model", "part"):
@@ -211,9 +213,12 @@ def _print_outlook(study: Study, found: Outlook) -> None:
     )
     table.caption_justify = "left"
     console().print(table)
-    console().print(Text(found.power))
-    for name, why in found.unusable.items():
-        console().print(Text(f"not usable: {name}: {why}"))
+    if len(found.unusable) < found.cells:
+        console().print(Text(found.power))
+    if found.late:
+        console().print(Text(late_note(found.late)))
+    for why, which in grouped(found.unusable):
+        console().print(Text(f"cannot be computed: {why}: {which}", style="red"))
 
 
 def _needs(needs: Needs, seconds: float) -> tuple[str, ...]:
@@ -222,11 +227,14 @@ def _needs(needs: Needs, seconds: float) -> tuple[str, ...]:
 
 def _print_study(done: Studied) -> None:
     from sys2ft.studies import sentences, study_table
+    from sys2ft.studies.words import grouped, notes
 
     console().print(study_table(done.found))
     for sentence in sentences(done.found):
         console().print(Text(sentence))
-    for failure in done.failures:
-        console().print(Text(f"not computed: {failure.cell.title}: {failure.error}", style="red"))
+    for note in notes(done.found):
+        console().print(Text(note, style="dim"))
+    for why, which in grouped([(failure.cell.title, str(failure.error)) for failure in done.failures]):
+        console().print(Text(f"not computed: {which}: {why}", style="red"))
     print(f"results   {done.folder / 'results.json'}")
     print(f"page      {done.page}")

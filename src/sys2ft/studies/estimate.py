@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sys2ft.errors import Sys2ftError
+from sys2ft.errors import Sys2ftError, UserError
 from sys2ft.job.plan import Rates, measure_rates
 from sys2ft.job.stages import schedule_of
 from sys2ft.models import LoadedModel, load_model
@@ -16,11 +16,11 @@ from sys2ft.runs import Below, Display, Needs
 from sys2ft.studies.cells import Cell
 from sys2ft.studies.labels import short
 from sys2ft.studies.measures import Subject, asking_needs, of_training
+from sys2ft.studies.opening import late_steps, opened
 from sys2ft.studies.phases import phase_of
 from sys2ft.studies.samples import written_elements
 from sys2ft.studies.spec import Study
 from sys2ft.studies.store import Store
-from sys2ft.studies.study import selected
 from sys2ft.training import AdapterJob, banks, training_needs
 
 
@@ -40,13 +40,16 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outlook:
-    """The estimates, the smallest difference that the study could see, and the models that cannot be used."""
+    """The estimates, the smallest difference that the study could see, and what it cannot compute."""
 
     cells: int
     finished: int
     estimates: tuple[Estimate, ...]
     power: str
-    unusable: Mapping[str, str]
+    unusable: Sequence[tuple[str, str]]
+    """Cells that cannot be computed, and why."""
+    late: Sequence[int]
+    """Steps at which nothing can be asked, because every training ends before."""
 
 
 def outlook(
@@ -63,27 +66,35 @@ def outlook(
     Exact for training on elements that are there, and for asking; else elements are taken to be as long as their news
     item. Times assume the rate measured now.
     """
-    cells = selected(study, only or {})
-    store, show = Store(Path(out), dtype, device), show or Display()
+    store, cells = opened(study, out, dtype=dtype, device=device, only=only)
+    show = show or Display()
+    why: dict[str, str] = {}
+    for cell in cells:
+        try:
+            store.require_sound(cell)
+        except UserError as error:
+            why[cell.title] = error.found
+    usable = [cell for cell in cells if cell.title not in why]
     found: list[Estimate] = []
-    unusable: dict[str, str] = {}
-    names = dict.fromkeys(name for cell in cells for name in (cell.generator, cell.options.model))
+    names = dict.fromkeys(name for cell in usable for name in (cell.generator, cell.options.model))
     finished = 0
     with show.task("estimate", len(names)) as advance:
         for name in names:
             try:
-                finished += _of_model(store, name, cells, found, show)
+                finished += _of_model(store, name, usable, found, show)
             except Sys2ftError as error:
-                unusable[name] = error.found
+                own = [cell.title for cell in usable if name in (cell.generator, cell.options.model)]
+                why = {**dict.fromkeys(own, error.found), **why}
             advance()
-    counts = store.question_counts(cells[0])
+    counts = store.question_counts(usable[0]) if usable else []
     seeds = len({cell.options.seed for cell in cells})
     return Outlook(
         cells=len(cells),
         finished=finished,
         estimates=tuple(found),
         power=power_line(counts, protocols=study.compared, seeds=seeds, compared="comparisons"),
-        unusable=unusable,
+        unusable=[(cell.title, why[cell.title]) for cell in cells if cell.title in why],
+        late=late_steps(store, usable) if usable else [],
     )
 
 
