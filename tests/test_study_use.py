@@ -14,6 +14,7 @@ import pytest
 from sys2ft.cli.main import call
 from sys2ft.errors import SettingsError, UserError
 from sys2ft.files import write_jsonl
+from sys2ft.job.plan import Rates
 from sys2ft.news import News, news_to_dict
 from sys2ft.runs.units import FolderMemo
 from sys2ft.studies import Store, Study, changed, outlook, parse_study, results, run_study, sentences
@@ -416,3 +417,50 @@ def test_a_law_that_cannot_be_fitted_says_why(talking_model_dir: Path, news_file
     write_record(store, study, "")
     page = write_results(store, found, 2).read_text(encoding="utf-8")
     assert "nothing can be fitted" in page and "Dashed: the" not in page and "No power law is drawn" in page
+
+
+# The command
+
+
+@pytest.mark.parametrize(
+    "words", ["study run", "study show", "study new", "models pull", "models info", "ledger show", "news import"]
+)
+def test_help_names_what_is_given_by_place(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        call([*words.split(), "--help"])
+    usage = capsys.readouterr().out.split("\n\n")[0]
+    assert not re.search(r"(?<!-) (STR|INT)\b", re.sub(r"--\S+ \S+", "", usage)), usage
+
+
+def test_help_wraps_at_the_width_of_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No line ends where a line of the source does, long before the edge."""
+    monkeypatch.setenv("COLUMNS", "100")
+    with pytest.raises(SystemExit):
+        call(["ledger", "add", "--help"])
+    said = capsys.readouterr().out
+    text = " ".join(line.strip("│ ") for line in said.splitlines())
+    assert "and of a new one the default model." in text
+    assert not any(
+        line.strip("│ ") == "a new one the" or line.endswith("a new one the │") for line in said.splitlines()
+    )
+
+
+def test_the_options_are_listed_with_values_and_meaning(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "500")
+    assert call(["study", "options"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "nothing, news, paraphrase or other" in said and "(nothing)" in said
+    assert "What precedes" in said
+
+
+def test_the_time_of_training_is_that_of_steps_not_of_passes(
+    grid: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However fast passes without gradients are, the time of a training is from steps of one."""
+    monkeypatch.setattr("sys2ft.studies.estimate.measure_rates", lambda model, news: Rates(1e30, 1e30))
+    parts = {one.part: one for one in outlook(grid, tmp_path / "new").estimates}
+    assert parts["ask"].seconds < 1e-9 < 1e-4 < parts["train"].seconds < 60

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sys2ft.errors import Sys2ftError, UserError
@@ -21,7 +21,9 @@ from sys2ft.studies.phases import phase_of
 from sys2ft.studies.samples import written_elements
 from sys2ft.studies.spec import Study
 from sys2ft.studies.store import Store
-from sys2ft.training import AdapterJob, banks, training_needs
+from sys2ft.training import AdapterJob, banks, train, training_needs
+
+_STEPS = 3  # of a training that are timed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,8 +65,9 @@ def outlook(
 ) -> Outlook:
     """What `run_study` with the same arguments would still have to do. Writes nothing.
 
-    Exact for training on elements that are there, and for asking; else elements are taken to be as long as their news
-    item. Times assume the rate measured now.
+    Tokens and FLOP are exact for training on elements that are there, and for asking; else elements are taken to be as
+    long as their news item. Times assume the speed, and the load of the machine, of a few passes, steps of training and
+    texts sampled now.
     """
     store, cells = opened(study, out, dtype=dtype, device=device, only=only)
     show = show or Display()
@@ -113,10 +116,12 @@ class _Estimating:
     store: Store
     model: LoadedModel
     rates: Rates
+    measured: dict[str, float] = field(default_factory=dict)
+    """FLOP per second of training, by objective and learner."""
 
-    def _estimate(self, part: str, left: int, done: int, needs: Needs, rate: float) -> list[Estimate]:
+    def _estimate(self, part: str, left: int, done: int, needs: Needs, seconds: float) -> list[Estimate]:
         name = short(self.model.source.name)
-        return [Estimate(model=name, part=part, left=left, done=done, needs=needs, seconds=needs.flop / rate)]
+        return [Estimate(model=name, part=part, left=left, done=done, needs=needs, seconds=seconds)]
 
     def writing(self, cells: Sequence[Cell]) -> list[Estimate]:
         """The generation of every set of elements; further rounds and stages are not counted."""
@@ -133,18 +138,18 @@ class _Estimating:
                 schedule=schedule_of(cell.train),
             )
             needs += sum((unit.needs for unit in units), Needs())
-        return (
-            self._estimate("generate", len(left), len(by_key) - len(left), needs, self.rates.sampling) if by_key else []
-        )
+        seconds = needs.flop / self.rates.sampling
+        return self._estimate("generate", len(left), len(by_key) - len(left), needs, seconds) if by_key else []
 
     def learning(self, cells: Sequence[Cell]) -> list[Estimate]:
         """The training of every phase that is not finished, and the asking after it and on the way."""
         left = [cell for cell in cells if not self.store.finished(cell)]
-        training, asking, asked = Needs(), Needs(), 0
+        training, asking, asked, seconds = Needs(), Needs(), 0, 0.0
         for number in range(max((len(cell.groups(self.store.news(cell))) for cell in left), default=0)):
             jobs = [job for cell in left for job in self._jobs(cell, number)]
             for bank_jobs in banks(self.model.model, jobs) if jobs else []:
-                training += training_needs(self.model, bank_jobs)
+                needs = training_needs(self.model, bank_jobs)
+                training, seconds = training + needs, seconds + needs.flop / self._training_rate(bank_jobs[0])
         for cell in left:
             news = self.store.news(cell)
             measures = [name for name in cell.measures if not of_training(name)]
@@ -155,9 +160,24 @@ class _Estimating:
             asked += times
         done = len(cells) - len(left)
         return [
-            *self._estimate("train", len(left), done, training, self.rates.forward),
-            *self._estimate("ask", asked, done, asking, self.rates.forward),
+            *self._estimate("train", len(left), done, training, seconds),
+            *self._estimate("ask", asked, done, asking, asking.flop / self.rates.forward),
         ]
+
+    def _training_rate(self, job: AdapterJob) -> float:
+        """FLOP per second of a training like this one: passes with gradients and updates are slower than those without.
+
+        Measured once for each objective and learner, on a few steps.
+        """
+        kind = f"{job.chosen_objective.name}, {job.chosen_learner.name}"
+        if kind not in self.measured:
+            settings = replace(job.settings, epochs=1.0, teacher="")  # the base as teacher is about as fast
+            few = replace(job, items=job.items[: _STEPS * settings.batch_size], settings=settings, start=None)
+            for _ in range(2):  # the first also allocates
+                training = train(self.model, [few])
+                training.bank.close()
+            self.measured[kind] = training.totals["flop"] / training.totals["seconds"]
+        return self.measured[kind]
 
     def _jobs(self, cell: Cell, number: int) -> list[AdapterJob]:
         news = self.store.news(cell)
