@@ -654,7 +654,7 @@ def test_comparisons_of_known_answers(grid: Study, tmp_path: Path) -> None:
     (contrast,) = found.contrasts
     assert contrast.difference.estimate == pytest.approx(8 / 12) and contrast.value == "cloze"
     (said,) = sentences(found)
-    assert said.startswith("Closed book against 'naive': cloze 0.25 to 0.92, +0.67 [")
+    assert said.startswith("Closed book against 'naive': cloze from 0.25 to 0.92, +0.67 [")
     assert "6 questions of 3 news items, 2 seeds" in said
     cost = found.settings[0].cost()
     assert cost["flop"] == 6 + 8 * 2 / 4, "training, and half of the generation, as half of the elements are used"

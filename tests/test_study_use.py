@@ -333,7 +333,7 @@ def test_numbers_have_their_axis_in_table_sentences_and_figure(
     found = results(store, study, study.cells(), {})
     assert [title for title, _ in table_of(found)[1]] == ["base", "elements 1", "elements 2", "elements 8"]
     (sentence, *_) = sentences(found)
-    assert "against 'elements 1'" in sentence and "elements 8 0." in sentence, sentence
+    assert "against 'elements 1'" in sentence and "elements 8 from 0." in sentence, sentence
     assert contrast_cells(found, 0)["cells"][2] == "elements 1"
     assert "elements 8" in str(figure_of(found))
 
@@ -445,6 +445,13 @@ def test_help_wraps_at_the_width_of_the_terminal(
     assert not any(
         line.strip("│ ") == "a new one the" or line.endswith("a new one the │") for line in said.splitlines()
     )
+
+
+def test_an_option_that_is_given_twice_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["study", "gap", "--set", "rank=4", "rank=8"]) == 2
+    assert "rank is there twice" in capsys.readouterr().err
+    assert call(["study", "gap", "--seeds", "1", "1"]) == 2
+    assert "seeds: 1 is there twice" in capsys.readouterr().err
 
 
 def test_the_options_are_listed_with_values_and_meaning(

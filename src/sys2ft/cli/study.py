@@ -192,11 +192,13 @@ def pairs(flag: str, given: tuple[str, ...]) -> dict[str, Any]:
     """Values by name, of texts such as 'epochs=4'; numbers and lists are read as in YAML."""
     import yaml
 
-    found = {}
+    found: dict[str, Any] = {}
     for text in given:
         name, equals, value = text.partition("=")
         if not equals or not name:
             raise SettingsError(f"{flag} {text}", expected="name=value", fix=f"write {flag} epochs=4")
+        if name in found:
+            raise SettingsError(f"{flag}: {name} is there twice", expected="each name once", fix="remove one of them")
         try:
             found[name] = yaml.safe_load(value) if flag == "--set" else value
         except yaml.YAMLError as error:

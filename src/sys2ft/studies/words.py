@@ -92,7 +92,7 @@ def _compared(found: Results, compare: Compare) -> str:
 
 def _one(study: Study, one: Contrast) -> str:
     sure = "no interval" if one.p is None else f"p {_p(one.p)}" if one.beyond_noise else f"within noise, p {_p(one.p)}"
-    levels = f"{one.reference.estimate:.2f} to {one.level.estimate:.2f}"
+    levels = f"from {one.reference.estimate:.2f} to {one.level.estimate:.2f}"
     return f"{place_title(study, one.at)} {levels}, {number(one.difference, signed=True)}, {sure}"
 
 
@@ -108,28 +108,30 @@ def size_of(score: Score) -> str:
 
 def effort_sentence(study: Study, one: Effort) -> str:
     """What a scaling figure says of one line."""
-    who = f"{place_title(study, one.at)}, {measure_title(one.measure)}" if one.at else measure_title(one.measure)
+    who = _capital(measure_title(one.measure))
+    if one.at:
+        who = f"{place_title(study, one.at)}, {measure_title(one.measure)}"  # begins with a name
     if isinstance(one.trend, Score):
         sure = "a trend" if one.trend.excludes_zero else "no trend beyond noise"
         correlation = f"rank correlation {number(one.trend, signed=True)}"
-        return f"{_capital(who)}: {sure} with {one.unit} ({correlation}; {size_of(one.trend)})."
+        return f"{who}: {sure} with {one.unit} ({correlation}; {size_of(one.trend)})."
     if isinstance(one.trend, Undefined):
-        return f"{_capital(who)}: no trend can be tested: {one.trend.reason}."
+        return f"{who}: no trend can be tested: {one.trend.reason}."
     law = one.law
     if law is None:
-        return f"{_capital(who)}: nothing can be fitted: {one.why}."
+        return f"{who}: nothing can be fitted: {one.why}."
     if law.gain.low is None:
-        return f"{_capital(who)}: no law is claimed: a single news item gives no interval."
+        return f"{who}: no law is claimed: a single news item gives no interval."
     if law.flat:
         gain = number(law.gain, signed=True)
-        return f"{_capital(who)}: does not grow with {one.unit} beyond noise ({gain}; {size_of(law.gain)})."
+        return f"{who}: does not grow with {one.unit} beyond noise ({gain}; {size_of(law.gain)})."
     grown = f"grows with {one.unit} by {number(law.gain, signed=True)}"
     needed = one.needed
     if needed is None or isinstance(needed, Undefined):
         why = f"; the share of the gap is not defined ({needed.reason})" if needed else ""
         if needed is None and one.measure == "closed_book":
             why = "; the gap is not known, since the base is not asked in context (measure in_context)"
-        return f"{_capital(who)}: {grown}{why} ({size_of(law.gain)})."
+        return f"{who}: {grown}{why} ({size_of(law.gain)})."
     if needed.estimate == inf:
         reached = f"80% of the gap is not reached within {one.amount(needed.largest)}"
     else:
@@ -137,7 +139,7 @@ def effort_sentence(study: Study, one: Effort) -> str:
     if needed.low not in (None, inf) and needed.high is not None:
         most = "more than was spent" if needed.high == inf else one.amount(needed.high)
         reached += f", {one.amount(needed.low or 0.0)} to {most}"
-    return f"{_capital(who)}: {grown}; {reached} ({size_of(law.gain)})."
+    return f"{who}: {grown}; {reached} ({size_of(law.gain)})."
 
 
 def _capital(text: str) -> str:
