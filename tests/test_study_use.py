@@ -27,7 +27,7 @@ from sys2ft.studies.options import checked, meanings, option_types
 from sys2ft.studies.page import contrast_cells, table_of, write_results
 from sys2ft.studies.running import Runner
 from sys2ft.studies.study import write_record
-from sys2ft.studies.words import caption, compared_note, grouped, notes
+from sys2ft.studies.words import caption, compared_note, grouped, remarks
 
 GRID = """
 name: grid
@@ -361,19 +361,19 @@ def test_a_wide_interval_around_no_change_is_explained(
     found = results(store, study, study.cells(), {})
     assert {one.difference.method for one in found.contrasts} == {"wilson"}
     assert "by Newcombe's method" in compared_note(found)
-    (note,) = notes(found)
+    (note,) = remarks(found)
     assert "no answer has changed" in note
     write_record(store, study, "")
     page = write_results(store, found, 3).read_text(encoding="utf-8")
     assert note in page.replace("&#39;", "'") and note in (tmp_path / "study.md").read_text(encoding="utf-8")
     other = results(written(study, tmp_path / "b", lambda cell, place: place % 2), study, study.cells(), {})
-    assert notes(other) == []
+    assert remarks(other) == []
 
 
 def test_steps_beyond_the_end_are_named(talking_model_dir: Path, news_file: Path, tmp_path: Path) -> None:
     study = numbers(talking_model_dir, news_file, "measures: [closed_book]\nsteps: [1, 50, 90]")
     store = written(study, tmp_path, lambda cell, place: place % 2)
-    (note,) = notes(results(store, study, study.cells(), {}))
+    (note,) = remarks(results(store, study, study.cells(), {}))
     assert note.startswith("Steps 50, 90: every training ends before, the longest has 2 steps")
     assert late_steps(store, study.cells()) == [50, 90]
     open_end = changed(study, {"settings": {"samples_per_news": None, "tokens_per_news": 100}}, "here")

@@ -242,13 +242,13 @@ def _needs(needs: Needs, seconds: float) -> tuple[str, ...]:
 
 def _print_study(done: Studied) -> None:
     from sys2ft.studies import sentences, study_table
-    from sys2ft.studies.words import grouped, notes
+    from sys2ft.studies.words import grouped, remarks
 
     console().print(study_table(done.found))
     for sentence in sentences(done.found):
         console().print(Text(sentence))
-    for note in notes(done.found):
-        console().print(Text(note, style="dim"))
+    for remark in remarks(done.found):
+        console().print(Text(remark, style="dim"))
     for why, which in grouped([(failure.cell.title, str(failure.error)) for failure in done.failures]):
         console().print(Text(f"not computed: {which}: {why}", style="red"))
     print(f"results   {done.folder / 'results.json'}")

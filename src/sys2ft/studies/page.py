@@ -26,8 +26,8 @@ from sys2ft.studies.words import (
     grouped,
     measure_cell,
     measure_title,
-    notes,
     place_title,
+    remarks,
     sentences,
     size_of,
 )
@@ -57,7 +57,7 @@ def markdown(found: Results) -> str:
     for at in places_of(found):
         cells = [measure_cell(found.row(at, name)) for name in names]
         lines.append(f"| {' | '.join([place_title(found.study, at), *cells])} |")
-    return "\n".join([*lines, "", " ".join([caption(found), *notes(found)]), ""])
+    return "\n".join([*lines, "", " ".join([caption(found), *remarks(found)]), ""])
 
 
 def bare_svg(figure: str) -> str:
@@ -113,7 +113,7 @@ def _page(store: Store, found: Results, cells: int, figure: str | None, record: 
     values = {
         "study": study,
         "sentences": sentences(found),
-        "notes": notes(found),
+        "remarks": remarks(found),
         "missing": len(found.missing),
         "reasons": grouped(found.missing),
         "cells": cells,
@@ -191,14 +191,14 @@ def _cost_cells(found: Results, number: int) -> tuple[str, ...]:
 
 def _figure_note(found: Results) -> str:
     study = found.study
-    remarks = []
+    notes = []
     if study.figure.kind == "scaling":
         drawn = any(one.law is not None and not one.law.flat for one in found.efforts)
-        remarks.append(
+        notes.append(
             "Dashed: the fitted saturating power law." if drawn else "No power law is drawn: see the sentences."
         )
     if study.figure.kind in ("curve", "scaling"):
         if "closed_book" in study.drawn and "in_context" in study.measures:
-            remarks.append("Dotted: the base with the news item in context.")
-        remarks.append("Bands: 95% intervals.")
-    return " ".join(remarks)
+            notes.append("Dotted: the base with the news item in context.")
+        notes.append("Bands: 95% intervals.")
+    return " ".join(notes)

@@ -201,19 +201,19 @@ def compared_note(found: Results) -> str:
     )
 
 
-def notes(found: Results) -> list[str]:
+def remarks(found: Results) -> list[str]:
     """What the numbers alone do not say: intervals around no change at all, and steps that no training came to."""
-    remarks = []
+    every = []
     if any(one.difference.method == "wilson" and one.difference.n_news > 1 for one in found.contrasts):
-        remarks.append(
+        every.append(
             "Where all news items have the same difference, as when no answer has changed, they show no noise. The "
             "interval is then Newcombe's, which counts each news item as one trial: it is wide with few of them, and "
             "p is from the same interval."
         )
     ends = [step for one in found.settings for own in one.records for part in own for step, *_ in part["curve"]]
     if ends and (late := [step for step in found.study.steps if step > max(ends)]):
-        remarks.append(late_note(late, f"the longest has {max(ends)} steps"))
-    return remarks
+        every.append(late_note(late, f"the longest has {max(ends)} steps"))
+    return every
 
 
 def late_note(late: Sequence[int], longest: str = "") -> str:
