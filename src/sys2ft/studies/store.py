@@ -180,8 +180,7 @@ class Store:
             self.part("cells", f"{key}-{number}")
             self.points(key, number)
         self.part("base", self.base_key(cell))
-        elements = self.elements_key(cell)
-        if not self.finished(cell) and not cell.options.written and self.has_elements(elements):
+        if not cell.options.written and self.has_elements(elements := self.elements_key(cell)):
             self.elements(elements)
             self.counts(elements)
 
