@@ -65,10 +65,10 @@ def grid(talking_model_dir: Path, news_file: Path) -> Study:
             "measures: [closed_book, loss]\ncompare: {measure: closed_book, of: loss}",
             "closed_book.*of loss.*in_context",
         ),
-        ("measures: [text, recall]\ncompare: {measure: text, of: recall}", "a loss of texts.*a share of tokens.*seen"),
+        ("measures: [text, recall]\ncompare: {measure: text, of: recall}", "loss of the texts.*share of tokens.*seen"),
         (
             "measures: [closed_book, neighbours]\ncompare: {measure: neighbours, of: closed_book}",
-            "of neighbours.*of questions.*remove `of`",
+            "of the items of neighbours.*of the questions.*remove `of`",
         ),
         ("settings: {epochs: 1}\nsettings: {epochs: 2}", "line 4, column 1: 'settings' is there twice"),
         ("vary: {protocol: [naive], protocol: [cloze]}", "'protocol' is there twice"),

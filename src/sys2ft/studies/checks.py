@@ -145,8 +145,10 @@ def _of(compare: Compare) -> Iterator[SettingsError]:
 def measured_in(measure: str) -> tuple[str, str]:
     """The unit of a measure, and the items that it has a value of."""
     unit = "loss" if in_nats(measure) else "share of tokens" if measure == "recall" else "share of right answers"
-    items = "questions" if measure in OF_QUESTIONS else "texts" if measure in ("text", "seen", "recall") else measure
-    return unit, items
+    if measure in OF_QUESTIONS:
+        return unit, "the questions"
+    texts = {"text": "the texts", "seen": "the texts", "recall": "the texts", "loss": "the adapters"}
+    return unit, texts.get(measure, f"the items of {measure}")
 
 
 def _figure(study: Study) -> list[SettingsError]:
