@@ -365,6 +365,7 @@ def test_a_wide_interval_around_no_change_is_explained(
     assert "no answer has changed" in note
     write_record(store, study, "")
     page = write_results(store, found, 3).read_text(encoding="utf-8")
+    assert '<th scope="row">elements 8</th><td>closed book' in page, "a setting is the head of its row"
     assert note in page.replace("&#39;", "'") and note in (tmp_path / "study.md").read_text(encoding="utf-8")
     other = results(written(study, tmp_path / "b", lambda cell, place: place % 2), study, study.cells(), {})
     assert remarks(other) == []
