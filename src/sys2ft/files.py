@@ -212,6 +212,18 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+@contextlib.contextmanager
+def damage_named(path: Path, fix: str) -> Iterator[None]:
+    """Turn the errors of a block that reads what this package stored in `path` into one that names the file."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, Sys2ftError):
+            raise
+        why = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise SettingsError(f"{path} is damaged: {why}", expected="what was stored there", fix=fix) from error
+
+
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """Read JSON Lines."""
     with path.open(encoding="utf-8") as file:

@@ -6,12 +6,12 @@ import shlex
 import sys
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from sys2ft.cli.common import ModelOptions, console
 from sys2ft.evaluation import EvaluateSettings
@@ -134,7 +134,7 @@ class LedgerList:
 class LedgerShow:
     """Show an entry: its news items and elements, and the accuracy on every news item after it."""
 
-    number: Positional[int]
+    number: Annotated[Positional[int], arg(metavar="ENTRY")]
     """Number of the entry."""
     ledger: Path = FOLDER
     """Folder of the ledger."""
@@ -152,7 +152,7 @@ class LedgerRollback:
     Later entries are kept in `undone/`, and so is an update that is not finished.
     """
 
-    number: Positional[int]
+    number: Annotated[Positional[int], arg(metavar="ENTRY")]
     """Number of the last entry to keep; 0: the base model without an adapter."""
     ledger: Path = FOLDER
     """Folder of the ledger."""

@@ -15,6 +15,7 @@ from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 
 from sys2ft.cli.audit import NewsAudit
 from sys2ft.cli.compare import Compare
+from sys2ft.cli.help import flowing_help
 from sys2ft.cli.ledger import LedgerAdd, LedgerList, LedgerRollback, LedgerShow
 from sys2ft.cli.lint import Lint
 from sys2ft.cli.lm_eval import LmEval
@@ -162,7 +163,7 @@ def _run(words: Sequence[str]) -> int:
         return 0
     mistakes = io.StringIO()  # they repeat the arguments, which may be names of files
     try:
-        with contextlib.redirect_stderr(mistakes):
+        with contextlib.redirect_stderr(mistakes), flowing_help():
             command: Any = tyro.cli(
                 Command,
                 prog="sys2ft",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from rich.table import Column, Table
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from sys2ft.runs import display
 from sys2ft.terminal import Console, print
@@ -29,7 +30,7 @@ class ModelsList:
 class ModelsPull:
     """Download or convert a model into the local cache."""
 
-    name: Positional[str]
+    name: Annotated[Positional[str], arg(metavar="MODEL")]
     """Name of an embedded model, local folder, GGUF file or hub id."""
 
     def run(self) -> None:
@@ -44,7 +45,7 @@ class ModelsPull:
 class ModelsInfo:
     """Describe a model, and how it would be loaded on this machine."""
 
-    name: Positional[str]
+    name: Annotated[Positional[str], arg(metavar="MODEL")]
     """Name of an embedded model, local folder, GGUF file or hub id."""
 
     def run(self) -> None:

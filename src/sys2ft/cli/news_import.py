@@ -6,10 +6,10 @@ import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from rich.table import Table
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from sys2ft.news.importers import ImportSettings
 from sys2ft.runs import display
@@ -26,7 +26,7 @@ _FILES_SHOWN = 20
 class NewsImport:
     """Convert documents, tables and data sets into a news file, and report what was omitted and why."""
 
-    sources: Positional[tuple[str, ...]]
+    sources: Annotated[Positional[tuple[str, ...]], arg(metavar="SOURCE [SOURCE ...]")]
     """Files, folders and web addresses: text, Markdown, HTML, PDF, DOCX, EPUB, CSV, spreadsheets, JSON Lines; SQuAD,
     CMRC, Fictional Knowledge, CounterFact, KnowEdit and ZsRE as JSON; any of them compressed (.gz)."""
     out: Path = Path("news.jsonl")

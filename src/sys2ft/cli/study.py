@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from rich import box
 from rich.table import Table
 from rich.text import Text
-from tyro.conf import Positional, subcommand
+from tyro.conf import Positional, arg, subcommand
 
 from sys2ft.cli.common import ModelOptions, console
 from sys2ft.cli.run import duration
@@ -30,7 +30,7 @@ class StudyRun(ModelOptions):
     A study is a grid of cells. Finished cells are kept in the folder, also when the study's file changes.
     """
 
-    study: Positional[str]
+    study: Annotated[Positional[str], arg(metavar="STUDY")]
     """Name of a bundled study (`sys2ft study list`), or a YAML file."""
     small: bool = False
     """The study's small size, which takes minutes with the embedded model."""
@@ -63,7 +63,7 @@ class StudyRun(ModelOptions):
             with display(self.quiet) as show:
                 found = outlook(study, out, show=show, **how)
             _print_outlook(study, found)
-            return 0
+            return 2 if found.unusable else 0
         with display(self.quiet) as show:
             done = run_study(study, out, command=shlex.join(["sys2ft", *sys.argv[1:]]), show=show, **how)
         _print_study(done)
@@ -103,7 +103,7 @@ class StudyList:
 class StudyShow:
     """Print the file of a bundled study."""
 
-    name: Positional[str]
+    name: Annotated[Positional[str], arg(metavar="STUDY")]
     """Name of a bundled study."""
 
     def run(self) -> None:
@@ -136,17 +136,29 @@ class StudyNew:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudyOptions:
-    """List the options that the cells of a study can vary."""
+    """List the options that the cells of a study can vary: values, default and meaning."""
 
     def run(self) -> None:
-        from sys2ft.studies import Options, option_types
+        from sys2ft.studies import option_types
+        from sys2ft.studies.options import allowed, meanings
 
-        table = Table("option", "default", "of", box=None, pad_edge=False)
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+        table.add_column("option", no_wrap=True)
+        table.add_column("values (default)", ratio=2, overflow="fold")
+        table.add_column("meaning", ratio=4)
         for name, (owner, _) in option_types().items():
             default = next((one.default for one in fields(owner) if one.name == name), "")
-            whose = "the cell" if owner is Options else owner.__name__.removesuffix("Settings").lower()
-            table.add_row(name, Text(str(default)), whose)
+            table.add_row(name, Text(f"{allowed(name)} ({_as_yaml(default)})"), Text(meanings().get(name, "")))
         console().print(table)
+
+
+def _as_yaml(value: Any) -> str:
+    """A default as a study's file would say it."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(str, value))}]"
+    return f"{value:g}" if isinstance(value, float) else str(value) or "''"
 
 
 Action = (
@@ -180,11 +192,13 @@ def pairs(flag: str, given: tuple[str, ...]) -> dict[str, Any]:
     """Values by name, of texts such as 'epochs=4'; numbers and lists are read as in YAML."""
     import yaml
 
-    found = {}
+    found: dict[str, Any] = {}
     for text in given:
         name, equals, value = text.partition("=")
         if not equals or not name:
             raise SettingsError(f"{flag} {text}", expected="name=value", fix=f"write {flag} epochs=4")
+        if name in found:
+            raise SettingsError(f"{flag}: {name} is there twice", expected="each name once", fix="remove one of them")
         try:
             found[name] = yaml.safe_load(value) if flag == "--set" else value
         except yaml.YAMLError as error:
@@ -195,6 +209,8 @@ def pairs(flag: str, given: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _print_outlook(study: Study, found: Outlook) -> None:
+    from sys2ft.studies.words import grouped, late_note
+
     table = Table(box=box.SIMPLE_HEAD, title=f"{study.name}: {found.cells} cells, {found.finished} finished")
     table.title_justify = "left"
     for name in ("model", "part"):
@@ -207,13 +223,17 @@ def _print_outlook(study: Study, found: Outlook) -> None:
     table.add_section()
     table.add_row("all", "", "", "", *_needs(total, sum(row.seconds for row in found.estimates)))
     table.caption = (
-        "Later rounds of generation are not counted. Times at the rate measured now; memory without the model."
+        "Later rounds of generation are not counted. Times assume the speed of a few passes, steps of training and "
+        "texts sampled now, and so the load that the machine has now. Memory without the model."
     )
     table.caption_justify = "left"
     console().print(table)
-    console().print(Text(found.power))
-    for name, why in found.unusable.items():
-        console().print(Text(f"not usable: {name}: {why}"))
+    if len(found.unusable) < found.cells:
+        console().print(Text(found.power))
+    if found.late:
+        console().print(Text(late_note(found.late)))
+    for why, which in grouped(found.unusable):
+        console().print(Text(f"cannot be computed: {why}: {which}", style="red"))
 
 
 def _needs(needs: Needs, seconds: float) -> tuple[str, ...]:
@@ -222,11 +242,14 @@ def _needs(needs: Needs, seconds: float) -> tuple[str, ...]:
 
 def _print_study(done: Studied) -> None:
     from sys2ft.studies import sentences, study_table
+    from sys2ft.studies.words import grouped, remarks
 
     console().print(study_table(done.found))
     for sentence in sentences(done.found):
         console().print(Text(sentence))
-    for failure in done.failures:
-        console().print(Text(f"not computed: {failure.cell.title}: {failure.error}", style="red"))
+    for remark in remarks(done.found):
+        console().print(Text(remark, style="dim"))
+    for why, which in grouped([(failure.cell.title, str(failure.error)) for failure in done.failures]):
+        console().print(Text(f"not computed: {which}: {why}", style="red"))
     print(f"results   {done.folder / 'results.json'}")
     print(f"page      {done.page}")

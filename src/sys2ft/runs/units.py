@@ -112,8 +112,15 @@ class FolderMemo:
     path: Path
 
     def get(self, key: str) -> dict[str, Any] | None:
+        """The result stored under `key`, or None. Raises SettingsError if its file is damaged."""
         file = self.path / f"{key}.json"
-        return files.read_json(file) if file.is_file() else None
+        if not file.is_file():
+            return None
+        with files.damage_named(file, "delete it and give the same command again: it is computed anew"):
+            result: dict[str, Any] = files.read_json(file)
+            if not isinstance(result, dict):
+                raise TypeError(f"{type(result).__name__} in place of an object")
+        return result
 
     def put(self, key: str, result: dict[str, Any]) -> dict[str, Any]:
         file = self.path / f"{key}.json"

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from sys2ft.errors import SettingsError
+from sys2ft.studies.labels import is_number
 from sys2ft.studies.measures import OF_QUESTIONS
 
 FigureKind = Literal["dots", "curve", "scaling", "grid"]
@@ -36,21 +38,12 @@ class Figure:
     and those of one kind: 'p closed_book@two_hop'."""
 
 
-def is_number(label: str) -> bool:
-    """Whether the label of a value is a number, or begins with one as '8 times'."""
-    try:
-        float(label.split()[0])
-    except (ValueError, IndexError):
-        return False
-    return True
-
-
 def problems_of(
     figure: Figure, vary: Mapping[str, Iterable[str]], axes: Sequence[str], measures: Sequence[str]
-) -> list[str]:
+) -> list[SettingsError]:
     """Why a study with these axes and measures cannot be drawn like this; `vary` are the labels of its own axes."""
     if figure.kind not in get_args(FigureKind):
-        return [f"figure: kind {figure.kind!r} is not one of {', '.join(get_args(FigureKind))}"]
+        return [_wrong(f"kind {figure.kind!r}", f"one of {', '.join(get_args(FigureKind))}", "correct the kind")]
     numbers = [axis for axis, own in vary.items() if all(map(is_number, own))]
     known = {
         "dots": ("", *axes, *X_OF_TRAINING),
@@ -60,20 +53,31 @@ def problems_of(
     }[figure.kind]
     problems = []
     if figure.kind != "dots" and not figure.x:
-        problems.append(f"figure: a {figure.kind} has no x")
+        problems.append(_wrong(f"a {figure.kind} has no x", f"one of {', '.join(known)}", "add `x`"))
     elif figure.x not in known:
-        problems.append(f"figure: x {figure.x!r} of a {figure.kind} is not one of {', '.join(known)}")
+        of = f"x {figure.x!r} of a {figure.kind}"
+        problems.append(_wrong(of, f"one of {', '.join(filter(None, known))}", "correct `x`, or choose another kind"))
     if figure.kind == "scaling" and not numbers:
-        problems.append("figure: a scaling law needs an axis whose values are numbers")
+        why = f"a scaling law over the axes {', '.join(axes)}"
+        problems.append(_wrong(why, "an axis whose values are numbers", "vary `elements`, or draw dots"))
     of_two = figure.kind == "grid" and figure.x != "update"
     if bool(figure.series) != of_two or figure.series not in ("", *axes):
-        problems.append(f"figure: series {figure.series!r} is for a grid of two axes, and one of {', '.join(axes)}")
+        expected = f"one of {', '.join(axes)} for a grid of two axes, and nothing for other figures"
+        problems.append(_wrong(f"series {figure.series!r} of a {figure.kind}", expected, "correct or remove `series`"))
     for name in figure.measures or measures[:1]:
         asked, kind = name.removeprefix(PROBABILITY).partition(OF_KIND)[::2]
         if asked not in measures:
-            problems.append(f"figure: measure {name!r} is not one of the study's")
-        if kind and asked not in OF_QUESTIONS:
-            problems.append(f"figure: measure {name!r}: only {', '.join(OF_QUESTIONS)} have kinds")
+            expected = f"a measure of the study: {', '.join(measures)}"
+            problems.append(_wrong(f"measure {name!r}", expected, "add it to `measures`, or correct the name"))
+        elif kind and asked not in OF_QUESTIONS:
+            expected = f"a kind only of {', '.join(OF_QUESTIONS)}"
+            problems.append(_wrong(f"measure {name!r}", expected, f"write {name.partition(OF_KIND)[0]}"))
         if figure.kind == "curve" and figure.x == "order" and name != "seen":
-            problems.append(f"figure: measure {name!r}: only 'seen' has an order")
+            problems.append(
+                _wrong(f"measure {name!r} by order", "the measure seen", "draw `seen`, or choose another x")
+            )
     return problems
+
+
+def _wrong(found: str, expected: str, fix: str) -> SettingsError:
+    return SettingsError(f"figure: {found}", expected=expected, fix=fix)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sys2ft.errors import UserError
 from sys2ft.report.words import count
 from sys2ft.statistics import Needed, Point, Scaling, Score, Undefined, fit_scaling, mean_over_seeds, trend
-from sys2ft.studies.drawn import PER_NEWS, is_number
+from sys2ft.studies.drawn import PER_NEWS
 from sys2ft.studies.gathered import Setting
+from sys2ft.studies.labels import is_number
 from sys2ft.studies.measures import in_nats
 from sys2ft.studies.spec import Study
 
@@ -30,6 +31,8 @@ class Effort:
     """The effort that closes `SHARE` of the gap; None for measures that have no gap."""
     trend: Score | Undefined | None = None
     """For losses: rank correlation with the effort."""
+    why: str = ""
+    """Why nothing could be fitted."""
 
     def amount(self, x: float) -> str:
         """An effort with its unit."""
@@ -74,10 +77,8 @@ def efforts_of(study: Study, settings: Sequence[Setting]) -> list[Effort]:
         for place, axis, own in lines:
             have = [one for one in own if one.values(measure)]
             points = [Point(x=x_of(study, one, axis), outcomes=one.values(measure)) for one in have]
-            if not points:
-                continue
-            shown = place if len(lines) > 1 else {}
-            found.append(_fitted(Effort(at=shown, measure=measure, unit=unit), have[0], points))
+            blank = Effort(at=place if len(lines) > 1 else {}, measure=measure, unit=unit)
+            found.append(_fitted(blank, have[0], points) if points else replace(blank, why="it was not measured"))
     return found
 
 
@@ -100,7 +101,7 @@ def _fitted(blank: Effort, setting: Setting, points: Sequence[Point]) -> Effort:
         base = setting.base_values(measure) or None
         ceiling = (setting.base_values("in_context") or None) if measure == "closed_book" else None
         law = fit_scaling(points, base=base, ceiling=ceiling, shared=shared)
-    except UserError:  # fewer points than a fit needs: the study is not finished, or small
-        return blank
+    except UserError as error:  # fewer points than a fit needs: the study is not finished, or small
+        return replace(blank, why=f"{error.found}, and it takes {error.expected}")
     needed = law.needed_share(SHARE) if base and ceiling else None
     return Effort(at=blank.at, measure=measure, unit=blank.unit, law=law, needed=needed)

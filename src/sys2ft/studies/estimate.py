@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from sys2ft.errors import Sys2ftError
+from sys2ft.errors import Sys2ftError, UserError
 from sys2ft.job.plan import Rates, measure_rates
 from sys2ft.job.stages import schedule_of
 from sys2ft.models import LoadedModel, load_model
@@ -14,13 +14,16 @@ from sys2ft.replay import ReplayElement, expected, plan as replay_plan
 from sys2ft.report import power_line
 from sys2ft.runs import Below, Display, Needs
 from sys2ft.studies.cells import Cell
+from sys2ft.studies.labels import short
 from sys2ft.studies.measures import Subject, asking_needs, of_training
+from sys2ft.studies.opening import late_steps, opened
 from sys2ft.studies.phases import phase_of
 from sys2ft.studies.samples import written_elements
-from sys2ft.studies.spec import Study, short
+from sys2ft.studies.spec import Study
 from sys2ft.studies.store import Store
-from sys2ft.studies.study import selected
-from sys2ft.training import AdapterJob, banks, training_needs
+from sys2ft.training import AdapterJob, banks, train, training_needs
+
+_STEPS = 3  # of a training that are timed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,13 +42,16 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outlook:
-    """The estimates, the smallest difference that the study could see, and the models that cannot be used."""
+    """The estimates, the smallest difference that the study could see, and what it cannot compute."""
 
     cells: int
     finished: int
     estimates: tuple[Estimate, ...]
     power: str
-    unusable: Mapping[str, str]
+    unusable: Sequence[tuple[str, str]]
+    """Cells that cannot be computed, and why."""
+    late: Sequence[int]
+    """Steps at which nothing can be asked, because every training ends before."""
 
 
 def outlook(
@@ -59,30 +65,39 @@ def outlook(
 ) -> Outlook:
     """What `run_study` with the same arguments would still have to do. Writes nothing.
 
-    Exact for training on elements that are there, and for asking; else elements are taken to be as long as their news
-    item. Times assume the rate measured now.
+    Tokens and FLOP are exact for training on elements that are there, and for asking; else elements are taken to be as
+    long as their news item. Times assume the speed, and the load of the machine, of a few passes, steps of training and
+    texts sampled now.
     """
-    cells = selected(study, only or {})
-    store, show = Store(Path(out), dtype, device), show or Display()
+    store, cells = opened(study, out, dtype=dtype, device=device, only=only)
+    show = show or Display()
+    why: dict[str, str] = {}
+    for cell in cells:
+        try:
+            store.require_sound(cell)
+        except UserError as error:
+            why[cell.title] = error.found
+    usable = [cell for cell in cells if cell.title not in why]
     found: list[Estimate] = []
-    unusable: dict[str, str] = {}
-    names = dict.fromkeys(name for cell in cells for name in (cell.generator, cell.options.model))
+    names = dict.fromkeys(name for cell in usable for name in (cell.generator, cell.options.model))
     finished = 0
     with show.task("estimate", len(names)) as advance:
         for name in names:
             try:
-                finished += _of_model(store, name, cells, found, show)
+                finished += _of_model(store, name, usable, found, show)
             except Sys2ftError as error:
-                unusable[name] = error.found
+                own = [cell.title for cell in usable if name in (cell.generator, cell.options.model)]
+                why = {**dict.fromkeys(own, error.found), **why}
             advance()
-    counts = store.question_counts(cells[0])
+    counts = store.question_counts(usable[0]) if usable else []
     seeds = len({cell.options.seed for cell in cells})
     return Outlook(
         cells=len(cells),
         finished=finished,
         estimates=tuple(found),
         power=power_line(counts, protocols=study.compared, seeds=seeds, compared="comparisons"),
-        unusable=unusable,
+        unusable=[(cell.title, why[cell.title]) for cell in cells if cell.title in why],
+        late=late_steps(store, usable) if usable else [],
     )
 
 
@@ -101,10 +116,12 @@ class _Estimating:
     store: Store
     model: LoadedModel
     rates: Rates
+    measured: dict[str, float] = field(default_factory=dict)
+    """FLOP per second of training, by objective and learner."""
 
-    def _estimate(self, part: str, left: int, done: int, needs: Needs, rate: float) -> list[Estimate]:
+    def _estimate(self, part: str, left: int, done: int, needs: Needs, seconds: float) -> list[Estimate]:
         name = short(self.model.source.name)
-        return [Estimate(model=name, part=part, left=left, done=done, needs=needs, seconds=needs.flop / rate)]
+        return [Estimate(model=name, part=part, left=left, done=done, needs=needs, seconds=seconds)]
 
     def writing(self, cells: Sequence[Cell]) -> list[Estimate]:
         """The generation of every set of elements; further rounds and stages are not counted."""
@@ -121,18 +138,18 @@ class _Estimating:
                 schedule=schedule_of(cell.train),
             )
             needs += sum((unit.needs for unit in units), Needs())
-        return (
-            self._estimate("generate", len(left), len(by_key) - len(left), needs, self.rates.sampling) if by_key else []
-        )
+        seconds = needs.flop / self.rates.sampling
+        return self._estimate("generate", len(left), len(by_key) - len(left), needs, seconds) if by_key else []
 
     def learning(self, cells: Sequence[Cell]) -> list[Estimate]:
         """The training of every phase that is not finished, and the asking after it and on the way."""
         left = [cell for cell in cells if not self.store.finished(cell)]
-        training, asking, asked = Needs(), Needs(), 0
+        training, asking, asked, seconds = Needs(), Needs(), 0, 0.0
         for number in range(max((len(cell.groups(self.store.news(cell))) for cell in left), default=0)):
             jobs = [job for cell in left for job in self._jobs(cell, number)]
             for bank_jobs in banks(self.model.model, jobs) if jobs else []:
-                training += training_needs(self.model, bank_jobs)
+                needs = training_needs(self.model, bank_jobs)
+                training, seconds = training + needs, seconds + needs.flop / self._training_rate(bank_jobs[0])
         for cell in left:
             news = self.store.news(cell)
             measures = [name for name in cell.measures if not of_training(name)]
@@ -143,9 +160,24 @@ class _Estimating:
             asked += times
         done = len(cells) - len(left)
         return [
-            *self._estimate("train", len(left), done, training, self.rates.forward),
-            *self._estimate("ask", asked, done, asking, self.rates.forward),
+            *self._estimate("train", len(left), done, training, seconds),
+            *self._estimate("ask", asked, done, asking, asking.flop / self.rates.forward),
         ]
+
+    def _training_rate(self, job: AdapterJob) -> float:
+        """FLOP per second of a training like this one: passes with gradients and updates are slower than those without.
+
+        Measured once for each objective and learner, on a few steps.
+        """
+        kind = f"{job.chosen_objective.name}, {job.chosen_learner.name}"
+        if kind not in self.measured:
+            settings = replace(job.settings, epochs=1.0, teacher="")  # the base as teacher is about as fast
+            few = replace(job, items=job.items[: _STEPS * settings.batch_size], settings=settings, start=None)
+            for _ in range(2):  # the first also allocates
+                training = train(self.model, [few])
+                training.bank.close()
+            self.measured[kind] = training.totals["flop"] / training.totals["seconds"]
+        return self.measured[kind]
 
     def _jobs(self, cell: Cell, number: int) -> list[AdapterJob]:
         news = self.store.news(cell)

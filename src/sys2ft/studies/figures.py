@@ -26,9 +26,9 @@ from sys2ft.statistics import Score
 from sys2ft.statistics.scores import value as as_number
 from sys2ft.studies.drawn import AGE, PER_NEWS
 from sys2ft.studies.gathered import Setting
+from sys2ft.studies.labels import BASE, said
 from sys2ft.studies.measures import in_nats
 from sys2ft.studies.results import ALL, Curve, Results, base_at
-from sys2ft.studies.spec import BASE
 from sys2ft.studies.words import measure_title, place_title
 
 _HEIGHT = 220
@@ -195,7 +195,8 @@ def _grid(found: Results) -> str | None:
     for row in found.rows:
         x, y = row.at.get(figure.x), row.at.get(figure.series)
         if (row.measure, row.part) == (measure, ALL) and x and y and row.at.get("seed") != BASE:
-            cells.append({"x": x, "y": y, "value": row.score.estimate, "text": f"{x}, {y}: {number(row.score)}"})
+            text = f"{said(figure.x, x)}, {said(figure.series, y)}: {number(row.score)}"
+            cells.append({"x": x, "y": y, "value": row.score.estimate, "text": text})
     if not cells:
         return None
     xs, ys = (list(dict.fromkeys(cell[name] for cell in cells)) for name in ("x", "y"))

@@ -6,6 +6,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sys2ft.errors import UserError
 from sys2ft.statistics import Item
 from sys2ft.statistics.scores import value as as_number
 from sys2ft.studies.cells import Cell
@@ -198,12 +199,11 @@ def gather(store: Store, cells: Sequence[Cell]) -> list[Setting]:
     """The settings of the cells that are finished, in their order. Settings without a finished cell are left out."""
     found: dict[tuple[tuple[str, str], ...], Setting] = {}
     for cell in cells:
-        records = _records(store, cell)
-        if records is None:
+        stored = _stored(store, cell)
+        if stored is None:
             continue
-        at = dict(cell.setting)
-        setting = found.setdefault(cell.setting, Setting(at))
-        base = store.part("base", store.base_key(cell)) or {"rows": []}
+        records, base = stored
+        setting = found.setdefault(cell.setting, Setting(dict(cell.setting)))
         setting.base = measured(outcomes_of(base["rows"]))
         setting.cells.append(cell)
         setting.records.append(records)
@@ -219,17 +219,20 @@ def gather(store: Store, cells: Sequence[Cell]) -> list[Setting]:
     return list(found.values())
 
 
-def _records(store: Store, cell: Cell) -> list[dict[str, Any]] | None:
-    """The records of all phases of a cell; None if one is missing, or the cell cannot be found at all."""
+def _stored(store: Store, cell: Cell) -> tuple[list[dict[str, Any]], dict[str, Any]] | None:
+    """The records of all phases of a cell, each with the FLOP that it cost, and what its base answered.
+
+    None if a phase is missing, or if the cell cannot be read at all.
+    """
     try:
-        phases = range(len(cell.groups(store.news(cell))))
-        records = [store.phase(cell, number) for number in phases]
-    except ValueError:  # a model or a file that is not there (UserError); the run has reported it
+        records = [store.phase(cell, number) for number in range(len(cell.groups(store.news(cell))))]
+        base = store.part("base", store.base_key(cell)) or {"rows": []}
+        have = [record for record in records if record is not None]
+        if len(have) < len(records):
+            return None
+        return [{**record, SPENT: spent(store, cell, number, record)} for number, record in enumerate(have)], base
+    except UserError:  # a model that is not there, a damaged file: the run has reported it
         return None
-    have = [record for record in records if record is not None]
-    if len(have) < len(records):
-        return None
-    return [{**record, SPENT: spent(store, cell, number, record)} for number, record in enumerate(have)]
 
 
 def measured(rows: Iterable[Outcome]) -> dict[str, Values]:

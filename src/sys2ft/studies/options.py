@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from functools import lru_cache
-from typing import Any, Literal, get_type_hints
+from itertools import pairwise
+from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -67,8 +70,8 @@ class Options:
 
 _OWNERS = (Options, GenerateSettings, TrainSettings, EvaluateSettings, RehearsalSettings)
 Resolved = tuple[Options, GenerateSettings, TrainSettings, EvaluateSettings, RehearsalSettings]
-# Set by the study itself, not by a cell.
-_NOT_VARIED = {"protocols", "scorings", "controls", "implied_facts"}
+# Set by the study itself, not by a cell, or without an effect on one: sets of retention are measures.
+_NOT_VARIED = {"protocols", "scorings", "controls", "implied_facts", "retention", "retention_tokens", "max_drop"}
 
 
 @lru_cache(maxsize=1)
@@ -88,25 +91,51 @@ def option_types() -> dict[str, tuple[type, TypeAdapter[Any]]]:
 def checked(name: str, value: Any, where: str) -> Any:
     """The value of an option, with its type. Raises SettingsError for an unknown option or a wrong value.
 
-    A number in quotes counts as a number: YAML reads 1e-3, which has no point, as text.
+    `where` names the place of the value, the option among it. A number in quotes counts as a number: YAML reads 1e-3,
+    which has no point, as text.
     """
     types = option_types()
     if name not in types:
         near = get_close_matches(name, types, n=1)
         raise SettingsError(
-            f"{where}: {name!r} is not an option of a cell",
-            expected="an option that `sys2ft study options` lists",
+            f"{where} is not an option of a cell",
+            expected="an option that `sys2ft study options` lists, or for an axis labels with such options",
             fix=f"did you mean {near[0]}?" if near else "correct the name, or remove it",
         )
     try:
         return types[name][1].validate_python(value)
     except ValidationError as error:
-        said = error.errors()[0]
-        raise SettingsError(
-            f"{where}: {name}: {value!r}",
-            expected=said["msg"].removeprefix("Input should be "),
-            fix="correct the value",
-        ) from error
+        raise SettingsError(f"{where}: {value!r}", expected=allowed(name), fix="correct the value") from error
+
+
+def allowed(name: str) -> str:
+    """What the values of an option may be, in words."""
+    return _in_words(get_type_hints(option_types()[name][0])[name])
+
+
+def _in_words(hint: Any) -> str:
+    plain = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", type(None): "null"}
+    if hint in plain:
+        return plain[hint]
+    parts = get_args(hint)
+    if get_origin(hint) is Literal:
+        return " or ".join(filter(None, [", ".join(map(str, parts[:-1])), str(parts[-1])]))
+    if get_origin(hint) is tuple:
+        (inner,) = {_in_words(one) for one in parts if one is not ...}
+        return "a list of texts" if inner == "a text" else f"a list of {inner}"
+    return " or ".join(map(_in_words, parts)) if parts else str(hint)
+
+
+@lru_cache(maxsize=1)
+def meanings() -> dict[str, str]:
+    """What each option means: the text below its field."""
+    found = {}
+    for owner in _OWNERS:
+        (made,) = ast.parse(inspect.getsource(owner)).body
+        for one, text in pairwise(cast(ast.ClassDef, made).body):
+            if isinstance(one, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+                found[cast(ast.Name, one.target).id] = " ".join(str(text.value.value).split())
+    return found
 
 
 def resolved(given: Mapping[str, Any], where: str) -> Resolved:

@@ -17,9 +17,21 @@ from sys2ft.report import number as shown
 from sys2ft.report.words import ABSENT, count, power_line, seconds, tera
 from sys2ft.studies.drawn import AGE, PROBABILITY
 from sys2ft.studies.figures import figure_of
+from sys2ft.studies.labels import BASE, said
 from sys2ft.studies.results import ALL, Curve, Results, Row
 from sys2ft.studies.store import Store
-from sys2ft.studies.words import caption, measure_cell, measure_title, place_title, sentences, size_of
+from sys2ft.studies.words import (
+    caption,
+    compared_note,
+    grouped,
+    intervals_by,
+    measure_cell,
+    measure_title,
+    place_title,
+    remarks,
+    sentences,
+    size_of,
+)
 
 _HERE = Path(__file__).resolve().parent
 _WITH_INTERVAL = 2  # measures that a terminal shows with their intervals
@@ -46,7 +58,7 @@ def markdown(found: Results) -> str:
     for at in places_of(found):
         cells = [measure_cell(found.row(at, name)) for name in names]
         lines.append(f"| {' | '.join([place_title(found.study, at), *cells])} |")
-    return "\n".join([*lines, "", caption(found), ""])
+    return "\n".join([*lines, "", " ".join([caption(found), *remarks(found)]), ""])
 
 
 def bare_svg(figure: str) -> str:
@@ -102,7 +114,9 @@ def _page(store: Store, found: Results, cells: int, figure: str | None, record: 
     values = {
         "study": study,
         "sentences": sentences(found),
-        "missing": found.missing,
+        "remarks": remarks(found),
+        "missing": len(found.missing),
+        "reasons": grouped(found.missing),
         "cells": cells,
         "figure": trusted(figure) if figure else None,
         "figure_note": _figure_note(found),
@@ -110,8 +124,10 @@ def _page(store: Store, found: Results, cells: int, figure: str | None, record: 
         "table": table,
         "caption": caption(found),
         "power": power(store, found),
+        "compared": compared_note(found),
         "contrasts": [contrast_cells(found, k) for k in range(len(found.contrasts))],
         "parts": _parts(found),
+        "parts_note": intervals_by([row.score for row in found.rows if row.part != ALL]),
         "costs": [_cost_cells(found, k) for k in range(len(found.settings))],
         "facts": facts(record, inputs),
         "record": json.dumps(record, indent=2, ensure_ascii=False),
@@ -132,11 +148,12 @@ def contrast_cells(found: Results, number: int) -> dict[str, Any]:
     """A comparison as the cells of a row."""
     one = found.contrasts[number]
     p = ABSENT if one.p is None else "< 0.001" if one.p < 0.001 else f"{one.p:.3f}"
-    against = f"{one.compare.to}, {measure_title(one.compare.of)}" if one.compare.of else one.compare.to
+    to = said(one.compare.axis, one.compare.to) if one.compare.to != BASE else BASE
+    to = f"{to}, {measure_title(one.compare.of)}" if one.compare.of else to
     return {
         "beyond_noise": one.beyond_noise,
         "cells": (
-            place_title(found.study, one.at), measure_title(one.compare.measure), against,
+            place_title(found.study, one.at), measure_title(one.compare.measure), to,
             f"{one.reference.estimate:.2f}", f"{one.level.estimate:.2f}", shown(one.difference, signed=True), p,
             size_of(one.difference),
         ),
@@ -189,7 +206,10 @@ def _figure_note(found: Results) -> str:
     study = found.study
     notes = []
     if study.figure.kind == "scaling":
-        notes.append("Dashed: the fitted saturating power law.")
+        drawn = any(one.law is not None and not one.law.flat for one in found.efforts)
+        notes.append(
+            "Dashed: the fitted saturating power law." if drawn else "No power law is drawn: see the sentences."
+        )
     if study.figure.kind in ("curve", "scaling"):
         if "closed_book" in study.drawn and "in_context" in study.measures:
             notes.append("Dotted: the base with the news item in context.")

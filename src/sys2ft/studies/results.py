@@ -12,8 +12,9 @@ from sys2ft.studies.cells import Cell
 from sys2ft.studies.drawn import OF_KIND, PROBABILITY
 from sys2ft.studies.effort import Effort, efforts_of, lines_of, x_of
 from sys2ft.studies.gathered import Setting, Values, common, gather
+from sys2ft.studies.labels import BASE
 from sys2ft.studies.measures import OF_QUESTIONS, in_nats
-from sys2ft.studies.spec import BASE, Compare, Study
+from sys2ft.studies.spec import Compare, Study
 from sys2ft.studies.store import Store
 
 ALL = "all"

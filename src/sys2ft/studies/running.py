@@ -17,7 +17,7 @@ from sys2ft.combining.merging import add_update
 from sys2ft.engine import Bank
 from sys2ft.errors import MemoryShortage, StorageError, Sys2ftError, UserError
 from sys2ft.evaluation import Route
-from sys2ft.files import digest, read_json
+from sys2ft.files import digest
 from sys2ft.job.stages import schedule_of
 from sys2ft.models import LoadedModel, load_model
 from sys2ft.news import News
@@ -74,6 +74,7 @@ class Runner:
 
     def _missing(self, cell: Cell) -> bool:
         with self._failing([cell]):
+            self.store.require_sound(cell)
             finished = self.store.finished(cell) and self.store.has("base", self.store.base_key(cell))
             return not finished or self._is_held(cell)
         return False
@@ -203,10 +204,9 @@ class Runner:
         They are planned again as they were, so that a training that was finished is only read.
         """
         held: set[str] = set()
-        for file in (self.store.path / "training").glob("*/cells.json"):
-            keys = read_json(file)["cells"]
+        for folder, keys in self.store.unfinished_banks().items():
             if all(self.store.has("cells", key) for key in keys):
-                Checkpoint.remove(file.parent)
+                Checkpoint.remove(folder)
             else:
                 held.update(keys)
         return frozenset(held)

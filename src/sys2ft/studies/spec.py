@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
 from importlib.resources import files
@@ -14,20 +14,17 @@ from typing import Any
 import yaml
 
 from sys2ft.errors import SettingsError
-from sys2ft.files import FILE_NAME_RULE, is_file_name
 from sys2ft.models import DEFAULT_MODEL
 from sys2ft.studies.cells import Cell
-from sys2ft.studies.drawn import Figure, problems_of
-from sys2ft.studies.measures import known_measure, measure_names
+from sys2ft.studies.checks import check
+from sys2ft.studies.drawn import Figure
+from sys2ft.studies.labels import BASE, label_of, short, twice
 from sys2ft.studies.options import checked
 
 Axis = Mapping[str, Mapping[str, Any]]
 """Label of a value -> the options that it sets."""
 MODELS: Axis = {"models": {}}
 """An axis that has the models of the study as its values, whichever these are."""
-BASE = "base"
-"""What a comparison can be with besides a value of its axis: the model before training."""
-BY = ("domain", "kind")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,6 +72,14 @@ class Study:
         check(self)
 
     @property
+    def axes(self) -> dict[str, Axis]:
+        """The axes of the grid, the model first and the seed last."""
+        own: dict[str, Axis] = {"model": {short(name): {"model": name} for name in self.models}}
+        for axis, values in self.vary.items():
+            own[axis] = values if values is not MODELS else {short(name): {axis: name} for name in self.models}
+        return {**own, "seed": {str(seed): {"seed": seed} for seed in self.seeds}}
+
+    @property
     def drawn(self) -> tuple[str, ...]:
         """What the figure shows."""
         return self.figure.measures or self.measures[:1]
@@ -85,6 +90,12 @@ class Study:
         for at, given in self._grid():
             where = f"{self.name}, cell {', '.join(f'{axis}={label}' for axis, label in at.items())}"
             made.append(Cell.of(at, {**given}, measures=self.measures, steps=self.steps, where=where))
+        if not made:
+            raise SettingsError(
+                f"{self.name}: `without` leaves no cell",
+                expected="combinations of which some remain",
+                fix="remove one of those that `without` lists",
+            )
         keys = [cell.key for cell in made]
         count = Counter(keys)
         if len(count) < len(made):
@@ -101,10 +112,7 @@ class Study:
         return made
 
     def _grid(self) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
-        own: dict[str, Axis] = {"model": {short(name): {"model": name} for name in self.models}}
-        for axis, values in self.vary.items():
-            own[axis] = values if values is not MODELS else {short(name): {axis: name} for name in self.models}
-        own["seed"] = {str(seed): {"seed": seed} for seed in self.seeds}
+        own = self.axes
         shared = {"news": self.news, "take": self.take, **self.settings}
         for labels in product(*own.values()):
             at = dict(zip(own, labels, strict=True))
@@ -128,8 +136,7 @@ class Study:
         """The number of comparisons among which Holm's method adjusts those of the first one."""
         first = self.compare[0] if self.compare else Compare()
         if first.axis:
-            values = len(self.models) if first.axis == "model" else len(self.vary.get(first.axis, ("",)))
-            return max(1, values - (first.to != BASE))
+            return max(1, len(self.axes[first.axis]) - (first.to != BASE))
         return len({cell.setting for cell in self.cells()}) // len(self.models) or 1
 
     def to_dict(self) -> dict[str, Any]:
@@ -137,34 +144,44 @@ class Study:
         return asdict(self)
 
 
-def short(model: str) -> str:
-    """The label of a model: the last part of its path, without the ending."""
-    return Path(model).name.removesuffix(".gguf") if "/" in model or model.endswith(".gguf") else model
-
-
 def changed(study: Study, changes: Mapping[str, Any], where: str) -> Study:
-    """The study with other values of some fields. `settings` are added to; everything else is replaced."""
+    """The study with other values of some fields. `settings` are added to; everything else is replaced.
+
+    Combinations in `without` whose values the grid no longer has are dropped.
+    """
     read = _read(changes, where, complete=False)
     if "settings" in read:
         read["settings"] = {**study.settings, **read["settings"]}
-    if "vary" in read and "without" not in read:
-        read["without"] = tuple(
-            out
-            for out in study.without
-            if all(axis in ("model", "seed") or label in read["vary"].get(axis, ()) for axis, label in out.items())
-        )
-    return replace(study, **read)
+    if "without" in read:
+        return replace(study, **read)
+    new = replace(study, **read, without=())
+    axes = new.axes
+    kept = [out for out in study.without if all(label in axes.get(axis, ()) for axis, label in out.items())]
+    return replace(new, without=tuple(kept))
+
+
+class _Unique(yaml.SafeLoader):
+    """The safe loader, which refuses a name that is there twice: one of the values would not count."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
+        if double := twice(names):
+            place = [key.start_mark for key, _ in node.value if key.value == double][1]
+            raise yaml.constructor.ConstructorError(None, None, f"{double!r} is there twice", place)
+        return super().construct_mapping(node, deep=deep)
 
 
 def parse_study(text: str, source: str) -> Study:
     """The study in the text of a YAML file; errors name `source`."""
     try:
-        found = yaml.safe_load(text)
+        found = yaml.load(text, _Unique)
     except yaml.YAMLError as error:
+        mark, why = getattr(error, "problem_mark", None), getattr(error, "problem", None) or str(error)
+        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise SettingsError(
-            f"{source} is not YAML: {' '.join(str(error).split())}",
+            f"{source} cannot be read as YAML{place}: {' '.join(why.split())}",
             expected="a study, such as `sys2ft study new STUDY.yaml` writes",
-            fix="correct the file",
+            fix="correct the file there",
         ) from error
     if not isinstance(found, Mapping):
         raise SettingsError(
@@ -236,7 +253,7 @@ def _field(name: str, value: Any, where: str) -> Any:
     if name in ("news", "take"):
         return checked(name, value, where)
     if name == "settings":
-        return {str(key): checked(str(key), one, where) for key, one in _mapping(value, where).items()}
+        return {str(key): checked(str(key), one, f"{where}: {key}") for key, one in _mapping(value, where).items()}
     if name == "vary":
         return {str(axis): _axis(str(axis), own, f"{where}: {axis}") for axis, own in _mapping(value, where).items()}
     if name == "without":
@@ -259,27 +276,16 @@ def _axis(axis: str, given: Any, where: str) -> Axis:
     if isinstance(given, Mapping):
         return {
             str(label): {
-                str(key): checked(str(key), one, f"{where}: {label}") for key, one in _mapping(own, where).items()
+                str(key): checked(str(key), one, f"{where}: {label}: {key}")
+                for key, one in _mapping(own, f"{where}: {label}").items()
             }
             for label, own in given.items()
         }
-    values = [checked(axis, one, where) for one in _list(given, where)]
-    labels = [_label(axis, value) for value in values]
-    if twice := _twice(labels):
-        raise SettingsError(f"{where}: {twice} is there twice", expected="different values", fix="remove one of them")
+    values = [checked(axis, one, where) for one in _list(given, where, "a list of values, or labels with options")]
+    labels = [label_of(axis, value) for value in values]
+    if double := twice(labels):
+        raise SettingsError(f"{where}: {double} is there twice", expected="different values", fix="remove one of them")
     return {label: {axis: value} for label, value in zip(labels, values, strict=True)}
-
-
-def _twice(labels: Sequence[str]) -> str:
-    return next((label for label, times in Counter(labels).items() if times > 1), "")
-
-
-def _label(axis: str, value: Any) -> str:
-    if axis in ("model", "generator"):
-        return short(value) or "itself"
-    if isinstance(value, (list, tuple)):
-        return " ".join(str(one) for one in value) or "all"
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _record(kind: type[Any], given: Mapping[str, Any], where: str) -> Any:
@@ -287,7 +293,7 @@ def _record(kind: type[Any], given: Mapping[str, Any], where: str) -> Any:
     odd = [str(name) for name in given if name not in known]
     if odd:
         raise SettingsError(
-            f"{where}: {', '.join(odd)}", expected=f"some of {', '.join(known)}", fix="correct the name"
+            f"{where}: {', '.join(map(repr, odd))}", expected=f"some of {', '.join(known)}", fix="correct the name"
         )
     read = {name: tuple(map(str, one)) if isinstance(one, list) else str(one) for name, one in given.items()}
     if isinstance(alone := read.get("measures"), str):
@@ -295,11 +301,9 @@ def _record(kind: type[Any], given: Mapping[str, Any], where: str) -> Any:
     return kind(**read)
 
 
-def _list(value: Any, where: str) -> Sequence[Any]:
+def _list(value: Any, where: str, expected: str = "a list with at least one value") -> Sequence[Any]:
     if not isinstance(value, (list, tuple)) or not value:
-        raise SettingsError(
-            f"{where}: {value!r}", expected="a list with at least one value", fix="write [value, value]"
-        )
+        raise SettingsError(f"{where}: {value!r}", expected=expected, fix="write [value, value]")
     return value
 
 
@@ -313,49 +317,3 @@ def _text(value: Any, where: str) -> str:
     if not isinstance(value, (str, int, float)) or isinstance(value, bool):
         raise SettingsError(f"{where}: {value!r}", expected="a text", fix="correct the value")
     return " ".join(str(value).split())
-
-
-def check(study: Study) -> None:
-    """Raise SettingsError for a study whose parts do not fit each other."""
-    where = f"study {study.name}"
-    if not is_file_name(study.name):
-        raise SettingsError(f"{where}: its name", expected=FILE_NAME_RULE, fix="choose another name")
-    unknown = [name for name in study.measures if not known_measure(name)]
-    if unknown or not study.measures:
-        raise SettingsError(
-            f"{where}: measures: {', '.join(unknown) or 'none'}",
-            expected=f"some of {', '.join(measure_names())}",
-            fix="correct the names",
-        )
-    axes = ("model", *study.vary, "seed")
-    if "model" in study.vary or "seed" in study.vary:
-        raise SettingsError(
-            f"{where}: vary: model or seed",
-            expected="models and seeds in fields of their own",
-            fix="use `models`, `seeds`",
-        )
-    problems = problems_of(study.figure, study.vary, axes, study.measures)
-    if twice := _twice([short(name) for name in study.models]):
-        problems.append(f"models: several are called {twice}, so that their cells would have one name")
-    for compare in study.compare:
-        if compare.axis and compare.axis not in axes:
-            problems.append(f"compare: axis {compare.axis!r} is not one of {', '.join(axes)}")
-        values = [*study.vary.get(compare.axis, {}), *(map(short, study.models) if compare.axis == "model" else ())]
-        if compare.to != BASE and compare.to not in values:
-            problems.append(f"compare: to {compare.to!r} is not {BASE} nor a value of {compare.axis or 'an axis'}")
-        problems += [
-            f"compare: measure {name!r} is not one of the study's"
-            for name in (compare.measure, compare.of)
-            if name and name not in study.measures
-        ]
-    problems += [f"by: {name!r} is not one of {', '.join(BY)}" for name in study.by if name not in BY]
-    problems += [
-        f"without: {axis}={label} is no value of the grid"
-        for out in study.without
-        for axis, label in out.items()
-        if label not in study.vary.get(axis, {}) and axis not in ("model", "seed")
-    ]
-    if problems:
-        raise SettingsError(
-            f"{where}: {'; '.join(problems)}", expected="parts that fit each other", fix="correct the study"
-        )

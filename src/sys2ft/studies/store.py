@@ -15,7 +15,7 @@ from typing import Any
 
 from sys2ft.errors import SettingsError
 from sys2ft.evaluation.records import can_ask
-from sys2ft.files import digest, read_json, read_jsonl, write_json, write_jsonl
+from sys2ft.files import damage_named, digest, read_json, read_jsonl, write_json, write_jsonl
 from sys2ft.models import pick_device, pick_dtype, resolve
 from sys2ft.news import News, load_news, news_to_dict
 from sys2ft.replay import ReplayElement, parts_of, protocols_for
@@ -26,6 +26,16 @@ from sys2ft.studies.samples import written_text
 from sys2ft.training import JOINT, files_named
 
 Record = dict[str, Any]
+RECORD = "study.json"
+KINDS = ("cells", "base", "elements", "generation", "training", "points", "adapters")
+"""Folders of the parts."""
+_FIELDS = {
+    "cells": ("rows", "points", "curve", "counts", "samples", "left_out", "totals", "update"),
+    "base": ("rows",),
+    "points": ("step", "rows"),
+    "training": ("cells",),
+}
+_AGAIN = "and give the same command again: it is computed anew"
 
 
 @dataclass(frozen=True)
@@ -123,7 +133,9 @@ class Store:
 
     def elements(self, key: str) -> list[ReplayElement]:
         """The elements stored under a key, kept and rejected."""
-        return [ReplayElement.from_dict(row) for row in read_jsonl(self._elements_file(key))]
+        file = self._elements_file(key)
+        with damage_named(file, f"delete it {_AGAIN}"):
+            return [ReplayElement.from_dict(row) for row in read_jsonl(file)]
 
     def write_elements(self, key: str, elements: Sequence[ReplayElement], counts: Mapping[str, Any]) -> None:
         """Store elements and their count; the elements last, since their presence means that both are there."""
@@ -132,8 +144,9 @@ class Store:
 
     def counts(self, key: str) -> Record:
         """How many elements were asked for and kept, and what they cost."""
-        record: Record = read_json(self.path / "elements" / f"{key}.json")
-        return record
+        file = self.path / "elements" / f"{key}.json"
+        with damage_named(file, f"delete it and {self._elements_file(key)}, {_AGAIN}"):
+            return dict(read_json(file))
 
     def _part_file(self, kind: str, key: str) -> Path:
         return self.path / kind / f"{key}.json"
@@ -143,8 +156,47 @@ class Store:
         return self._part_file(kind, key).is_file()
 
     def part(self, kind: str, key: str) -> Record | None:
-        """A record, if there is one."""
-        return read_json(self._part_file(kind, key)) if self.has(kind, key) else None
+        """A record, if there is one. Raises SettingsError if its file is damaged."""
+        return self._read(self._part_file(kind, key)) if self.has(kind, key) else None
+
+    def _read(self, file: Path) -> Record:
+        kind = file.relative_to(self.path).parts[0]
+        all_of_it = {
+            "cells": f"delete {file.parent / file.stem.rpartition('-')[0]}-*.json {_AGAIN}",
+            "points": f"delete {self.path / 'training'}, so that the training is done again, and {file}",
+            "training": f"delete {file.parent} {_AGAIN}",
+        }
+        with damage_named(file, all_of_it.get(kind, f"delete it {_AGAIN}")):
+            record = read_json(file)
+            if not isinstance(record, dict) or not record.keys() >= set(_FIELDS[kind]):
+                missing = [name for name in _FIELDS[kind] if not isinstance(record, dict) or name not in record]
+                raise ValueError(f"no {', '.join(missing)}")
+            outcomes_of(record.get("rows", []))
+            return record
+
+    def require_sound(self, cell: Cell) -> None:
+        """Raise SettingsError if what is stored of a cell is damaged."""
+        key = self.key(cell)
+        for number in range(len(cell.groups(self.news(cell)))):
+            self.part("cells", f"{key}-{number}")
+            self.points(key, number)
+        self.part("base", self.base_key(cell))
+        if not cell.options.written and self.has_elements(elements := self.elements_key(cell)):
+            self.elements(elements)
+            self.counts(elements)
+
+    def record_name(self) -> str | None:
+        """The name of the study whose folder this is; None if it has no study.json."""
+        file = self.path / RECORD
+        if not file.is_file():
+            return None
+        with damage_named(file, "delete it, if this is the folder of the study"):
+            return str(read_json(file)["name"])
+
+    def unfinished_banks(self) -> dict[Path, list[str]]:
+        """The folders of trainings that are not asked yet, each with the keys of the phases of its bank."""
+        files = sorted((self.path / "training").glob("*/cells.json"))
+        return {file.parent: list(self._read(file)["cells"]) for file in files}
 
     def write_part(self, kind: str, key: str, record: Mapping[str, Any]) -> None:
         """Store a record."""
@@ -153,7 +205,7 @@ class Store:
     def points(self, cell_key: str, phase: int) -> list[Record]:
         """What was asked along a training, by number of steps."""
         files = sorted((self.path / "points").glob(f"{cell_key}-{phase}-*.json"))
-        return sorted((read_json(file) for file in files), key=lambda record: int(record["step"]))
+        return sorted((self._read(file) for file in files), key=lambda record: int(record["step"]))
 
     def phase(self, cell: Cell, number: int) -> Record | None:
         """The record of a finished phase of a cell."""

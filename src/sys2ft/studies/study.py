@@ -8,15 +8,14 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from sys2ft import files
-from sys2ft.errors import SettingsError
 from sys2ft.runs import Display, provenance
 from sys2ft.runs.exclusive import exclusive
-from sys2ft.studies.cells import Cell
+from sys2ft.studies.opening import opened
 from sys2ft.studies.page import write_results
 from sys2ft.studies.results import Results, results
 from sys2ft.studies.running import Failure, Runner
 from sys2ft.studies.spec import Study
-from sys2ft.studies.store import Store
+from sys2ft.studies.store import RECORD, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +43,10 @@ def run_study(
     `only`: axis -> label; cells with other labels are left out.
 
     A cell that fails is listed in `failures`; the others are kept. Raises SettingsError for cells that cannot exist,
-    before any work, StorageError if the disk is full, and Stopped.
+    and for the folder of something else, before any work, StorageError if the disk is full, and Stopped.
     """
-    cells = selected(study, only or {})
-    store = Store(files.make_folder(Path(out)), dtype, device)
+    store, cells = opened(study, out, dtype=dtype, device=device, only=only)
+    files.make_folder(store.path)
     with exclusive(store.path):
         files.remove_leftovers(store.path)
         write_record(store, study, command)
@@ -57,20 +56,6 @@ def run_study(
         found = results(store, study, cells, failed)
         page = write_results(store, found, len(cells))
     return Studied(store.path, found, page, tuple(runner.failures))
-
-
-def selected(study: Study, only: Mapping[str, str]) -> list[Cell]:
-    """The cells with these labels. Raises SettingsError if there is none."""
-    cells = study.cells()
-    found = [cell for cell in cells if all(cell.at.get(axis) == label for axis, label in only.items())]
-    if not found:
-        labels = {axis: ", ".join(dict.fromkeys(cell.at[axis] for cell in cells)) for axis in cells[0].at}
-        raise SettingsError(
-            f"{study.name} has no cell with {', '.join(f'{axis}={label}' for axis, label in only.items())}",
-            expected="; ".join(f"{axis}: {values}" for axis, values in labels.items()),
-            fix="correct --only",
-        )
-    return found
 
 
 def write_record(store: Store, study: Study, command: str) -> None:
@@ -88,4 +73,4 @@ def write_record(store: Store, study: Study, command: str) -> None:
         "git": provenance.git_revision(),
         "study": study.to_dict(),
     }
-    files.write_json(store.path / "study.json", record)
+    files.write_json(store.path / RECORD, record)
