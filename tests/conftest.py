@@ -123,6 +123,14 @@ def tiny_model_dir(tiny_family_dir: Callable[[str], Path]) -> Path:
     return tiny_family_dir("llama")
 
 
+@pytest.fixture(scope="module")
+def news_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of the news items that the talking model knows."""
+    from talking import write_news_file
+
+    return write_news_file(tmp_path_factory.mktemp("news") / "news.jsonl")
+
+
 @pytest.fixture(scope="session")
 def talking_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny Llama that says short lines and asks short questions, so that replay elements are kept and rejected."""

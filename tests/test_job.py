@@ -21,7 +21,7 @@ from sys2ft.errors import SettingsError
 from sys2ft.job import generate_stage, open_run, train_stage
 from sys2ft.models import load_model
 from sys2ft.runs import Display, Run, read_json, read_jsonl
-from talking import NEWS, write_news_file
+from talking import NEWS
 
 KILLS = int(os.environ.get("SYS2FT_KILLS", "3"))
 PROTOCOLS = ("naive", "paraphrase", "self_qa")
@@ -36,11 +36,6 @@ FLAGS = f"""--protocols {" ".join(PROTOCOLS)} --samples-per-news 4 --max-new-tok
     --checks none --min-gain 0.3
     --adapters per-news --epochs 2 --batch-size 2 --rank 4 --alpha 8 --direct-tokens 8 --reasoned-tokens 16
     --dtype float32 --device cpu --checkpoint-seconds 0 --quiet""".split()
-
-
-@pytest.fixture(scope="module")
-def news_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_news_file(tmp_path_factory.mktemp("news") / "news.jsonl")
 
 
 @pytest.fixture(scope="module")

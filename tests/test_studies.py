@@ -24,7 +24,7 @@ from sys2ft.evaluation import Questions, evaluate, graders
 from sys2ft.files import read_json, read_jsonl, write_json, write_jsonl
 from sys2ft.ledger import Ledger, UpdateSettings
 from sys2ft.models import load_model
-from sys2ft.news import News, Question, news_to_dict
+from sys2ft.news import News, Question
 from sys2ft.replay import ReplayElement
 from sys2ft.runs import Display
 from sys2ft.studies import (
@@ -73,13 +73,6 @@ compare: {{axis: protocol, to: naive}}
 @pytest.fixture(scope="module")
 def grid(talking_model_dir: Path, news_file: Path) -> Study:
     return parse_study(GRID.format(model=talking_model_dir, news=news_file), "grid.yaml")
-
-
-@pytest.fixture(scope="module")
-def news_file(tmp_path_factory: pytest.TempPathFactory, news: list[News]) -> Path:
-    path = tmp_path_factory.mktemp("news") / "news.jsonl"
-    write_jsonl(path, [news_to_dict(item) for item in news])
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,7 @@ import pytest
 
 from sys2ft.cli.main import call
 from sys2ft.errors import SettingsError, UserError
-from sys2ft.files import write_jsonl
 from sys2ft.job.plan import Rates
-from sys2ft.news import News, news_to_dict
 from sys2ft.runs.units import FolderMemo
 from sys2ft.studies import Store, Study, changed, outlook, parse_study, results, run_study, sentences
 from sys2ft.studies.cells import Cell
@@ -41,13 +39,6 @@ vary:
 measures: [closed_book, in_context, loss]
 compare: {{axis: protocol, to: naive}}
 """
-
-
-@pytest.fixture(scope="module")
-def news_file(tmp_path_factory: pytest.TempPathFactory, news: list[News]) -> Path:
-    path = tmp_path_factory.mktemp("news") / "news.jsonl"
-    write_jsonl(path, [news_to_dict(item) for item in news])
-    return path
 
 
 @pytest.fixture(scope="module")
