@@ -22,7 +22,11 @@ _FIELDS = {"model": "models", "seed": "seeds", "news": "news", "take": "take"}
 
 def check(study: Study) -> None:
     """Raise SettingsError for a study that cannot be meant as it is; all that is wrong is in one error."""
-    problems = list(_named(study)) or [*_grid(study), *_compared(study), *_figure(study)]
+    problems = list(_named(study)) or [
+        *_grid(study),
+        *_compared(study),
+        *problems_of(study.figure, study.vary, tuple(study.axes), study.measures),
+    ]
     if problems:
         found, expected, fixes = (
             "; ".join(dict.fromkeys(str(getattr(one, part)) for one in problems))
@@ -149,7 +153,3 @@ def measured_in(measure: str) -> tuple[str, str]:
         return unit, "the questions"
     texts = {"text": "the texts", "seen": "the texts", "recall": "the texts", "loss": "the adapters"}
     return unit, texts.get(measure, f"the items of {measure}")
-
-
-def _figure(study: Study) -> list[SettingsError]:
-    return problems_of(study.figure, study.vary, tuple(study.axes), study.measures)

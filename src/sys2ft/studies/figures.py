@@ -35,7 +35,7 @@ _HEIGHT = 220
 _X_TITLES = {
     **PER_NEWS,
     "order": "place in the training",
-    "age": "updates since the news item's own (small: news items)",
+    AGE: "updates since the news item's own (small: news items)",
 }
 _BAND = 40  # points at which a fitted law is drawn
 
