@@ -43,6 +43,7 @@ from sys2ft.studies import (
 from sys2ft.studies.cells import spread
 from sys2ft.studies.figures import figure_of
 from sys2ft.studies.gathered import gather
+from sys2ft.studies.labels import asked_for
 from sys2ft.studies.measures import exchanged
 from sys2ft.studies.options import checked
 from sys2ft.studies.page import table_of, write_results
@@ -413,6 +414,20 @@ def test_only_what_is_missing_is_computed(finished: Path, grid: Study, tmp_path:
     assert len(after) == len(before) + 1 and before.items() <= after.items()
     with pytest.raises(SettingsError, match="protocol: naive, cloze"):
         run_study(grid, folder, only={"protocol": "spa"})
+
+
+@pytest.mark.parametrize(
+    ("axis", "label", "asked"),
+    [
+        ("strength", "1", "1.0"),
+        ("learning_rate", "0.001", "1e-3"),
+        ("model", "qwen-0.5b", "models/qwen-0.5b.gguf"),
+        ("budget", "6 elements", "6 elements"),
+    ],
+)
+def test_a_label_is_found_as_the_study_has_it(axis: str, label: str, asked: str) -> None:
+    assert asked_for(axis, label, asked)
+    assert not asked_for(axis, label + "1", asked) and not asked_for(axis, label, asked + "1")
 
 
 @pytest.mark.parametrize("units", [2, 8, 20, 40], ids=lambda units: f"after {units}")

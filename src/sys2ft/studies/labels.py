@@ -26,6 +26,13 @@ def label_of(axis: str, value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def asked_for(axis: str, label: str, asked: str) -> bool:
+    """Whether `asked` means this label: it may also be a model as the study names it, or the same number."""
+    if asked == label or label_of(axis, asked) == label:
+        return True
+    return _is_number(asked) and _is_number(label) and float(asked) == float(label)
+
+
 def said(axis: str, label: str) -> str:
     """A label as it is shown: with the axis before it where it is a bare number, 'True', 'False' or 'None'."""
     if not label:

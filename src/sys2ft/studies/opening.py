@@ -12,6 +12,7 @@ from sys2ft.news import load_news
 from sys2ft.replay import protocols_for
 from sys2ft.runs.exclusive import LOCK_FILES
 from sys2ft.studies.cells import Cell
+from sys2ft.studies.labels import asked_for
 from sys2ft.studies.spec import Study
 from sys2ft.studies.store import KINDS, RECORD, Store
 from sys2ft.training import JOINT, learner_of, objective_of
@@ -42,7 +43,11 @@ def opened(
 def selected(study: Study, only: Mapping[str, str]) -> list[Cell]:
     """The cells with these labels. Raises SettingsError if there is none."""
     cells = study.cells()
-    found = [cell for cell in cells if all(cell.at.get(axis) == label for axis, label in only.items())]
+    found = [
+        cell
+        for cell in cells
+        if all(axis in cell.at and asked_for(axis, cell.at[axis], asked) for axis, asked in only.items())
+    ]
     if not found:
         labels = {axis: ", ".join(dict.fromkeys(cell.at[axis] for cell in cells)) for axis in cells[0].at}
         raise SettingsError(
