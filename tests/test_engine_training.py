@@ -372,15 +372,15 @@ def test_an_interrupted_training_in_turns_ends_with_the_same_bits(model: LoadedM
     whole.bank.close()
     assert whole.ended
     folder = tmp_path / "checkpoint"
-    stops = 0
-    for steps in (0, 9, 30, 60, 95):
-        try:
-            train(model, jobs_of(taught, how, seed=2), checkpoint=folder, show=StopAt(steps)).bank.close()
-        except Interrupted:
-            stops += 1
-    assert stops == 5
-    done = sorted(file.name for file in folder.iterdir())
-    assert len(done) > 3, "adapters that are done have files of their own"
+    # A resumed training shows the units that are done first. How many there are in all depends on where training ends
+    # early, and so on the last bits of a processor's sums: stop it until two adapters have files of their own.
+    for steps in (0, 9, *range(30, 200, 4)):
+        with pytest.raises(Interrupted):
+            train(model, jobs_of(taught, how, seed=2), checkpoint=folder, show=StopAt(steps))
+        if len(list(folder.glob("*"))) > 3:
+            break
+    else:
+        pytest.fail("adapters that are done have no files of their own")
     resumed = train(model, jobs_of(taught, how, seed=2), checkpoint=folder)
     assert torch.equal(whole.bank.weights_KP, resumed.bank.weights_KP)
     assert resumed.curve == whole.curve

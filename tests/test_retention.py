@@ -293,9 +293,10 @@ def test_instructions_that_cannot_be_verified_are_refused_before_the_work(
 # The main job ---------------------------------------------------------------------------------------------------------
 
 
+# At a rate of 0.1 the adapter's answers differ from processor to processor.
 SETTINGS: dict[str, Any] = {
     "generate": sys2ft.GenerateSettings(protocols=("naive",), samples_per_news=2),
-    "train": sys2ft.TrainSettings(epochs=20, rank=4, alpha=8, learning_rate=0.1),
+    "train": sys2ft.TrainSettings(epochs=20, rank=4, alpha=8, learning_rate=0.05),
 }
 
 
