@@ -1064,6 +1064,16 @@ def test_places_along_a_training_are_those_that_all_seeds_have(grid: Study, tmp_
     assert setting.along("prose", "age") == [], "items of a set have no age"
 
 
+def test_a_long_setting_is_shown_whole_in_the_figure(grid: Study, tmp_path: Path) -> None:
+    long = "a way of training whose name takes more than one line of the figure"
+    vary = {"protocol": {long: {"protocol": "naive"}, "b": {"protocol": "cloze"}}}
+    study = replace(grid, measures=("closed_book",), vary=vary, compare=(), seeds=(0,), steps=())
+    store = made(tmp_path, study, {(way, "0"): [1, 0] * 3 for way in (long, "b")}, [0] * 6)
+    found = results(store, study, study.cells(), {})
+    words = re.sub(r"<[^>]*>", " ", (figure_of(found) or "").partition("<svg")[2]).split()
+    assert "…" not in " ".join(words) and all(words.count(word) >= 1 for word in long.split())
+
+
 def test_only_differences_beyond_noise_are_marked(grid: Study, tmp_path: Path) -> None:
     study = replace(grid, measures=("closed_book", "in_context"), steps=())
     values = {(protocol, seed): [1, 0] * 3 for protocol in ("naive", "cloze") for seed in "01"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 
 from sys2ft.pages.charts import (
     DASHED,
@@ -37,6 +38,7 @@ _X_TITLES = {
     "order": "place in the training",
     AGE: "updates since the news item's own (small: news items)",
 }
+_LABEL = 36  # characters in a line of a setting's label
 _BAND = 40  # points at which a fitted law is drawn
 
 
@@ -58,8 +60,9 @@ def _dots(found: Results) -> str | None:
     for one in found.rows:
         places.setdefault(place_title(study, one.at), one.at)
     series = [Series(measure_title(name), colour_of(k + 1), marker_of(k)) for k, name in enumerate(names)]
+    lines = {title: fill(title, _LABEL, break_long_words=False, break_on_hyphens=False) for title in places}
     marks = [
-        _mark(row.score, measure_title(name), f"{title}, {measure_title(name)}", place=title)
+        _mark(row.score, measure_title(name), f"{title}, {measure_title(name)}", place=lines[title])
         for title, at in places.items()
         for name in names
         if (row := found.row(at, name)) is not None
@@ -67,13 +70,15 @@ def _dots(found: Results) -> str | None:
     if not marks:
         return None
     legend = Legend(series)
-    y = {"field": "place", "type": "nominal", "sort": list(places), "title": None, "axis": {"labelLimit": 230}}
+    tall = max(len(names), *(label.count("\n") + 1 for label in lines.values()))
+    broken = {"labelLimit": 260, "labelExpr": "split(datum.label, '\\n')"}
+    y = {"field": "place", "type": "nominal", "sort": list(lines.values()), "title": None, "axis": broken}
     place: dict[str, Mapping[str, object]] = {"y": y}
     if len(names) > 1:
         place["yOffset"] = {"field": "series", "sort": [one.name for one in series]}
     axis = {"title": _axis_title(names), "scale": {"zero": False, "nice": True}}
     spec = {
-        "height": {"step": 14 * len(names) + 12, "for": "position"},
+        "height": {"step": 14 * tall + 12, "for": "position"},
         "layer": estimates(marks, "x", axis, place, legend),
     }
     return draw(spec, f"{study.asks} {', '.join(map(measure_title, names))} of each setting, with 95% intervals")
