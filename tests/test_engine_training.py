@@ -373,7 +373,7 @@ def test_an_interrupted_training_in_turns_ends_with_the_same_bits(model: LoadedM
     assert whole.ended
     folder = tmp_path / "checkpoint"
     # A resumed training shows the units that are done first. How many there are in all depends on where training ends
-    # early, and so on the last bits of a processor's sums: stop it until two adapters have files of their own.
+    # early, and so on the last bits of a processor's sums: stop it until three adapters have files of their own.
     for steps in (0, 9, *range(30, 200, 4)):
         with pytest.raises(Interrupted):
             train(model, jobs_of(taught, how, seed=2), checkpoint=folder, show=StopAt(steps))

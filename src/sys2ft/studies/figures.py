@@ -38,7 +38,7 @@ _X_TITLES = {
     "order": "place in the training",
     AGE: "updates since the news item's own (small: news items)",
 }
-_LABEL = 36  # characters in a line of a setting's label
+_LABEL_WIDTH = 36  # characters in a line of a setting's label
 _BAND = 40  # points at which a fitted law is drawn
 
 
@@ -60,7 +60,7 @@ def _dots(found: Results) -> str | None:
     for one in found.rows:
         places.setdefault(place_title(study, one.at), one.at)
     series = [Series(measure_title(name), colour_of(k + 1), marker_of(k)) for k, name in enumerate(names)]
-    lines = {title: fill(title, _LABEL, break_long_words=False, break_on_hyphens=False) for title in places}
+    lines = {title: fill(title, _LABEL_WIDTH, break_long_words=False, break_on_hyphens=False) for title in places}
     marks = [
         _mark(row.score, measure_title(name), f"{title}, {measure_title(name)}", place=lines[title])
         for title, at in places.items()

@@ -28,7 +28,7 @@ def label_of(axis: str, value: Any) -> str:
 
 def asked_for(axis: str, label: str, asked: str) -> bool:
     """Whether `asked` means this label: it may also be a model as the study names it, or the same number."""
-    if asked == label or label_of(axis, asked) == label:
+    if label in (asked, label_of(axis, asked)):
         return True
     return _is_number(asked) and _is_number(label) and float(asked) == float(label)
 
