@@ -24,7 +24,7 @@ ROOMS = (
     {"__init__"},  # the contents page
     {"ledger", "studies"},
     {"job"},
-    {"report", "representations"},
+    {"export", "report", "representations"},
     {"probing", "combining", "lint", "retention"},
     {"replay", "training", "evaluation"},
     {"generators"},

@@ -15,6 +15,7 @@ from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 
 from sys2ft.cli.audit import NewsAudit
 from sys2ft.cli.compare import Compare
+from sys2ft.cli.export import Export
 from sys2ft.cli.help import flowing_help
 from sys2ft.cli.ledger import LedgerAdd, LedgerList, LedgerRollback, LedgerShow
 from sys2ft.cli.lint import Lint
@@ -94,6 +95,7 @@ Command = (
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Report, subcommand("report")]
     | Annotated[Compare, subcommand("compare")]
+    | Annotated[Export, subcommand("export")]
     | Annotated[Studies, subcommand("study")]
     | Annotated[LedgerOfNews, subcommand("ledger")]
     | Annotated[LmEval, subcommand("lm-eval")]
