@@ -52,7 +52,7 @@ def _print(made: Exported, settings: ExportSettings) -> None:
     if made.proofs:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column("asked again through", overflow="fold")
-        for name in ("questions", "right before", "right after", "answers changed", "largest shift, nats"):
+        for name in ("questions", "right before", "right after", "answers changed", "largest shift, nats a token"):
             table.add_column(name, justify="right")
         for one in made.proofs:
             shift = "–" if one.shift is None else f"{one.shift:.3f}"
@@ -67,6 +67,6 @@ def _print(made: Exported, settings: ExportSettings) -> None:
     for remark in made.remarks:
         print(remark)
     if not made.proven:
-        print(f"not proven: beyond {settings.limit:g} nats (--max-drift), or another input; kept as {made.folder}")
+        print(f"not proven: beyond {settings.limit:g} nats a token (--max-drift), or another input; kept as {made.folder}")
         return
     print(f"export    {made.folder}")

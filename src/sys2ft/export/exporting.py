@@ -60,8 +60,12 @@ def export(
     items = [] if settings.to == "sft" else items_of(chosen, chosen.protocol, settings.questions)
     require_room(target.parent, _size(chosen, settings), f"--to {settings.to}")
     unproven = target.with_name(target.name + UNPROVEN)
+    for left in target.parent.glob(f".{unproven.name}.*.tmp"):  # of an export that was killed
+        shutil.rmtree(left, ignore_errors=True)
     with atomic_folder(unproven) as folder:
         remarks = write(chosen, settings, folder, show)
+        for file in folder.iterdir():
+            file.chmod(0o644)  # transformers makes its files private
         _card(chosen, settings, folder, table, ())
     proofs = ask(chosen, settings, unproven, items, show)
     proven = all(proof.passes(settings.limit) for proof in proofs)

@@ -104,6 +104,10 @@ class LlamaRunner:
         said = self._post("/apply-template", messages=[{"role": "user", "content": item.asked}])
         return bool(said["prompt"] != self._chat.prompt_text([Message("user", item.asked)]))
 
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
     def _post(self, path: str, **body: Any) -> Any:
         try:
             self._connection.request(
@@ -169,7 +173,11 @@ def llama_server(
                     expected="a GGUF file that llama.cpp can run",
                     fix="is there memory for the model? Otherwise export with --to merged",
                 )
-            yield LlamaRunner(json.loads(line)["address"], f"Bearer {key}", chat, tokenizer)
+            runner = LlamaRunner(json.loads(line)["address"], f"Bearer {key}", chat, tokenizer)
+            try:
+                yield runner
+            finally:
+                runner.close()
         finally:
             process.kill()
-            process.wait()
+            process.communicate()  # waits, and closes the pipes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ def write_merged(chosen: Chosen, folder: Path, *, dtype: str) -> None:
     from sys2ft.models.convert import quiet_bars, read_model
     from sys2ft.models.load import require_finite
 
-    with quiet_bars():
+    with quiet_bars(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of PEFT's calls into transformers
         base = read_model(chosen.base, dtype=torch.float32)
         merged: Any = PeftModel.from_pretrained(base, chosen.folder).merge_and_unload()
         target = getattr(torch, dtype)

@@ -56,6 +56,7 @@ class Item:
     options: Mapping[str, float]
     """Continuations with their recorded log-likelihoods; empty: the answer is written."""
     tokens: tuple[int, ...]
+    """Number of tokens of each option."""
     said_by: Mapping[str, str]
     """The answer that each option stands for."""
 
@@ -72,19 +73,19 @@ class Proof:
     changed: int
     """Questions that are answered differently."""
     shift: float | None
-    """Largest change of a choice's log-likelihood, in nats; None: no question has choices."""
+    """Largest change of a choice's log-likelihood, in nats per token; None: no question has choices."""
     shift_at: str
     """The choice with that change, and its question."""
     notes: tuple[str, ...] = ()
     """What differs besides the numbers, such as a chat template."""
 
     def passes(self, limit: float) -> bool:
-        """Whether no log-likelihood moved by more than `limit` nats, and nothing that decides the input differs."""
+        """Whether no log-likelihood moved by more than `limit` nats per token, and the input was the same."""
         return (self.shift is None or self.shift <= limit) and not self.notes
 
     def line(self) -> str:
         """In one line."""
-        shift = "no choices to compare" if self.shift is None else f"largest shift {self.shift:.3f} nats"
+        shift = "no choices to compare" if self.shift is None else f"largest shift {self.shift:.3f} nats a token"
         return (
             f"{self.through}: {self.right_before} of {self.asked} right before, {self.right_after} after; "
             f"{self.changed} answers changed; {shift}"
@@ -135,7 +136,7 @@ def _item(row: Mapping[str, Any], question: Question) -> Item:
         said=row["said"],
         correct=row["correct"],
         options=options,
-        tokens=tuple(row["detail"].get("tokens", ())) if by_choice else (),
+        tokens=tuple(row["detail"].get("tokens", [1] * len(options))),  # a letter is one token
         said_by=row["detail"].get("options", {name: name for name in options}) if by_choice else {},
     )
 
@@ -158,9 +159,10 @@ def prove(
                 values = runner.likelihoods(messages, list(item.options))
                 said = _decided(item, values)
                 correct: bool | None = said == item.question.answer
-                for option, before, after in zip(item.options, item.options.values(), values, strict=True):
-                    if shift is None or abs(after - before) > shift:
-                        shift, where = abs(after - before), f"{option!r} of {item.name}: {before:.3f} to {after:.3f}"
+                for (option, before), after, count in zip(item.options.items(), values, item.tokens, strict=True):
+                    moved = abs(after - before) / count
+                    if shift is None or not moved <= shift:
+                        shift, where = moved, f"{option!r} of {item.name}: {before:.3f} to {after:.3f} nats"
             else:
                 reply = runner.write(messages, max_new_tokens)
                 said, correct, _ = judged(

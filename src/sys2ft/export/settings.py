@@ -12,9 +12,9 @@ Kind = Literal["peft", "merged", "gguf", "gguf-lora", "ollama", "sft"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 GGUF_KINDS: tuple[Kind, ...] = ("gguf", "gguf-lora", "ollama")
 DTYPES = ("auto", "float32", "float16", "bfloat16")
-DRIFT = 1.0
-"""Default of `max_drift`: see the table of docs/export.md for what each format moves."""
-FOUR_BIT_DRIFT = 4.0
+DRIFT = 0.5
+"""Default of `max_drift`: docs/export.md has what each format moves."""
+FOUR_BIT_DRIFT = 2.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,8 +38,8 @@ class ExportSettings:
     """A llama.cpp folder with its converters, and `llama-quantize` if a quantisation needs it. Default: the converters
     of the extra `export`, and `llama-quantize` as found in PATH."""
     max_drift: float | None = None
-    """Largest change of a choice's log-probability against the run's record, in nats. Beyond it the export fails, and
-    its folder keeps the ending `.unproven`. Default: 1, and 4 for types of fewer than 8 bits."""
+    """Largest change of a choice's log-probability against the run's record, in nats per token. Beyond it the export
+    fails, and its folder keeps the ending `.unproven`. Default: 0.5, and 2 for types of fewer than 8 bits."""
     questions: int | None = None
     """Ask at most this many of the run's questions, evenly spread. Default: all."""
     news_licence: str | None = None
@@ -78,7 +78,7 @@ class ExportSettings:
 
     @property
     def limit(self) -> float:
-        """The largest change of a log-probability that passes, in nats."""
+        """The largest change of a log-probability that passes, in nats per token."""
         if self.max_drift is not None:
             return self.max_drift
         return FOUR_BIT_DRIFT if self.quantise.lower()[:2] in ("q2", "q3", "q4", "q5", "q6", "iq") else DRIFT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ class TransformersRunner:
 
         from sys2ft.models.convert import quiet_bars
 
-        with quiet_bars():
+        with quiet_bars(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of PEFT's calls into transformers
             loaded = transformers.AutoModelForCausalLM.from_pretrained(model, dtype=getattr(torch, dtype))
             if adapter is not None:
                 from peft import PeftModel
