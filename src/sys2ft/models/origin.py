@@ -36,7 +36,7 @@ def _card_licence(card: Path) -> str | None:
 
     if not card.is_file():
         return None
-    with contextlib.suppress(Exception):  # somebody else's YAML
+    with contextlib.suppress(Exception):  # YAML of another author
         found = (metadata_load(card) or {}).get("license")
         return str(found) if found else None
     return None
