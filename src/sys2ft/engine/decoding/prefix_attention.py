@@ -55,10 +55,12 @@ class DecodeState:
         self._find_spans()
 
     def _find_spans(self) -> None:
-        """First row and end of each group."""
+        """First row and end of each group; rows without a prefix are one group to the products."""
         self.spans = []
         for row, group in enumerate(self.row_groups):
-            start = self.spans.pop()[0] if row and group is self.row_groups[row - 1] else row
+            before = self.row_groups[row - 1] if row else None
+            joins = before is not None and (group is before or not (group.shared or before.shared))
+            start = self.spans.pop()[0] if joins else row
             self.spans.append((start, row + 1, group))
         shared = [group.shared for group in self.row_groups]
         self.prefix_lengths_B = torch.tensor(shared, dtype=torch.long, device=self.lengths_B.device)
