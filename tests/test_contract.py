@@ -22,7 +22,7 @@ ROOMS = (
     {"__main__"},
     {"cli"},
     {"__init__"},  # the contents page
-    {"ledger", "studies"},
+    {"ledger", "serve", "studies"},
     {"job"},
     {"export", "report", "representations"},
     {"probing", "combining", "lint", "retention"},

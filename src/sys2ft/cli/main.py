@@ -26,6 +26,7 @@ from sys2ft.cli.news_import import NewsImport
 from sys2ft.cli.news_probe import NewsProbe
 from sys2ft.cli.represent import Represent
 from sys2ft.cli.run import Demo, Run
+from sys2ft.cli.serve import Serve
 from sys2ft.cli.signals import describe_stop, stopping_on_signals
 from sys2ft.cli.stages import Evaluate, Generate, Report, Train
 from sys2ft.cli.study import Studies, with_action
@@ -98,6 +99,7 @@ Command = (
     | Annotated[Export, subcommand("export")]
     | Annotated[Studies, subcommand("study")]
     | Annotated[LedgerOfNews, subcommand("ledger")]
+    | Annotated[Serve, subcommand("serve")]
     | Annotated[LmEval, subcommand("lm-eval")]
     | Annotated[Represent, subcommand("represent")]
     | Annotated[Models, subcommand("models")]

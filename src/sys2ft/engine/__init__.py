@@ -12,9 +12,11 @@ from sys2ft.engine.adapters.coverage import Uncovered, uncovered
 from sys2ft.engine.adapters.interface import Bank, Learner
 from sys2ft.engine.adapters.learner import LoRA
 from sys2ft.engine.adapters.optimiser import SlotAdamW
-from sys2ft.engine.adapters.peft_format import load_adapter, open_adapter, save_adapter
-from sys2ft.engine.decoding.decode import Decoded, DecodeRequest, DecodeResult, decode
-from sys2ft.engine.decoding.sampling import Sampling
+from sys2ft.engine.adapters.peft_format import load_adapter, open_adapter, open_adapters, save_adapter
+from sys2ft.engine.decoding.decode import Decoded, DecodeRequest, DecodeResult, decode, group_of
+from sys2ft.engine.decoding.decoder import Decoder, Logprobs, Row, Said, decoding
+from sys2ft.engine.decoding.prefix_attention import Group
+from sys2ft.engine.decoding.sampling import Sampling, Uniforms
 from sys2ft.engine.decoding.stops import StopStrings
 from sys2ft.engine.preparing import prepare
 from sys2ft.engine.trees.distributions import Distributions
@@ -46,15 +48,20 @@ __all__ = [
     "DecodeRequest",
     "DecodeResult",
     "Decoded",
+    "Decoder",
     "Differentiated",
     "Distributions",
     "Example",
+    "Group",
     "KullbackLeibler",
     "Learner",
     "Lesson",
     "LoRA",
     "LogLikelihood",
+    "Logprobs",
     "Objective",
+    "Row",
+    "Said",
     "Sampling",
     "ScoreResult",
     "SlotAdamW",
@@ -64,10 +71,14 @@ __all__ = [
     "Targets",
     "Taught",
     "Uncovered",
+    "Uniforms",
     "backward",
     "decode",
+    "decoding",
+    "group_of",
     "load_adapter",
     "open_adapter",
+    "open_adapters",
     "prepare",
     "save_adapter",
     "score",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import nn
+from torch import Tensor, nn
 
 from sys2ft.engine.adapters.bank import AdapterBank
 from sys2ft.engine.adapters.linears import TransposedLinear
@@ -94,6 +95,77 @@ def open_adapter(model: nn.Module, folder: Path) -> AdapterBank:
     return bank
 
 
+def open_adapters(model: nn.Module, folders: Sequence[Path]) -> AdapterBank:
+    """A bank over `model` with the adapter of each PEFT LoRA folder in a slot, in order. There must be one at least.
+
+    They may differ in rank, scaling and layers: the bank has the largest rank and all layers, and what an adapter lacks
+    is zero. Its updates stay what they are. Raises ModelError if one does not load.
+    """
+    read = [_read(folder) for folder in folders]
+    rank = max(int(config["r"]) for config, _ in read)
+    scalings = [float(config["lora_alpha"]) / int(config["r"]) for config, _ in read]
+    targets = sorted({target for config, _ in read for target in _targets(config)})
+    bank = AdapterBank(model, len(folders), rank=rank, alpha=scalings[0] * rank, targets=targets)
+    try:
+        for slot, (folder, (_, tensors)) in enumerate(zip(folders, read, strict=True)):
+            _fill(bank, slot, folder, tensors, scalings[slot] / scalings[0])
+    except ModelError:
+        bank.close()
+        raise
+    return bank
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Configuration and tensors of a PEFT LoRA folder whose layers are all scaled by lora_alpha / r."""
+    try:
+        config, tensors = read_json(folder / "adapter_config.json"), load_file(folder / "adapter_model.safetensors")
+        if not (int(config["r"]) > 0 and float(config["lora_alpha"]) > 0 and _targets(config)):
+            raise ValueError(f"r={config['r']}, lora_alpha={config['lora_alpha']}, targets {_targets(config)}")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        raise ModelError(
+            f"{folder} cannot be read as an adapter: {type(error).__name__}: {error}",
+            expected="a PEFT LoRA folder that names its target modules, with adapter_model.safetensors",
+            fix="check the path, or train the adapter again",
+        ) from error
+    _require_plain_scaling(folder, config)
+    return config, tensors
+
+
+def _fill(bank: AdapterBank, slot: int, folder: Path, tensors: dict[str, Tensor], factor: float) -> None:
+    """Copy an adapter of at most the bank's rank into an empty slot, its B times `factor`."""
+    left = dict(tensors)
+    for name, layer in bank.modules.items():
+        a_rI, b_Or = (left.pop(f"{_PREFIX}{name}.lora_{part}.weight", None) for part in "AB")
+        if a_rI is None and b_Or is None:
+            continue
+        shapes = [None if one is None else tuple(one.shape) for one in (a_rI, b_Or)]
+        rank = 0 if a_rI is None else a_rI.shape[0]
+        if a_rI is None or b_Or is None or shapes != [(rank, layer.in_features), (layer.out_features, rank)]:
+            raise ModelError(
+                f"{folder} contains an adapter of another model: A and B of {name} are {shapes[0]} and {shapes[1]}",
+                expected=f"(r, {layer.in_features}) and ({layer.out_features}, r)",
+                fix="load it over the model that it was trained for",
+            )
+        bank.a[name][slot, :rank].copy_(a_rI)
+        bank.b[name][slot, :, :rank].copy_(b_Or * factor)
+    if left:
+        raise ModelError(
+            f"{folder} has tensors that are no LoRA of this model's layers: {', '.join(sorted(left)[:3])}",
+            expected=f"lora_A and lora_B of the layers {', '.join(bank.targets)}",
+            fix="load it over the model that it was trained for",
+        )
+
+
+def _require_plain_scaling(folder: Path, config: dict[str, Any]) -> None:
+    other = [name for name in _OTHER_SCALINGS if config.get(name)]
+    if other:
+        raise ModelError(
+            f"{folder} scales its layers in another way: {', '.join(other)}",
+            expected="every layer scaled by lora_alpha / r",
+            fix="use an adapter without these settings",
+        )
+
+
 def load_adapter(bank: AdapterBank, slot: int, folder: Path) -> None:
     """Read a PEFT LoRA folder into one slot. Raises ModelError if rank, scaling or layers do not fit the bank."""
     try:
@@ -114,13 +186,7 @@ def load_adapter(bank: AdapterBank, slot: int, folder: Path) -> None:
             expected=f"rank {bank.rank}, alpha {bank.alpha:g} over {', '.join(bank.targets)}",
             fix="load it with the settings that it was trained with",
         )
-    other = [name for name in _OTHER_SCALINGS if config.get(name)]
-    if other:
-        raise ModelError(
-            f"{folder} scales its layers in another way: {', '.join(other)}",
-            expected="every layer scaled by lora_alpha / r",
-            fix="use an adapter without these settings",
-        )
+    _require_plain_scaling(folder, config)
     for name in bank.modules:
         for part, weights in (("A", bank.a[name][slot]), ("B", bank.b[name][slot])):
             found = tensors[f"{_PREFIX}{name}.lora_{part}.weight"]
