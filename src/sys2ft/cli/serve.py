@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 from tyro.conf import Positional
 
 from sys2ft.cli.common import ModelOptions, reopen
+from sys2ft.cli.signals import describe_stop
 from sys2ft.errors import SettingsError
 from sys2ft.runs import Display, display
 from sys2ft.serve.settings import ServeSettings
-from sys2ft.terminal import print
+from sys2ft.terminal import print, report
 
 if TYPE_CHECKING:
     from sys2ft.serve import Catalogue
@@ -35,7 +36,15 @@ class Serve(ModelOptions):
     """Base of a PEFT folder: a local folder or GGUF file, an embedded model, or a hub id."""
     serve: ServeSettings = ServeSettings()
 
-    def run(self) -> None:
+    def run(self) -> int | None:
+        try:
+            self._run()
+        except KeyboardInterrupt as stopped:
+            report("sys2ft: the server has stopped.")
+            return describe_stop(stopped)[1]
+        return None
+
+    def _run(self) -> None:
         settings = self.serve
         if settings.api_key is None and os.environ.get(_KEY):
             settings = replace(settings, api_key=os.environ[_KEY])

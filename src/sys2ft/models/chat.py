@@ -127,12 +127,14 @@ class ChatFormat:
         whole = _apply(self._tokenizer, [*messages, Message("assistant", SENTINEL)], generation_prompt=False)
         return whole[: whole.rindex(SENTINEL)]
 
-    def prompt_ids(self, messages: Sequence[Message], *, thinking: bool = False) -> list[int]:
+    def prompt_ids(self, messages: Sequence[Message], *, thinking: bool = False, remember: bool = True) -> list[int]:
         """Ids of a conversation that ends with a user turn, up to the start of the assistant's answer.
 
         `thinking` asks the chat template to let the model think first; templates without that option ignore it.
+        `remember`: keep the result for the next call, which costs memory where prompts do not repeat.
         """
-        return list(self._cached_prompt_ids(tuple(messages), thinking))
+        ids = self._cached_prompt_ids if remember else self._prompt_ids
+        return list(ids(tuple(messages), thinking))
 
     def continuation_ids(self, text: str) -> list[int]:
         """Ids of `text` (stripped) as the start of the assistant's answer to any prompt, without end of turn."""

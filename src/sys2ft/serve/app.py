@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
@@ -78,7 +78,13 @@ async def _crashed(_: Request, __: Exception) -> Response:
 
 async def _answer(service: Service, request: Request, kind: type[AskedChat] | type[AskedText]) -> Response:
     deadline = asyncio.get_running_loop().time() + service.settings.time_limit
-    asked = read_body(kind, await _body(request, service.settings.max_body, service.settings.time_limit))
+    try:
+        body = await asyncio.wait_for(_body(request, service.settings.max_body), service.settings.time_limit)
+    except asyncio.TimeoutError:
+        raise ApiError(408, "The body did not come within the server's time limit.", code="body_timeout") from None
+    except ClientDisconnect:
+        return _nobody_reads()
+    asked = read_body(kind, body)
     job, form = await service.begin(asked)
     if asked.stream:
         return _Stream(service, job, form, deadline, with_usage=asked.with_usage)
@@ -88,21 +94,20 @@ async def _answer(service: Service, request: Request, kind: type[AskedChat] | ty
         service.worker.cancel(job)
 
 
-async def _body(request: Request, most: int, seconds: float) -> bytes:
-    """The body. Raises ApiError if it is too large, or does not come."""
-    parts, size = [], 0
-    chunks = request.stream()
-    try:
-        while True:
-            part = await asyncio.wait_for(anext(chunks), seconds)
-            size += len(part)
-            if size > most:
-                raise too_large(most)
-            parts.append(part)
-    except StopAsyncIteration:
-        return b"".join(parts)
-    except asyncio.TimeoutError:
-        raise ApiError(408, f"The body did not come within {seconds:g} seconds.", code="body_timeout") from None
+async def _body(request: Request, most: int) -> bytes:
+    """The body. Raises ApiError if it is too large."""
+    parts, size = list[bytes](), 0
+    async for part in request.stream():
+        size += len(part)
+        if size > most:
+            raise too_large(most)
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _nobody_reads() -> Response:
+    """For a client that has closed its connection."""
+    return Response(status_code=499)
 
 
 async def _pieces(service: Service, job: Job, receive: Receive, deadline: float) -> AsyncIterator[Piece]:
@@ -148,7 +153,7 @@ async def _whole(service: Service, request: Request, job: Job, form: Form, deadl
             tokens[piece.index] += piece.tokens
             ended[piece.index] = piece.ended or ""
     except _GoneError:
-        return Response(status_code=499)  # nobody reads it
+        return _nobody_reads()
     said = [Said(*one) for one in zip(texts, tokens, ended, strict=True)]
     return JSONResponse(form.answer(said, sum(choice.sampled for choice in job.choices)))
 

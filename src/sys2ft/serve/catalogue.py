@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sys2ft.combining import Retriever
-from sys2ft.engine import BASE, AdapterBank, open_adapters
+from sys2ft.engine import BASE, AdapterBank, open_adapters, prepare
 from sys2ft.errors import ModelError, SettingsError
 from sys2ft.files import read_json
 from sys2ft.job import news_of
@@ -112,6 +112,7 @@ def _catalogue(
             fix="correct --only, or leave it out to offer all",
         )
     chosen = {name: folder for name, folder in adapters.items() if not only or name in only}
+    prepare(model.model)
     bank = open_adapters(model.model, list(chosen.values())) if chosen else None
     served = [Served(BASE_NAME), *([Served(NEWS_NAME, reads_news=True)] if context else [])]
     served += [Served(name, slot) for slot, name in enumerate(chosen)]

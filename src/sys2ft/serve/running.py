@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
 from collections.abc import Callable
@@ -24,10 +25,12 @@ class Listening:
             family, kind, protocol, _, address = socket.getaddrinfo(
                 settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
             )[0]
-            self.socket = socket.socket(family, kind, protocol)
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self.socket.bind(address)
-            self.socket.listen(1024)
+            with contextlib.ExitStack() as undo:
+                self.socket = undo.enter_context(socket.socket(family, kind, protocol))
+                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                self.socket.bind(address)
+                self.socket.listen(1024)
+                undo.pop_all()
         except OSError as error:
             why = "the port is in use" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
             raise SettingsError(
@@ -68,6 +71,6 @@ def server_of(service: Service, app: Starlette, ready: Callable[[], None] = lamb
     again in the end, or until `should_exit` is set. `ready` is called when requests are answered."""
     config = uvicorn.Config(
         app, http="h11", ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
-        timeout_graceful_shutdown=_GRACE,
+        proxy_headers=False, timeout_graceful_shutdown=_GRACE,
     )  # fmt: skip
     return _Server(config, service, ready)

@@ -89,7 +89,7 @@ class Service:
             assert self.catalogue.context is not None
             messages, news = self.catalogue.context.read(messages)
         try:
-            return [self.model.chat.prompt_ids(messages)], news
+            return [self.model.chat.prompt_ids(messages, remember=False)], news
         except ModelError as error:
             message = f"messages: {error.found}; expected: {error.expected}"
             raise ApiError(400, message, param="messages", code="invalid_value") from error
@@ -122,7 +122,7 @@ class Service:
         strip = isinstance(asked, AskedChat) and not self.model.chat.has_template
         how = Sampling(temperature=asked.temperature, top_p=asked.top_p, top_k=asked.top_k)
         seed = secrets.randbits(62) if asked.seed is None else asked.seed
-        choices = []
+        choices = list[Choice]()
         for prompt in prompts:
             limit = self._limit(asked, len(prompt))
             group = Group(served.slot, 0) if asked.n == 1 else group_of(served.slot, [prompt] * asked.n)

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sys2ft.engine import Bank, Decoder, Logprobs, Row, decoding, prepare
+from sys2ft.engine import Bank, Decoder, Logprobs, Row, decoding
 from sys2ft.engine.decoding.decode import key_value_bytes
 from sys2ft.errors import out_of_memory
 from sys2ft.models import LoadedModel
@@ -59,7 +59,6 @@ class Worker:
     """Runs the model in a thread of its own between `start` and `close`."""
 
     def __init__(self, model: LoadedModel, bank: Bank | None, *, rows_at_once: int, max_queue: int) -> None:
-        prepare(model.model)
         self.model, self.bank, self.rows_at_once, self.max_queue = model, bank, rows_at_once, max_queue
         self.batch = 0
         """Rows of the last step."""
@@ -153,7 +152,7 @@ class Worker:
 
     def _piece(self, choice: Choice, token: int | None, logprobs: Logprobs | None) -> Piece:
         row, writer = choice.row, choice.writer
-        if token is not None:
+        if token is not None and row.top_logprobs is not None:
             writer.note(token, logprobs)
         text, tokens = writer.take(row.ids, last=row.ended)
         ended = None if not row.ended else "stop" if row.finished or writer.stopped else "length"
