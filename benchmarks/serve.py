@@ -2,10 +2,10 @@
 
     python -m benchmarks.serve --model smollm2-135m-instruct --clients 64
 
-The server is this package's application over HTTP on a loopback port, in one process with its clients: OpenAI's. Two
-adapters with random weights and the base take turns, so that a batch holds all three. Every client asks its own question
-and gets up to `--tokens` tokens, streamed; the time runs from the first request to the last token, and only tokens that
-came are counted. The two kinds of rounds alternate, and the best of each is reported.
+The server is this package's application over HTTP on a loopback port, in one process with its clients, which are
+OpenAI's. Two adapters with random weights and the base take turns, so that a batch holds all three. Every client asks
+its own question and gets up to `--tokens` tokens, streamed. The time runs from the first request to the last token, and
+only tokens that came are counted. The two kinds of rounds alternate, and the best of each is reported.
 """
 
 from __future__ import annotations

@@ -36,6 +36,7 @@ from sys2ft.runs import Run, write_json
 from sys2ft.serve import ApiError, Listening, ServeSettings, Service, build_app, open_peft, open_run, server_of
 from sys2ft.serve.asking import AskedChat, AskedText, read_body
 from sys2ft.serve.writer import Writer
+from test_decode_queue import Counting
 
 ASKED = ["Paris", "France the town", "the news the system", "the capital", "Paris the system"]
 
@@ -65,6 +66,7 @@ def run_folder(model: LoadedModel, news: list[News], tmp_path_factory: pytest.Te
     save_random_adapter(model, adapters / "paraphrase" / "system", rank=8, alpha=8, seed=3)
     write_json(folder / "training" / "naive.json", {"names": ["joint"]})
     write_json(folder / "training" / "paraphrase.json", {"names": ["town", "system"]})
+    write_json(folder / "training" / "refused.json", {"names": ["joint"]})
     return folder
 
 
@@ -122,6 +124,7 @@ def ask(client: openai.OpenAI, model: str, text: str, **how: Any) -> Any:
 def test_models_are_listed(server: Server) -> None:
     names = [one.id for one in server.client().models.list()]
     assert names == ["base", "base+news", "naive", "paraphrase/town", "paraphrase/system"]
+    assert server.service.catalogue.left_out == ["refused"]
     assert server.client().models.retrieve("paraphrase/town").id == "paraphrase/town"
     with pytest.raises(openai.NotFoundError, match="does not exist"):
         ask(server.client(), "nonsense", "Paris")
@@ -143,9 +146,10 @@ def test_many_clients_of_several_adapters_get_the_answers_they_would_get_alone(s
     alone = {(name, text): ask(client, name, text).choices[0].message.content for name in names for text in ASKED}
     assert len({alone[name, ASKED[0]] for name in names}) == 3, "the adapters should differ"
     asked = [(names[n % 3], ASKED[n % 5]) for n in range(64)]
-    with ThreadPoolExecutor(64) as pool:
+    with ThreadPoolExecutor(64) as pool, Counting(server.service.model.model) as passes:
         got = list(pool.map(lambda one: ask(server.client(), *one).choices[0].message.content, asked))
     assert got == [alone[one] for one in asked]
+    assert max(rows for rows, tokens in passes.shapes if tokens == 1) > 8, "they share a batch"
 
 
 def test_the_answer_is_that_of_the_evaluation_with_the_news_in_context(server: Server, model: LoadedModel) -> None:
@@ -239,7 +243,7 @@ def test_what_is_not_computed_is_refused_by_name(how: dict[str, Any], param: str
 
 
 def post(server: Server, body: Any, path: str = "/v1/chat/completions", **headers: str) -> httpx2.Response:
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    content = json.dumps(body).encode() if isinstance(body, dict) else body
     sent = {"Content-Type": "application/json", **{name.replace("_", "-"): value for name, value in headers.items()}}
     return plain_http().post(server.url + path, content=content, headers=sent, timeout=30)
 
@@ -301,6 +305,7 @@ def test_odd_bodies_are_refused(body: bytes, server: Server) -> None:
         ({"Origin": "http://127.0.0.1:{port}"}, 200),
         ({"Origin": "https://evil.example"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": "http://["}, 403),
         ({"Origin": "http://127.0.0.1:1"}, 403),
         ({"Sec_Fetch_Site": "cross-site"}, 403),
         ({"Sec_Fetch_Site": "same-site"}, 403),
@@ -333,6 +338,8 @@ def test_limits(run_folder: Path, model: LoadedModel) -> None:
         with pytest.raises(openai.APIStatusError) as large:
             ask(client, "base", "Paris " * 200)
         assert large.value.status_code == 413
+        key = {"Authorization": "Bearer sesame"}
+        assert post(one, iter([b" " * 300] * 2), **key).status_code == 413, "without a length that says so"
         held = hold_engine(one.service)
         with ThreadPoolExecutor(2) as pool:
             slow = [pool.submit(ask, client, "base", "Paris", stream=stream) for stream in (False, True)]
@@ -436,7 +443,7 @@ known_tokenizer = lru_cache(build_tokenizer)
 
 
 @given(st.text(max_size=30), st.lists(st.text(min_size=1, max_size=3), max_size=2))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_text_comes_whole_and_without_its_stop(text: str, stops: list[str]) -> None:
     tokenizer = known_tokenizer()
     ids = tokenizer.encode(text, add_special_tokens=False)

@@ -96,6 +96,8 @@ def _announce(url: str, catalogue: Catalogue, key: bool) -> None:
     """Print the address, the models, and a request to try."""
     names = list(catalogue.served)
     shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    if catalogue.left_out:
+        report(f"left out: {', '.join(catalogue.left_out)} (refused by `sys2ft evaluate`, or moved away)")
     body = json.dumps({"model": names[-1], "messages": [{"role": "user", "content": "What is new?"}]})
     header = f' -H "Authorization: Bearer ${_KEY}"' if key else ""
     print(f"address   {url}/v1")

@@ -157,7 +157,7 @@ class AskedText(_Asked):
         """Each prompt."""
         if isinstance(self.prompt, str):
             return [self.prompt]
-        return [self.prompt] if isinstance(self.prompt[0], int) else self.prompt  # type: ignore[return-value]
+        return [self.prompt] if isinstance(self.prompt[0], int) else self.prompt
 
     @property
     def top(self) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sys2ft.combining import Retriever
@@ -39,6 +39,8 @@ class Catalogue:
     bank: AdapterBank | None
     served: Mapping[str, Served]
     context: NewsContext | None = None
+    left_out: Sequence[str] = ()
+    """Adapters of the run that are not where they were written: refused ones, mostly."""
 
 
 class NewsContext:
@@ -73,8 +75,9 @@ class NewsContext:
 
 def open_run(run: Run, model: LoadedModel, *, only: Collection[str] = (), whole: bool = False) -> Catalogue:
     """The base, the base with the run's news in context, and every adapter of the run that was not refused."""
-    news = news_of(run)
-    return _catalogue(model, _adapters_of(run), only, NewsContext(news, whole=whole))
+    adapters, left_out = _adapters_of(run)
+    catalogue = _catalogue(model, adapters, only, NewsContext(news_of(run), whole=whole))
+    return replace(catalogue, left_out=left_out)
 
 
 def open_peft(folder: Path, model: LoadedModel, *, only: Collection[str] = ()) -> Catalogue:
@@ -119,16 +122,23 @@ def _catalogue(
     return Catalogue(model, bank, {one.name: one for one in served}, context)
 
 
-def _adapters_of(run: Run) -> dict[str, Path]:
-    """The folders of complete adapters: `protocol` (joint and merged ones) or `protocol/news id`."""
+def _adapters_of(run: Run) -> tuple[dict[str, Path], list[str]]:
+    """The folders of adapters by name, and the names of those that are not there.
+
+    A name is `protocol` (of joint and merged adapters) or `protocol/news id`.
+    """
     found: dict[str, Path] = {}
+    missing = list[str]()
     for file in sorted((run.path / "training").glob("*.json")):
         protocol = file.stem
         folder = run.path / "adapters" / protocol
         for name in read_json(file).get("names", ()):
+            shown = protocol if name == JOINT else f"{protocol}/{name}"
             if (folder / name).is_dir():
-                found[protocol if name == JOINT else f"{protocol}/{name}"] = folder / name
+                found[shown] = folder / name
+            else:
+                missing.append(shown)
     for config in sorted((run.path / "adapters").glob("*/adapter_config.json")):  # merged ones
         if not config.parent.name.endswith(REFUSED):
             found[config.parent.name] = config.parent
-    return found
+    return found, missing

@@ -68,7 +68,7 @@ class Guard:
             raise ApiError(403, f"The host {host!r} is not this server's.", code="foreign_host")
         reads = method in ("GET", "HEAD") and not path.startswith("/v1/")
         origin = headers.get("origin")
-        foreign = origin is not None and urlsplit(origin).netloc.lower() != host.lower()
+        foreign = origin is not None and _place(origin) != host.lower()
         if not reads and (foreign or headers.get("sec-fetch-site", "none") not in ("none", "same-origin")):
             raise ApiError(403, "Requests from other sites are refused.", code="cross_site")
         if self.settings.api_key is not None and path not in self.public:
@@ -86,12 +86,20 @@ class Guard:
             if kind != "application/json":
                 raise ApiError(415, "The body must be JSON, with the header 'Content-Type: application/json'.")
             length = headers.get("content-length", "")
-            if length.isdigit() and int(length[:20]) > self.settings.max_body:
+            if length.isascii() and length.isdigit() and int(length[:20]) > self.settings.max_body:
                 raise too_large(self.settings.max_body)
 
 
 def too_large(most: int) -> ApiError:
     return ApiError(413, f"The body is larger than {most} bytes.", code="body_too_large")
+
+
+def _place(origin: str) -> str | None:
+    """Host and port of an origin; None if it has none."""
+    try:
+        return urlsplit(origin).netloc.lower() or None
+    except ValueError:
+        return None
 
 
 def _names_loopback(host: str) -> bool:

@@ -60,8 +60,6 @@ class Worker:
 
     def __init__(self, model: LoadedModel, bank: Bank | None, *, rows_at_once: int, max_queue: int) -> None:
         self.model, self.bank, self.rows_at_once, self.max_queue = model, bank, rows_at_once, max_queue
-        self.batch = 0
-        """Rows of the last step."""
         self._thread = threading.Thread(target=self._run, name="sys2ft engine", daemon=True)
         self._changed = threading.Condition()
         self._inbox: deque[Job] = deque()
@@ -127,7 +125,6 @@ class Worker:
                     self._report(error)
                     decoder = self._decoder()
                     continue
-                self.batch = len(said)
                 pieces: list[tuple[Job, Piece | ApiError]] = []
                 for one in said:
                     known = self._jobs.get(one.row)
