@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
-import subprocess
-import sys
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +27,7 @@ import psutil
 from hypothesis import HealthCheck, assume, given, settings, strategies as st
 
 from conftest import build_tokenizer
+from sys2ft.cli.main import call
 from sys2ft.engine import AdapterBank, prepare, save_adapter
 from sys2ft.errors import ModelError, SettingsError
 from sys2ft.job import open_run as open_job
@@ -420,23 +421,35 @@ def test_a_peft_folder_is_served_over_its_base_only(run_folder: Path, model: Loa
         open_run(Run.open(run_folder), model, only=["nonsense"])
 
 
-def test_the_command_serves_until_a_signal(run_folder: Path) -> None:
-    number = signal.SIGTERM
-    command = [sys.executable, "-m", "sys2ft", "serve", str(run_folder), "--port", "0", "--quiet"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        said = [process.stdout.readline() for _ in range(4)]
-        url = said[0].split()[1]
-        assert "curl" in said[2]
-        client = openai.OpenAI(base_url=url, api_key="none", max_retries=0, http_client=plain_http())
-        stream = ask(client, "naive", "Paris", max_tokens=400, stream=True, stop=["nowhere"])
+def test_the_command_serves_until_a_signal(run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    def use() -> None:
+        client = openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none", http_client=plain_http())
+        until(lambda: answers(client))
+        stream = ask(client, "naive", "Paris", max_tokens=400, stream=True)
         next(iter(stream))
-        process.send_signal(number)
-        with contextlib.suppress(openai.APIError, httpx2.HTTPError):
+        os.kill(os.getpid(), signal.SIGTERM)
+        with contextlib.suppress(openai.APIError, httpx2.HTTPError):  # or it was at its end
             list(stream)
-        _, errors = process.communicate(timeout=60)
-        assert process.returncode == 128 + number, errors
-        assert "Traceback" not in errors
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    code = call(["serve", str(run_folder), "--port", str(port), "--quiet"])
+    thread.join()
+    said, errors = capsys.readouterr()
+    assert code == 128 + signal.SIGTERM, errors
+    assert f"curl http://127.0.0.1:{port}/v1/chat/completions" in said
+    assert "left out: refused" in errors
+    assert "Traceback" not in errors
+
+
+def answers(client: openai.OpenAI) -> bool:
+    with contextlib.suppress(openai.APIConnectionError):
+        return bool(client.models.list().data)
+    return False
 
 
 known_tokenizer = lru_cache(build_tokenizer)
