@@ -30,6 +30,10 @@ pytest.importorskip("openai", reason="the extra `openai` is not installed")
 KEY = "sk-7f3a-very-secret"
 QUICK = ServerSettings(requests_at_once=4, attempts=2, request_seconds=5)
 SAMPLING = SamplingParams(temperature=1.0, top_p=0.95, top_k=50, max_new_tokens=12)
+WRITING = [
+    *("paraphrase", "--samples-per-news", "1", "--rounds", "1", "--margin", "1", "--max-new-tokens", "12"),
+    *("--checks", "gain", "--dtype", "float32", "--device", "cpu"),
+]
 PARAPHRASE = sys2ft.GenerateSettings(protocols=("paraphrase",), samples_per_news=3, rounds=1, margin=1.0)
 
 
@@ -86,20 +90,7 @@ def test_a_real_server_writes_what_another_model_learns(
 ) -> None:
     out = tmp_path / "run"
     command = ["generate", str(news_file), "--model", str(talking_model_dir), "--out", str(out), "--protocols"]
-    command += [
-        "paraphrase",
-        "--samples-per-news",
-        "1",
-        "--rounds",
-        "1",
-        "--margin",
-        "1",
-        "--max-new-tokens",
-        "12",
-        "--checks",
-        "gain",
-    ]
-    command += ["--dtype", "float32", "--device", "cpu", "--generator", f"openai:smollm2@{llama_server}"]
+    command += [*WRITING, "--generator", f"openai:smollm2@{llama_server}"]
     command += ["--price-read", "1", "--price-written", "2"]
     assert call(command) == 0
     printed = capfd.readouterr()
@@ -258,8 +249,13 @@ def test_errors_of_the_server_are_passing(small: Small) -> None:
 
 @pytest.mark.parametrize(
     ("headers", "seconds"),
-    [({}, None), ({"retry-after": "3"}, 3.0), ({"retry-after-ms": "250", "retry-after": "1"}, 0.25)]
-    + [({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0), ({"retry-after": "soon"}, None)],
+    [
+        ({}, None),
+        ({"retry-after": "3"}, 3.0),
+        ({"retry-after-ms": "250", "retry-after": "1"}, 0.25),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),
+        ({"retry-after": "soon"}, None),
+    ],
 )
 def test_the_wait_that_a_server_asks_for(headers: dict[str, str], seconds: float | None) -> None:
     assert asked_wait(headers) == seconds
@@ -319,9 +315,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("bad", BAD.values(), ids=list(BAD))
-def test_a_server_that_cannot_be_used_is_one_clear_error(
-    bad: Bad, small: Small, tmp_path: Path, news_file: Path, talking_model_dir: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_server_that_cannot_be_used_is_one_clear_error(bad: Bad, small: Small, tmp_path: Path) -> None:
     small.answer = bad.answer
     small.models = bad.models or small.models
     with pytest.raises(ModelError, match=bad.named) as caught:
@@ -358,9 +352,11 @@ def test_a_server_that_is_away_leaves_nothing_behind(
 
 @pytest.mark.parametrize(
     "name",
-    ["openai:writer", "openai:@http://x/v1", "openai:writer@localhost:80", "openai:writer@ftp://me:hidden@x"]
-    + ["openai:w@http://me:hidden@x/v1", "openai:w@http://x/v1?key=hidden", "openai:w@http://x:port/v1"]
-    + ["openai:w@http:///v1", "other:thing"],
+    [
+        *("openai:writer", "openai:@http://x/v1", "openai:writer@localhost:80", "openai:writer@ftp://me:hidden@x"),
+        *("openai:w@http://me:hidden@x/v1", "openai:w@http://x/v1?key=hidden", "openai:w@http://x:port/v1"),
+        *("openai:w@http:///v1", "other:thing"),
+    ],
 )
 def test_names_that_cannot_be_opened(name: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as caught:
@@ -378,8 +374,10 @@ def test_an_address() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"requests_at_once": 0}, {"attempts": 0}, {"request_seconds": 0.0}, {"price_read": -1.0}]
-    + [{"request_seconds": float("nan")}, {"requests_per_minute": float("inf")}],
+    [
+        *({"requests_at_once": 0}, {"attempts": 0}, {"request_seconds": 0.0}, {"price_read": -1.0}),
+        *({"request_seconds": float("nan")}, {"requests_per_minute": float("inf")}),
+    ],
 )
 def test_settings_are_checked(wrong: dict[str, Any]) -> None:
     with pytest.raises(SettingsError, match=next(iter(wrong))):

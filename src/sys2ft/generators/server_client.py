@@ -1,6 +1,6 @@
 """Requests to an OpenAI-compatible server: bounded concurrency, retries with back-off, rate limits, clear errors.
 
-The key comes from the environment. It is sent, and nothing else: wherever a server repeats it, it is replaced before
+The key comes from the environment. It is sent, and nothing else: where a server repeats it, it is replaced before
 the text is kept or shown.
 """
 
