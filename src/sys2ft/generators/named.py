@@ -9,15 +9,15 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sys2ft.errors import SettingsError
-from sys2ft.generators.engine_generator import EngineGenerator
+from sys2ft.errors import SettingsError, Sys2ftError
 from sys2ft.generators.server_settings import Address, ServerSettings
-from sys2ft.generators.types import Generator
-from sys2ft.models import load_model
 from sys2ft.plugins import GENERATORS, broken_plugin, load_plugin, plugin_names
 from sys2ft.runs import Display
+
+if TYPE_CHECKING:
+    from sys2ft.generators.types import Generator
 
 _KIND = re.compile(r"([a-z][a-z0-9_-]*):(.*)", re.DOTALL)
 
@@ -75,9 +75,14 @@ def open_generator(name: str, opening: Opening | None = None) -> Generator:
 
     Raises SettingsError for an unknown kind and a wrong name, and ModelError for a model or server that cannot be used.
     """
+    from sys2ft.generators.types import Generator  # late, since a name can be checked without torch
+
     opening = opening or Opening()
     kind = kind_of(name)
     if kind is None:
+        from sys2ft.generators.engine_generator import EngineGenerator
+        from sys2ft.models import load_model
+
         model = load_model(name, dtype=opening.dtype, device=opening.device, progress=opening.show.note)
         return EngineGenerator(model, rows_at_once=opening.rows_at_once)
     if kind[0] in BUNDLED:
@@ -85,7 +90,7 @@ def open_generator(name: str, opening: Opening | None = None) -> Generator:
     make: Any = load_plugin(GENERATORS, kind[0], flag="--generator", known=_known())
     try:
         made = make(kind[1], opening)
-    except SettingsError:
+    except Sys2ftError:
         raise
     except Exception as error:  # another package's code may raise anything
         raise broken_plugin(GENERATORS, kind[0], "its function cannot be called", error) from error

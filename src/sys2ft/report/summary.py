@@ -200,7 +200,8 @@ def _written(artifacts: Artifacts) -> list[str]:
     judges = {one.get("judge") for one in artifacts.yields.values()} - {None, "", writer["identity"]}
     judged = ", which judged whether their news items support them" if judges else ""
     name = writer.get("name", writer["identity"])
-    return [f"The elements were written by {name}, not by the model that was trained{judged}."]
+    uncounted = "" if "sha256" in writer else " FLOP count what was computed here, not its writing."
+    return [f"The elements were written by {name}, not by the model that was trained{judged}.{uncounted}"]
 
 
 def _answers(artifacts: Artifacts) -> dict[tuple[str, str, str], dict[Item, bool | None]]:
