@@ -22,6 +22,7 @@ from sys2ft.cli.main import call
 from sys2ft.errors import ModelError, SettingsError
 from sys2ft.generators import Address, Pair, Request, SamplingParams, ServerGenerator, ServerSettings, open_generator
 from sys2ft.generators.server_client import asked_wait
+from sys2ft.job import open_writer
 from sys2ft.models import EMBEDDED, Message, resolve
 from sys2ft.runs import read_json, read_jsonl
 
@@ -503,6 +504,13 @@ def test_an_adapter_is_not_on_the_server(small: Small) -> None:
 
 def test_support_is_judged_by_the_model_that_learns(small: Small, model: sys2ft.LoadedModel, news: Any) -> None:
     notes = Notes()
+    restated = {"Paris": "Paris is now the capital.", "67 people": "67 people were had by a system of France."}
+
+    def restating(body: Body) -> Body:
+        asked = body["messages"][-1]["content"]
+        return completion(next((said for word, said in restated.items() if word in asked), "The system was of France."))
+
+    small.answer = restating
     settings = replace(PARAPHRASE, checks=("gain",), min_statement_support=-99.0)
     found = sys2ft.generate(writer(small), news, settings, learner=model, show=notes)["paraphrase"]
     assert found.counts.judge == model.fingerprint and found.counts.checks == ["gain"]
@@ -533,8 +541,7 @@ def test_another_local_model_writes(
     assert f"written by {tiny_model_dir}, not by the model that was trained" in " ".join(result.summary.remarks)
     assert other in result.report.read_text(encoding="utf-8")
     # The model itself as generator is no other one.
-    same = sys2ft.run(news_file, model=model, generator=model.source.name, out=tmp_path / "same", **how)
-    assert "generator" not in read_json(same.folder / "run.json")
+    assert open_writer(model.source.name, model, how["generate"], out=tmp_path) is None
 
 
 def test_a_budget_in_flop_is_refused(news_file: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -549,5 +556,5 @@ def test_a_plan_of_what_a_server_writes(
     command = ["run", str(news_file), "--model", str(talking_model_dir), "--out", str(tmp_path / "run"), "--dry-run"]
     command += ["--protocols", "paraphrase", "--samples-per-news", "2", "--device", "cpu", "--dtype", "float32"]
     assert call([*command, "--generator", f"openai:writer@{small.url}"]) == 0
-    assert "not known" in capfd.readouterr().out
+    assert "+ server" in capfd.readouterr().out
     assert small.asked == [] and not (tmp_path / "run").exists()

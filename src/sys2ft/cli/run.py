@@ -118,7 +118,7 @@ def _plan_table(left: Sequence[Left]) -> Table:
             f"{row.units:,}",
             f"{about}{row.needs.tokens:,}",
             f"{row.needs.flop / 1e12:.3g}",
-            duration(row.seconds) if row.needs.flop or not row.needs.tokens else "not known",
+            duration(row.seconds) + (" + server" if row.elsewhere else ""),
             f"{row.needs.memory / 2**30:.2f} GiB",
         )
     total = sum((row.needs for row in left), Needs())
@@ -129,7 +129,7 @@ def _plan_table(left: Sequence[Left]) -> Table:
     )  # fmt: skip
     table.caption = (
         "Units are batches (generate, evaluate) or adapters (train). Later rounds of generation are not counted."
-        " What a server writes has no FLOP and no time here. Times assume the rate measured just now; memory excludes"
+        " FLOP and time of a server are not known. Times assume the rate measured just now; memory excludes"
         " the model."
     )
     table.caption_justify = "left"

@@ -87,10 +87,11 @@ def run(
     show = show or Display()
     loaded = load_model(model, progress=show.note) if isinstance(model, str) else model
     require_layers(loaded, train or TrainSettings())
-    require_fit(Reader.of(loaded), items, evaluate=evaluate)
+    require_fit(Reader.of(loaded), items, generate=None if generator else generate, evaluate=evaluate)
     require_retention(loaded, items, evaluate, seed=seed)
     writer = open_writer(generator, loaded, generate, out=out, server=server, show=show)
-    require_generation_fits(loaded, writer, items, generate)
+    if generator:
+        require_generation_fits(loaded, writer, items, generate)
     folder = open_run(out, loaded, items, seed=seed, command=command, writer=writer)
     show.note(visible_difference(items, generate, evaluate, loaded.source.name))
     with folder.lock():

@@ -39,10 +39,7 @@ _MEASURED_TOKENS = 512
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Left:
-    """Remaining work of one part of a stage: its units, what they need, and the time at the measured rate.
-
-    What is computed elsewhere, by a server, has tokens, and neither FLOP nor a time.
-    """
+    """Remaining work of one part of a stage: its units, what they need, and the time at the measured rate."""
 
     stage: Stage
     part: str
@@ -53,6 +50,8 @@ class Left:
     seconds: float
     estimated: bool
     """Whether tokens and FLOP are estimates, because the model's output is not known yet."""
+    elsewhere: bool = False
+    """Whether a server does part of it, whose FLOP and time are not known and not in `needs` and `seconds`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +83,12 @@ def plan(
     require_protocols(generate)
     require_questions(news, evaluate)
     require_layers(model, train)
-    require_fit(Reader.of(model), news, evaluate=evaluate)
+    require_fit(Reader.of(model), news, generate=None if generator else generate, evaluate=evaluate)
     sets = require_retention(model, news, evaluate, seed=seed)
     require_writer(generator, generate)
     writer = open_writer(generator, model, generate, out=out, server=server, show=show)
-    require_generation_fits(model, writer, news, generate)
+    if generator:
+        require_generation_fits(model, writer, news, generate)
     planner = _Planner(news, model, out, generate, train, evaluate, seed, writer)
     left: list[Left] = []
     parts = itertools.chain(planner.generation(), planner.training(), planner.evaluation(evaluate, sets))
@@ -163,6 +163,7 @@ class _Planner:
                 needs=needs,
                 seconds=needs.flop / self.rates.sampling,
                 estimated=bool(own),
+                elsewhere=any(unit.needs.tokens and not unit.needs.flop for unit in own),
             )
 
     def training(self) -> Iterator[Left]:
