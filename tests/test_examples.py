@@ -166,7 +166,7 @@ def test_the_snippets_of_the_page_run(number: int, my_package: None, talking_mod
 
 def test_the_page_has_entry_points_and_snippets() -> None:
     assert {group for group, _, _ in ENTRIES} == {
-        plugins.PROTOCOLS, plugins.GRADERS, plugins.OBJECTIVES, plugins.LEARNERS,
+        plugins.PROTOCOLS, plugins.GRADERS, plugins.OBJECTIVES, plugins.LEARNERS, plugins.GENERATORS,
     }  # fmt: skip
     assert len(SNIPPETS) >= 7
 
