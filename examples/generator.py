@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 
 import sys2ft
-from sys2ft.generators import Generated, Likelihoods, Pair, Reply, Request, SamplingParams, Usage
+from sys2ft.generators import Generated, Likelihoods, Opening, Pair, Reply, Request, SamplingParams, Usage
 from sys2ft.models import DEFAULT_MODEL
 from sys2ft.runs import Advance
 
@@ -59,7 +59,12 @@ class Transformers:
         return new
 
     def loglik(self, pairs: Sequence[Pair]) -> Likelihoods | None:
-        return None  # so protocols that check support, such as self_qa, refuse this generator
+        return None  # so the model that is trained judges what this generator writes
+
+
+def opened(rest: str, opening: Opening) -> Transformers:
+    """The generator of `--generator transformers:MODEL` (entry point in 'sys2ft.generators')."""
+    return Transformers(sys2ft.load_model(rest, dtype=opening.dtype, device=opening.device))
 
 
 if __name__ == "__main__":

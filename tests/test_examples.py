@@ -17,6 +17,7 @@ import pytest
 from sys2ft import plugins
 from sys2ft.errors import NewsError
 from sys2ft.evaluation import graders
+from sys2ft.generators import open_generator
 from sys2ft.models import load_model
 from sys2ft.news import News, news_from_dict, schema
 from sys2ft.replay import REASONS, protocol
@@ -124,7 +125,7 @@ def my_package(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry[0])
 def test_the_entry_points_of_the_page_load(
-    entry: tuple[str, str, str], my_package: None, monkeypatch: pytest.MonkeyPatch
+    entry: tuple[str, str, str], my_package: None, monkeypatch: pytest.MonkeyPatch, talking_model_dir: Path
 ) -> None:
     group, name, value = entry
     plain = importlib.metadata.entry_points
@@ -134,6 +135,8 @@ def test_the_entry_points_of_the_page_load(
     )
     if group == plugins.GRADERS:
         assert callable(plugins.load_plugin(group, name))
+    elif group == plugins.GENERATORS:
+        assert open_generator(f"{name}:{talking_model_dir}").identity.startswith("transformers:")
     else:
         find = {
             plugins.PROTOCOLS: protocol,
@@ -163,7 +166,7 @@ def test_the_snippets_of_the_page_run(number: int, my_package: None, talking_mod
 
 def test_the_page_has_entry_points_and_snippets() -> None:
     assert {group for group, _, _ in ENTRIES} == {
-        plugins.PROTOCOLS, plugins.GRADERS, plugins.OBJECTIVES, plugins.LEARNERS,
+        plugins.PROTOCOLS, plugins.GRADERS, plugins.OBJECTIVES, plugins.LEARNERS, plugins.GENERATORS,
     }  # fmt: skip
     assert len(SNIPPETS) >= 7
 

@@ -12,7 +12,14 @@ PROTOCOLS = "sys2ft.protocols"
 GRADERS = "sys2ft.graders"
 OBJECTIVES = "sys2ft.objectives"
 LEARNERS = "sys2ft.learners"
-_KINDS = {PROTOCOLS: "protocol", GRADERS: "grader", OBJECTIVES: "objective", LEARNERS: "learner"}
+GENERATORS = "sys2ft.generators"
+_KINDS = {
+    PROTOCOLS: "protocol",
+    GRADERS: "grader",
+    OBJECTIVES: "objective",
+    LEARNERS: "learner",
+    GENERATORS: "kind of generator",
+}
 
 
 def plugin_names(group: str) -> list[str]:

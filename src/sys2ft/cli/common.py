@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sys2ft.generators import ServerSettings
 from sys2ft.terminal import Console, print
 
 if TYPE_CHECKING:
@@ -30,6 +31,17 @@ class ModelOptions:
         from sys2ft.models import load_model
 
         return load_model(model, dtype=self.dtype, device=self.device, progress=show.note)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WriterOptions(ModelOptions):
+    """Who writes the elements."""
+
+    generator: str | None = None
+    """Who writes the elements: the name of another model, `openai:MODEL@URL` for any OpenAI-compatible server (its key
+    in the environment variable SYS2FT_GENERATOR_KEY or OPENAI_API_KEY), or `vllm:MODEL`. Default: the model that is
+    trained."""
+    server: ServerSettings = ServerSettings()
 
 
 def reopen(path: Path, show: Display) -> tuple[Run, LoadedModel]:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 from tyro.conf import Positional
 
-from sys2ft.cli.common import ModelOptions, console, print_result
+from sys2ft.cli.common import WriterOptions, console, print_result
 from sys2ft.evaluation import EvaluateSettings
 from sys2ft.job.demo import DEMO_EVALUATE, DEMO_GENERATE, DEMO_NEWS, DEMO_TRAIN
 from sys2ft.models import DEFAULT_MODEL
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Run(ModelOptions):
+class Run(WriterOptions):
     """Run the main job: train adapters on news items, measure what they learnt, and write a table and a report."""
 
     news: Positional[Path]
@@ -53,7 +53,7 @@ class Run(ModelOptions):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Demo(ModelOptions):
+class Demo(WriterOptions):
     """Run the main job on 25 bundled news items with the embedded model: offline, in minutes on a laptop's CPU."""
 
     model: str = DEFAULT_MODEL
@@ -74,15 +74,18 @@ class Demo(ModelOptions):
 
 def _job(options: Run | Demo, news: list[News], out: Path) -> int:
     """Run or plan the job; the exit code is 1 if every protocol was refused (`--max-drop`)."""
-    from sys2ft.job import plan, require_protocols, run, visible_difference
+    from sys2ft.job import plan, require_protocols, require_writer, run, visible_difference
 
     require_protocols(options.generate)  # before loading or downloading a model
+    require_writer(options.generator, options.generate)
     how: dict[str, Any] = {
         "out": out,
         "seed": options.seed,
         "generate": options.generate,
         "train": options.train,
         "evaluate": options.evaluate,
+        "generator": options.generator,
+        "server": options.server,
     }
     with display(options.quiet) as show:
         loaded = options.load(options.model, show)
@@ -115,7 +118,7 @@ def _plan_table(left: Sequence[Left]) -> Table:
             f"{row.units:,}",
             f"{about}{row.needs.tokens:,}",
             f"{row.needs.flop / 1e12:.3g}",
-            duration(row.seconds),
+            duration(row.seconds) + (" + server" if row.elsewhere else ""),
             f"{row.needs.memory / 2**30:.2f} GiB",
         )
     total = sum((row.needs for row in left), Needs())
@@ -126,7 +129,8 @@ def _plan_table(left: Sequence[Left]) -> Table:
     )  # fmt: skip
     table.caption = (
         "Units are batches (generate, evaluate) or adapters (train). Later rounds of generation are not counted."
-        " Times assume the rate measured just now; memory excludes the model."
+        " FLOP and time of a server are not known. Times assume the rate measured just now; memory excludes"
+        " the model."
     )
     table.caption_justify = "left"
     return table

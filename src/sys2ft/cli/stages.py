@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from sys2ft.cli.common import ModelOptions, print_result, reopen
+from sys2ft.cli.common import WriterOptions, print_result, reopen
 from sys2ft.cli.represent import print_study
 from sys2ft.evaluation import EvaluateSettings
 from sys2ft.models import DEFAULT_MODEL
@@ -21,7 +21,7 @@ from sys2ft.training import TrainSettings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Generate(ModelOptions):
+class Generate(WriterOptions):
     """Generate replay elements from news items with the model, and print how many samples were kept or rejected."""
 
     news: Positional[Path]
@@ -39,18 +39,21 @@ class Generate(ModelOptions):
     generate: GenerateSettings
 
     def run(self) -> None:
-        from sys2ft.job import generate_stage, open_run, require_protocols
+        from sys2ft.job import generate_stage, open_run, open_writer, require_protocols, require_writer
         from sys2ft.report import yield_table
 
         news = read_news(self.news)
         require_protocols(self.generate)
+        require_writer(self.generator, self.generate)
         train = TrainSettings(epochs=self.epochs, batch_size=self.batch_size)
         out = self.out or Path("sys2ft-runs") / self.news.stem
         with display(self.quiet) as show:
             model = self.load(self.model, show)
-            run = open_run(out, model, news, seed=self.seed, command=shlex.join(["sys2ft", *sys.argv[1:]]))
+            writer = open_writer(self.generator, model, self.generate, out=out, server=self.server, show=show)
+            command = shlex.join(["sys2ft", *sys.argv[1:]])
+            run = open_run(out, model, news, seed=self.seed, command=command, writer=writer)
             with run.lock():
-                replays = generate_stage(run, model, self.generate, show, train=train)
+                replays = generate_stage(run, model, self.generate, show, train=train, writer=writer)
         Console().print(yield_table([replay.counts for replay in replays.values()]))
         for name, found in read_json(run.path / "replay" / "withheld.json").items():
             print(f"kept out  {name}: {found['kind']}: {found['excerpt']}")

@@ -19,6 +19,8 @@ class Context:
     generator: Generator
     advance: Advance | None = None
     """Called with the number of replies finished, where the units are computed in the caller's process."""
+    judge: Generator | None = None
+    """Computes log-likelihoods; None: `generator`."""
 
 
 def generate(context: Context, requests: Sequence[Mapping[str, Any]], sampling: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,14 +35,15 @@ def generate(context: Context, requests: Sequence[Mapping[str, Any]], sampling: 
 def loglik(context: Context, pairs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Summed log-likelihood (nats) and number of tokens of each pair's text (`Pair.to_dict`)."""
     begun = time.perf_counter()
-    made = context.generator.loglik([Pair.from_dict(row) for row in pairs])
+    judge = context.judge or context.generator
+    made = judge.loglik([Pair.from_dict(row) for row in pairs])
     if made is None:
         raise SettingsError(
-            f"the generator {context.generator.identity!r} computes no log-likelihoods",
+            f"the generator {judge.identity!r} computes no log-likelihoods",
             expected="a generator whose `loglik` gives values",
             fix="use one that does, such as a model loaded by this package",
         )
-    _require_one_each("likelihoods", len(made.values), "pairs", len(pairs), context.generator)
+    _require_one_each("likelihoods", len(made.values), "pairs", len(pairs), judge)
     rows = [{"total": value.total, "tokens": value.tokens} for value in made.values]
     return {"rows": rows, **asdict(made.usage), "seconds": time.perf_counter() - begun}
 

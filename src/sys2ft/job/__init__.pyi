@@ -36,3 +36,4 @@ from .trained import (
     write_adapters as write_adapters,
     write_training as write_training,
 )
+from .writing import open_writer as open_writer, require_writer as require_writer

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sys2ft.evaluation import EvaluateSettings
 from sys2ft.evaluation.records import can_ask
+from sys2ft.generators import Generator, ServerSettings
 from sys2ft.job.fits import require_fit
 from sys2ft.job.stages import (
     check_settings,
@@ -20,6 +21,7 @@ from sys2ft.job.stages import (
     require_retention,
     train_stage,
 )
+from sys2ft.job.writing import open_writer, require_generation_fits, require_writer
 from sys2ft.models import DEFAULT_MODEL, LoadedModel, Reader, load_model
 from sys2ft.news import News, Question, load_news, selection_of
 from sys2ft.replay import GenerateSettings
@@ -65,29 +67,37 @@ def run(
     evaluate: EvaluateSettings | None = None,
     seed: int = 0,
     command: str = "",
+    generator: str | Generator | None = None,
+    server: ServerSettings | None = None,
     show: Display | None = None,
 ) -> Result:
     """Generate replay elements, train, evaluate and report, in the run folder `out`.
 
     `news` is a file, the name of a bundled set, or a list of News. An unfinished run with the same settings in that
-    folder resumes. Raises NewsError, ModelError or SettingsError for errors that the caller can fix, and StorageError
-    if writing fails.
+    folder resumes. `generator` writes the elements: the name of another model, 'openai:MODEL@URL' (asked as `server`
+    says), or an object; None: `model` does. Raises NewsError, ModelError or SettingsError for errors that the caller
+    can fix, and StorageError if writing fails.
     """
     items = load_news(news) if isinstance(news, str | Path) else list(news)
     generate = generate or GenerateSettings()
     require_protocols(generate)
+    require_writer(generator, generate)
     evaluate = evaluate or EvaluateSettings()
     require_questions(items, evaluate)  # checked now rather than after hours of work
     show = show or Display()
     loaded = load_model(model, progress=show.note) if isinstance(model, str) else model
     require_layers(loaded, train or TrainSettings())
-    require_fit(Reader.of(loaded), items, generate=generate, evaluate=evaluate)
+    require_fit(Reader.of(loaded), items, generate=None if generator else generate, evaluate=evaluate)
     require_retention(loaded, items, evaluate, seed=seed)
-    folder = open_run(out, loaded, items, seed=seed, command=command)
+    writer = open_writer(generator, loaded, generate, out=out, server=server, show=show)
+    if generator:
+        require_generation_fits(loaded, writer, items, generate)
+    folder = open_run(out, loaded, items, seed=seed, command=command, writer=writer)
     show.note(visible_difference(items, generate, evaluate, loaded.source.name))
     with folder.lock():
         check_settings(folder, generate, train or TrainSettings(), evaluate)
-        generate_stage(folder, loaded, generate, show, train=train)
+        generate_stage(folder, loaded, generate, show, train=train, writer=writer)
+        del writer  # another model's memory is needed for training
         train_stage(folder, loaded, train or TrainSettings(), show)
         evaluate_stage(folder, loaded, evaluate, show)
         return finish(folder)

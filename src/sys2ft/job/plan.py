@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from sys2ft.engine import DecodeRequest, Example, Sampling, decode, flops, prepare, score
 from sys2ft.evaluation import EvaluateSettings, Subject, routes_to
+from sys2ft.generators import Generator, ServerSettings
 from sys2ft.job.cell import Cell
 from sys2ft.job.fits import require_fit
 from sys2ft.job.stages import (
@@ -24,6 +25,7 @@ from sys2ft.job.stages import (
     schedule_of,
 )
 from sys2ft.job.trained import Answering, answering, is_trained
+from sys2ft.job.writing import open_writer, require_generation_fits, require_writer
 from sys2ft.models import LoadedModel, Message, Reader
 from sys2ft.news import News
 from sys2ft.replay import GenerateSettings, ReplayElement, expected, parts_of, plan as replay_plan, protocols_for
@@ -48,6 +50,8 @@ class Left:
     seconds: float
     estimated: bool
     """Whether tokens and FLOP are estimates, because the model's output is not known yet."""
+    elsewhere: bool = False
+    """Whether a server does part of it, whose FLOP and time are not known and not in `needs` and `seconds`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,8 @@ def plan(
     train: TrainSettings | None = None,
     evaluate: EvaluateSettings | None = None,
     seed: int = 0,
+    generator: str | Generator | None = None,
+    server: ServerSettings | None = None,
     show: Display | None = None,
 ) -> list[Left]:
     """The work that `run` with these arguments would still have to do. Writes nothing.
@@ -77,9 +83,13 @@ def plan(
     require_protocols(generate)
     require_questions(news, evaluate)
     require_layers(model, train)
-    require_fit(Reader.of(model), news, generate=generate, evaluate=evaluate)
+    require_fit(Reader.of(model), news, generate=None if generator else generate, evaluate=evaluate)
     sets = require_retention(model, news, evaluate, seed=seed)
-    planner = _Planner(news, model, out, generate, train, evaluate, seed)
+    require_writer(generator, generate)
+    writer = open_writer(generator, model, generate, out=out, server=server, show=show)
+    if generator:
+        require_generation_fits(model, writer, news, generate)
+    planner = _Planner(news, model, out, generate, train, evaluate, seed, writer)
     left: list[Left] = []
     parts = itertools.chain(planner.generation(), planner.training(), planner.evaluation(evaluate, sets))
     stages = len(parts_of(protocols_for(generate))) + len(generate.protocols) + 2
@@ -119,10 +129,11 @@ class _Planner:
         train: TrainSettings,
         evaluate: EvaluateSettings,
         seed: int,
+        writer: Generator | None,
     ) -> None:
         self.news, self.model, self.generate, self.train, self.seed = news, model, generate, train, seed
-        self.folder = Path(out)
-        self.identity = identity_of(model, news, seed)
+        self.folder, self.writer = Path(out), writer
+        self.identity = identity_of(model, news, seed, writer)
         self.run: Run | None = None
         if (self.folder / "run.json").is_file():
             self.run = Run.open(self.folder, self.identity)
@@ -133,7 +144,13 @@ class _Planner:
     def generation(self) -> Iterator[Left]:
         memo = _Counting(self.memo)
         units = replay_plan(
-            self.model, self.news, self.generate, seed=self.seed, memo=memo, schedule=schedule_of(self.train)
+            self.writer or self.model,
+            self.news,
+            self.generate,
+            seed=self.seed,
+            memo=memo,
+            learner=self.model,
+            schedule=schedule_of(self.train),
         )
         for one in parts_of(protocols_for(self.generate)):
             own = [unit for unit in units if unit.key.startswith(f"replay/{one.name}.units/")]
@@ -146,6 +163,7 @@ class _Planner:
                 needs=needs,
                 seconds=needs.flop / self.rates.sampling,
                 estimated=bool(own),
+                elsewhere=any(unit.needs.tokens and not unit.needs.flop for unit in own),
             )
 
     def training(self) -> Iterator[Left]:

@@ -16,6 +16,7 @@ from sys2ft.errors import SettingsError
 from sys2ft.evaluation import EvaluateSettings, Measurement, Route, evaluate, measurements
 from sys2ft.evaluation.records import can_ask
 from sys2ft.evaluation.settings import FREE as EVALUATE_FREE
+from sys2ft.generators import Generator
 from sys2ft.job.cell import Cell
 from sys2ft.job.fits import require_elements_fit, require_fit
 from sys2ft.job.trained import (
@@ -29,6 +30,7 @@ from sys2ft.job.trained import (
     write_adapters,
     write_training,
 )
+from sys2ft.job.writing import described, require_generation_fits
 from sys2ft.models import LoadedModel, Reader, position_limit
 from sys2ft.news import News, news_from_dict, news_to_dict
 from sys2ft.probing import Probes, ProbeSettings, probe
@@ -60,18 +62,27 @@ from sys2ft.training import (
 )
 
 
-def open_run(out: str | Path, model: LoadedModel, news: Sequence[News], *, seed: int, command: str = "") -> Run:
+def open_run(
+    out: str | Path,
+    model: LoadedModel,
+    news: Sequence[News],
+    *,
+    seed: int,
+    command: str = "",
+    writer: Generator | None = None,
+) -> Run:
     """Open or create the run folder at `out` for this model, these news items and this seed.
 
-    Raises SettingsError if the folder has others.
+    `writer`: who writes the elements; None: the model. Raises SettingsError if the folder has others.
     """
-    identity = identity_of(model, news, seed)
+    identity = identity_of(model, news, seed, writer)
     about = {
         "model": {"name": model.source.name, **identity["model"]},
         "dtype": identity["dtype"],
         "device": identity["device"],
         "seed": seed,
         "command": command,
+        **({"generator": described(writer)} if writer else {}),
     }
     run = Run.open(out, identity, about)
     if not (run.path / "news.jsonl").is_file():
@@ -80,7 +91,7 @@ def open_run(out: str | Path, model: LoadedModel, news: Sequence[News], *, seed:
     return run
 
 
-def identity_of(model: LoadedModel, news: Sequence[News], seed: int) -> dict[str, Any]:
+def identity_of(model: LoadedModel, news: Sequence[News], seed: int, writer: Generator | None = None) -> dict[str, Any]:
     """Everything that decides the results of a run besides its settings."""
     return {
         "model": model.described(),
@@ -88,6 +99,7 @@ def identity_of(model: LoadedModel, news: Sequence[News], seed: int) -> dict[str
         "seed": seed,
         "dtype": str(model.dtype).removeprefix("torch."),
         "device": model.device.type,
+        **({"generator": writer.identity} if writer else {}),
     }
 
 
@@ -109,17 +121,35 @@ def check_settings(run: Run, generate: GenerateSettings, train: TrainSettings, e
 
 
 def generate_stage(
-    run: Run, model: LoadedModel, settings: GenerateSettings, show: Display, *, train: TrainSettings | None = None
+    run: Run,
+    model: LoadedModel,
+    settings: GenerateSettings,
+    show: Display,
+    *,
+    train: TrainSettings | None = None,
+    writer: Generator | None = None,
 ) -> dict[str, Replay]:
     """Write `replay/<protocol>.jsonl` (elements kept and rejected), `<protocol>.yield.json` and `facts.json`.
 
-    A budget in FLOP depends on epochs and batch size of the training to come, which are in `train`.
+    A budget in FLOP depends on epochs and batch size of the training to come, which are in `train`. `writer`: who
+    writes, as the run was opened for; None: the model.
     """
     require_protocols(settings)  # before an unknown protocol is recorded in the folder
     news = news_of(run)
-    require_fit(Reader.of(model), news, generate=settings)
+    require_generation_fits(model, writer, news, settings)
     run.stage("generate", asdict(settings))
-    replays = generate(model, news, settings, seed=run.record["seed"], memo=run, show=show, schedule=schedule_of(train))
+    replays = generate(
+        writer or model,
+        news,
+        settings,
+        seed=run.record["seed"],
+        memo=run,
+        show=show,
+        learner=model,
+        schedule=schedule_of(train),
+    )
+    if writer is not None:
+        run.note("generator", described(writer))
     kept_out = {} if settings.keep_instructions else withheld(news)
     write_json(run.path / "replay" / "withheld.json", {name: asdict(found) for name, found in kept_out.items()})
     facts = {name: [fact.to_dict() for fact in own] for name, own in next(iter(replays.values())).facts.items()}

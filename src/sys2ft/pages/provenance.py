@@ -19,6 +19,7 @@ def facts(run: dict[str, Any], inputs: Sequence[tuple[str, Any]]) -> list[tuple[
         ("architecture", model.get("architecture")),
         ("parameters", f"{parameters:,}" if isinstance(parameters, int) else parameters),
         ("model SHA-256", model.get("sha256")),
+        ("elements written by", run.get("generator", {}).get("identity")),
         *inputs,
         ("dtype, device", f"{run.get('dtype')}, {run.get('device')}"),
         ("seed", run.get("seed")),

@@ -70,6 +70,10 @@ class Yield:
     """How varied the kept elements are; None if that was not counted."""
     covering: dict[str, list[int]] = field(default_factory=dict)
     """For each news item the number of kept elements that cover each of its facts (`coverage`)."""
+    generator: str = ""
+    """Identity of who wrote the replies: the digest of a model's files, or what identifies another generator."""
+    judge: str = ""
+    """The same of who computed the likelihoods for the checks of truth; empty: none needed any."""
     checks: list[str] = field(default_factory=list)
     """Checks of truth that were made."""
     seconds_checking: float = 0.0

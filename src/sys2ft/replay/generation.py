@@ -31,7 +31,7 @@ from sys2ft.replay.rounds import Rounds, Worker
 from sys2ft.replay.screening import variety
 from sys2ft.replay.settings import GenerateSettings
 from sys2ft.replay.stages import Protocol
-from sys2ft.replay.truth import checks_for
+from sys2ft.replay.truth import checks_for, judge_of
 from sys2ft.replay.units import UnitMaker
 from sys2ft.runs import NO_MEMO, Display, Executor, Memo
 
@@ -66,8 +66,10 @@ def generate(
     """Replay elements of every news item by each protocol, written by a loaded model or another generator.
 
     `protocols`: None takes those that the settings name. News items with instruction-like text are left out, and
-    reported, unless the settings keep them. `memo` keeps finished batches (a run folder's does), so an interrupted call
-    can resume. `executor` computes the batches; its context is a `generators.Context`. None: this process.
+    reported, unless the settings keep them. What a generator without log-likelihoods writes is judged by `learner`, the
+    model to train; without one, checks by likelihood are left out, and reported. `memo` keeps finished batches (a run
+    folder's does), so an interrupted call can resume. `executor` computes the batches; its context is a
+    `generators.Context`. None: this process.
 
     A budget in tokens or FLOP is counted by `learner`, the model to train (None: the one that generates), and one in
     FLOP for the `schedule` of that training.
@@ -79,26 +81,32 @@ def generate(
     news = without_instructions(news, settings, show)
     for note in fallback_notes((item.text for item in news), settings.language):
         show.note(note)
-    checks, impossible = checks_for(settings, writer)
+    judge = judge_of(writer, learner)
+    checks, impossible = checks_for(settings, judge)
+    judging = any(check.by == "likelihood" for check in checks) or settings.implied_facts > 0
     if impossible:
         show.note(f"{writer.identity} computes no log-likelihoods: no checks by {', '.join(impossible)}")
-    lister = Worker(writer, memo, executor)
+    elif judge is not None and judge is not writer and judging:
+        show.note(f"{writer.identity} computes no log-likelihoods: the model to train judges what it writes")
+    lister = Worker(writer, memo, executor, judge)
     listed = list_facts(news, settings, seed, lister, show)
     if settings.implied_facts:
         rejected = ", ".join(f"{reason} ({count})" for reason, count in sorted(listed.rejected.items())) or "none"
         show.note(f"implied facts: {settings.implied_facts * len(news)} asked for; rejected: {rejected}")
 
     def maker(one: Protocol) -> UnitMaker:
-        return UnitMaker(one, settings, seed, writer.identity)
+        return UnitMaker(one, settings, seed, writer.identity, judge.identity if judge else "")
 
     drawing = Drawing(news, budget, listed.coverage, maker, show)
-    drawing.draw(chosen, lambda: Worker(writer, memo, executor))
+    drawing.draw(chosen, lambda: Worker(writer, memo, executor, judge))
     languages = Counter(language_of(item.text, settings.language).code for item in news)
     context = {
         "languages": dict(sorted(languages.items())),
         "prompted_in_english": unprompted((item.text for item in news), settings.language),
         "budget": budget.to_dict(),
         "implied_facts": listed.to_dict(lister.cost),
+        "generator": writer.identity,
+        "judge": judge.identity if judge and judging else "",
     }
     names = [check.name for check in checks]
     return {one.name: drawing.replay(one, context, names) for one in chosen}

@@ -66,15 +66,16 @@ def _listing() -> Protocol:
 
 def list_facts(news: Sequence[News], settings: GenerateSettings, seed: int, worker: Worker, show: Display) -> FactList:
     """The facts of all news items: what their texts state and, if the settings ask for it, what follows from them."""
-    maker = UnitMaker(_listing(), settings, seed, worker.generator.identity)
+    scorer = worker.judge or worker.generator
+    maker = UnitMaker(_listing(), settings, seed, worker.generator.identity, scorer.identity)
     stated = {item.id: facts_in(item.text, maker.language(item).code) for item in news}
     if not settings.implied_facts:
         return FactList(_coverage(stated, maker, news))
-    if worker.generator.loglik(()) is None:
+    if scorer.loglik(()) is None:
         raise SettingsError(
-            f"implied facts are checked by log-likelihood, which {worker.generator.identity!r} does not compute",
-            expected="a generator whose `loglik` gives values",
-            fix="use such a generator, such as a model loaded by this package, or leave out --implied-facts",
+            f"implied facts are checked by log-likelihood, which {scorer.identity!r} does not compute",
+            expected="a generator whose `loglik` gives values, or the model to train, which then judges",
+            fix="give the loaded model as `learner`, or leave out --implied-facts",
         )
     (stage,) = maker.protocol.stages
     samples = [Sample(item, index) for item in news for index in range(settings.implied_facts)]

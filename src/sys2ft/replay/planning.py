@@ -21,7 +21,7 @@ from sys2ft.replay.mixed import MIXED, Mix
 from sys2ft.replay.rounds import Rounds, Worker
 from sys2ft.replay.settings import GenerateSettings
 from sys2ft.replay.stages import Protocol
-from sys2ft.replay.truth import checks_for
+from sys2ft.replay.truth import checks_for, judge_of
 from sys2ft.replay.units import Sample, UnitMaker
 from sys2ft.runs import NO_MEMO, Display, Memo, Needs, Unit
 
@@ -64,12 +64,13 @@ def plan(
     """
     chosen = protocols_for(settings, protocols)
     writer = as_generator(model, rows_at_once=settings.rows_at_once)
+    judge = judge_of(writer, learner)
     budget = Budget.of(settings, writer, learner, schedule)
     news = without_instructions(news, settings, Display())
     try:
-        listed = list_facts(news, settings, seed, Worker(writer, memo, _Listing()), Display())
+        listed = list_facts(news, settings, seed, Worker(writer, memo, _Listing(), judge), Display())
     except _Missing as found:  # what the protocols then aim at depends on these
-        return [replace(unit, needs=_unit_needs(unit, writer)) for unit in found.units]
+        return [replace(unit, needs=_unit_needs(unit, writer, judge)) for unit in found.units]
     units: dict[str, list[Unit]] = {}
 
     def fill(stream: Rounds, account: Account, *, strict: bool = True) -> None:
@@ -79,14 +80,14 @@ def plan(
                 stream.fill(account, strict=strict)
                 return
         except _Missing as found:
-            units[name] = _left(stream.maker, news, writer, found.units)
+            units[name] = _left(stream.maker, news, writer, judge, found.units)
         account.assume()
 
     def maker(one: Protocol) -> UnitMaker:
-        return UnitMaker(one, settings, seed, writer.identity)
+        return UnitMaker(one, settings, seed, writer.identity, judge.identity if judge else "")
 
     drawing = Drawing(news, budget, listed.coverage, maker, Display())
-    drawing.draw(chosen, lambda: Worker(writer, memo, _Listing()), fill)
+    drawing.draw(chosen, lambda: Worker(writer, memo, _Listing(), judge), fill)
     return [unit for own in units.values() for unit in own]
 
 
@@ -122,19 +123,22 @@ def expected(
     return found
 
 
-def _left(maker: UnitMaker, news: Sequence[News], writer: Generator, units: Sequence[Unit]) -> list[Unit]:
+def _left(
+    maker: UnitMaker, news: Sequence[News], writer: Generator, judge: Generator | None, units: Sequence[Unit]
+) -> list[Unit]:
     """The missing units with their needs, then the estimates of what follows them in the same round."""
     number, work, _ = units[0].key.rpartition("/")[2].split("-")
     stages = maker.protocol.stages
     works = [stage.name for stage in stages]
-    checks = {f"check_{one.name}": one for one in checks_for(maker.settings, writer)[0] if one.by != "text"}
-    known = [replace(unit, needs=_unit_needs(unit, writer)) for unit in units]
+    checks = {f"check_{one.name}": one for one in checks_for(maker.settings, judge)[0] if one.by != "text"}
+    known = [replace(unit, needs=_unit_needs(unit, writer, judge)) for unit in units]
     count = sum(_samples(unit, checks.get(work), news[0]) for unit in units)
     samples = [Sample(news[place % len(news)], place // len(news)) for place in range(count)]
     estimates = []
     for later in [*works, *checks][[*works, *checks].index(work) + 1 :]:
         if later in checks:
-            function, needs = checks[later].function, _check_needs(checks[later], maker, samples, writer)
+            who = judge if judge and checks[later].by == "likelihood" else writer
+            function, needs = checks[later].function, _check_needs(checks[later], maker, samples, who)
             if not needs.tokens:
                 continue  # there are no questions
         else:
@@ -164,7 +168,7 @@ def _check_needs(check: Check, maker: UnitMaker, samples: Sequence[Sample], writ
     return _needs(requests, maker.sampling(protocol.stages[-1]), writer)
 
 
-def _unit_needs(unit: Unit, writer: Generator) -> Needs:
+def _unit_needs(unit: Unit, writer: Generator, judge: Generator | None) -> Needs:
     if "requests" in unit.inputs:
         requests = [Request.from_dict(row) for row in unit.inputs["requests"]]
         return _needs(requests, SamplingParams.from_dict(unit.inputs["sampling"]), writer)
@@ -176,7 +180,7 @@ def _unit_needs(unit: Unit, writer: Generator) -> Needs:
     ]
     # Scoring a text costs what writing it does.
     longest = max(1, max(map(len, texts), default=1) // _CHARACTERS_PER_TOKEN)
-    return _needs([Request.from_dict(row) for row in rows], SamplingParams(max_new_tokens=longest), writer)
+    return _needs([Request.from_dict(row) for row in rows], SamplingParams(max_new_tokens=longest), judge or writer)
 
 
 def _needs(requests: Sequence[Request], sampling: SamplingParams, writer: Generator) -> Needs:

@@ -30,7 +30,9 @@ class Worker:
     generator: Generator
     memo: Memo
     executor: Executor | None
-    """None: this process computes the units with `generator`."""
+    """None: this process computes the units with `generator` and `judge`."""
+    judge: Generator | None = None
+    """Computes log-likelihoods, where `generator` does not."""
     usage: Usage = field(default_factory=Usage)
     seconds: float = 0.0
     seconds_checking: float = 0.0
@@ -50,7 +52,7 @@ class Worker:
             counted += units
             advance(units)
 
-        executor = self.executor or LocalExecutor(Context(self.generator, count))
+        executor = self.executor or LocalExecutor(Context(self.generator, count, self.judge))
         for unit, (result, _) in zip(units, compute_units(units, executor, self.memo), strict=True):
             if result.keys() < {"rows", "seconds", *asdict(self.usage)}:
                 raise SettingsError(

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sys2ft.generators import Generator, Pair, Request, SamplingParams
+from sys2ft.generators import Generator, Pair, Request, SamplingParams, as_generator
+from sys2ft.models import LoadedModel
 from sys2ft.replay.checks.agreement import AGREEMENT
 from sys2ft.replay.checks.claim import Check, Claim, Row, Scores
 from sys2ft.replay.checks.entailment import ENTAILMENT
@@ -41,13 +42,20 @@ Answer = Callable[[Check, Sequence[Pair | Request]], Sequence[Row]]
 """The model's rows for what a check asks, in the order given, in which texts that begin alike are neighbours."""
 
 
-def checks_for(settings: GenerateSettings, generator: Generator) -> tuple[list[Check], list[str]]:
-    """The checks that the settings name, and the names of those that the generator cannot make.
+def judge_of(writer: Generator, learner: LoadedModel | None) -> Generator | None:
+    """Who computes log-likelihoods: the generator that writes if it can, else the model to train; None: nobody."""
+    if writer.loglik(()) is not None:
+        return writer
+    return None if learner is None else as_generator(learner)
 
-    A check by likelihood needs a generator that computes log-likelihoods.
+
+def checks_for(settings: GenerateSettings, judge: Generator | None) -> tuple[list[Check], list[str]]:
+    """The checks that the settings name, and the names of those that nobody can make.
+
+    A check by likelihood needs a `judge`, which computes log-likelihoods.
     """
     named = [check for name, check in CHECKS.items() if name in settings.checks]
-    scored = not any(check.by == "likelihood" for check in named) or generator.loglik(()) is not None
+    scored = judge is not None and judge.loglik(()) is not None
     able = [check for check in named if scored or check.by != "likelihood"]
     return able, [check.name for check in named if check not in able]
 
@@ -84,7 +92,7 @@ def hold(maker: UnitMaker, samples: Sequence[Sample], number: int, worker: Worke
     The verdicts, one for each element, are kept in `Sample.verdicts`.
     """
     settings = maker.settings
-    checks, _ = checks_for(settings, worker.generator)
+    checks, _ = checks_for(settings, worker.judge or worker.generator)
     alive = [sample for sample in samples if sample.alive]
     if not checks or not maker.protocol.stages:
         return
@@ -132,7 +140,7 @@ def units(maker: UnitMaker, check: Check, asked: Sequence[Pair | Request], numbe
             key=maker.key(number, f"check_{check.name}", start),
             function=check.function,
             inputs=inputs,
-            decided_by=maker.decided_by,
+            decided_by=maker.judged_by if check.by == "likelihood" else maker.decided_by,
         )
 
 

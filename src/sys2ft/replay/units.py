@@ -62,11 +62,18 @@ class UnitMaker:
     seed: int
     generator: str
     """The generator's identity."""
+    judge: str = ""
+    """The identity of the model that computes log-likelihoods; empty: the generator."""
 
     @cached_property
     def decided_by(self) -> dict[str, Any]:
         """What decides the results of the units besides their inputs."""
         return {"generator": self.generator, "protocol": self.protocol.digest}
+
+    @cached_property
+    def judged_by(self) -> dict[str, Any]:
+        """The same of units that score texts."""
+        return {**self.decided_by, "generator": self.judge or self.generator}
 
     def language(self, news: News) -> Language:
         """The language of a news item: the one that is set, or that of its text."""

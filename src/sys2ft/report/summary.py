@@ -174,7 +174,13 @@ def summarise_artifacts(artifacts: Artifacts) -> Summary:
         without_adapter=bare,
         decisions=decisions,
         diversity={name: one["diversity"] for name, one in artifacts.yields.items() if one.get("diversity")},
-        remarks=(*remarks(artifacts), *leak_remarks(artifacts), *_withheld(artifacts), *_untrained(artifacts, bare)),
+        remarks=(
+            *_written(artifacts),
+            *remarks(artifacts),
+            *leak_remarks(artifacts),
+            *_withheld(artifacts),
+            *_untrained(artifacts, bare),
+        ),
     )
 
 
@@ -184,6 +190,18 @@ def write_scores(run_folder: Path) -> Path:
     path = Path(run_folder) / "scores.json"
     write_json(path, {"format": 1, "draws": statistics.DRAWS, **asdict(summary)})
     return path
+
+
+def _written(artifacts: Artifacts) -> list[str]:
+    """Who wrote the elements, if it was not the model that was trained."""
+    writer = artifacts.run.get("generator")
+    if not writer:
+        return []
+    judges = {one.get("judge") for one in artifacts.yields.values()} - {None, "", writer["identity"]}
+    judged = ", which judged whether their news items support them" if judges else ""
+    name = writer.get("name", writer["identity"])
+    uncounted = "" if "sha256" in writer else " FLOP count what was computed here, not its writing."
+    return [f"The elements were written by {name}, not by the model that was trained{judged}.{uncounted}"]
 
 
 def _answers(artifacts: Artifacts) -> dict[tuple[str, str, str], dict[Item, bool | None]]:

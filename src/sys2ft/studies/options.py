@@ -15,6 +15,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from sys2ft.errors import SettingsError
 from sys2ft.evaluation import EvaluateSettings
+from sys2ft.generators import is_local
 from sys2ft.models import DEFAULT_MODEL
 from sys2ft.replay import GenerateSettings, RehearsalSettings
 from sys2ft.replay.settings import BUDGETS
@@ -32,7 +33,7 @@ class Options:
     model: str = DEFAULT_MODEL
     """Model that learns."""
     generator: str = ""
-    """Model that writes the elements; empty: the one that learns."""
+    """Local model that writes the elements; empty: the one that learns."""
     news: str = "new-news"
     """News file, or the name of a bundled set."""
     take: int = 0
@@ -168,6 +169,7 @@ def _require_sense(options: Options, generate: GenerateSettings, train: TrainSet
         f"a budget in {generate.budget[0]}, which is counted by the model that learns, and another generator": (
             other and generate.budget[0] != BUDGETS[0]
         ),
+        "a generator that is no local model": bool(options.generator) and not is_local(options.generator),
         "texts that others wrote, and a generator": bool(options.written and options.generator),
         "a prompt that shows something, and samples without prompts of their own": (
             options.shown != "nothing" and options.layout != "elements"
