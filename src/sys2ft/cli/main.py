@@ -118,8 +118,8 @@ Versions: sys2ft --version. Completion in bash: eval "$(sys2ft --tyro-print-comp
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit: 0, 1 when something failed, 2 for a wrong input, 130 after Ctrl-C, 143 after SIGTERM.
 
-    `lint --strict` exits with 1 if it found something, `doctor` if it found a problem; `run`, `demo` and `evaluate --max-drop` if every protocol with
-    an adapter was refused.
+    `lint --strict` exits with 1 if it found something, `doctor` if it found a problem; `run`, `demo` and `evaluate
+    --max-drop` if every protocol with an adapter was refused.
     """
     sys.exit(call(arguments))
 

@@ -16,6 +16,7 @@ from sys2ft.errors import SettingsError
 from sys2ft.evaluation import EvaluateSettings, Measurement, Route, evaluate, measurements
 from sys2ft.evaluation.records import can_ask
 from sys2ft.evaluation.settings import FREE as EVALUATE_FREE
+from sys2ft.job.card import write_card
 from sys2ft.job.cell import Cell
 from sys2ft.job.fits import require_elements_fit, require_fit
 from sys2ft.job.trained import (
@@ -76,6 +77,7 @@ def open_run(out: str | Path, model: LoadedModel, news: Sequence[News], *, seed:
     run = Run.open(out, identity, about)
     if not (run.path / "news.jsonl").is_file():
         with run.lock():
+            write_card(run.path)
             write_jsonl(run.path / "news.jsonl", [news_to_dict(item) for item in news])
     return run
 
