@@ -19,7 +19,7 @@ from sys2ft.models import LoadedModel
 from sys2ft.news.records import news_to_dict
 from sys2ft.replay.elements import ReplayElement
 
-BLOCK = 2_000  # bytes that `datasets` reads at once; a file of any length is several blocks
+BLOCK = 10_000  # bytes that `datasets` reads at once; longer files are several blocks
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory, news_file: Path, model: Loa
         news_file,
         model=model,
         out=tmp_path_factory.mktemp("run") / "run",
-        generate=sys2ft.GenerateSettings(protocols=("naive", "self_qa"), samples_per_news=6, max_new_tokens=24),
+        generate=sys2ft.GenerateSettings(
+            protocols=("naive", "paraphrase"), samples_per_news=4, max_new_tokens=24, rounds=2, checks=("none",)
+        ),
         train=sys2ft.TrainSettings(epochs=1, rank=2, alpha=4),
         evaluate=sys2ft.EvaluateSettings(scorings=SCORINGS, direct_tokens=8, reasoned_tokens=16),
     )
@@ -57,15 +59,33 @@ def by_text(rows: list[Any]) -> list[str]:
     return sorted(map(repr, (dict(sorted(without_nulls(row).items())) for row in rows)))
 
 
-@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("table", ["news", "elements", "predictions", "training"])
 def test_datasets_reads_the_tables_of_a_run(table: str, folder: Path, tmp_path: Path) -> None:
     rows = load(str(folder), table, cache=tmp_path, chunksize=BLOCK)
     held = written(folder, TABLES[table][0])
     assert held and by_text(rows) == by_text(held)
 
 
+def test_completion_in_bash(capsys: pytest.CaptureFixture[str]) -> None:
+    """What a user's shell offers after `sys2ft ru<TAB>` and `sys2ft doctor --j<TAB>`."""
+    if (bash := shutil.which("bash")) is None:
+        pytest.skip("no bash here")
+    with pytest.raises(SystemExit):
+        sys2ft.cli.main.call(["--tyro-print-completion", "bash"])
+    script = capsys.readouterr().out
+    for words, offered in ((["sys2ft", "ru"], "run"), (["sys2ft", "doctor", "--j"], "--json")):
+        ask = f"""
+COMP_WORDS=({" ".join(words)}); COMP_CWORD={len(words) - 1}; COMP_LINE="{" ".join(words)}"
+COMP_POINT=${{#COMP_LINE}}
+registered=$(complete -p sys2ft); function=${{registered##*-F }}; function=${{function%% *}}
+$function sys2ft "${{COMP_WORDS[$COMP_CWORD]}}" ""; printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+        done = subprocess.run([bash, "--norc"], input=script + ask, capture_output=True, text=True, check=True)
+        assert offered in done.stdout.split(), done.stdout + done.stderr
+
+
 def test_datasets_reads_each_file_as_it_lies(folder: Path, tmp_path: Path) -> None:
-    for place in ("news.jsonl", "replay/naive.jsonl", "replay/self_qa.jsonl", "predictions/base.jsonl"):
+    for place in ("news.jsonl", "replay/naive.jsonl", "replay/paraphrase.jsonl", "predictions/base.jsonl"):
         rows = load("json", cache=tmp_path, data_files=str(folder / place))
         assert [row["id"] for row in rows] == [row["id"] for row in written(folder, place)]
     assert len(written(folder, "predictions/*.jsonl")) > len(rows), "one of several subjects"
@@ -73,7 +93,7 @@ def test_datasets_reads_each_file_as_it_lies(folder: Path, tmp_path: Path) -> No
 
 def test_the_run_has_what_is_hard_to_read(folder: Path) -> None:
     """Types and keys that differ between rows, in files of more than one block."""
-    elements, answers = written(folder, "replay/self_qa.jsonl"), written(folder, "predictions/*.jsonl")
+    elements, answers = written(folder, "replay/paraphrase.jsonl"), written(folder, "predictions/*.jsonl")
     assert {"reason" in row for row in elements} == {True, False}
     assert {row["scoring"] for row in answers} == set(SCORINGS)
     assert len({tuple(row["detail"]) for row in answers}) > 2
