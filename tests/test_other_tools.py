@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,8 @@ def without_nulls(value: Any) -> Any:
     """A row as it is compared: fields that are absent in a file and null in a table are the same."""
     if isinstance(value, dict):
         return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
+    if isinstance(value, float):
+        return round(value, 9)  # the parser of `datasets` loses the last bit
     return [without_nulls(inner) for inner in value] if isinstance(value, list) else value
 
 

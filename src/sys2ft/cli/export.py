@@ -67,6 +67,8 @@ def _print(made: Exported, settings: ExportSettings) -> None:
     for remark in made.remarks:
         print(remark)
     if not made.proven:
-        print(f"not proven: beyond {settings.limit:g} nats a token (--max-drift), or another input; kept as {made.folder}")
+        print(
+            f"not proven: beyond {settings.limit:g} nats a token (--max-drift), or another input; kept as {made.folder}"
+        )
         return
     print(f"export    {made.folder}")
