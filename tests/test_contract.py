@@ -25,7 +25,7 @@ ROOMS = (
     {"ledger", "serve", "studies"},
     {"job"},
     {"export", "report", "representations"},
-    {"probing", "combining", "lint", "retention"},
+    {"probing", "combining", "lint", "retention", "checkup"},
     {"replay", "training", "evaluation"},
     {"generators"},
     {"engine"},

@@ -15,6 +15,7 @@ from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 
 from sys2ft.cli.audit import NewsAudit
 from sys2ft.cli.compare import Compare
+from sys2ft.cli.doctor import Doctor
 from sys2ft.cli.export import Export
 from sys2ft.cli.help import flowing_help
 from sys2ft.cli.ledger import LedgerAdd, LedgerList, LedgerRollback, LedgerShow
@@ -105,6 +106,7 @@ Command = (
     | Annotated[Models, subcommand("models")]
     | Annotated[NewsFiles, subcommand("news")]
     | Annotated[Lint, subcommand("lint")]
+    | Annotated[Doctor, subcommand("doctor")]
 )
 
 _DESCRIPTION = """Put new facts into a language model's weights, and prove that they are there.
@@ -116,8 +118,8 @@ Versions: sys2ft --version. Completion in bash: eval "$(sys2ft --tyro-print-comp
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit: 0, 1 when something failed, 2 for a wrong input, 130 after Ctrl-C, 143 after SIGTERM.
 
-    `lint --strict` exits with 1 if it found something; `run`, `demo` and `evaluate --max-drop` if every protocol with
-    an adapter was refused.
+    `lint --strict` exits with 1 if it found something, `doctor` if it found a problem; `run`, `demo` and `evaluate
+    --max-drop` if every protocol with an adapter was refused.
     """
     sys.exit(call(arguments))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from sys2ft.evaluation import EvaluateSettings
 from sys2ft.evaluation.records import can_ask
 from sys2ft.generators import Generator, ServerSettings
+from sys2ft.job.card import write_card
 from sys2ft.job.fits import require_fit
 from sys2ft.job.stages import (
     check_settings,
@@ -120,6 +121,7 @@ def _carries(question: Question, model: str) -> bool:
 
 def finish(folder: Run) -> Result:
     """Write scores.json and report.html in a run folder."""
+    write_card(folder.path)  # for a folder of a version that wrote none
     write_scores(folder.path)
     report = write_report(folder.path)
     return Result(folder.path, summarise(folder.path), report)

@@ -14,6 +14,7 @@ from sys2ft.evaluation import EvaluateSettings, Subject, routes_to
 from sys2ft.generators import Generator, ServerSettings
 from sys2ft.job.cell import Cell
 from sys2ft.job.fits import require_fit
+from sys2ft.job.schedules import schedule_of
 from sys2ft.job.stages import (
     all_measurements,
     check_settings,
@@ -22,7 +23,6 @@ from sys2ft.job.stages import (
     require_protocols,
     require_questions,
     require_retention,
-    schedule_of,
 )
 from sys2ft.job.trained import Answering, answering, is_trained
 from sys2ft.job.writing import open_writer, require_generation_fits, require_writer

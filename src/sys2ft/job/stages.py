@@ -17,8 +17,10 @@ from sys2ft.evaluation import EvaluateSettings, Measurement, Route, evaluate, me
 from sys2ft.evaluation.records import can_ask
 from sys2ft.evaluation.settings import FREE as EVALUATE_FREE
 from sys2ft.generators import Generator
+from sys2ft.job.card import write_card
 from sys2ft.job.cell import Cell
 from sys2ft.job.fits import require_elements_fit, require_fit
+from sys2ft.job.schedules import require_schedule, schedule_of
 from sys2ft.job.trained import (
     Answering,
     answering,
@@ -38,7 +40,6 @@ from sys2ft.replay import (
     GenerateSettings,
     Replay,
     ReplayElement,
-    Schedule,
     generate,
     leaks,
     protocols_for,
@@ -87,6 +88,7 @@ def open_run(
     run = Run.open(out, identity, about)
     if not (run.path / "news.jsonl").is_file():
         with run.lock():
+            write_card(run.path)
             write_jsonl(run.path / "news.jsonl", [news_to_dict(item) for item in news])
     return run
 
@@ -191,7 +193,7 @@ def train_stage(run: Run, model: LoadedModel, settings: TrainSettings, show: Dis
     """
     protocols, news = protocols_of(run), news_of(run)
     require_layers(model, settings)  # before unusable settings are recorded in the folder
-    _require_schedule(run, protocols, settings)
+    require_schedule(run, protocols, settings)
     run.stage("train", asdict(settings), free=FREE)
     cells = {name: cell_of(run, name, settings) for name in protocols}
     elements = {name: elements_of(run, name) for name in protocols}
@@ -224,27 +226,6 @@ def train_stage(run: Run, model: LoadedModel, settings: TrainSettings, show: Dis
             write_training(run, cells[name], news, versions[name], None)
     records = {name: read_json(run.path / "training" / f"{name}.json") for name in protocols}
     return [f"{name}: {describe_end(*ended)}" for name in protocols for ended in records[name].get("ended", {}).items()]
-
-
-def schedule_of(settings: TrainSettings | None) -> Schedule:
-    """What a budget in FLOP depends on of the settings of a training; None: the default ones."""
-    settings = settings or TrainSettings()
-    return Schedule(epochs=settings.epochs, batch_size=settings.batch_size)
-
-
-def _require_schedule(run: Run, protocols: Sequence[str], settings: TrainSettings) -> None:
-    """Raise SettingsError where the budget of the elements was counted for another schedule of training."""
-    for name in protocols:
-        file = run.path / "replay" / f"{name}.yield.json"
-        counted = read_json(file).get("budget", {}).get("schedule") if file.is_file() else None
-        if counted and counted != asdict(schedule_of(settings)):
-            raise SettingsError(
-                f"epochs={settings.epochs:g}, batch_size={settings.batch_size}, and elements of {name} within a budget "
-                f"in FLOP for epochs={counted['epochs']:g}, batch_size={counted['batch_size']}",
-                expected="the training that the budget was counted for",
-                fix=f"give --epochs {counted['epochs']:g} --batch-size {counted['batch_size']}, or generate again in "
-                "this folder with the same settings and the new epochs and batch size",
-            )
 
 
 def elements_of(run: Run, protocol_name: str) -> list[ReplayElement]:

@@ -1,7 +1,8 @@
 """The model class `sys2ft` of EleutherAI's `lm_eval`: this package's engine, the base model or adapters.
 
 Imported in functions only, since `lm_eval` is an extra. Importing it registers the class, so that
-`lm_eval.simple_evaluate(model="sys2ft", model_args={"pretrained": MODEL, "adapter": FOLDER})` works.
+`lm_eval.simple_evaluate(model="sys2ft", model_args={"pretrained": MODEL, "adapter": FOLDER})` works. As a program,
+`python -m sys2ft.retention.harness`, this module is lm_eval's own command with the class registered.
 
 Shapes: U supervised nodes, N targets, V vocabulary.
 """
@@ -189,3 +190,9 @@ class Sys2ftLM(TemplateLM):  # type: ignore[misc] # lm_eval has no types
                     totals[example] += value
                     greedy[example] &= likeliest
         return list(zip(totals, greedy, strict=True))
+
+
+if __name__ == "__main__":
+    from lm_eval.__main__ import cli_evaluate
+
+    cli_evaluate()

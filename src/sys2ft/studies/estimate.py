@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sys2ft.errors import Sys2ftError, UserError
 from sys2ft.job.plan import Rates, measure_rates
-from sys2ft.job.stages import schedule_of
+from sys2ft.job.schedules import schedule_of
 from sys2ft.models import LoadedModel, load_model
 from sys2ft.replay import ReplayElement, expected, plan as replay_plan
 from sys2ft.report import power_line

@@ -18,7 +18,7 @@ from sys2ft.engine import Bank
 from sys2ft.errors import MemoryShortage, StorageError, Sys2ftError, UserError
 from sys2ft.evaluation import Route
 from sys2ft.files import digest
-from sys2ft.job.stages import schedule_of
+from sys2ft.job.schedules import schedule_of
 from sys2ft.models import LoadedModel, load_model
 from sys2ft.news import News
 from sys2ft.replay import ReplayElement, generate

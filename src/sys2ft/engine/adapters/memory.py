@@ -29,6 +29,7 @@ from sys2ft.engine.trees.tree import Example, pack, slot_trees
 _PROBE = 32  # tokens of the short pass
 _BACKWARD = 1.3  # over what is kept: gradients that pass through the layers, and gaps of the allocator
 _USABLE = 0.9  # of the free memory: allocators leave gaps
+_GROUPS = (Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,7 +138,12 @@ def free_memory(device: torch.device) -> int:
         free, _ = torch.cuda.mem_get_info(device)
         # What torch's allocator has reserved and does not use is free as well.
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return min([_system(), *_container(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")), *_process()])
+    return min([_system(), *_container(*_GROUPS), *_process()])
+
+
+def memory_limit() -> int:
+    """Bytes of memory that this machine has, or that its control groups allow, if that is less."""
+    return min([os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), *(limit for limit, _ in _groups(*_GROUPS))])
 
 
 def _system() -> int:
@@ -157,7 +163,12 @@ def _process() -> Iterator[int]:
 
 
 def _container(groups: Path, root: Path) -> Iterator[int]:
-    """What the control groups (version 1 and 2) around this process leave, from the innermost to the root."""
+    """What the control groups around this process leave."""
+    return (max(0, limit - used) for limit, used in _groups(groups, root))
+
+
+def _groups(groups: Path, root: Path) -> Iterator[tuple[int, int]]:
+    """Limit and use of the control groups (version 1 and 2) around this process, from the innermost to the root."""
     for line in _lines(groups):
         _, controllers, path = line.split(":", 2)
         if controllers in ("", "memory"):
@@ -172,12 +183,12 @@ def _container(groups: Path, root: Path) -> Iterator[int]:
                     break
 
 
-def _group(folder: Path, limit_file: str, used_file: str, cache: str) -> Iterator[int]:
+def _group(folder: Path, limit_file: str, used_file: str, cache: str) -> Iterator[tuple[int, int]]:
     limit, used = ("".join(_lines(folder / name)).strip() for name in (limit_file, used_file))
     if limit.isdigit() and used.isdigit():  # 'max': no limit
         # Cached pages of files count as used, but are released when memory runs short.
         files = next((int(line.split()[1]) for line in _lines(folder / "memory.stat") if line.startswith(cache)), 0)
-        yield max(0, int(limit) - int(used) + files)
+        yield int(limit), int(used) - files
 
 
 def _fields(file: Path) -> dict[str, int]:
