@@ -23,7 +23,6 @@ from rich.progress import (
 from sys2ft.runs.stops import Stopped
 from sys2ft.terminal import Console, print, printable
 
-
 JSON_LINES = "SYS2FT_PROGRESS"
 """Environment variable; with the value `json` a command writes its progress to standard error as JSON lines."""
 _EVERY = 0.2  # seconds between two lines about one task

@@ -22,6 +22,7 @@ from typing import IO, Any, Literal
 
 from sys2ft.errors import NewsError, SettingsError
 from sys2ft.files import damage_named, make_folder, read_json, write_json
+from sys2ft.models import LoadedModel
 from sys2ft.news import News, news_from_dict, write_news
 from sys2ft.report import headline, summarise
 from sys2ft.runs.progress import JSON_LINES
@@ -43,15 +44,6 @@ _BY_CHOICE = ("cloze", "cloze_raw", "letter")
 _FREE = ("direct",)
 _RECORD = "launch.json"
 _LINES = 40  # last lines of an error that are kept
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ModelFlags:
-    """The model that runs are started with: that of the server."""
-
-    name: str
-    dtype: str
-    device: str
 
 
 @dataclass
@@ -130,10 +122,12 @@ def read_request(body: Any) -> tuple[list[News], str, int]:
 
 
 class Launches:
-    """The runs below `folder`, those of earlier servers included."""
+    """The runs below `folder`, those of earlier servers included; they are started with the server's own model."""
 
-    def __init__(self, folder: Path, model: ModelFlags) -> None:
-        self._folder, self._model = folder, model
+    def __init__(self, folder: Path, model: LoadedModel) -> None:
+        self._folder = folder
+        dtype = str(model.dtype).removeprefix("torch.")
+        self._model = ("--model", model.source.name, "--dtype", dtype, "--device", str(model.device))
         self._lock = threading.Lock()
         self._all = {launch.id: launch for launch in map(_earlier, sorted(folder.glob(f"*/{_RECORD}")))}
 
@@ -201,9 +195,8 @@ class Launches:
         about = launch.about
         command = [
             sys.executable, "-m", "sys2ft", "run", str(launch.folder / "news.jsonl"), "--out", str(launch.run),
-            "--model", self._model.name, "--dtype", self._model.dtype, "--device", self._model.device,
-            "--protocols", about["protocol"], "--tokens-per-news", str(_TOKENS), "--epochs", str(about["epochs"]),
-            "--scorings", *about["scorings"], "--headline", about["scorings"][0],
+            *self._model, "--protocols", about["protocol"], "--tokens-per-news", str(_TOKENS),
+            "--epochs", str(about["epochs"]), "--scorings", *about["scorings"], "--headline", about["scorings"][0],
         ]  # fmt: skip
         launch.tasks, launch.said, launch.state = {}, [], "running"
         launch.process = subprocess.Popen(

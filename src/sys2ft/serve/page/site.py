@@ -223,7 +223,9 @@ def _json(value: Mapping[str, Any] | Sequence[Any] | None) -> bytes:
 
 
 def _constant(body: bytes, kind: str) -> Any:
-    policy = {"content-security-policy": f"{CONTENT_SECURITY_POLICY}; frame-src 'self'"} if kind == "text/html" else None
+    policy = (
+        {"content-security-policy": f"{CONTENT_SECURITY_POLICY}; frame-src 'self'"} if kind == "text/html" else None
+    )
 
     async def answer(_: Request) -> Response:
         return Response(body, media_type=kind, headers=policy)
