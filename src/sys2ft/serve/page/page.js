@@ -135,8 +135,8 @@
       const score = of[name], place = column.querySelector(".rate");
       place.hidden = !score;
       if (!score) continue;
-      const range = score.low === null ? "" : ` (${percent(score.low).slice(0, -1)} to ${percent(score.high).slice(0, -1)})`;
-      place.replaceChildren(make("b", {}, percent(score.estimate)), ` of the run's questions${range}`);
+      const range = score.low === null ? "" : `, ${percent(score.low).slice(0, -1)} to ${percent(score.high)}`;
+      place.replaceChildren(make("b", {}, percent(score.estimate)), ` right in the run${range}`);
     }
   }
   const protocol = () => at("adapter").value.split("/")[0];
@@ -236,7 +236,7 @@
       if (tokens) parts.push(`${percent(Math.exp(nats / tokens))} likely per token`);
       parts.push(`${((performance.now() - began) / 1000).toFixed(1)} s`);
       if (ended === "length") parts.push("cut at its limit");
-      return parts.join(" · ");
+      return parts.map((one) => one.replaceAll(" ", "\u00a0")).join(" · "); // broken between, not within
     };
     try {
       const body = { model, stream: true, logprobs: true, temperature: 0, max_tokens: at("brief").checked ? 32 : 160, messages: [{ role: "user", content }] };
@@ -299,9 +299,10 @@
     }
     for (const [name, { correct, why }] of Object.entries(found.grades)) {
       const [mark, look, word] = MARKS[correct];
-      part(columns[name], ".facts-line").append(" · ", make("span", { class: `grade ${look}`, title: why }, `${mark} ${word}`));
+      part(columns[name], ".facts-line").append(" · ", make("span", { class: `grade ${look}`, title: why }, `${mark}\u00a0${word}`));
     }
     const names = { base: "base", context: "news in context", tuned: "tuned" };
+    found.pairs.reverse(); // what matters most comes first: whether the tuned model says what the news made it say
     part(at("agreement"), "dl").replaceChildren(...found.pairs.map(({ of: [one, other], share }) => make("div", {}, make("dt", {}, `${names[one]} and ${names[other]}`), make("dd", {}, share.toFixed(2)))));
     part(at("agreement"), ".note").textContent = "Share of the words of the shorter answer that the longer one has, without those of the question; 0 where their numbers differ.";
     at("agreement").hidden = found.pairs.length === 0;
