@@ -325,7 +325,7 @@ ITEM = {"id": "n", "news": "A town.", "questions": [{"question": "What?", "answe
         ({"items": [ITEM, ITEM]}, "ids that repeat"),
         ({"items": [{"id": "../n", "news": "A town."}]}, "id"),
         ({"items": [{"id": "n", "news": "A town."}]}, "no question"),
-        ({"items": [{**ITEM, "news": "a " * 11_000}]}, "22,000 characters"),
+        ({"items": [{**ITEM, "news": "a " * 11_000}]}, "21,999 characters"),
         ({"items": [ITEM], "protocol": "--out"}, "'--out'"),
         ({"items": [ITEM], "epochs": True}, "epochs True"),
     ],

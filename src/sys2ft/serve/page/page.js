@@ -343,7 +343,7 @@
         const top = own[place] === Math.max(...own);
         return make("td", { class: `${name}${top ? " top" : ""}`, title: `${said.total.toFixed(2)} nats, ${said.tokens} tokens` }, make("span", { class: "track", "data-name": names[name] }, make("span", { class: "line" }, line), make("span", { class: "share" }, percent(own[place]))));
       });
-      return make("tr", {}, make("th", { scope: "row" }, choice, choice === right ? make("span", { class: "tag right" }, "right") : null), ...cells);
+      return make("tr", {}, make("th", { scope: "row" }, choice, ...(choice === right ? [" ", make("span", { class: "tag right" }, "right")] : [])), ...cells);
     });
     const head = make("tr", {}, make("th", { scope: "col" }, "choice"), ...Object.keys(shares).map((name) => make("th", { scope: "col" }, names[name])));
     return make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows));
@@ -461,7 +461,7 @@
     return [
       make("h2", {}, `${last} update${last === 1 ? "" : "s"} in one adapter`),
       table(["entry", "date (UTC)", "by", "news items", "elements", "rehearsed", "then", "now", "adapter"], rows, "Entries of the ledger"),
-      make("p", { class: "note" }, `Then, now: closed-book accuracy on the entry's news items after it, and after the last entry.${found.undone ? ` ${found.undone} updates were rolled back.` : ""}`),
+      make("p", { class: "note" }, `Then, now: closed-book accuracy on the entry's news items after it, and after the last entry.${found.undone ? ` Rolled back: ${found.undone}.` : ""}`),
       make("h2", {}, "What each update left of the earlier ones"),
       table(["accuracy after entry", ...found.entries.map((entry) => String(entry.number))], matrix, "Accuracy on the news of each entry after each later one", "matrix"),
       ...(changes.length ? [make("h2", {}, `What entry ${newest.number} changed`), table(["closed book", "n", "before", "after", "change"], changes, "Changes by the last update")] : []),
