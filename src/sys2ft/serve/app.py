@@ -58,8 +58,11 @@ def build_app(service: Service, *, extra_routes: Sequence[BaseRoute] = (), publi
         routes=routes,
         middleware=[Middleware(Guard, settings=service.settings, public=public)],
         exception_handlers={
-            ApiError: _refused, HTTPException: _not_routed, ClientDisconnect: _nobody_reads, Exception: _crashed,
-        },  # fmt: skip
+            ApiError: _refused,
+            HTTPException: _not_routed,
+            ClientDisconnect: _nobody_reads,
+            Exception: _crashed,
+        },
     )
 
 

@@ -96,7 +96,7 @@ class Site:
 
     def _read_run(self, run: Path | None) -> dict[str, Any]:
         catalogue = self._service.catalogue
-        nothing = {"base": None, "in_context": None, "tuned": {}}
+        nothing: dict[str, Any] = {"base": None, "in_context": None, "tuned": {}}
         view: dict[str, Any] = {"name": "sys2ft serve", "verdict": "", "best": None, "news": [], "rates": nothing}
         if run:
             view = views.run_view(run)
@@ -205,7 +205,7 @@ class Site:
         return {**launch.shown(), "report": self._token(launch.report) if launch.report.is_file() else None}
 
     async def _body(self, request: Request) -> bytes:
-        return await body_of(request, self._service.settings.max_body, self._service.settings.time_limit)
+        return await body_of(request, self._service.settings)
 
 
 def _read(body: bytes) -> Any:
