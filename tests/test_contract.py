@@ -22,7 +22,8 @@ ROOMS = (
     {"__main__"},
     {"cli"},
     {"__init__"},  # the contents page
-    {"ledger", "serve", "studies"},
+    {"serve"},
+    {"ledger", "studies"},
     {"job"},
     {"export", "report", "representations"},
     {"probing", "combining", "lint", "retention", "checkup"},

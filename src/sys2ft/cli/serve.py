@@ -20,20 +20,27 @@ from sys2ft.serve.settings import ServeSettings
 from sys2ft.terminal import print, report
 
 if TYPE_CHECKING:
-    from sys2ft.serve import Catalogue
+    from sys2ft.serve import Catalogue, Service
+    from sys2ft.serve.page import Launches, Site
 
 _KEY = "SYS2FT_API_KEY"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Serve(ModelOptions):
-    """Serve a run's adapters by OpenAI's API (extra `serve`): the models are `base`, `base+news` (with the news in
-    context) and every adapter."""
+    """Serve a run's adapters (extra `serve`): by OpenAI's API, as the models `base`, `base+news` (with the news in
+    context) and every adapter; and on a page that shows their answers next to each other."""
 
     folder: Positional[Path]
     """Run folder, or a PEFT folder (then with --model)."""
     model: str | None = None
     """Base of a PEFT folder: a local folder or GGUF file, an embedded model, or a hub id."""
+    ledger: Path | None = None
+    """Folder of a ledger that the page shows."""
+    studies: tuple[Path, ...] = ()
+    """Folders of studies that the page shows."""
+    page_runs: Path | None = None
+    """Folder of the runs that are started from the page; None: next to FOLDER, with `-page` after its name."""
     serve: ServeSettings = ServeSettings()
 
     def run(self) -> int | None:
@@ -50,6 +57,7 @@ class Serve(ModelOptions):
             settings = replace(settings, api_key=os.environ[_KEY])
         try:
             from sys2ft.serve import Listening, Service, build_app, server_of
+            from sys2ft.serve.page import PUBLIC
         except ImportError as error:
             raise SettingsError(
                 f"a server, which cannot be imported: {error}",
@@ -61,15 +69,25 @@ class Serve(ModelOptions):
             with display(self.quiet) as show:
                 catalogue = self._catalogue(settings, show)
             service = Service(catalogue, settings)
-            app = build_app(service)
+            launches, site = self._page(service)
+            app = build_app(service, extra_routes=site.routes, public=PUBLIC)
             ready = partial(_announce, listening.url, catalogue, settings.api_key is not None)
             service.start()
             try:
                 server_of(service, app, ready).run([listening.socket])
             finally:
+                launches.close()
                 service.close()
         finally:
             listening.close()
+
+    def _page(self, service: Service) -> tuple[Launches, Site]:
+        from sys2ft.serve.page import Launches, Site
+
+        folder = self.folder.resolve()
+        launches = Launches(self.page_runs or folder.with_name(f"{folder.name}-page"), service.model)
+        run = self.folder if self.model is None else None
+        return launches, Site(service, launches, run=run, ledger=self.ledger, studies=self.studies)
 
     def _catalogue(self, settings: ServeSettings, show: Display) -> Catalogue:
         from sys2ft.serve import open_peft, open_run
@@ -100,6 +118,7 @@ def _announce(url: str, catalogue: Catalogue, key: bool) -> None:
         report(f"left out: {', '.join(catalogue.left_out)} (refused by `sys2ft evaluate`, or moved away)")
     body = json.dumps({"model": names[-1], "messages": [{"role": "user", "content": "What is new?"}]})
     header = f' -H "Authorization: Bearer ${_KEY}"' if key else ""
+    print(f"page      {url}/")
     print(f"address   {url}/v1")
     print(f"models    {shown}")
     print(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sys2ft.report.artifacts import Artifacts, Record, read_record
 
 MOST = 12
-"""News items shown: those with the most uncovered facts."""
+"""News items that a report shows: those with the most uncovered facts."""
 LEVELS = 4
 """Shades above 'not covered'."""
 
@@ -44,15 +44,15 @@ class Heat:
     left_out: int
 
 
-def heat(artifacts: Artifacts) -> Heat | None:
-    """The heat map of a run; None if its facts are not recorded."""
+def heat(artifacts: Artifacts, *, most: int | None = MOST) -> Heat | None:
+    """The heat map of a run, of at most `most` news items (None: all); None if its facts are not recorded."""
     file = artifacts.folder / "replay" / "facts.json"
     counts = {name: one["covering"] for name, one in artifacts.yields.items() if one.get("covering")}
     if not file.is_file() or not counts:
         return None
     facts: Mapping[str, Sequence[Record]] = read_record(file)
     shown = [news for news in artifacts.news if news["id"] in facts]
-    worst = sorted(shown, key=lambda news: -_missing(counts, news["id"]))[:MOST]
+    worst = sorted(shown, key=lambda news: -_missing(counts, news["id"]))[:most]
     top = max((count for own in counts.values() for counted in own.values() for count in counted), default=1)
     return Heat(
         news=tuple((news["id"], _rows(news, facts[news["id"]], counts, max(1, top))) for news in worst),

@@ -1,8 +1,11 @@
-"""Progress display of a run: bars and notes if standard error is a terminal, else notes."""
+"""Progress display of a run: bars and notes if standard error is a terminal, else notes; for programs JSON lines."""
 
 from __future__ import annotations
 
+import json
+import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -19,6 +22,10 @@ from rich.progress import (
 
 from sys2ft.runs.stops import Stopped
 from sys2ft.terminal import Console, print, printable
+
+JSON_LINES = "SYS2FT_PROGRESS"
+"""Environment variable; with the value `json` a command writes its progress to standard error as JSON lines."""
+_EVERY = 0.2  # seconds between two lines about one task
 
 
 class Advance(Protocol):
@@ -89,9 +96,50 @@ class TerminalDisplay(Display):
         self._progress.console.print(text)
 
 
+class LinesDisplay(Display):
+    """One JSON object a line on standard error, for the program that started the command.
+
+    `{"task": NAME, "done": UNITS, "total": UNITS or null, "ended": BOOL}` of a task, at its start, at its end and at
+    most five times a second between them; `{"note": TEXT}` of a note. Errors are not JSON.
+    """
+
+    @contextmanager
+    def _shown(self, name: str, total: int | None, passing: bool) -> Iterator[Advance]:
+        done, last = 0, time.monotonic()
+
+        def line(ended: bool) -> None:
+            self._write({"task": name.strip(), "done": done, "total": total, "ended": ended})
+
+        def advance(units: int = 1) -> None:
+            nonlocal done, last
+            done += units
+            if (now := time.monotonic()) - last >= _EVERY:
+                last = now
+                line(False)
+
+        line(False)
+        try:
+            yield advance
+        finally:
+            line(True)
+
+    def note(self, text: str) -> None:
+        self._write({"note": text})
+
+    def _write(self, row: dict[str, str | int | bool | None]) -> None:
+        sys.stderr.write(json.dumps(row) + "\n")
+        sys.stderr.flush()
+
+
 @contextmanager
 def display(quiet: bool = False) -> Iterator[Display]:
-    """The display of a command: bars and notes if standard error is a terminal, else notes; nothing if `quiet`."""
+    """The display of a command: bars and notes if standard error is a terminal, else notes; nothing if `quiet`.
+
+    JSON lines if the environment asks for them (`SYS2FT_PROGRESS=json`).
+    """
+    if os.environ.get(JSON_LINES) == "json":
+        yield LinesDisplay()
+        return
     if quiet or not sys.stderr.isatty():
         yield Display() if quiet else NotesDisplay()
         return

@@ -23,6 +23,7 @@ from sys2ft.serve.asking import AskedChat, AskedText, read_body
 from sys2ft.serve.failures import ApiError, failed, out_of_time
 from sys2ft.serve.guard import Guard, too_large
 from sys2ft.serve.service import Service
+from sys2ft.serve.settings import ServeSettings
 from sys2ft.serve.worker import Job, Piece
 from sys2ft.serve.writer import TokenText
 
@@ -56,7 +57,12 @@ def build_app(service: Service, *, extra_routes: Sequence[BaseRoute] = (), publi
     return Starlette(
         routes=routes,
         middleware=[Middleware(Guard, settings=service.settings, public=public)],
-        exception_handlers={ApiError: _refused, HTTPException: _not_routed, Exception: _crashed},
+        exception_handlers={
+            ApiError: _refused,
+            HTTPException: _not_routed,
+            ClientDisconnect: _nobody_reads,
+            Exception: _crashed,
+        },
     )
 
 
@@ -78,13 +84,7 @@ async def _crashed(_: Request, __: Exception) -> Response:
 
 async def _answer(service: Service, request: Request, kind: type[AskedChat] | type[AskedText]) -> Response:
     deadline = asyncio.get_running_loop().time() + service.settings.time_limit
-    try:
-        body = await asyncio.wait_for(_body(request, service.settings.max_body), service.settings.time_limit)
-    except asyncio.TimeoutError:
-        raise ApiError(408, "The body did not come within the server's time limit.", code="body_timeout") from None
-    except ClientDisconnect:
-        return _nobody_reads()
-    asked = read_body(kind, body)
+    asked = read_body(kind, await body_of(request, service.settings))
     job, form = await service.begin(asked)
     if asked.stream:
         return _Stream(service, job, form, deadline, with_usage=asked.with_usage)
@@ -94,8 +94,15 @@ async def _answer(service: Service, request: Request, kind: type[AskedChat] | ty
         service.worker.cancel(job)
 
 
+async def body_of(request: Request, settings: ServeSettings) -> bytes:
+    """The body. Raises ApiError if it is too large or does not come in time, ClientDisconnect if the client went."""
+    try:
+        return await asyncio.wait_for(_body(request, settings.max_body), settings.time_limit)
+    except asyncio.TimeoutError:
+        raise ApiError(408, "The body did not come within the server's time limit.", code="body_timeout") from None
+
+
 async def _body(request: Request, most: int) -> bytes:
-    """The body. Raises ApiError if it is too large."""
     parts, size = list[bytes](), 0
     async for part in request.stream():
         size += len(part)
@@ -105,7 +112,7 @@ async def _body(request: Request, most: int) -> bytes:
     return b"".join(parts)
 
 
-def _nobody_reads() -> Response:
+async def _nobody_reads(_: Request, __: Exception) -> Response:
     """For a client that has closed its connection."""
     return Response(status_code=499)
 
@@ -113,7 +120,7 @@ def _nobody_reads() -> Response:
 async def _pieces(service: Service, job: Job, receive: Receive, deadline: float) -> AsyncIterator[Piece]:
     """The pieces of a job until all its answers have ended.
 
-    Raises ApiError if it failed or took too long, and _GoneError if the client went away.
+    Raises ApiError if it failed or took too long, and ClientDisconnect if the client went away.
     """
     loop = asyncio.get_running_loop()
     gone = loop.create_task(_gone(receive))
@@ -124,7 +131,7 @@ async def _pieces(service: Service, job: Job, receive: Receive, deadline: float)
             await asyncio.wait({said, gone}, timeout=deadline - loop.time(), return_when=asyncio.FIRST_COMPLETED)
             if not said.done():
                 said.cancel()
-                raise _GoneError if gone.done() else out_of_time(service.settings.time_limit)
+                raise ClientDisconnect if gone.done() else out_of_time(service.settings.time_limit)
             piece = said.result()
             if isinstance(piece, ApiError):
                 raise piece
@@ -132,10 +139,6 @@ async def _pieces(service: Service, job: Job, receive: Receive, deadline: float)
             yield piece
     finally:
         gone.cancel()
-
-
-class _GoneError(Exception):
-    """The client has closed its connection."""
 
 
 async def _gone(receive: Receive) -> None:
@@ -147,13 +150,10 @@ async def _whole(service: Service, request: Request, job: Job, form: Form, deadl
     texts = ["" for _ in job.choices]
     tokens: list[list[TokenText]] = [[] for _ in job.choices]
     ended = ["" for _ in job.choices]
-    try:
-        async for piece in _pieces(service, job, request.receive, deadline):
-            texts[piece.index] += piece.text
-            tokens[piece.index] += piece.tokens
-            ended[piece.index] = piece.ended or ""
-    except _GoneError:
-        return _nobody_reads()
+    async for piece in _pieces(service, job, request.receive, deadline):
+        texts[piece.index] += piece.text
+        tokens[piece.index] += piece.tokens
+        ended[piece.index] = piece.ended or ""
     said = [Said(*one) for one in zip(texts, tokens, ended, strict=True)]
     return JSONResponse(form.answer(said, sum(choice.sampled for choice in job.choices)))
 
@@ -169,7 +169,7 @@ class _Stream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            with contextlib.suppress(_GoneError, OSError):  # the client has gone: nobody reads the rest
+            with contextlib.suppress(ClientDisconnect, OSError):  # the client has gone: nobody reads the rest
                 async for part in self._events(receive):
                     await send({"type": "http.response.body", "body": part, "more_body": True})
                 await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -170,7 +170,7 @@ class AskedText(_Asked):
         return self.max_tokens
 
 
-Asked = TypeVar("Asked", bound=_Asked)
+Asked = TypeVar("Asked", bound=BaseModel)
 
 
 def read_body(kind: type[Asked], body: bytes) -> Asked:

@@ -11,8 +11,10 @@ import sys
 import threading
 import traceback
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from sys2ft.engine import Bank, Decoder, Logprobs, Row, decoding
 from sys2ft.engine.decoding.decode import key_value_bytes
@@ -20,6 +22,8 @@ from sys2ft.errors import out_of_memory
 from sys2ft.models import LoadedModel
 from sys2ft.serve.failures import ApiError, failed, queue_full, stopping
 from sys2ft.serve.writer import TokenText, Writer
+
+Found = TypeVar("Found")
 
 _STATE_BYTES = 2**31  # of the keys and values of all rows
 
@@ -64,6 +68,7 @@ class Worker:
         self._changed = threading.Condition()
         self._inbox: deque[Job] = deque()
         self._jobs: dict[Row, tuple[Job, Choice]] = {}  # of every answer that has not ended
+        self._calls: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
         self._stopping = False
 
     def start(self) -> None:
@@ -98,6 +103,18 @@ class Worker:
             self._inbox.append(job)
             self._changed.notify()
 
+    def call(self, function: Callable[[], Found]) -> Future[Found]:
+        """Run a function in the model's thread, between two steps. Raises ApiError if too many wait for it."""
+        work: Future[Found] = Future()
+        with self._changed:
+            if self._stopping:
+                raise stopping()
+            if len(self._calls) >= self.max_queue:
+                raise queue_full(self.max_queue)
+            self._calls.append((work, function))
+            self._changed.notify()
+        return work
+
     def cancel(self, job: Job) -> None:
         """End the answers of a job that nobody waits for any more."""
         with self._changed:
@@ -110,11 +127,15 @@ class Worker:
         with decoding(self.model.model):
             while True:
                 with self._changed:
-                    while not (self._stopping or self._inbox or decoder.busy):
+                    while not (self._stopping or self._inbox or self._calls or decoder.busy):
                         self._changed.wait()
                     new = [choice.row for job in self._inbox for choice in job.choices]
                     self._inbox.clear()
+                    calls = list(self._calls)
+                    self._calls.clear()
                     ending = self._stopping
+                for work, function in calls:
+                    _answer(work, function, ending)
                 if ending:
                     self._fail(stopping())
                     return
@@ -175,6 +196,18 @@ class Worker:
         for loop, own in loops.items():
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits for the answer
                 loop.call_soon_threadsafe(_put, own)
+
+
+def _answer(work: Future[Any], function: Callable[[], Any], ending: bool) -> None:
+    """Run a function for those who wait for its result, if they still do."""
+    if not work.set_running_or_notify_cancel():
+        return
+    try:
+        if ending:
+            raise stopping()
+        work.set_result(function())
+    except Exception as error:
+        work.set_exception(error)
 
 
 def _put(pieces: Sequence[tuple[Job, Piece | ApiError]]) -> None:
