@@ -101,7 +101,7 @@ def _read(file: Path, known: Mapping[str, _Flag]) -> dict[str, Any]:
         name = str(key).removeprefix("--").replace("-", "_")
         if name not in known or name == "config":
             names = [one.replace("_", "-") for one in known if one != "config"]
-            near = get_close_matches(name.replace("_", "-"), names, n=1, cutoff=0.5)
+            near = get_close_matches(name.replace("_", "-"), names, n=1)
             raise SettingsError(
                 f"{file}: the key {key!r}",
                 expected="the name of a flag of the command",
