@@ -25,7 +25,20 @@ from talking import NEWS, write_news_file
 from test_job import FLAGS, contents, leftovers, start
 
 COMMANDS = (
-    *("run", "demo", "generate", "train", "evaluate", "report", "compare", "represent", "models", "news", "lint"),
+    *(
+        "run",
+        "init",
+        "demo",
+        "generate",
+        "train",
+        "evaluate",
+        "report",
+        "compare",
+        "represent",
+        "models",
+        "news",
+        "lint",
+    ),
 )
 GENERATE_FLAGS = [*FLAGS[: FLAGS.index("--adapters")], "--dtype", "float32", "--device", "cpu"]
 TRAIN_FLAGS = [
@@ -95,8 +108,6 @@ NEWS_MISTAKES = [
     Mistake("god.jsonl", ("god.jsonl: found no such file", "did you mean good.jsonl?"), id="misspelt"),
     Mistake("n.jsonl", ("n.jsonl: found no news items, the file is empty",), {"n.jsonl": ""}, id="empty"),
     Mistake("n.jsonl", ("n.jsonl: found no news items, the file is empty",), {"n.jsonl": "\n\n"}, id="blank"),
-    Mistake(".", ("found a folder", "good.jsonl"), id="folder"),
-    Mistake("n.txt", ("a file name that ends in '.txt'", "expected: a name that ends in"), {"n.txt": "x"}, id="ending"),
     Mistake("n.jsonl", ("n.jsonl, line 2",), {"n.jsonl": line() + '{"id": "b", "news": \n'}, id="malformed line"),
     Mistake(
         "n.jsonl",
@@ -126,6 +137,8 @@ NEWS_MISTAKES = [
 ]  # fmt: skip
 
 OTHER_MISTAKES = [
+    Mistake("news check .", ("found a folder", "good.jsonl"), id="folder"),
+    Mistake("news check n.txt", ("a file name that ends in '.txt'", "that ends in"), {"n.txt": "x"}, id="ending"),
     Mistake(
         "run good.jsonl --model MODEL --out run --protocols naive paraphrasing",
         ("unknown protocol 'paraphrasing'", "one of naive, paraphrase, implication, self_qa", "correct --protocols"),
@@ -161,12 +174,6 @@ OTHER_MISTAKES = [
         "run good.jsonl --model MODEL --out run --protocols naive --target-modules q_proj nonsense",
         ("no linear layer named nonsense", "down_proj", "set --target-modules"),
         id="target modules",
-    ),
-    Mistake(
-        "run silent.jsonl --model MODEL --out run",
-        ("none of the news items has a question", "add questions"),
-        {"silent.jsonl": line(questions=None)},
-        id="no question at all",
     ),
     Mistake("train nowhere", ("nowhere is not a run folder", "sys2ft run NEWS --out FOLDER"), id="train nowhere"),
     Mistake("evaluate .", (". is not a run folder", "expected: a folder"), id="evaluate nowhere"),
@@ -233,7 +240,6 @@ def test_a_corrected_command_resumes_in_the_same_folder(
     ("arguments", "fragments"),
     [
         ([], ["run", "demo", "generate", "news"]),
-        (["run"], ["PATH", "required"]),
         (["run", "good.jsonl", "--rnk", "3"], ["--rnk", "--rank"]),
         (["run", "good.jsonl", "--epochs", "many"], ["many", "epochs"]),
         (["frobnicate"], ["frobnicate"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,11 +70,18 @@ def console() -> Console:
 
 
 def print_result(result: Result) -> None:
-    """Print the table and the paths of the report and the adapters on standard output."""
-    from sys2ft.report import terminal_table
+    """Print the table, the paths of the report and the adapter, the verdict, what was lost, and the next commands."""
+    from sys2ft.report import headline, lost, terminal_table
 
     console().print(terminal_table(result.summary))
     print(f"report    {result.report}")
     if result.adapters:
         more = f" and {len(result.adapters) - 1} more next to it" if len(result.adapters) > 1 else ""
         print(f"adapter   {result.adapters[0]}{more} (PEFT format)")
+    print(f"verdict   {headline(result.summary)[0]}")
+    for number, line in enumerate(lost(result.summary)):
+        print(f"{'          ' if number else 'lost      '}{line}")
+    if result.adapters:
+        folder = shlex.quote(str(result.folder))
+        print(f"next      sys2ft export {folder} --to gguf")
+        print(f"          sys2ft serve {folder}")

@@ -15,9 +15,11 @@ from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 
 from sys2ft.cli.audit import NewsAudit
 from sys2ft.cli.compare import Compare
+from sys2ft.cli.config import with_config
 from sys2ft.cli.doctor import Doctor
 from sys2ft.cli.export import Export
 from sys2ft.cli.help import flowing_help
+from sys2ft.cli.init import Init
 from sys2ft.cli.ledger import LedgerAdd, LedgerList, LedgerRollback, LedgerShow
 from sys2ft.cli.lint import Lint
 from sys2ft.cli.lm_eval import LmEval
@@ -91,6 +93,7 @@ class LedgerOfNews:
 
 Command = (
     Annotated[Run, subcommand("run")]
+    | Annotated[Init, subcommand("init")]
     | Annotated[Demo, subcommand("demo")]
     | Annotated[Generate, subcommand("generate")]
     | Annotated[Train, subcommand("train")]
@@ -108,6 +111,9 @@ Command = (
     | Annotated[Lint, subcommand("lint")]
     | Annotated[Doctor, subcommand("doctor")]
 )
+
+_CONFIGURED = {"run": Run}
+"""The commands that read a file of flags."""
 
 _DESCRIPTION = """Put new facts into a language model's weights, and prove that they are there.
 
@@ -130,7 +136,7 @@ def call(arguments: Sequence[str] | None = None) -> int:
     lenient_streams()
     try:
         with stopping_on_signals():
-            code = _run(words)
+            code = _run(with_config(words, _CONFIGURED))
         sys.stdout.flush()  # reports a full disk (`> file`) here, not at Python's exit
     except Sys2ftError as error:
         first, *rest = str(error).split("\n")

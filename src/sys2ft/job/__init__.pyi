@@ -8,6 +8,13 @@ from .cell import Cell as Cell
 from .compared import Comparison as Comparison, Table as Table, WayRow as WayRow
 from .comparing import compare as compare, pair_of as pair_of
 from .fits import require_elements_fit as require_elements_fit, require_fit as require_fit, too_long as too_long
+from .given import (
+    Given as Given,
+    fitted as fitted,
+    given as given,
+    out_of as out_of,
+    require_sources as require_sources,
+)
 from .harnessed import run_harness as run_harness
 from .main_job import (
     Result as Result,
@@ -16,6 +23,12 @@ from .main_job import (
     visible_difference as visible_difference,
 )
 from .plan import Left as Left, plan as plan
+from .refusals import (
+    require_measurable as require_measurable,
+    require_protocols as require_protocols,
+    require_questions as require_questions,
+    require_settings as require_settings,
+)
 from .stages import (
     ask as ask,
     cell_of as cell_of,
@@ -26,7 +39,6 @@ from .stages import (
     open_run as open_run,
     probe_stage as probe_stage,
     require_layers as require_layers,
-    require_protocols as require_protocols,
     train_stage as train_stage,
 )
 from .trained import (

@@ -19,7 +19,8 @@ from sys2ft.evaluation.records import CHOICE_SCORINGS, Scoring
 from sys2ft.evaluation.settings import BY_CHOICE
 from sys2ft.evaluation.statements import as_questions
 from sys2ft.job.fits import require_fit
-from sys2ft.job.stages import open_run, require_questions
+from sys2ft.job.refusals import require_questions
+from sys2ft.job.stages import open_run
 from sys2ft.models import LoadedModel, Reader
 from sys2ft.news import Found, News, selection_of, surface
 from sys2ft.runs import Display, write_json, write_jsonl

@@ -80,7 +80,7 @@ def require_fit(
     Also raises NewsError for questions with more choices than there are letters, if they are asked by letter.
     """
     if evaluate is not None:
-        _require_letters(news, evaluate)
+        require_letters(news, evaluate)
     _refuse(reader, too_long(reader, news, generate=generate, evaluate=evaluate, probe=probe), news)
 
 
@@ -103,7 +103,8 @@ def _trained(job: AdapterJob) -> Iterator[_Text]:
                 yield _Text(job.key, f"{use} with a sample of {sampled} tokens", turns, room=sampled + 1)
 
 
-def _require_letters(news: Sequence[News], settings: EvaluateSettings) -> None:
+def require_letters(news: Sequence[News], settings: EvaluateSettings) -> None:
+    """Raise NewsError for questions with more choices than there are letters, if they are asked by letter."""
     many = too_many_choices(news)
     if many and "letter" in settings.scorings:
         raise NewsError(
@@ -195,7 +196,7 @@ def _characters(conversations: Iterable[Sequence[Message]]) -> int:
 
 def _asked(news: Sequence[News], settings: EvaluateSettings) -> Iterator[_Text]:
     """Every question as evaluation asks it in context, where it is longest."""
-    listed = [one for one in news if not too_many_choices([one])]  # the others are refused by `_require_letters`
+    listed = [one for one in news if not too_many_choices([one])]  # the others are refused by `require_letters`
     rooms = {"direct": settings.direct_tokens, "reasoned": settings.reasoned_tokens}
     for unit in Questions(settings, conditions=("in_context",)).units(Subject(), listed, seed=0):
         for row in unit.inputs["asked"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,26 +14,27 @@ from sys2ft.evaluation import EvaluateSettings, Subject, routes_to
 from sys2ft.generators import Generator, ServerSettings
 from sys2ft.job.cell import Cell
 from sys2ft.job.fits import require_fit
+from sys2ft.job.given import probe_folder, stand_ins
+from sys2ft.job.refusals import check_settings, require_protocols, require_questions
 from sys2ft.job.schedules import schedule_of
 from sys2ft.job.stages import (
     all_measurements,
-    check_settings,
     identity_of,
+    news_of,
     require_layers,
-    require_protocols,
-    require_questions,
     require_retention,
 )
 from sys2ft.job.trained import Answering, answering, is_trained
 from sys2ft.job.writing import open_writer, require_generation_fits, require_writer
 from sys2ft.models import LoadedModel, Message, Reader
 from sys2ft.news import News
+from sys2ft.probing import ProbeSettings, probe_needs
 from sys2ft.replay import GenerateSettings, ReplayElement, expected, parts_of, plan as replay_plan, protocols_for
 from sys2ft.retention import RetentionSet, unit_needs
 from sys2ft.runs import NO_MEMO, Display, Memo, Needs, Run, Unit, item_seed, read_jsonl
 from sys2ft.training import JOINT, AdapterJob, TrainSettings, banks, training_needs
 
-Stage = Literal["generate", "train", "evaluate"]
+Stage = Literal["probe", "generate", "train", "evaluate"]
 _MEASURED_TOKENS = 512
 
 
@@ -70,6 +71,7 @@ def plan(
     generate: GenerateSettings | None = None,
     train: TrainSettings | None = None,
     evaluate: EvaluateSettings | None = None,
+    probe: ProbeSettings | None = None,
     seed: int = 0,
     generator: str | Generator | None = None,
     server: ServerSettings | None = None,
@@ -77,13 +79,18 @@ def plan(
 ) -> list[Left]:
     """The work that `run` with these arguments would still have to do. Writes nothing.
 
+    Where questions are still to be written, the evaluation is estimated with `stand_ins`.
+
     Raises the errors of `run`: NewsError, ModelError, and SettingsError if the folder has other settings.
     """
     generate, train, evaluate = generate or GenerateSettings(), train or TrainSettings(), evaluate or EvaluateSettings()
     require_protocols(generate)
+    bare, asking = news, probe if not any(item.questions for item in news) else None
+    if asking is not None:
+        news = news_of(Run.open(out)) if Run.begun(out) else stand_ins(news, asking)
     require_questions(news, evaluate)
     require_layers(model, train)
-    require_fit(Reader.of(model), news, generate=None if generator else generate, evaluate=evaluate)
+    require_fit(Reader.of(model), bare, generate=None if generator else generate, evaluate=evaluate, probe=asking)
     sets = require_retention(model, news, evaluate, seed=seed)
     require_writer(generator, generate)
     writer = open_writer(generator, model, generate, out=out, server=server, show=show)
@@ -92,7 +99,9 @@ def plan(
     planner = _Planner(news, model, out, generate, train, evaluate, seed, writer)
     left: list[Left] = []
     parts = itertools.chain(planner.generation(), planner.training(), planner.evaluation(evaluate, sets))
-    stages = len(parts_of(protocols_for(generate))) + len(generate.protocols) + 2
+    if asking is not None:
+        parts = itertools.chain(planner.probing(bare, asking), parts)
+    stages = len(parts_of(protocols_for(generate))) + len(generate.protocols) + 2 + (asking is not None)
     with (show or Display()).task("plan", stages) as advance:
         for part in parts:
             left.append(part)
@@ -140,6 +149,23 @@ class _Planner:
             check_settings(self.run, generate, train, evaluate)
         self.memo: Memo = self.run or NO_MEMO
         self.rates = measure_rates(model, news)
+
+    def probing(self, bare: Sequence[News], settings: ProbeSettings) -> Iterator[Left]:
+        """Writing questions: the first round as a whole, since what the model has written so far decides the rest."""
+        folder = probe_folder(self.folder)
+        if Run.begun(folder):
+            Run.open(folder, identity_of(self.model, bare, self.seed)).check("probe", asdict(settings))
+        finished = self.run is not None or (folder / "probes.jsonl").is_file()
+        needs = Needs() if finished else probe_needs(self.model, bare, settings, seed=self.seed)
+        yield Left(
+            stage="probe",
+            part="questions",
+            units=0 if finished else len(bare),
+            done=len(bare) if finished else 0,
+            needs=needs,
+            seconds=needs.flop / self.rates.sampling,
+            estimated=not finished,
+        )
 
     def generation(self) -> Iterator[Left]:
         memo = _Counting(self.memo)

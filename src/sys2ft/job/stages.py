@@ -14,12 +14,12 @@ from typing import Any
 from sys2ft.engine import Bank, uncovered
 from sys2ft.errors import SettingsError
 from sys2ft.evaluation import EvaluateSettings, Measurement, Route, evaluate, measurements
-from sys2ft.evaluation.records import can_ask
 from sys2ft.evaluation.settings import FREE as EVALUATE_FREE
 from sys2ft.generators import Generator
 from sys2ft.job.card import write_card
 from sys2ft.job.cell import Cell
 from sys2ft.job.fits import require_elements_fit, require_fit
+from sys2ft.job.refusals import require_drop, require_protocols, require_questions, require_training
 from sys2ft.job.schedules import require_schedule, schedule_of
 from sys2ft.job.trained import (
     Answering,
@@ -42,12 +42,11 @@ from sys2ft.replay import (
     ReplayElement,
     generate,
     leaks,
-    protocols_for,
     require_unleaked,
     withheld,
 )
 from sys2ft.report import summarise
-from sys2ft.retention import RetentionSet, read_sets, require_items_fit, set_measurements
+from sys2ft.retention import RetentionSet, require_items_fit, set_measurements
 from sys2ft.runs import Display, Run, digest, read_json, read_jsonl, write_json, write_jsonl
 from sys2ft.training import (
     FREE,
@@ -55,9 +54,7 @@ from sys2ft.training import (
     TrainSettings,
     banks,
     describe_end,
-    files_named,
     learner_of,
-    objective_of,
     require_teacher,
     train,
 )
@@ -108,18 +105,6 @@ def identity_of(model: LoadedModel, news: Sequence[News], seed: int, writer: Gen
 def news_of(run: Run) -> list[News]:
     """The news items of the run."""
     return [news_from_dict(row) for row in read_jsonl(run.path / "news.jsonl")]
-
-
-def require_protocols(settings: GenerateSettings) -> None:
-    """Raise SettingsError for a protocol that is not installed, also as a part of the mix."""
-    protocols_for(settings)
-
-
-def check_settings(run: Run, generate: GenerateSettings, train: TrainSettings, evaluate: EvaluateSettings) -> None:
-    """Raise SettingsError if the folder has a stage with other settings: now rather than when its turn comes."""
-    run.check("generate", asdict(generate))
-    run.check("train", asdict(train), free=FREE)
-    run.check("evaluate", asdict(evaluate), free=EVALUATE_FREE)
 
 
 def generate_stage(
@@ -244,27 +229,9 @@ def require_layers(model: LoadedModel, settings: TrainSettings) -> None:
 
     Raises ModelError if the model lacks a target layer.
     """
-    objective_of(settings)
+    require_training(settings)
     require_teacher(model, settings)
-    files_named(settings)
     learner_of(settings).size(model.model)
-
-
-def require_questions(news: Sequence[News], settings: EvaluateSettings) -> None:
-    """Raise SettingsError if nothing can be measured, or nothing under the headline scoring."""
-    if not any(item.questions for item in news):
-        raise SettingsError(
-            "none of the news items has a question, so nothing can be measured",
-            expected="at least one question",
-            fix="add questions to the news file, or let the model write some: `sys2ft news probe NEWS --out PROBED`; "
-            "`sys2ft generate` and `sys2ft train` work without questions",
-        )
-    if not any(can_ask(settings.headline, question.choices) for item in news for question in item.questions):
-        raise SettingsError(
-            f"none of the questions has choices, which the headline scoring {settings.headline!r} needs",
-            expected="questions with choices, or a free-text headline scoring",
-            fix="add choices, or set --headline direct",
-        )
 
 
 def evaluate_stage(run: Run, model: LoadedModel, settings: EvaluateSettings, show: Display) -> None:
@@ -296,16 +263,8 @@ def require_retention(
     model: LoadedModel, news: Sequence[News], settings: EvaluateSettings, *, seed: int
 ) -> list[RetentionSet]:
     """The retention sets. Raises SettingsError for a bad set, and for a greatest drop that nothing would measure."""
-    sets = read_sets(settings.retention, seed=seed)
+    sets = require_drop(settings, news, seed=seed)
     require_items_fit(Reader.of(model), sets, tokens=settings.retention_tokens)
-    asked = "neighbours" in settings.controls and any(one.neighbours for one in news)
-    if settings.max_drop is not None and not asked and all(one.form == "text" for one in sets):
-        raise SettingsError(
-            f"max_drop={settings.max_drop:g}, and nothing whose accuracy could drop",
-            expected="news items with neighbour questions and the control `neighbours`, or a retention set of problems "
-            "or instructions (text has a loss and no accuracy)",
-            fix="add one, such as --retention gsm8k=FILE:100, or leave out --max-drop",
-        )
     return sets
 
 

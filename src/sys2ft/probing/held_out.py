@@ -65,17 +65,18 @@ def probe(
     author = EngineGenerator(model, rows_at_once=settings.rows_at_once) if writer is None else writer
     withheld = {} if settings.keep_instructions else filters.withheld(news)
     bare = [item for item in news if not item.questions and item.id not in withheld]
+    show = show or Display()
     for note in fallback_notes((item.text for item in bare), settings.language):
-        (show or Display()).note(note)
+        show.note(note)
     selected = Selection(by=model.source.name, sha256=model.fingerprint, in_context="right")
     spans = {item.id: answer_spans(item, seed) for item in bare}
     made: dict[str, list[Candidate]] = {item.id: [] for item in bare}
     writing = Writer(settings, seed, memo, executor or LocalExecutor(Context(author)))
     wanted = settings.probes_per_news
-    with (show or Display()).task("probe", wanted * len(bare)) as advance:
+    with show.task("probe", wanted * len(bare)) as advance:
         for number in range(settings.rounds):
             fresh = [
-                Candidate(item, index, given=_given(spans[item.id], index))
+                Candidate(item, index, given=given_of(spans[item.id], index))
                 for item in bare
                 if _kept(made[item.id]) < wanted
                 for index in range(len(made[item.id]), len(made[item.id]) + settings.candidates)
@@ -89,6 +90,8 @@ def probe(
                     candidate.reason = "surplus"
                 advance(int(candidate.alive))
                 made[candidate.news.id].append(candidate)
+            asked, kept = sum(map(len, made.values())), sum(map(_kept, made.values()))
+            show.live(f"yield {kept / asked:.0%}")
     return Probes(
         news=[_with_probes(item, made.get(item.id, ()), seed, made_by, selected) for item in news],
         candidates=[candidate for own in made.values() for candidate in own],
@@ -96,7 +99,7 @@ def probe(
     )
 
 
-def _given(spans: Sequence[str], index: int) -> str:
+def given_of(spans: Sequence[str], index: int) -> str:
     """Every second candidate starts from its answer: a name, a number or a word of the news item, in rotation."""
     return spans[index // 2 % len(spans)] if index % 2 and spans else ""
 

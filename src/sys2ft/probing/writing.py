@@ -91,13 +91,13 @@ class Writer:
     def _say(self, items: Sequence[tuple[Candidate, int]], stage: str, number: int) -> list[tuple[str, bool]]:
         """The reply for each candidate and sample number at a stage, and whether it is finished."""
         size = self.settings.rows_at_once
-        sampling = self._sampling(stage).to_dict()
+        sampling = self.sampling(stage).to_dict()
         units = [
             Unit(
                 key=f"probe.units/{number}-{stage}-{start:06d}",
                 function="sys2ft.probing.writing:say",
                 inputs={
-                    "requests": [self._request(*item, stage).to_dict() for item in items[start : start + size]],
+                    "requests": [self.request(*item, stage).to_dict() for item in items[start : start + size]],
                     "sampling": sampling,
                 },
             )
@@ -106,7 +106,8 @@ class Writer:
         results = compute_units(units, self.executor, self.memo)
         return [(text, finished) for result, _ in results for text, finished in result["rows"]]
 
-    def _sampling(self, stage: str) -> SamplingParams:
+    def sampling(self, stage: str) -> SamplingParams:
+        """How the replies of a stage are sampled."""
         settings = self.settings
         return SamplingParams(
             temperature=0.0 if stage == "answer" else settings.temperature,
@@ -116,7 +117,8 @@ class Writer:
             stops=("\n",),
         )
 
-    def _request(self, candidate: Candidate, sample: int, stage: str) -> Request:
+    def request(self, candidate: Candidate, sample: int, stage: str) -> Request:
+        """What is asked for a candidate at a stage; samples of one candidate differ in seed and instruction."""
         return Request(
             messages=tuple(self._messages(candidate, stage, sample)),
             seed=item_seed(self.seed, "probe", stage, candidate.news.id, candidate.index, sample),

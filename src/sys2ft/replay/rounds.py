@@ -112,6 +112,7 @@ class Rounds:
                     self._number += 1
                     for sample in samples:
                         self._add(sample, account)
+                    self._tell_yield()
                     left = round(sum(map(account.room, account.goals)))
                     advance(whole - left)
                     whole = left
@@ -119,6 +120,15 @@ class Rounds:
                         account.require_room(self.protocol.name)
         if strict:
             account.require_room(self.protocol.name)
+
+    def _tell_yield(self) -> None:
+        """Hand on how many elements were drawn so far and how many of them pass."""
+        every = [one for samples in self.elements.values() for elements in samples for one in elements]
+        passed = sum(one.reason is None for one in every)
+        share = passed / len(every)
+        values = {"asked": len(every), "kept": passed, "yield": share}
+        self.show.measured(f"generate/{self.protocol.name}", self._number, values)
+        self.show.live(f"yield {share:.0%}")
 
     def outcome(self, account: Account, *, whole: bool = True) -> list[ReplayElement]:
         """The elements in the order of news items and samples; "surplus" are those that the account had no room for.

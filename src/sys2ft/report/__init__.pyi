@@ -10,5 +10,5 @@ from .summary import (
     write_scores as write_scores,
 )
 from .table import markdown_table as markdown_table, terminal_table as terminal_table, yield_table as yield_table
-from .verdict import headline as headline
+from .verdict import headline as headline, lost as lost
 from .words import number as number, power_line as power_line

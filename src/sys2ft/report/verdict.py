@@ -44,6 +44,22 @@ def headline(summary: Summary) -> tuple[str, list[str]]:
     return _verdict(summary, row, gain, before) + refused, [sentence for sentence in sentences if sentence]
 
 
+def lost(summary: Summary) -> list[str]:
+    """What the adapters of the best protocol cost: neighbouring questions, retention sets, accuracy in context.
+
+    One sentence each; one that says so if none of it was measured.
+    """
+    if summary.best is None:
+        return []
+    said = [one for one in (_changed(summary, summary.best, "neighbours"), *_retained(summary, summary.best)) if one]
+    change = summary.block().row(summary.best).in_context_change
+    if isinstance(change, Score):
+        said.append(_overexposure(summary.block().row(summary.best)))
+    elif isinstance(change, Withheld):
+        said.append(f"In context: not measured, since {change.reason}.")
+    return said or ["Not measured: there are neither neighbour questions nor a retention set (--retention)."]
+
+
 def _shown(summary: Summary, best: Row) -> Row:
     """The protocol of the verdict: the best one, unless only others gain more than chance noise."""
     gained = [row for row in summary.block().rows if _side(row) > 0 and row.subject not in summary.refused]
@@ -143,21 +159,28 @@ def _control(summary: Summary, name: str, subject: str) -> ControlRow | None:
     return next((block.row(subject) for block in summary.controls if block.name == name), None)
 
 
+_CHANGED = {
+    "rephrased": "Asked in other words",
+    "statements": "As statements to complete",
+    "neighbours": "On neighbouring questions, whose answers the news does not change",
+}
+
+
+def _changed(summary: Summary, subject: str, name: str) -> str:
+    """A control before and after in a sentence; empty if it was not measured."""
+    before, after = (_control(summary, name, who) for who in (BASE, subject))
+    if not (before and after and after.change):
+        return ""
+    clear = "" if after.change.excludes_zero else ", no clear change"
+    return (
+        f"{_CHANGED[name]}: {100 * before.score.estimate:.0f}% before, {100 * after.score.estimate:.0f}% after, "
+        f"{points(after.change)}{clear}."
+    )
+
+
 def _controls(summary: Summary, subject: str) -> list[str]:
     """One sentence per control that was measured: accuracy before and after, and what the change means."""
-    said = []
-    for name, what in (
-        ("rephrased", "Asked in other words"),
-        ("statements", "As statements to complete"),
-        ("neighbours", "On neighbouring questions, whose answers the news does not change"),
-    ):
-        before, after = (_control(summary, name, who) for who in (BASE, subject))
-        if before and after and after.change:
-            clear = "" if after.change.excludes_zero else ", no clear change"
-            said.append(
-                f"{what}: {100 * before.score.estimate:.0f}% before, {100 * after.score.estimate:.0f}% after, "
-                f"{points(after.change)}{clear}."
-            )
+    said = [_changed(summary, subject, name) for name in _CHANGED]
     said += _retained(summary, subject)
     other = _control(summary, OTHER, subject)
     if other and other.change and other.knowledge:

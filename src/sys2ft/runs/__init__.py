@@ -15,6 +15,7 @@ from sys2ft.runs.folder import Run
 from sys2ft.runs.progress import Advance, Display, display
 from sys2ft.runs.provenance import item_seed
 from sys2ft.runs.stops import Stop, Stopped, current_stop, stoppable
+from sys2ft.runs.trackers import TRACKERS, require_tracker, tracked
 from sys2ft.runs.units import (
     NO_MEMO,
     Below,
@@ -30,6 +31,7 @@ from sys2ft.runs.units import (
 
 __all__ = [
     "NO_MEMO",
+    "TRACKERS",
     "Advance",
     "Below",
     "Display",
@@ -52,7 +54,9 @@ __all__ = [
     "memoise",
     "read_json",
     "read_jsonl",
+    "require_tracker",
     "stoppable",
+    "tracked",
     "write_bytes",
     "write_json",
     "write_jsonl",

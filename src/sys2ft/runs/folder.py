@@ -56,12 +56,7 @@ class Run:
                     expected="a folder created by `sys2ft run` or `sys2ft generate`",
                     fix="check the path, or start a run there with `sys2ft run NEWS --out FOLDER`",
                 )
-            if folder.exists() and (not folder.is_dir() or any(not _unfinished(p.name) for p in folder.iterdir())):
-                raise SettingsError(
-                    f"{folder} exists and is not a run folder",
-                    expected="a new or empty folder, or the folder of an earlier run",
-                    fix="choose another folder with --out",
-                )
+            cls.begun(folder)
             with exclusive(folder):
                 if not file.is_file():  # another process may have created the run since
                     files.write_json(file, _new_record(folder, identity, about or {}))
@@ -69,6 +64,20 @@ class Run:
         if identity is not None:
             run._require_same("identity", dict(identity))
         return run
+
+    @staticmethod
+    def begun(path: str | Path) -> bool:
+        """Whether there is a run at `path`. Raises SettingsError if something else is there."""
+        folder = Path(path)
+        if (folder / "run.json").is_file():
+            return True
+        if folder.exists() and (not folder.is_dir() or any(not _unfinished(p.name) for p in folder.iterdir())):
+            raise SettingsError(
+                f"{folder} exists and is not a run folder",
+                expected="a new or empty folder, or the folder of an earlier run",
+                fix="choose another folder with --out",
+            )
+        return False
 
     def stage(self, name: str, settings: Mapping[str, Any], free: Collection[str] = ()) -> None:
         """Record that the stage `name` runs with `settings`.

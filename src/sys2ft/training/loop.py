@@ -34,6 +34,9 @@ from sys2ft.training.teacher import in_context, messages_of
 from sys2ft.training.teaching import Teaching, memory_needs
 from sys2ft.training.watching import Watch
 
+CURVE = ("loss", "lr", "held_out_loss", "in_context_loss")
+"""What of a step is handed to listeners."""
+
 
 def train(
     model: LoadedModel,
@@ -137,6 +140,7 @@ class _Trainer:
             self.checkpoint = Checkpoint(checkpoint, training, self.optimiser)
         self.active: list[Adapter] = []
         self.waiting: list[Adapter] = []
+        self.handed: dict[int, int] = {}
 
     def run(self) -> Training:
         self.active = self.checkpoint.load() if self.checkpoint else []
@@ -151,6 +155,7 @@ class _Trainer:
                 self.checkpoint.save([])
         stop, total = current_stop(), sum(len(a.batches) for a in self.adapters)
         with self.show.task(f"{self.label} (steps)", total) as advance, stop.finish_steps():
+            self._hand_on()
             self._rounds(stop, advance)
         return self.training
 
@@ -176,6 +181,20 @@ class _Trainer:
                 return
             self._round()
             changed = True
+
+    def _hand_on(self) -> None:
+        """Hand the new rows of the loss curves on, and show the mean of the last losses.
+
+        At the beginning all rows are new, those of a checkpoint too: what a killed process had not handed on still is.
+        """
+        for adapter in self.adapters:
+            for row in adapter.curve[self.handed.get(adapter.slot, 0) :]:
+                values = {name: row[name] for name in CURVE if name in row}
+                self.show.measured(f"train/{adapter.job.key}", row["step"], values)
+            self.handed[adapter.slot] = len(adapter.curve)
+        last = [adapter.curve[-1]["loss"] for adapter in self.active if adapter.curve]
+        if last:
+            self.show.live(f"loss {sum(last) / len(last):.2f}")
 
     def _save_finished(self, checkpoint: Checkpoint) -> None:
         """Write the finished adapters, in case the caller fails to: nothing is trained again then."""
@@ -223,6 +242,7 @@ class _Trainer:
         active = len(self.active)
         if self.watch is not None and not short:
             self.watch.see(self.bank, self.active)
+        self._hand_on()
         for adapter in self.active:
             if adapter.done:
                 self._finish(adapter)

@@ -32,6 +32,16 @@ def after(prompt_ids: Sequence[int], answer_ids: Sequence[int], slot: int) -> Ex
     return Example([*prompt_ids, *answer_ids], mask, slot)
 
 
+def require_use_of_teacher(settings: TrainSettings, *, lesson: bool) -> None:
+    """Raise SettingsError for a teacher that the settings name and the objective, if it has no lesson, does not use."""
+    if settings.teacher and not lesson:
+        raise SettingsError(
+            f"a teacher ({settings.teacher}) for the objective {settings.objective}, which has no use for one",
+            expected="an objective that compares with a teacher, such as distil",
+            fix="add --objective distil, or leave out --teacher",
+        )
+
+
 def require_teacher(model: LoadedModel, settings: TrainSettings) -> None:
     """Raise SettingsError unless the teacher that the settings name has the model's tokens; it is not loaded."""
     if not settings.teacher:

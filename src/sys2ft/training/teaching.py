@@ -36,7 +36,7 @@ from sys2ft.training.adapter import Adapter
 from sys2ft.training.anchors import MOST, TOKENS, Anchor, anchors_in, chosen, rehearsal
 from sys2ft.training.jobs import AdapterJob
 from sys2ft.training.schedule import anchors_of
-from sys2ft.training.teacher import after, load_teacher
+from sys2ft.training.teacher import after, load_teacher, require_use_of_teacher
 
 ROWS = 128
 """Samples drawn at once: their keys and values take less memory than a training pass."""
@@ -50,12 +50,7 @@ class Teaching:
     def __init__(self, model: LoadedModel, jobs: Sequence[AdapterJob], show: Display | None = None) -> None:
         settings, self.show = jobs[0].settings, show or Display()
         self.model, self.settings, self.lesson = model, settings, jobs[0].lesson
-        if settings.teacher and self.lesson is None:
-            raise SettingsError(
-                f"a teacher ({settings.teacher}) for the objective {settings.objective}, which has no use for one",
-                expected="an objective that compares with a teacher, such as distil",
-                fix="add --objective distil, or leave out --teacher",
-            )
+        require_use_of_teacher(settings, lesson=self.lesson is not None)
         given = anchors_in(settings.anchor) if settings.anchor else []
         self.anchors: list[Anchor] = chosen(given)
         self._dropped = len(given) - len(self.anchors)

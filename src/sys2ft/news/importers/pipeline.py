@@ -13,7 +13,7 @@ from typing import BinaryIO
 from pydantic import ValidationError
 
 from sys2ft.errors import NewsError
-from sys2ft.files import atomic_file, digest_bytes
+from sys2ft.files import atomic_file, digest_bytes, digest_file
 from sys2ft.news.importers.docx import read_docx
 from sys2ft.news.importers.epub import read_epub
 from sys2ft.news.importers.gzipped import unpacked, without_gzip
@@ -125,6 +125,15 @@ def total_bytes(sources: Sequence[str | Path], out: str | Path, settings: Import
     """Bytes of the files that `import_news` would read, for a progress bar."""
     listed = _files(sources, Path(out), ImportSummary(Path(out), ""), settings)
     return sum(path.stat().st_size for path, _, form in listed if form != _WEB)
+
+
+def digests(sources: Sequence[str | Path], out: str | Path, settings: ImportSettings) -> dict[str, str]:
+    """SHA-256 of each file that `import_news` would read, by path; of an address, which is not asked, nothing."""
+    listed = _files(sources, Path(out), ImportSummary(Path(out), ""), settings)
+    return {
+        shown(str(path)) if form == _WEB else str(path): "" if form == _WEB else digest_file(path)
+        for path, _, form in listed
+    }
 
 
 @contextmanager

@@ -137,7 +137,7 @@ class Launches:
         return list(reversed(self._all.values()))
 
     def get(self, name: str) -> Launch | None:
-        """The run of this id. No path is made of it: it is looked up."""
+        """The run of this id. It is looked up, and never becomes a path."""
         return self._all.get(name)
 
     def start(self, news: Sequence[News], protocol: str, epochs: int) -> Launch:
