@@ -30,7 +30,7 @@ log-to: tensorboard              # or trackio or wandb; leave it out for none
 class Init:
     """Ask five questions on the terminal and write a `sys2ft.yaml`, with which `sys2ft run` needs no arguments.
 
-    Every flag of `sys2ft run` can stand in that file.
+    Every flag of `sys2ft run` can be in that file.
     """
 
     out: Path = DEFAULT_FILE

@@ -52,7 +52,7 @@ class Run(WriterOptions):
     seed: int = 0
     """Random seed."""
     max_tokens: int = ImportSettings().max_tokens
-    """Token budget of a news item that is made of a document (`sys2ft news import` has the other settings)."""
+    """Token budget of a news item made from a document (`sys2ft news import` has the other settings)."""
     skip_bad: bool = False
     """Skip and count documents that cannot be used."""
     probes_per_news: int = ProbeSettings().probes_per_news
