@@ -31,7 +31,8 @@ def main() -> None:
     own = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     server = xllamacpp.Server(parameters)
-    print(json.dumps({"address": server.listening_address}), file=own, flush=True)
+    own.write(json.dumps({"address": server.listening_address}) + "\n")
+    own.flush()
     sys.stdin.read()
     os._exit(0)  # not `sys.exit`: freeing the model takes seconds, and nobody waits for it
 
