@@ -45,13 +45,14 @@ def print(*values: object, sep: str = " ", end: str = "\n", file: TextIO | None 
     builtins.print(printable(sep.join(map(str, values))), end=end, file=file, flush=flush)
 
 
-def print_json(line: str) -> None:
-    """Print a line of JSON for programs: the same values in every encoding of standard output.
+def print_json(line: str, file: TextIO | None = None) -> None:
+    """Print a line of JSON for programs: the same values in every encoding of the stream.
 
     Characters that a terminal may obey, and all but ASCII where the encoding is not UTF-8, are written as JSON escapes.
     """
-    unsafe = _UNSAFE if "utf" in (sys.stdout.encoding or "").lower() else _NOT_ASCII
-    builtins.print(unsafe.sub(_json_escape, line))
+    file = file or sys.stdout
+    unsafe = _UNSAFE if "utf" in (file.encoding or "").lower() else _NOT_ASCII
+    builtins.print(unsafe.sub(_json_escape, line), file=file, flush=True)
 
 
 def _json_escape(found: re.Match[str]) -> str:

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 from sys2ft.runs.stops import Stopped
-from sys2ft.terminal import Console, print, printable
+from sys2ft.terminal import Console, print, print_json, printable
 
 JSON_LINES = "SYS2FT_PROGRESS"
 """Environment variable; with the value `json` a command writes its progress to standard error as JSON lines."""
@@ -161,8 +161,7 @@ class LinesDisplay(Display):
         self._write({"note": text})
 
     def _write(self, row: dict[str, str | int | bool | None]) -> None:
-        sys.stderr.write(json.dumps(row) + "\n")
-        sys.stderr.flush()
+        print_json(json.dumps(row), file=sys.stderr)
 
 
 class _Time(ProgressColumn):
