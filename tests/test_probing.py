@@ -275,9 +275,10 @@ def test_the_command_and_the_run_behind_it(
     rows = [*({name: value for name, value in row.items() if name != "questions"} for row in NEWS), bad]
     news = write_news_file(tmp_path / "bare.jsonl", rows)
     model = ["--model", str(talking_model_dir), "--dtype", "float32", "--device", "cpu"]
-    assert call(["run", str(news), *model]) == 2
+    assert call(["run", str(news), *model, "--probes-per-news", "2", "--out", "strict"]) == 2
     said = capsys.readouterr().err
-    assert "none of the news items has a question" in said and "sys2ft news probe NEWS --out PROBED" in said
+    assert re.search(r"none of the \d+ questions that \S*talking wrote passed its checks", said)
+    assert "strict.probe/probes.jsonl has the candidates" in said and not (tmp_path / "strict").exists()
     loose = "--candidates 16 --choices 2 --samples 2 --check-temperature 0 --max-new-tokens 24 --seed 5"
     assert call(["news", "probe", str(news), *model, *loose.split()]) == 0
     said = capsys.readouterr().out

@@ -96,6 +96,14 @@ def make_folder(path: Path, place: Place = OUT) -> Path:
     return path
 
 
+def require_writable(path: Path, place: Place = OUT) -> None:
+    """Raise what `make_folder` would raise for lack of a right to write, before there is anything to write."""
+    with storage_errors(path, place):
+        there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+        with tempfile.TemporaryFile(dir=there):
+            pass
+
+
 @contextlib.contextmanager
 def atomic_file(path: Path, *, parents: bool = True) -> Iterator[BinaryIO]:
     """Yield a file that replaces `path` when the block succeeds, and is removed when it fails.

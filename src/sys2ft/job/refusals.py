@@ -14,6 +14,7 @@ from sys2ft.errors import SettingsError
 from sys2ft.evaluation import EvaluateSettings
 from sys2ft.evaluation.records import can_ask
 from sys2ft.evaluation.settings import FREE as EVALUATE_FREE
+from sys2ft.files import require_writable
 from sys2ft.job.fits import require_letters
 from sys2ft.models import pick_device, pick_dtype
 from sys2ft.news import News
@@ -37,7 +38,8 @@ def require_settings(
 ) -> None:
     """Raise SettingsError or ModelError for settings that cannot be carried out, alone or together.
 
-    `out` is the run folder: settings that differ from those recorded in it are refused too.
+    `out` is the run folder: settings that differ from those recorded in it are refused too, and a place that cannot be
+    written is (StorageError where not for lack of a right).
     """
     require_protocols(generate)
     require_training(train)
@@ -47,6 +49,8 @@ def require_settings(
     require_tracker(log_to)
     if out is not None and Run.begun(out):
         check_settings(Run.open(out), generate, train, evaluate)
+    elif out is not None and not Path(out).exists():
+        require_writable(Path(out))
 
 
 def require_protocols(settings: GenerateSettings) -> None:
