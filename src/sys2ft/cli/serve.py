@@ -71,7 +71,7 @@ class Serve(ModelOptions):
             service = Service(catalogue, settings)
             launches, site = self._page(service)
             app = build_app(service, extra_routes=site.routes, public=PUBLIC)
-            ready = partial(_announce, listening.url, catalogue, settings.api_key is not None)
+            ready = partial(_announce, listening.url, catalogue, site.best, settings.api_key is not None)
             service.start()
             try:
                 server_of(service, app, ready).run([listening.socket])
@@ -110,13 +110,13 @@ class Serve(ModelOptions):
         return open_run(run, model, only=settings.only, whole=settings.news_in_context == "whole")
 
 
-def _announce(url: str, catalogue: Catalogue, key: bool) -> None:
+def _announce(url: str, catalogue: Catalogue, best: str | None, key: bool) -> None:
     """Print the address, the models, and a request to try."""
     names = list(catalogue.served)
     shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
     if catalogue.left_out:
         report(f"left out: {', '.join(catalogue.left_out)} (refused by `sys2ft evaluate`, or moved away)")
-    body = json.dumps({"model": names[-1], "messages": [{"role": "user", "content": "What is new?"}]})
+    body = json.dumps({"model": best or names[-1], "messages": [{"role": "user", "content": "What is new?"}]})
     header = f' -H "Authorization: Bearer ${_KEY}"' if key else ""
     print(f"page      {url}/")
     print(f"address   {url}/v1")

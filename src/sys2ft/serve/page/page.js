@@ -177,7 +177,6 @@
     picked = { news, index, question: news.questions[index] };
     at("question").value = picked.question.question;
     at("choices").value = "";
-    if (matchMedia("(max-width: 68rem)").matches) at("questions").open = false;
     ask();
   }
   for (const id of ["show", "search"]) at(id).addEventListener("input", list);
@@ -192,6 +191,7 @@
   async function ask() {
     const question = at("question").value.trim();
     if (!question || !run) return;
+    if (matchMedia("(max-width: 68rem)").matches) at("questions").open = false; // the answers are below it
     asking?.abort();
     const control = (asking = new AbortController());
     if (picked && picked.question.question !== question) picked = null;

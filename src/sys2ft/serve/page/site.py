@@ -71,6 +71,12 @@ class Site:
         }
 
     @property
+    def best(self) -> str | None:
+        """Name of the run's best protocol, if its joint adapter is served."""
+        best: str | None = self._run["best"]
+        return best if best in self._run["adapters"] else None
+
+    @property
     def routes(self) -> list[BaseRoute]:
         return [
             *(Route(path, _constant(*self._file(path))) for path in _FILES),
