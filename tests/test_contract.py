@@ -31,7 +31,7 @@ ROOMS = (
     {"generators"},
     {"engine"},
     {"models", "news", "runs", "pages"},
-    {"files", "languages", "plugins", "statistics", "terminal", "text"},
+    {"files", "languages", "machine", "plugins", "statistics", "terminal", "text"},
     {"errors"},
 )
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}

@@ -16,10 +16,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from sys2ft import checkup
+from sys2ft import checkup, machine
 from sys2ft.checkup import EXTRAS, Finding, examine, missing_by_extra, works
 from sys2ft.cli.main import call
-from sys2ft.engine.adapters import memory
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -137,7 +136,7 @@ def test_the_memory_of_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (tmp_path / "cgroup").write_text("0::/\n")
     (tmp_path / "memory.max").write_text(f"{3 * 2**30}\n")
     (tmp_path / "memory.current").write_text(f"{5 * 2**29}\n")
-    monkeypatch.setattr(memory, "_GROUPS", (tmp_path / "cgroup", tmp_path))
+    monkeypatch.setattr(machine, "_GROUPS", (tmp_path / "cgroup", tmp_path))
     found = said_of("memory")
     assert found.state == "problem" and found.said.startswith("0.5 GiB free of 3.0")
 

@@ -22,6 +22,7 @@ from torch import nn
 
 import sys2ft
 from displays import Interrupted, Notes, StopAt, StopWhen
+from sys2ft import machine
 from sys2ft.cli.main import call
 from sys2ft.engine import AdapterBank, Example, backward, prepare, save_adapter, score
 from sys2ft.engine.adapters import low_rank, memory
@@ -597,7 +598,8 @@ from sys2ft.training import TrainItem, TrainSettings, jobs_of, train
 
 folder, mode = Path(sys.argv[1]), sys.argv[2]
 def status(name):
-    return memory._fields(Path("/proc/self/status"))[name]
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name + ":"))
+    return int(line.split()[1]) * 1024
 
 class Notes(Display):
     lines = []
@@ -720,7 +722,7 @@ def test_free_memory_knows_the_limits_around_it(tmp_path: Path) -> None:
 
     def left(line: str) -> list[int]:
         (tmp_path / "cgroup").write_text(f"{line}\n")
-        return sorted(memory._container(tmp_path / "cgroup", tmp_path / "fs"))
+        return sorted(machine._container(tmp_path / "cgroup", tmp_path / "fs"))
 
     write("fs/a/b", memory_dot_max=1000, memory_dot_current=400, memory_dot_stat="anon 7\ninactive_file 50")
     write("fs/a", memory_dot_max=500, memory_dot_current=450)

@@ -134,11 +134,11 @@ def _version(name: str) -> str | None:
 
 
 def _processor() -> Iterator[Finding]:
+    from sys2ft import machine
     from sys2ft.runs.provenance import hardware
 
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     described = hardware()
-    said = f"{described['processor']}, {usable} cores, {described['cores']} threads of torch"
+    said = f"{described['processor']}, {machine.cores()} cores, {described['cores']} threads of torch"
     from sys2ft.models import cpu_has_bfloat16
 
     halves = "bfloat16, which it multiplies natively" if cpu_has_bfloat16() else "float32 (no native bfloat16)"
@@ -146,11 +146,9 @@ def _processor() -> Iterator[Finding]:
 
 
 def _memory() -> Iterator[Finding]:
-    import torch
+    from sys2ft import machine
 
-    from sys2ft.engine.adapters.memory import free_memory, memory_limit
-
-    free, limit = free_memory(torch.device("cpu")) / _GIB, memory_limit() / _GIB
+    free, limit = machine.free_memory() / _GIB, machine.memory() / _GIB
     said = f"{free:.1f} GiB free of {limit:.1f}"
     if free < _MODEL_MEMORY:
         needed = f"{said}; the smallest model needs {_MODEL_MEMORY:g}"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sys2ft import machine
 from sys2ft.errors import ModelError
 from sys2ft.models.allocator import keep_freed_memory
 from sys2ft.models.cache import Progress
@@ -119,17 +119,11 @@ def cpu_has_bfloat16() -> bool:
     """
     import torch
 
-    # Private names, which a later torch may not have: /proc/cpuinfo has the same flags.
+    # Private names, which a later torch may not have: Linux knows the same flags.
     for probe in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
         if getattr(torch.cpu, probe, lambda: False)():
             return True
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return False
-    field = "Features" if platform.machine().startswith(("arm", "aarch")) else "flags"
-    line = next((row for row in text.splitlines() if row.startswith(field)), "")
-    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(line.split())
+    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(machine.processor_flags())
 
 
 def _load_folder(folder: Path, number: torch.dtype, place: torch.device) -> tuple[Any, Any]:

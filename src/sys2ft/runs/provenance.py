@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 from functools import lru_cache
@@ -10,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from sys2ft import machine
 from sys2ft.files import digest
 
 _PACKAGES = ("sys2ft", "torch", "transformers", "peft", "tokenizers", "safetensors", "numpy")
@@ -32,27 +32,16 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
-
-
 def hardware() -> dict[str, Any]:
     """Description of this machine: processor, cores available to torch, memory, accelerator."""
     import torch
 
     described: dict[str, Any] = {
         "system": platform.system(),
-        "processor": _processor(),
+        "processor": machine.processor(),
         "cores": torch.get_num_threads(),
+        "memory_gib": round(machine.memory() / 2**30, 1),
     }
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        described["memory_gib"] = round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1)
     if torch.cuda.is_available():
         described["accelerator"] = torch.cuda.get_device_name(0)
     return described

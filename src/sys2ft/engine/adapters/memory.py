@@ -8,17 +8,15 @@ already. `free_memory` respects the limits of a container and of the process.
 
 from __future__ import annotations
 
-import os
-import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
+from sys2ft import machine
 from sys2ft.engine.adapters.interface import Bank
 from sys2ft.engine.adapters.low_rank import Gradient
 from sys2ft.engine.adapters.moments import staging_bytes
@@ -29,7 +27,6 @@ from sys2ft.engine.trees.tree import Example, pack, slot_trees
 _PROBE = 32  # tokens of the short pass
 _BACKWARD = 1.3  # over what is kept: gradients that pass through the layers, and gaps of the allocator
 _USABLE = 0.9  # of the free memory: allocators leave gaps
-_GROUPS = (Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -138,67 +135,4 @@ def free_memory(device: torch.device) -> int:
         free, _ = torch.cuda.mem_get_info(device)
         # What torch's allocator has reserved and does not use is free as well.
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return min([_system(), *_container(*_GROUPS), *_process()])
-
-
-def memory_limit() -> int:
-    """Bytes of memory that this machine has, or that its control groups allow, if that is less."""
-    return min([os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), *(limit for limit, _ in _groups(*_GROUPS))])
-
-
-def _system() -> int:
-    available = _fields(Path("/proc/meminfo")).get("MemAvailable")
-    if available is not None:
-        return available
-    # Other systems do not report it; half of the memory leaves enough for other processes.
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-
-
-def _process() -> Iterator[int]:
-    """What the process's own limit (`ulimit -v`) leaves."""
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    used = _fields(Path("/proc/self/status")).get("VmSize")
-    if limit != resource.RLIM_INFINITY and used is not None:
-        yield max(0, limit - used)
-
-
-def _container(groups: Path, root: Path) -> Iterator[int]:
-    """What the control groups around this process leave."""
-    return (max(0, limit - used) for limit, used in _groups(groups, root))
-
-
-def _groups(groups: Path, root: Path) -> Iterator[tuple[int, int]]:
-    """Limit and use of the control groups (version 1 and 2) around this process, from the innermost to the root."""
-    for line in _lines(groups):
-        _, controllers, path = line.split(":", 2)
-        if controllers in ("", "memory"):
-            top = root if controllers == "" else root / "memory"
-            names = ("memory.max", "memory.current", "inactive_file")
-            if controllers:
-                names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-            place = top / path.lstrip("/")
-            for folder in (place, *place.parents):
-                yield from _group(folder, *names)
-                if folder == top:
-                    break
-
-
-def _group(folder: Path, limit_file: str, used_file: str, cache: str) -> Iterator[tuple[int, int]]:
-    limit, used = ("".join(_lines(folder / name)).strip() for name in (limit_file, used_file))
-    if limit.isdigit() and used.isdigit():  # 'max': no limit
-        # Cached pages of files count as used, but are released when memory runs short.
-        files = next((int(line.split()[1]) for line in _lines(folder / "memory.stat") if line.startswith(cache)), 0)
-        yield int(limit), int(used) - files
-
-
-def _fields(file: Path) -> dict[str, int]:
-    """Bytes by name from a file of lines such as 'MemAvailable:  123 kB'."""
-    rows = (line.split() for line in _lines(file))
-    return {row[0].rstrip(":"): int(row[1]) * 1024 for row in rows if len(row) == 3 and row[2] == "kB"}
-
-
-def _lines(file: Path) -> list[str]:
-    try:
-        return file.read_text(encoding="utf-8").splitlines()
-    except OSError:  # this system has no such file
-        return []
+    return machine.free_memory()
