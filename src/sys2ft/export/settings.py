@@ -12,9 +12,8 @@ Kind = Literal["peft", "merged", "gguf", "gguf-lora", "ollama", "sft"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 GGUF_KINDS: tuple[Kind, ...] = ("gguf", "gguf-lora", "ollama")
 DTYPES = ("auto", "float32", "float16", "bfloat16")
-DRIFT = 0.5
-"""Default of `max_drift`: docs/export.md has what each format moves."""
-FOUR_BIT_DRIFT = 2.0
+DRIFT, EIGHT_BIT_DRIFT, FEW_BIT_DRIFT = 0.5, 1.0, 2.0
+"""Defaults of `max_drift` for types of 16 bits or more, of 8, and of fewer: above what docs/export.md has."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,7 +38,7 @@ class ExportSettings:
     of the extra `export`, and `llama-quantize` as found in PATH."""
     max_drift: float | None = None
     """Largest change of a choice's log-probability against the run's record, in nats per token. Beyond it the export
-    fails, and its folder keeps the ending `.unproven`. Default: 0.5, and 2 for types of fewer than 8 bits."""
+    fails, and its folder keeps the ending `.unproven`. Default: 0.5; 1 for q8_0; 2 for types of fewer bits."""
     questions: int | None = None
     """Ask at most this many of the run's questions, evenly spread. Default: all."""
     news_licence: str | None = None
@@ -81,7 +80,10 @@ class ExportSettings:
         """The largest change of a log-probability that passes, in nats per token."""
         if self.max_drift is not None:
             return self.max_drift
-        return FOUR_BIT_DRIFT if self.quantise.lower()[:2] in ("q2", "q3", "q4", "q5", "q6", "iq") else DRIFT
+        kind = self.quantise.lower()
+        if kind.startswith("q8"):
+            return EIGHT_BIT_DRIFT
+        return FEW_BIT_DRIFT if kind.startswith(("q", "iq")) else DRIFT
 
     @property
     def suffix(self) -> str:
