@@ -47,7 +47,10 @@ def test_every_module_imports_on_a_system_without_unix_modules() -> None:
     assert done.stdout.strip() == "{}"
 
 
-@pytest.mark.parametrize("word", ["/proc/", "/sys/", "import fcntl", "import resource\n", "sched_getaffinity", "sysconf"])
+LINUX = ("/proc/", "/sys/", "import fcntl", "import resource\n", "sched_getaffinity", "sysconf")
+
+
+@pytest.mark.parametrize("word", LINUX)
 def test_what_only_one_system_has_is_in_one_module(word: str) -> None:
     found = {str(file.relative_to(PACKAGE)) for file in PACKAGE.rglob("*.py") if word in file.read_text("utf-8")}
     assert found <= {"machine.py", "news/importers/sheet_process.py"}  # the latter limits a process of its own
