@@ -59,7 +59,9 @@ def main() -> None:
         server.should_exit = True
         service.close()
         listening.close()
-    one, many = (statistics.median(rates) for rates in zip(*((a["rate"], b["rate"]) for a, b in rounds), strict=True))
+    alone, together = (
+        {name: statistics.median(one[name] for one in own) for name in own[0]} for own in zip(*rounds, strict=True)
+    )
     print(
         json.dumps(
             {
@@ -69,15 +71,11 @@ def main() -> None:
                 "threads": torch.get_num_threads(),
                 "tokens of an answer": options.tokens,
                 "clients": options.clients,
-                "tokens a second, one client": round(one, 1),
-                f"tokens a second, {options.clients} clients": round(many, 1),
-                "times as many": round(many / one, 1),
-                "median seconds to the first token, one client": round(
-                    statistics.median(a["first"] for a, _ in rounds), 3
-                ),
-                f"median seconds to the first token, {options.clients} clients": round(
-                    statistics.median(b["first"] for _, b in rounds), 3
-                ),
+                "tokens a second, one client": round(alone["rate"], 1),
+                f"tokens a second, {options.clients} clients": round(together["rate"], 1),
+                "times as many": round(together["rate"] / alone["rate"], 1),
+                "median seconds to the first token, one client": round(alone["first"], 3),
+                f"median seconds to the first token, {options.clients} clients": round(together["first"], 3),
             },
             indent=1,
         )
