@@ -6,7 +6,6 @@ device is asked for in `engine.adapters.memory`.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import platform
 from collections.abc import Iterator
@@ -51,12 +50,13 @@ def _cpu(field: str) -> str:
 
 def _process() -> Iterator[int]:
     """What the process's own limit leaves."""
-    with contextlib.suppress(ImportError):  # Windows has no such limits
+    try:
         import resource
-
-        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-        if limit != resource.RLIM_INFINITY:
-            yield max(0, limit - int(psutil.Process().memory_info().vms))
+    except ImportError:  # Windows has no such limits
+        return
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY:
+        yield max(0, limit - int(psutil.Process().memory_info().vms))
 
 
 def _container(groups: Path, root: Path) -> Iterator[int]:
