@@ -15,10 +15,12 @@ from sys2ft.engine import Bank, uncovered
 from sys2ft.errors import SettingsError
 from sys2ft.evaluation import EvaluateSettings, Measurement, Route, evaluate, measurements
 from sys2ft.evaluation.settings import FREE as EVALUATE_FREE
+from sys2ft.executors import Pool
 from sys2ft.generators import Generator
 from sys2ft.job.card import write_card
 from sys2ft.job.cell import Cell
 from sys2ft.job.fits import require_elements_fit, require_fit
+from sys2ft.job.remote import answering_at, trained_at, writing
 from sys2ft.job.refusals import require_drop, require_protocols, require_questions, require_training
 from sys2ft.job.schedules import require_schedule, schedule_of
 from sys2ft.job.trained import (
@@ -115,8 +117,11 @@ def generate_stage(
     *,
     train: TrainSettings | None = None,
     writer: Generator | None = None,
+    pool: Pool | None = None,
 ) -> dict[str, Replay]:
     """Write `replay/<protocol>.jsonl` (elements kept and rejected), `<protocol>.yield.json` and `facts.json`.
+
+    In this stage as in the others, `pool`'s workers compute; None: this process.
 
     A budget in FLOP depends on epochs and batch size of the training to come, which are in `train`. `writer`: who
     writes, as the run was opened for; None: the model.
@@ -131,6 +136,7 @@ def generate_stage(
         settings,
         seed=run.record["seed"],
         memo=run,
+        executor=writing(pool, writer or model, settings.rows_at_once) if pool else None,
         show=show,
         learner=model,
         schedule=schedule_of(train),
@@ -149,11 +155,14 @@ def generate_stage(
     return replays
 
 
-def probe_stage(run: Run, model: LoadedModel, settings: ProbeSettings, show: Display) -> Probes:
+def probe_stage(
+    run: Run, model: LoadedModel, settings: ProbeSettings, show: Display, *, pool: Pool | None = None
+) -> Probes:
     """Write `probes.jsonl`: every question drawn for news items without questions, with its status and reason."""
     require_fit(Reader.of(model), news_of(run), probe=settings)
     run.stage("probe", asdict(settings))
-    probes = probe(model, news_of(run), settings, seed=run.record["seed"], memo=run, show=show)
+    executor = writing(pool, model, settings.rows_at_once) if pool else None
+    probes = probe(model, news_of(run), settings, seed=run.record["seed"], memo=run, executor=executor, show=show)
     write_jsonl(run.path / "probes.jsonl", (candidate.to_dict() for candidate in probes.candidates))
     return probes
 

@@ -94,6 +94,12 @@ def refused_folder(run: Run, name: str) -> Path:
     return run.path / "adapters" / f"{name}{REFUSED}"
 
 
+def adapter_folders(run: Run, name: str) -> Path:
+    """The folder that holds those of a protocol's adapters, refused or not."""
+    folder = run.path / "adapters" / name
+    return folder if folder.is_dir() else refused_folder(run, name)
+
+
 def put_aside(run: Run, refused: Collection[str], protocols: Sequence[str]) -> None:
     """Move the adapters of the refused protocols aside, and those of the others back. Nothing is deleted."""
     for name in protocols:
@@ -131,8 +137,7 @@ def load_bank(run: Run, model: LoadedModel, name: str) -> Bank | None:
     if not adapters:
         return None
     learner = learner_of(replace(run.settings("train", TrainSettings), rank=record["rank"]))
-    folder = run.path / "adapters" / name
-    folder = folder if folder.is_dir() else refused_folder(run, name)
+    folder = adapter_folders(run, name)
     bank = learner.bank(model.model, len(adapters))
     for slot, adapter in enumerate(adapters):
         learner.load(bank, slot, folder / adapter)

@@ -1,0 +1,133 @@
+"""What workers of a pool need for a run: the model by its name, adapters as bytes, a bank to train.
+
+Each function named here is called in a worker; its inputs are sent there.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sys2ft import files
+from sys2ft.errors import ModelError
+from sys2ft.evaluation import Answerer
+from sys2ft.executors import Pool, PoolExecutor, Recipe
+from sys2ft.generators import Context, EngineGenerator, Generator
+from sys2ft.job.trained import adapter_folders
+from sys2ft.models import LoadedModel, load_model
+from sys2ft.runs import Run, Unit
+from sys2ft.training import AdapterJob, TrainSettings, learner_of, train
+
+Files = Mapping[str, bytes]
+"""Path below a folder -> content."""
+
+
+def model_recipe(model: LoadedModel) -> Recipe:
+    """How a worker loads a model: by its name, as the same numbers, and on its own device of the same kind."""
+    numbers = {"dtype": str(model.dtype).removeprefix("torch."), "device": model.device.type}
+    return Recipe("sys2ft.job.remote:load", {"name": model.source.name, "sha256": model.fingerprint, **numbers})
+
+
+def load(name: str, sha256: str, dtype: str, device: str) -> LoadedModel:
+    """The model called `name`. Raises ModelError unless its files are those that the process that asked has."""
+    model = load_model(name, dtype=dtype, device=device)
+    if model.fingerprint != sha256:
+        raise ModelError(
+            f"the model {name} on this worker has the SHA-256 {model.fingerprint[:12]}..., that of the process that "
+            f"asked {sha256[:12]}...",
+            expected="the same weights on all machines",
+            fix="copy the model to a folder that all machines share, and give its path",
+        )
+    return model
+
+
+def writing(pool: Pool, writer: Generator | LoadedModel, rows_at_once: int) -> PoolExecutor | None:
+    """The executor of units of generation; None if what writes is not a model of this package's engine."""
+    model = writer.model if isinstance(writer, EngineGenerator) else writer
+    if not isinstance(model, LoadedModel):
+        return None
+    return PoolExecutor(
+        pool, Recipe("sys2ft.job.remote:author", {"rows_at_once": rows_at_once}, base=model_recipe(model))
+    )
+
+
+def author(model: LoadedModel, rows_at_once: int) -> Context:
+    """The context of units of generation."""
+    return Context(EngineGenerator(model, rows_at_once=rows_at_once))
+
+
+@dataclass(frozen=True)
+class _Answering(Answerer):
+    def close(self) -> None:
+        if self.bank is not None:
+            self.bank.close()
+
+
+def answering_at(pool: Pool, run: Run, model: LoadedModel, name: str, names: Sequence[str], rank: int) -> PoolExecutor:
+    """The executor of units of evaluation. `names`: the adapters of the trained protocol `name`, by slot; may be none.
+
+    The adapters travel as bytes.
+    """
+    saved: list[Files] = []
+    folder = adapter_folders(run, name)
+    for adapter in names:
+        own = folder / adapter
+        saved.append({file.relative_to(own).as_posix(): file.read_bytes() for file in sorted(own.rglob("*.*"))})
+    settings = replace(run.settings("train", TrainSettings), rank=rank) if names else None
+    inputs = {"saved": saved, "settings": settings}
+    return PoolExecutor(pool, Recipe("sys2ft.job.remote:answerer", inputs, base=model_recipe(model)))
+
+
+def answerer(model: LoadedModel, saved: Sequence[Files], settings: TrainSettings | None) -> Answerer:
+    """The context of units of evaluation: the model with a bank of the saved adapters, or without one."""
+    if settings is None:
+        return Answerer(model)
+    learner = learner_of(settings)
+    bank = learner.bank(model.model, len(saved))
+    for slot, own in enumerate(saved):
+        with tempfile.TemporaryDirectory() as folder:
+            write_all(Path(folder), own)
+            learner.load(bank, slot, Path(folder))
+    return _Answering(model, bank)
+
+
+def trained_at(
+    pool: Pool, model: LoadedModel, jobs: Sequence[Sequence[AdapterJob]], checkpoints: Sequence[Path]
+) -> Iterator[Path]:
+    """Train each bank's jobs in a worker; yield its checkpoint, which then holds the finished training, in order.
+
+    `training.train` with that checkpoint only reads it. A checkpoint that is there travels to the worker.
+    """
+    units = [
+        Unit(key=f"training/{place.name}", function="sys2ft.job.remote:train_bank",
+             inputs={"jobs": tuple(own), "kept": read_all(place)})
+        for own, place in zip(jobs, checkpoints, strict=True)
+    ]  # fmt: skip
+    for place, result in zip(checkpoints, pool.map(units, model_recipe(model)), strict=True):
+        with files.atomic_folder(place) as folder:
+            write_all(folder, result["kept"])
+        yield place
+
+
+def train_bank(model: LoadedModel, jobs: Sequence[AdapterJob], kept: Files) -> dict[str, Any]:
+    """Train the jobs of a bank to the end; return the files of the last checkpoint."""
+    with tempfile.TemporaryDirectory(prefix="sys2ft-") as folder:
+        place = Path(folder) / "checkpoint"
+        write_all(place, kept)
+        train(model, jobs, checkpoint=place).bank.close()
+        return {"kept": read_all(place)}
+
+
+def read_all(folder: Path) -> dict[str, bytes]:
+    """The files below a folder, which need not exist."""
+    found = sorted(file for file in folder.rglob("*") if file.is_file())
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in found}
+
+
+def write_all(folder: Path, contents: Files) -> None:
+    """Write files below a folder."""
+    for name, content in contents.items():
+        files.write_bytes(folder / name, content)
