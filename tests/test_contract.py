@@ -29,7 +29,7 @@ ROOMS = (
     {"probing", "combining", "lint", "retention", "checkup"},
     {"replay", "training", "evaluation"},
     {"generators"},
-    {"engine"},
+    {"engine", "executors"},
     {"models", "news", "runs", "pages"},
     {"files", "languages", "machine", "plugins", "statistics", "terminal", "text"},
     {"errors"},

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from rich import box
 from rich.table import Table
 from rich.text import Text
-from tyro.conf import Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from sys2ft.cli.common import WriterOptions, console, print_result
 from sys2ft.evaluation import EvaluateSettings
+from sys2ft.executors import ExecutorSettings, require_executor
 from sys2ft.job.demo import DEMO_EVALUATE, DEMO_GENERATE, DEMO_NEWS, DEMO_TRAIN
 from sys2ft.models import DEFAULT_MODEL
 from sys2ft.news import bundled_news
@@ -61,6 +62,7 @@ class Run(WriterOptions):
     """Experiment tracker that gets losses, yields and scores: tensorboard, trackio or wandb. Empty: none."""
     dry_run: bool = False
     """Print the remaining work (units, tokens, FLOP, estimated time and memory) and exit."""
+    where: OmitArgPrefixes[ExecutorSettings] = ExecutorSettings()
     generate: GenerateSettings
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
@@ -73,14 +75,16 @@ class Run(WriterOptions):
         out = self.out or out_of(self.sources)
         importing = ImportSettings(max_tokens=self.max_tokens, skip_bad=self.skip_bad)
         probe = ProbeSettings(probes_per_news=self.probes_per_news)
-        how = {"dtype": self.dtype, "device": self.device, "log_to": self.log_to}
-        require_settings(self.generate, self.train, self.evaluate, seed=self.seed, out=out, **how)
+        loading = {"dtype": self.dtype, "device": self.device, "log_to": self.log_to}
+        require_settings(self.generate, self.train, self.evaluate, seed=self.seed, out=out, **loading)
+        require_executor(self.where)
         with display(self.quiet) as show:
             what = given(self.sources, out, importing, show)
             for line in describe(what):
                 show.note(line)
         evaluate, chosen = fitted(self.evaluate, what)
-        return _job(replace(self, evaluate=evaluate), what.news, out, probe=probe, chosen=chosen, log_to=self.log_to)
+        how: dict[str, Any] = {"probe": probe, "where": self.where, "log_to": self.log_to}
+        return _job(replace(self, evaluate=evaluate), what.news, out, chosen=chosen, **how)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,6 +116,7 @@ def _job(
     out: Path,
     *,
     probe: ProbeSettings | None = None,
+    where: ExecutorSettings | None = None,
     chosen: Sequence[str] = (),
     log_to: str = "",
 ) -> int:
@@ -139,7 +144,7 @@ def _job(
                 for line in (*chosen, *outlook(left)):
                     show.note(line)
             command = shlex.join(["sys2ft", *sys.argv[1:]])
-            result = run(news, model=loaded, command=command, log_to=log_to, show=show, **how)
+            result = run(news, model=loaded, command=command, log_to=log_to, where=where, show=show, **how)
     if options.dry_run:
         for line in chosen:
             print(line)

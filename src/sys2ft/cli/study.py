@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from rich import box
 from rich.table import Table
 from rich.text import Text
-from tyro.conf import Positional, arg, subcommand
+from tyro.conf import OmitArgPrefixes, Positional, arg, subcommand
 
 from sys2ft.cli.common import ModelOptions, console
 from sys2ft.cli.run import duration
 from sys2ft.errors import SettingsError
+from sys2ft.executors import ExecutorSettings
 from sys2ft.runs import Needs, display
 from sys2ft.terminal import print
 
@@ -52,6 +53,7 @@ class StudyRun(ModelOptions):
     """Folder of the study; default: sys2ft-runs/study-<name>."""
     dry_run: bool = False
     """Print the cells, what they would need, and the smallest difference that the study could see; then exit."""
+    where: OmitArgPrefixes[ExecutorSettings] = ExecutorSettings()
 
     def run(self) -> int:
         from sys2ft.studies import outlook, run_study
@@ -64,8 +66,9 @@ class StudyRun(ModelOptions):
                 found = outlook(study, out, show=show, **how)
             _print_outlook(study, found)
             return 2 if found.unusable else 0
+        command = shlex.join(["sys2ft", *sys.argv[1:]])
         with display(self.quiet) as show:
-            done = run_study(study, out, command=shlex.join(["sys2ft", *sys.argv[1:]]), show=show, **how)
+            done = run_study(study, out, command=command, where=self.where, show=show, **how)
         _print_study(done)
         return 2 if done.failures else 0
 

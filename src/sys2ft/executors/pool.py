@@ -90,17 +90,24 @@ class Pool:
         self.transport.close()
 
     def map(self, units: Sequence[Unit], recipe: Recipe) -> Iterator[dict[str, Any]]:
-        """Yield the results in the order of `units`, each as soon as it and all earlier ones are there.
+        """The results of `outcomes`. Raises the first error among them."""
+        for outcome in self.outcomes(units, recipe):
+            if isinstance(outcome, Sys2ftError):
+                raise outcome
+            yield outcome
+
+    def outcomes(self, units: Sequence[Unit], recipe: Recipe) -> Iterator[dict[str, Any] | Sys2ftError]:
+        """Yield the result or the error of each unit, in order, as soon as it and all earlier ones are there.
 
         A unit whose worker is lost, runs out of memory or has a full disk is given again, `ATTEMPTS` times in all.
-        Raises the error of a unit, Sys2ftError for one that was lost too often, and Stopped.
+        Raises Sys2ftError if no worker starts, SettingsError for a worker of another version, and Stopped.
         """
         if not units:
             return
         published = self.transport.publish(recipe)
         waiting = deque(_Work(place, unit) for place, unit in enumerate(units))
         given: dict[Any, tuple[int, _Work]] = {}
-        done: dict[int, dict[str, Any]] = {}
+        done: dict[int, dict[str, Any] | Sys2ftError] = {}
         following = 0
         try:
             while following < len(units):
@@ -114,11 +121,11 @@ class Pool:
                         self._begin(ticket)
                         continue
                     number, work = given.pop(ticket)
-                    reply = self._reply(ticket, number, work)
-                    if reply.result is None:
+                    outcome = self._outcome(ticket, number, work)
+                    if outcome is None:
                         waiting.appendleft(work)
                     else:
-                        done[work.place] = reply.result
+                        done[work.place] = outcome
                 while following in done:
                     yield done.pop(following)
                     following += 1
@@ -151,27 +158,28 @@ class Pool:
             )
         self._idle.append(number)
 
-    def _reply(self, ticket: Any, number: int, work: _Work) -> Reply:
-        """The reply to a unit; one without a result is to be given again. Raises what cannot be mended by that."""
+    def _outcome(self, ticket: Any, number: int, work: _Work) -> dict[str, Any] | Sys2ftError | None:
+        """What came of a unit; None if it is to be given again."""
         where = f"worker {number} ({self.transport.name}), unit {work.unit.key}"
         try:
             reply: Reply = self.transport.result(ticket)
         except WorkerLost as lost:
             self._restart(number)
             if work.attempts >= ATTEMPTS:
-                raise Sys2ftError(
+                return Sys2ftError(
                     f"{work.unit.key} was given {ATTEMPTS} times, and its worker was lost each time: {lost}",
                     expected="a worker that is left to finish, with enough memory for it",
                     fix="give the workers more memory or time; the same command goes on where this one ended",
-                ) from lost
+                )
             self.note(f"{where}: the worker is lost ({lost}); given again")
-            return Reply()
+            return None
         self._idle.append(number)
-        if reply.error and (not reply.again or work.attempts >= ATTEMPTS):
-            raise reply.raised(where)
-        if reply.error:
+        if not reply.error:
+            return reply.result
+        if reply.again and work.attempts < ATTEMPTS:
             self.note(f"{where}: {reply.found}; given again")
-        return reply
+            return None
+        return reply.raised(where)
 
     def _restart(self, number: int) -> None:
         self.transport.end(number)

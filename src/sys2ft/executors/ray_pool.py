@@ -63,7 +63,7 @@ class RayTransport:
         except (ConnectionError, TimeoutError, OSError, RuntimeError, ValueError) as error:
             raise SettingsError(
                 f"no Ray cluster answers at {address}: {error}" if address else f"Ray could not be started: {error}",
-                expected="the address of a running cluster (`ray start --head` prints it)" if address else "a free port",
+                expected="a running cluster's address, which `ray start --head` prints" if address else "free ports",
                 fix="correct --address, or leave it out to start Ray on this machine" if address else "look at its log",
             ) from error
 
@@ -128,4 +128,6 @@ def _require_answer(address: str) -> None:
 def _short(error: Exception) -> str:
     """The first line of what Ray says that is a reason."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return next((line for line in lines if "exit" in line.lower() or "memory" in line.lower()), lines[0] if lines else "")
+    return next(
+        (line for line in lines if "exit" in line.lower() or "memory" in line.lower()), lines[0] if lines else ""
+    )

@@ -10,13 +10,14 @@ import shutil
 import threading
 import time
 from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sys2ft import files
-from sys2ft.errors import SettingsError
+from sys2ft.errors import SettingsError, StorageError
 from sys2ft.executors.pool import WorkerLost
-from sys2ft.executors.worker import Recipe, Reply, Worker
+from sys2ft.executors.worker import Recipe, Worker
 from sys2ft.runs.units import Unit
 
 _BEAT = 10  # seconds between two signs of life
@@ -152,7 +153,7 @@ class Beating:
         while not self._end.wait(_BEAT):
             try:
                 self._write()
-            except (OSError, files.StorageError):
+            except (OSError, StorageError):
                 continue  # a full disk is told by the next write that matters
 
     def close(self) -> None:
@@ -176,6 +177,11 @@ def _reply_file(folder: Path, unit: int) -> Path:
     return folder / f"reply-{unit}.pickle"
 
 
+def _loaded(recipe: Path) -> Recipe:
+    found: Recipe = pickle.loads(recipe.read_bytes())
+    return found
+
+
 def serve(place: str, spool: str) -> None:
     """Compute the units that come as files into a worker's folder, until the process that asked is silent."""
     folder, driver = files.make_folder(Path(place)), Path(spool) / "driver"
@@ -187,7 +193,7 @@ def serve(place: str, spool: str) -> None:
             for file in sorted(folder.glob("unit-*.pickle")):
                 unit, key, recipe = pickle.loads(file.read_bytes())
                 file.unlink()
-                reply: Reply = worker.compute(unit, key, lambda at=recipe: pickle.loads(Path(at).read_bytes()))
+                reply = worker.compute(unit, key, partial(_loaded, Path(recipe)))
                 files.write_bytes(_reply_file(folder, int(file.stem.partition("-")[2])), pickle.dumps(reply))
             time.sleep(_LOOK)
     finally:

@@ -9,6 +9,7 @@ from pathlib import Path
 from sys2ft.errors import NewsError
 from sys2ft.evaluation import EvaluateSettings
 from sys2ft.evaluation.records import can_ask
+from sys2ft.executors import ExecutorSettings, Pool, opened, require_executor
 from sys2ft.generators import Generator, ServerSettings
 from sys2ft.job.card import write_card
 from sys2ft.job.fits import require_fit
@@ -75,6 +76,7 @@ def run(
     command: str = "",
     generator: str | Generator | None = None,
     server: ServerSettings | None = None,
+    where: ExecutorSettings | None = None,
     show: Display | None = None,
 ) -> Result:
     """Generate replay elements, train, evaluate and report, in the run folder `out`.
@@ -82,14 +84,16 @@ def run(
     `news` is a file, the name of a bundled set, or a list of News. With `probe`, the model writes questions if none of
     them has one (in the folder `<out>.probe`). `generator` writes the elements: the name of another model,
     'openai:MODEL@URL' (asked as `server` says), or an object; None: `model` does. `log_to` names an experiment tracker
-    (`runs.trackers`). An unfinished run with the same settings in that folder resumes. Raises NewsError, ModelError or
-    SettingsError for errors that the caller can fix, those of settings before the model is loaded, and StorageError if
-    writing fails.
+    (`runs.trackers`). `where` says what computes; None: this process. An unfinished run with the same settings in that
+    folder resumes. Raises NewsError, ModelError or SettingsError for errors that the caller can fix, those of settings
+    before the model is loaded, and StorageError if writing fails.
     """
     items = load_news(news) if isinstance(news, str | Path) else list(news)
     generate, train, evaluate = generate or GenerateSettings(), train or TrainSettings(), evaluate or EvaluateSettings()
     require_settings(generate, train, evaluate, seed=seed, out=out, log_to=log_to)
     require_writer(generator, generate)
+    where = where or ExecutorSettings()
+    require_executor(where)
     asking = require_measurable(items, evaluate, probe, seed=seed)
     show = show or Display()
     loaded = load_model(model, progress=show.note) if isinstance(model, str) else model
@@ -97,35 +101,38 @@ def run(
     require_fit(Reader.of(loaded), items, generate=None if generator else generate, evaluate=evaluate, probe=asking)
     require_retention(loaded, items, evaluate, seed=seed)
     stages = 3 if asking is None else 4
-    written: Probes | None = None
-    if asking is not None:
-        with show.stage(1, stages):
-            written = write_questions(items, loaded, Path(out), asking, seed=seed, command=command, show=show)
-        items = written.news
-        require_questions(items, evaluate)
-        require_fit(Reader.of(loaded), items, evaluate=evaluate)
-    writer = open_writer(generator, loaded, generate, out=out, server=server, show=show)
-    if generator:
-        require_generation_fits(loaded, writer, items, generate)
-    folder = open_run(out, loaded, items, seed=seed, command=command, writer=writer)
-    show.note(visible_difference(items, generate, evaluate, loaded.source.name))
-    with folder.lock(), tracked(show, log_to, folder.path):
-        check_settings(folder, generate, train, evaluate)
-        if written is not None:
-            asked, kept = len(written.candidates), len(written.kept)
-            show.measured("probe", 0, {"asked": asked, "kept": kept, "yield": kept / asked})
-        with show.stage(stages - 2, stages):
-            generate_stage(folder, loaded, generate, show, train=train, writer=writer)
-        del writer  # another model's memory is needed for training
-        with show.stage(stages - 1, stages):
-            train_stage(folder, loaded, train, show)
-            _hand_on(folder, generate.protocols, show)
-        with show.stage(stages, stages):
-            evaluate_stage(folder, loaded, evaluate, show)
-        result = finish(folder)
-        for name, scores in scores_of(result.summary).items():
-            show.measured(f"scores/{name}", 0, scores)
-        return result
+    with opened(where, Path(out), device=loaded.device.type, note=show.note) as pool:
+        written: Probes | None = None
+        if asking is not None:
+            with show.stage(1, stages):
+                written = write_questions(
+                    items, loaded, Path(out), asking, seed=seed, command=command, show=show, pool=pool
+                )
+            items = written.news
+            require_questions(items, evaluate)
+            require_fit(Reader.of(loaded), items, evaluate=evaluate)
+        writer = open_writer(generator, loaded, generate, out=out, server=server, show=show)
+        if generator:
+            require_generation_fits(loaded, writer, items, generate)
+        folder = open_run(out, loaded, items, seed=seed, command=command, writer=writer)
+        show.note(visible_difference(items, generate, evaluate, loaded.source.name))
+        with folder.lock(), tracked(show, log_to, folder.path):
+            check_settings(folder, generate, train, evaluate)
+            if written is not None:
+                asked, kept = len(written.candidates), len(written.kept)
+                show.measured("probe", 0, {"asked": asked, "kept": kept, "yield": kept / asked})
+            with show.stage(stages - 2, stages):
+                generate_stage(folder, loaded, generate, show, train=train, writer=writer, pool=pool)
+            del writer  # another model's memory is needed for training
+            with show.stage(stages - 1, stages):
+                train_stage(folder, loaded, train, show, pool=pool)
+                _hand_on(folder, generate.protocols, show)
+            with show.stage(stages, stages):
+                evaluate_stage(folder, loaded, evaluate, show, pool=pool)
+            result = finish(folder)
+            for name, scores in scores_of(result.summary).items():
+                show.measured(f"scores/{name}", 0, scores)
+            return result
 
 
 def write_questions(
@@ -137,6 +144,7 @@ def write_questions(
     seed: int,
     command: str = "",
     show: Display | None = None,
+    pool: Pool | None = None,
 ) -> Probes:
     """Questions for news items without any, written by the model in the folder beside the run folder `out`.
 
@@ -144,7 +152,7 @@ def write_questions(
     """
     run = open_run(probe_folder(out), model, news, seed=seed, command=command)
     with run.lock():
-        probes = probe_stage(run, model, settings, show or Display())
+        probes = probe_stage(run, model, settings, show or Display(), pool=pool)
     if not probes.kept:
         raise NewsError(
             f"none of the {len(probes.candidates)} questions that {model.source.name} wrote passed its checks: "

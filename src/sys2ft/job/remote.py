@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,9 @@ from sys2ft.errors import ModelError
 from sys2ft.evaluation import Answerer
 from sys2ft.executors import Pool, PoolExecutor, Recipe
 from sys2ft.generators import Context, EngineGenerator, Generator
-from sys2ft.job.trained import adapter_folders
+from sys2ft.job.trained import BASE_NAME, adapter_folders, saved_adapters
 from sys2ft.models import LoadedModel, load_model
-from sys2ft.runs import Run, Unit
+from sys2ft.runs import Display, Run, Unit
 from sys2ft.training import AdapterJob, TrainSettings, learner_of, train
 
 Files = Mapping[str, bytes]
@@ -66,24 +66,17 @@ class _Answering(Answerer):
             self.bank.close()
 
 
-def answering_at(pool: Pool, run: Run, model: LoadedModel, name: str, names: Sequence[str], rank: int) -> PoolExecutor:
-    """The executor of units of evaluation. `names`: the adapters of the trained protocol `name`, by slot; may be none.
-
-    The adapters travel as bytes.
-    """
-    saved: list[Files] = []
+def answering_at(pool: Pool, run: Run, model: LoadedModel, name: str) -> PoolExecutor:
+    """The executor of units that ask a subject: the base, or a trained protocol, whose adapters travel as bytes."""
+    names, settings = ([], None) if name == BASE_NAME else saved_adapters(run, name)
     folder = adapter_folders(run, name)
-    for adapter in names:
-        own = folder / adapter
-        saved.append({file.relative_to(own).as_posix(): file.read_bytes() for file in sorted(own.rglob("*.*"))})
-    settings = replace(run.settings("train", TrainSettings), rank=rank) if names else None
-    inputs = {"saved": saved, "settings": settings}
+    inputs = {"saved": [read_all(folder / adapter) for adapter in names], "settings": settings}
     return PoolExecutor(pool, Recipe("sys2ft.job.remote:answerer", inputs, base=model_recipe(model)))
 
 
 def answerer(model: LoadedModel, saved: Sequence[Files], settings: TrainSettings | None) -> Answerer:
     """The context of units of evaluation: the model with a bank of the saved adapters, or without one."""
-    if settings is None:
+    if settings is None or not saved:
         return Answerer(model)
     learner = learner_of(settings)
     bank = learner.bank(model.model, len(saved))
@@ -95,21 +88,27 @@ def answerer(model: LoadedModel, saved: Sequence[Files], settings: TrainSettings
 
 
 def trained_at(
-    pool: Pool, model: LoadedModel, jobs: Sequence[Sequence[AdapterJob]], checkpoints: Sequence[Path]
+    pool: Pool, model: LoadedModel, banks: Sequence[tuple[Sequence[AdapterJob], Path]], show: Display
 ) -> Iterator[Path]:
-    """Train each bank's jobs in a worker; yield its checkpoint, which then holds the finished training, in order.
+    """Train each bank, given as its jobs and the place of its checkpoint, in a worker; yield these places in order.
 
-    `training.train` with that checkpoint only reads it. A checkpoint that is there travels to the worker.
+    The checkpoint then holds the finished training, which `training.train` only reads. One that is there travels to
+    the worker.
     """
     units = [
-        Unit(key=f"training/{place.name}", function="sys2ft.job.remote:train_bank",
-             inputs={"jobs": tuple(own), "kept": read_all(place)})
-        for own, place in zip(jobs, checkpoints, strict=True)
-    ]  # fmt: skip
-    for place, result in zip(checkpoints, pool.map(units, model_recipe(model)), strict=True):
-        with files.atomic_folder(place) as folder:
-            write_all(folder, result["kept"])
-        yield place
+        Unit(
+            key=f"training/{place.name}",
+            function="sys2ft.job.remote:train_bank",
+            inputs={"jobs": tuple(jobs), "kept": read_all(place)},
+        )
+        for jobs, place in banks
+    ]
+    with show.task("train (banks)", len(banks)) as advance:
+        for (_, place), result in zip(banks, pool.map(units, model_recipe(model)), strict=True):
+            with files.atomic_folder(place) as folder:
+                write_all(folder, result["kept"])
+            advance(1)
+            yield place
 
 
 def train_bank(model: LoadedModel, jobs: Sequence[AdapterJob], kept: Files) -> dict[str, Any]:

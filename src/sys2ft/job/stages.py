@@ -20,10 +20,11 @@ from sys2ft.generators import Generator
 from sys2ft.job.card import write_card
 from sys2ft.job.cell import Cell
 from sys2ft.job.fits import require_elements_fit, require_fit
-from sys2ft.job.remote import answering_at, trained_at, writing
 from sys2ft.job.refusals import require_drop, require_protocols, require_questions, require_training
+from sys2ft.job.remote import answering_at, trained_at, writing
 from sys2ft.job.schedules import require_schedule, schedule_of
 from sys2ft.job.trained import (
+    BASE_NAME,
     Answering,
     answering,
     answers_of,
@@ -49,7 +50,7 @@ from sys2ft.replay import (
 )
 from sys2ft.report import summarise
 from sys2ft.retention import RetentionSet, require_items_fit, set_measurements
-from sys2ft.runs import Display, Run, digest, read_json, read_jsonl, write_json, write_jsonl
+from sys2ft.runs import Display, Executor, Run, digest, read_json, read_jsonl, write_json, write_jsonl
 from sys2ft.training import (
     FREE,
     Checkpoint,
@@ -180,7 +181,9 @@ def protocols_of(run: Run) -> list[str]:
     return made
 
 
-def train_stage(run: Run, model: LoadedModel, settings: TrainSettings, show: Display) -> list[str]:
+def train_stage(
+    run: Run, model: LoadedModel, settings: TrainSettings, show: Display, *, pool: Pool | None = None
+) -> list[str]:
     """Write `adapters/<protocol>/<news id or joint>/` in PEFT's format, and the loss curves in `training/`.
 
     Returns one line for each adapter that stopped before its last step.
@@ -200,12 +203,20 @@ def train_stage(run: Run, model: LoadedModel, settings: TrainSettings, show: Dis
             show.note(f"{name}: the replay elements are not those that its adapters were trained on; training again")
     jobs = [job for name in protocols for job in own[name]]
     require_elements_fit(Reader.of(model), jobs)
-    for number, bank_jobs in enumerate(banks(model.model, jobs)):
-        trained = list(dict.fromkeys(job.group for job in bank_jobs))
-        checkpoint = run.path / "training" / f"bank-{number}.checkpoint"
-        if not all(is_trained(run, name, versions[name]) for name in trained):
-            if number == 0 and (left_out := uncovered(model.model)):
-                show.note(f"train: {left_out}")
+    numbered = enumerate(banks(model.model, jobs))
+    places = [(bank_jobs, run.path / "training" / f"bank-{number}.checkpoint") for number, bank_jobs in numbered]
+    left = [
+        (bank_jobs, place)
+        for bank_jobs, place in places
+        if not all(is_trained(run, job.group, versions[job.group]) for job in bank_jobs)
+    ]
+    if left and (left_out := uncovered(model.model)):
+        show.note(f"train: {left_out}")
+    elsewhere = trained_at(pool, model, left, show) if pool else iter([])
+    for bank_jobs, checkpoint in places:
+        if (bank_jobs, checkpoint) in left:
+            next(elsewhere, None)  # then the checkpoint holds the finished training, which is only read here
+            trained = list(dict.fromkeys(job.group for job in bank_jobs))
             training = train(model, bank_jobs, checkpoint=checkpoint, show=show)
             try:
                 for name in trained:
@@ -243,7 +254,9 @@ def require_layers(model: LoadedModel, settings: TrainSettings) -> None:
     learner_of(settings).size(model.model)
 
 
-def evaluate_stage(run: Run, model: LoadedModel, settings: EvaluateSettings, show: Display) -> None:
+def evaluate_stage(
+    run: Run, model: LoadedModel, settings: EvaluateSettings, show: Display, *, pool: Pool | None = None
+) -> None:
     """Write `predictions/<subject>.jsonl` for the base model and every trained protocol, and `controls/*/` likewise.
 
     The controls may differ from those of an earlier evaluation: `controls/` then holds those of `settings`. Adapters of
@@ -257,11 +270,11 @@ def evaluate_stage(run: Run, model: LoadedModel, settings: EvaluateSettings, sho
     sets = require_retention(model, news, settings, seed=run.record["seed"])
     require_current(run, trained, news)
     run.stage("evaluate", asdict(settings), free=EVALUATE_FREE)
-    _measure(run, model, settings, sets, Answering("base", {}, ""), show)
+    _measure(run, model, settings, sets, Answering(BASE_NAME, {}, ""), show, pool=pool)
     for name in trained:
-        bank = load_bank(run, model, name)
+        bank = None if pool else load_bank(run, model, name)
         try:
-            _measure(run, model, settings, sets, answering(run, name), show, bank)
+            _measure(run, model, settings, sets, answering(run, name), show, bank, pool=pool)
         finally:
             if bank is not None:
                 bank.close()
@@ -310,10 +323,12 @@ def _measure(
     who: Answering,
     show: Display,
     bank: Bank | None = None,
+    pool: Pool | None = None,
 ) -> None:
     """Write what one subject answers to the questions and the controls; delete what it answered to other controls."""
     what = all_measurements(model, settings, sets, news_of(run), who.routes)
-    asked = ask(run, model, who, what, settings, show, bank)
+    executor = answering_at(pool, run, model, who.name) if pool else None
+    asked = ask(run, model, who, what, settings, show, bank, executor)
     for file in answers_of(run, who.name):
         if file not in asked:
             file.unlink()
@@ -327,8 +342,12 @@ def ask(
     settings: EvaluateSettings,
     show: Display,
     bank: Bank | None = None,
+    executor: Executor | None = None,
 ) -> list[Path]:
-    """Write what one subject answers in some measurements, `<folder>/<subject>.jsonl` each; return these files."""
+    """Write what one subject answers in some measurements, `<folder>/<subject>.jsonl` each; return these files.
+
+    `executor` answers with adapters of its own, in the order of `who`'s slots; None: this process, with `bank`.
+    """
     asked = []
     for one in what:
         predictions = evaluate(
@@ -342,6 +361,7 @@ def ask(
             probe=one.probe,
             seed=run.record["seed"],
             memo=run,
+            executor=executor,
             show=show,
         )
         asked.append(run.path / one.folder / f"{who.name}.jsonl")

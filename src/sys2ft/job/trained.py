@@ -17,6 +17,8 @@ from sys2ft.news import News
 from sys2ft.runs import Run, read_json, write_json, write_jsonl
 from sys2ft.training import Checkpoint, Training, TrainSettings, learner_of
 
+BASE_NAME = "base"
+"""The subject without an adapter."""
 REFUSED = ".refused"
 """End of the name of a folder of refused adapters, beside where they were."""
 
@@ -130,13 +132,19 @@ def answering(run: Run, name: str) -> Answering:
     return Answering(name, routes_to(record["routes"], slots), record["version"])
 
 
+def saved_adapters(run: Run, name: str) -> tuple[list[str], TrainSettings]:
+    """The adapters of a trained protocol in the order of its record, and the settings that they are loaded with."""
+    record = read_json(run.path / "training" / f"{name}.json")
+    settings = run.settings("train", TrainSettings)
+    return record["names"], replace(settings, rank=record["rank"]) if record["names"] else settings
+
+
 def load_bank(run: Run, model: LoadedModel, name: str) -> Bank | None:
     """A bank with one protocol's saved adapters in the order of its training record; None if it has none."""
-    record = read_json(run.path / "training" / f"{name}.json")
-    adapters: list[str] = record["names"]
+    adapters, settings = saved_adapters(run, name)
     if not adapters:
         return None
-    learner = learner_of(replace(run.settings("train", TrainSettings), rank=record["rank"]))
+    learner = learner_of(settings)
     folder = adapter_folders(run, name)
     bank = learner.bank(model.model, len(adapters))
     for slot, adapter in enumerate(adapters):

@@ -22,7 +22,7 @@ from sys2ft.job.schedules import schedule_of
 from sys2ft.models import LoadedModel, load_model
 from sys2ft.news import News
 from sys2ft.replay import ReplayElement, generate
-from sys2ft.runs import Below, Display, current_stop
+from sys2ft.runs import Below, Display, Executor, current_stop
 from sys2ft.studies.cells import Cell
 from sys2ft.studies.costs import PARAPHRASE, SHOWN
 from sys2ft.studies.measures import Outcome, Subject, of_training, outcomes
@@ -47,8 +47,9 @@ class Runner:
     store: Store
     cells: Sequence[Cell]
     show: Display = field(default_factory=Display)
+    loaded: LoadedModel | None = None
+    """The model in use, of which there is one at a time."""
     failures: list[Failure] = field(default_factory=list)
-    _loaded: LoadedModel | None = None
     _held: frozenset[str] = frozenset()
     """The phases of banks whose training is not lost, and not all of whose phases are written."""
 
@@ -58,28 +59,28 @@ class Runner:
         missing = [cell for cell in self.cells if self._missing(cell)]
         for name in dict.fromkeys(cell.generator for cell in missing):
             own = [cell for cell in missing if cell.generator == name]
-            with self._failing(own):
+            with self.failing(own):
                 self._generate(name, own)
         for name in dict.fromkeys(cell.options.model for cell in missing):
-            own = [cell for cell in missing if cell.options.model == name and not self._failed(cell)]
+            own = [cell for cell in missing if cell.options.model == name and not self.failed(cell)]
             if own:
-                with self._failing(own):
-                    self._learn(name, own)
+                with self.failing(own):
+                    self.learn(name, own)
         self._held = self._unfinished_banks()
         for cell in self.cells:
-            if not self._failed(cell) and self.store.finished(cell) and not self._is_held(cell):
+            if not self.failed(cell) and self.store.finished(cell) and not self._is_held(cell):
                 self.store.forget_adapters(self.store.key(cell))
         if not self.failures:  # a training that ran out of memory continues from there
             shutil.rmtree(self.store.path / "training", ignore_errors=True)
 
     def _missing(self, cell: Cell) -> bool:
-        with self._failing([cell]):
+        with self.failing([cell]):
             self.store.require_sound(cell)
             finished = self.store.finished(cell) and self.store.has("base", self.store.base_key(cell))
             return not finished or self._is_held(cell)
         return False
 
-    def _failed(self, cell: Cell) -> bool:
+    def failed(self, cell: Cell) -> bool:
         return any(failure.cell is cell for failure in self.failures)
 
     def _is_held(self, cell: Cell) -> bool:
@@ -87,7 +88,7 @@ class Runner:
         return any(one.rpartition("-")[0] == key for one in self._held)
 
     @contextlib.contextmanager
-    def _failing(self, cells: Sequence[Cell] | Callable[[], Sequence[Cell]]) -> Iterator[None]:
+    def failing(self, cells: Sequence[Cell] | Callable[[], Sequence[Cell]]) -> Iterator[None]:
         """Record an error of some cells, or of those that `cells` finds after it, and compute the others.
 
         A full disk is an error of all.
@@ -104,11 +105,15 @@ class Runner:
             if not failed:
                 self.show.note(str(error))
 
-    def _model(self, name: str) -> LoadedModel:
-        if self._loaded is None or self._loaded.fingerprint != self.store.fingerprint(name):
-            self._loaded = None  # before the next is loaded: two may not fit
-            self._loaded = load_model(name, dtype=self.store.dtype, device=self.store.device, progress=self.show.note)
-        return self._loaded
+    def executor(self, model: LoadedModel, cell: Cell) -> Executor | None:
+        """Computes the units of generation; None: this process."""
+        return None
+
+    def model(self, name: str) -> LoadedModel:
+        if self.loaded is None or self.loaded.fingerprint != self.store.fingerprint(name):
+            self.loaded = None  # before the next is loaded: two may not fit
+            self.loaded = load_model(name, dtype=self.store.dtype, device=self.store.device, progress=self.show.note)
+        return self.loaded
 
     def _generate(self, name: str, cells: Sequence[Cell]) -> None:
         """Write the elements of the cells that this model writes."""
@@ -122,8 +127,8 @@ class Runner:
             if self.store.has_elements(key):
                 continue
             cell = own[0]
-            with self._failing(own):
-                model = self._model(name)
+            with self.failing(own):
+                model = self.model(name)
                 settings = cell.generate_by(protocol)
                 (replay,) = generate(
                     model,
@@ -131,27 +136,29 @@ class Runner:
                     settings,
                     seed=cell.options.seed,
                     memo=Below(self.store.memo, model.fingerprint[:16]),
+                    executor=self.executor(model, cell),
                     show=self.show,
                     schedule=schedule_of(cell.train),
                 ).values()
                 self.store.write_elements(key, replay.elements, asdict(replay.counts))
 
-    def _learn(self, name: str, cells: Sequence[Cell]) -> None:
+    def learn(self, name: str, cells: Sequence[Cell]) -> None:
         """Ask the base, then train and ask the cells of one model, phase by phase."""
-        model = self._model(name)
-        self._ask_base(model, cells)
+        model = self.model(name)
+        self.ask_base(model, cells)
         longest = max(len(cell.groups(self.store.news(cell))) for cell in cells)
         for number in range(longest):
             self._phase(model, number, cells)
 
-    def _ask_base(self, model: LoadedModel, cells: Sequence[Cell]) -> None:
+    def ask_base(self, model: LoadedModel, cells: Sequence[Cell]) -> None:
+        """Ask the base what the cells ask, where it was not."""
         by_key: dict[str, list[Cell]] = {}
         for cell in cells:
             by_key.setdefault(self.store.base_key(cell), []).append(cell)
         for key, (cell, *others) in by_key.items():
             if self.store.has("base", key):
                 continue
-            with self._failing([cell, *others]):
+            with self.failing([cell, *others]):
                 who = Subject(model=model, news=self.store.news(cell), settings=cell.evaluate, seed=0, show=self.show)
                 found = outcomes([name for name in cell.measures if not of_training(name)], who)
                 self.store.write_part("base", key, {"model": model.described(), "rows": rows_of(found)})
@@ -162,18 +169,18 @@ class Runner:
         for cell in cells:
             has = number < len(cell.groups(self.store.news(cell)))
             key = f"{self.store.key(cell)}-{number}" if has else ""
-            if has and not self._failed(cell) and (not self.store.has("cells", key) or key in self._held):
-                with self._failing([cell]):
+            if has and not self.failed(cell) and (not self.store.has("cells", key) or key in self._held):
+                with self.failing([cell]):
                     phases.append(self._planned(model, cell, number))
         jobs = [job for phase in phases for job in phase.jobs]
         by_key = {phase.key: phase for phase in phases}
         for bank_jobs in banks(model.model, jobs) if jobs else []:
             own = [by_key[key] for key in dict.fromkeys(job.group for job in bank_jobs)]
-            with self._failing(partial(self._unwritten, own)):
+            with self.failing(partial(self._unwritten, own)):
                 self._train(model, bank_jobs, own)
         for phase in phases:
             if not phase.jobs and not self.store.has("cells", phase.key):
-                with self._failing([phase.cell]):
+                with self.failing([phase.cell]):
                     self._write(model, phase, None)
 
     def _unwritten(self, phases: Sequence[Phase]) -> list[Cell]:

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from sys2ft import files
+from sys2ft.executors import ExecutorSettings, opened as opened_pool, require_executor
 from sys2ft.runs import Display, provenance
 from sys2ft.runs.exclusive import exclusive
 from sys2ft.studies.opening import opened
@@ -15,6 +16,7 @@ from sys2ft.studies.page import write_results
 from sys2ft.studies.results import Results, results
 from sys2ft.studies.running import Failure, Runner
 from sys2ft.studies.spec import Study
+from sys2ft.studies.spreading import PooledRunner
 from sys2ft.studies.store import RECORD, Store
 
 
@@ -36,22 +38,27 @@ def run_study(
     device: str = "auto",
     only: Mapping[str, str] | None = None,
     command: str = "",
+    where: ExecutorSettings | None = None,
     show: Display | None = None,
 ) -> Studied:
     """Compute what is missing of the study's cells in the folder `out`, and write results.json and study.html.
 
-    `only`: axis -> label; cells with other labels are left out.
+    `only`: axis -> label; cells with other labels are left out. `where` says what computes; None: this process.
 
     A cell that fails is listed in `failures`; the others are kept. Raises SettingsError for cells that cannot exist,
     and for the folder of something else, before any work, StorageError if the disk is full, and Stopped.
     """
+    where = where or ExecutorSettings()
+    require_executor(where)
     store, cells = opened(study, out, dtype=dtype, device=device, only=only)
+    show = show or Display()
     files.make_folder(store.path)
     with exclusive(store.path):
         files.remove_leftovers(store.path)
         write_record(store, study, command)
-        runner = Runner(store, cells, show or Display())
-        runner.run()
+        with opened_pool(where, store.path, device=store.numbers[1], note=show.note) as pool:
+            runner = PooledRunner(store, cells, show, pool=pool) if pool else Runner(store, cells, show)
+            runner.run()
         failed = {failure.cell.key: failure.error.found for failure in runner.failures}
         found = results(store, study, cells, failed)
         page = write_results(store, found, len(cells))
