@@ -17,6 +17,7 @@ from sys2ft.errors import SettingsError, StorageError, Sys2ftError
 from sys2ft.executors import ExecutorSettings, Pool, PoolExecutor, Recipe, Worker, opened
 from sys2ft.executors.pool import ATTEMPTS, WorkerLost
 from sys2ft.runs import Unit, read_json, read_jsonl
+from sys2ft.studies import changed, load_study, run_study
 from test_job import SETTINGS, contents
 
 HERE = "test_executors"
@@ -71,7 +72,8 @@ def unit(function: str, **inputs: Any) -> Unit:
     return Unit(key=f"{function} {inputs}", function=f"{HERE}:{function}", inputs=inputs)
 
 
-RECIPE = Recipe(f"{HERE}:above", {"more": 1}, base=Recipe(f"{HERE}:counted", {"start": 10}))
+BASE = Recipe(f"{HERE}:counted", {"start": 10})
+RECIPE = Recipe(f"{HERE}:above", {"more": 1}, base=BASE)
 
 
 class Here:
@@ -104,7 +106,7 @@ class Here:
         return self._ticket(self.workers[number].compute(unit, recipe.key, lambda: published))
 
     def wait(self, tickets: Collection[int], seconds: float) -> list[int]:
-        return [max(tickets)]  # the last that was given is ready first
+        return sorted(tickets, reverse=True)  # the last that was given is ready first
 
     def result(self, ticket: int) -> Any:
         if isinstance(reply := self.replies[ticket], WorkerLost):
@@ -123,7 +125,7 @@ def test_results_come_in_order_and_contexts_are_kept() -> None:
     with Pool(Here(), 2) as pool:
         units = [unit("add", value=value) for value in range(40)]
         assert [row["sum"] for row in pool.map(units, RECIPE)] == [11 + value for value in range(40)]
-        other = Recipe(f"{HERE}:above", {"more": 2}, base=RECIPE.base)
+        other = Recipe(f"{HERE}:above", {"more": 2}, base=BASE)
         assert [row["sum"] for row in PoolExecutor(pool, other).map(units[:3])] == [12, 13, 14]
     assert Counted.made == 2  # one for each worker: the second recipe stands on the same base
 
@@ -201,6 +203,16 @@ def elsewhere() -> Iterator[None]:
 
 
 @pytest.fixture
+def cluster(elsewhere: None) -> Iterator[None]:
+    """One cluster for all pools of a test, as with an address: starting Ray takes seconds."""
+    import ray
+
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture
 def finished(news_file: Path, model: sys2ft.LoadedModel, tmp_path: Path) -> Path:
     return sys2ft.run(news_file, model=model, out=tmp_path / "local", seed=3, **SETTINGS).folder
 
@@ -227,7 +239,7 @@ def close(one: Any, other: Any) -> bool:
 
 
 def test_a_run_by_ray_equals_a_local_one_with_a_worker_killed(
-    elsewhere: None, finished: Path, news_file: Path, model: sys2ft.LoadedModel, tmp_path: Path
+    cluster: None, finished: Path, news_file: Path, model: sys2ft.LoadedModel, tmp_path: Path
 ) -> None:
     settings = ExecutorSettings(executor="ray", workers=2)
     notes: list[str] = []
@@ -237,18 +249,17 @@ def test_a_run_by_ray_equals_a_local_one_with_a_worker_killed(
         first, *others = pool.map(units, RECIPE)
         assert [row["sum"] for row in others] == [11, 12, 13, 14] and first["process"] != os.getpid()
         assert len(notes) == 1 and "the worker is lost" in notes[0]
-        # In the cluster that is there, as with --address: a run, and a study.
-        done = sys2ft.run(news_file, model=model, out=tmp_path / "ray", seed=3, where=settings, **SETTINGS)
-        assert_same(done.folder, finished)
-        small = {"models": [str(model.source.path)], "news": str(news_file), "take": 0, "settings": {"rank": 2}}
-        study = sys2ft.changed(sys2ft.load_study("gap").smaller(), small, "a test")
-        how: dict[str, Any] = {"dtype": "float32", "device": "cpu"}
-        there = sys2ft.run_study(study, tmp_path / "there", where=settings, **how)
-        here = sys2ft.run_study(study, tmp_path / "here", **how)
-        assert not there.failures and not here.failures
-        assert close(there.found.to_dict(), here.found.to_dict())
-        names = {file.relative_to(there.folder) for file in there.folder.glob("[ceb]*/*.json*")}
-        assert names == {file.relative_to(here.folder) for file in here.folder.glob("[ceb]*/*.json*")}
+    done = sys2ft.run(news_file, model=model, out=tmp_path / "by-ray" / "local", seed=3, where=settings, **SETTINGS)
+    assert_same(done.folder, finished)
+    small = {"models": [str(model.source.path)], "take": 4, "settings": {"rank": 2}}
+    study = changed(load_study("gap").smaller(), small, "a test")
+    how: dict[str, Any] = {"dtype": "float32", "device": "cpu"}
+    there = run_study(study, tmp_path / "there", where=settings, **how)
+    here = run_study(study, tmp_path / "here", **how)
+    assert not there.failures and not here.failures
+    assert close(there.found.to_dict(), here.found.to_dict())
+    names = {file.relative_to(there.folder) for file in there.folder.glob("[ceb]*/*.json*")}
+    assert names == {file.relative_to(here.folder) for file in here.folder.glob("[ceb]*/*.json*")}
 
 
 def test_a_unit_that_kills_every_worker_of_slurm_is_told_and_the_others_are_kept(

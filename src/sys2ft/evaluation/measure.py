@@ -35,10 +35,11 @@ def evaluate(
     `routes` maps each news item's id to the slot of `bank` that answers its questions (`BASE`: the base model);
     without a bank the base model answers all. `version` says what the bank was trained on, such as a digest; answers
     stored in `memo` under another version are not reused. `memo` stores finished units (a `Run` stores them in its
-    folder), so that an interrupted call resumes. Raises SettingsError if the routes omit a news item or name a slot
+    folder), so that an interrupted call resumes. `executor` computes the units; its context is an `Answerer` with a
+    bank of its own, or with `bank`. Raises SettingsError if the routes omit a news item or name a slot
     that the bank does not have.
     """
-    asked_of = Subject(name=subject, routes=_checked(routes or {}, news, bank), version=version)
+    asked_of = Subject(name=subject, routes=_checked(routes or {}, bank, executor), version=version)
     asks: Probe = probe or Questions(settings)
     title = f"evaluate {subject}" if asks.name == "questions" else f"evaluate {subject}: {asks.name}"
     units = asks.units(asked_of, news, seed)
@@ -51,9 +52,11 @@ def evaluate(
     return predictions
 
 
-def _checked(routes: Mapping[str, Route | int], news: Sequence[News], bank: Bank | None) -> dict[str, Route]:
+def _checked(routes: Mapping[str, Route | int], bank: Bank | None, executor: Executor | None) -> dict[str, Route]:
     """The routes checked against the bank; a bare slot becomes a route named after its number."""
     made = {item: route if isinstance(route, Route) else _numbered(route) for item, route in routes.items()}
+    if bank is None and executor is not None:
+        return made  # an executor has a bank of its own
     slots = bank.slots if bank is not None else 0
     wrong = {item: route.slot for item, route in made.items() if not BASE <= route.slot < slots}
     if wrong or (bank is not None and not made):

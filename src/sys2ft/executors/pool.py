@@ -5,6 +5,7 @@ How workers are started and reached is the transport's business (`ray_pool`, `sl
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ ATTEMPTS = 3
 """How often a unit is given before its loss is an error."""
 _AHEAD = 16  # units for each worker that may be finished before one that is not
 _POLL = 0.5  # seconds between two looks at a request to stop
+_PATIENCE = 60  # seconds without a worker after which it is said what is waited for
 
 
 class WorkerLost(Exception):
@@ -78,6 +80,7 @@ class Pool:
         self._idle: list[int] = []
         self._starting: dict[Any, int] = {}
         self._lost_starts = 0
+        self._since: float | None = time.monotonic()
         for number in range(workers):
             self._starting[transport.start(number)] = number
 
@@ -116,6 +119,7 @@ class Pool:
                     work.attempts += 1
                     given[self.transport.submit(number, work.unit, recipe, published)] = number, work
                 current_stop().check()
+                self._tell_waiting(bool(given))
                 for ticket in self.transport.wait([*self._starting, *given], _POLL):
                     if ticket in self._starting:
                         self._begin(ticket)
@@ -132,6 +136,12 @@ class Pool:
         finally:  # those still busy would answer a later call
             for number, _ in given.values():
                 self._restart(number)
+
+    def _tell_waiting(self, working: bool) -> None:
+        """Say once that no worker has started yet: a cluster may be full, and that may be what the user expects."""
+        if self._since is not None and not working and time.monotonic() - self._since > _PATIENCE:
+            self._since = None
+            self.note(f"{self.transport.name}: none of {self.workers} workers has started yet; waiting for the cluster")
 
     def _begin(self, ticket: Any) -> None:
         """A worker has started, or failed to."""

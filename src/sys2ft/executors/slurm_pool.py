@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pickle
 import shutil
+import signal
 import threading
 import time
 from collections.abc import Collection
@@ -184,6 +185,7 @@ def _loaded(recipe: Path) -> Recipe:
 
 def serve(place: str, spool: str) -> None:
     """Compute the units that come as files into a worker's folder, until the process that asked is silent."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # submitit ignores it; a preempted worker should not go on
     folder, driver = files.make_folder(Path(place)), Path(spool) / "driver"
     worker, seen = Worker(), dict[Path, tuple[str, float]]()
     living = Beating(folder / "alive")
