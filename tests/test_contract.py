@@ -30,7 +30,7 @@ ROOMS = (
     {"replay", "training", "evaluation"},
     {"generators"},
     {"engine", "executors"},
-    {"models", "news", "runs", "pages"},
+    {"models", "news", "runs", "pages", "stores"},
     {"files", "languages", "machine", "plugins", "statistics", "terminal", "text"},
     {"errors"},
 )

@@ -136,6 +136,31 @@ def test_the_samples_are_rendered_to_the_tokens_of_the_training(run: Path) -> No
     )
 
 
+def test_trl_trains_on_the_samples_as_they_are_with_the_same_loss_mask(run: Path, tmp_path: Path) -> None:
+    """`SFTTrainer` with its defaults, given the file and the model's folder, computes the loss on the same tokens."""
+    trl = pytest.importorskip("trl")
+    datasets = pytest.importorskip("datasets")
+    out = made(run, to="sft")
+    rows = datasets.load_dataset(
+        "json", data_files=str(out.folder / "train.jsonl"), split="train", cache_dir=str(tmp_path / "cache")
+    )
+    args = trl.SFTConfig(
+        output_dir=str(tmp_path / "trl"), max_steps=1, per_device_train_batch_size=2, use_cpu=True, bf16=False,
+        report_to="none", disable_tqdm=True, save_strategy="no",
+    )  # fmt: skip
+    trainer = trl.SFTTrainer(model=str(chosen(run).base), args=args, train_dataset=rows)
+    theirs = trainer.data_collator([trainer.train_dataset[place] for place in range(len(rows))])
+    who = chosen(run)
+    for place, row in enumerate(read_jsonl(out.folder / "train.jsonl")):
+        prompt = [Message(**turn) for turn in row["prompt"]]
+        own = who.chat.render(prompt, row["completion"][0]["content"])
+        taught = [token for token, counts in zip(own.ids, own.loss_mask, strict=True) if counts]
+        labels = [token for token in theirs["labels"][place].tolist() if token != -100]
+        # A template that writes a line break after the end of the turn has TRL learn that too.
+        assert labels[: len(taught)] == taught and len(labels) - len(taught) <= 1
+    assert trainer.train().training_loss > 0
+
+
 def test_an_export_that_answers_otherwise_keeps_the_ending(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     good = made(run, to="peft").folder
     config = run / "adapters" / "naive" / "joint" / "adapter_config.json"

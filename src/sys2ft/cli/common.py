@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,6 +63,15 @@ def reopen(path: Path, show: Display) -> tuple[Run, LoadedModel]:
             fix="restore the old model, or start a new run folder",
         )
     return run, model
+
+
+def keeping(folder: Path, address: str, quiet: bool) -> AbstractContextManager[None]:
+    """Keep a copy of a folder at an address (`--store`); empty: none."""
+    from sys2ft.runs.progress import NotesDisplay
+    from sys2ft.stores import require_store, stored
+
+    require_store(address)
+    return stored(folder, address, (lambda text: None) if quiet else NotesDisplay().note)
 
 
 def console() -> Console:

@@ -29,6 +29,8 @@ class Export:
     """Finished run folder."""
     out: Path | None = None
     """Folder to write; default: exports/<adapter>-<format> in the run folder. An earlier export there is replaced."""
+    store: str = ""
+    """Address of fsspec, such as `s3://BUCKET/MODEL`, to which a proven export is copied. Empty: none."""
     quiet: bool = False
     """Show no progress."""
     export: ExportSettings
@@ -36,7 +38,9 @@ class Export:
     def run(self) -> int:
         from sys2ft.export import choose, export
         from sys2ft.report import markdown_table, summarise
+        from sys2ft.stores import push, require_store
 
+        require_store(self.store)
         run = Run.open(self.folder)
         with display(self.quiet) as show:
             chosen = choose(run, self.export.adapter, show)
@@ -44,6 +48,8 @@ class Export:
                 table = markdown_table(summarise(run.path))
                 made = export(chosen, self.export, out=self.out, table=table, show=show)
         _print(made, self.export)
+        if self.store and made.proven:
+            print(f"copied    {push(made.folder, self.store)} files to {self.store}")
         return 0 if made.proven else 1
 
 

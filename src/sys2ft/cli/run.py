@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from sys2ft.cli.common import WriterOptions, console, print_result
+from sys2ft.cli.common import WriterOptions, console, keeping, print_result
 from sys2ft.evaluation import EvaluateSettings
 from sys2ft.executors import ExecutorSettings, require_executor
 from sys2ft.job.demo import DEMO_EVALUATE, DEMO_GENERATE, DEMO_NEWS, DEMO_TRAIN
@@ -60,6 +60,9 @@ class Run(WriterOptions):
     """Questions to write for each news item where there are none (`sys2ft news probe` has the other settings)."""
     log_to: str = ""
     """Experiment tracker that gets losses, yields and scores: tensorboard, trackio or wandb. Empty: none."""
+    store: str = ""
+    """Address of fsspec, such as `s3://BUCKET/RUN`, where a copy of the folder is kept: fetched first if there is no
+    folder here, written when the command ends. Empty: none."""
     dry_run: bool = False
     """Print the remaining work (units, tokens, FLOP, estimated time and memory) and exit."""
     where: OmitArgPrefixes[ExecutorSettings] = ExecutorSettings()
@@ -68,11 +71,17 @@ class Run(WriterOptions):
     evaluate: EvaluateSettings = EvaluateSettings()
 
     def run(self) -> int:
-        from sys2ft.job import fitted, given, out_of, require_settings, require_sources
+        from sys2ft.job import out_of, require_sources
 
         if not self.sources:
             require_sources(self.sources)
         out = self.out or out_of(self.sources)
+        with keeping(out, "" if self.dry_run else self.store, self.quiet):
+            return self._in(out)
+
+    def _in(self, out: Path) -> int:
+        from sys2ft.job import fitted, given, require_settings
+
         importing = ImportSettings(max_tokens=self.max_tokens, skip_bad=self.skip_bad)
         probe = ProbeSettings(probes_per_news=self.probes_per_news)
         loading = {"dtype": self.dtype, "device": self.device, "log_to": self.log_to}

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 from tyro.conf import OmitArgPrefixes, Positional, arg, subcommand
 
-from sys2ft.cli.common import ModelOptions, console
+from sys2ft.cli.common import ModelOptions, console, keeping
 from sys2ft.cli.run import duration
 from sys2ft.errors import SettingsError
 from sys2ft.executors import ExecutorSettings
@@ -51,6 +51,9 @@ class StudyRun(ModelOptions):
     """Only cells at these places, such as protocol=naive."""
     out: Path | None = None
     """Folder of the study; default: sys2ft-runs/study-<name>."""
+    store: str = ""
+    """Address of fsspec, such as `s3://BUCKET/RUN`, where a copy of the folder is kept: fetched first if there is no
+    folder here, written when the command ends. Empty: none."""
     dry_run: bool = False
     """Print the cells, what they would need, and the smallest difference that the study could see; then exit."""
     where: OmitArgPrefixes[ExecutorSettings] = ExecutorSettings()
@@ -67,7 +70,7 @@ class StudyRun(ModelOptions):
             _print_outlook(study, found)
             return 2 if found.unusable else 0
         command = shlex.join(["sys2ft", *sys.argv[1:]])
-        with display(self.quiet) as show:
+        with keeping(out, self.store, self.quiet), display(self.quiet) as show:
             done = run_study(study, out, command=command, where=self.where, show=show, **how)
         _print_study(done)
         return 2 if done.failures else 0

@@ -54,7 +54,7 @@ class Transport(Protocol):
         ...
 
     def end(self, number: int) -> None:
-        """End a worker, whatever it does."""
+        """End a worker, also one that is busy."""
         ...
 
     def close(self) -> None:
@@ -154,7 +154,7 @@ class Pool:
                 raise Sys2ftError(
                     f"worker {number} ({self.transport.name}) did not start: {lost}",
                     expected="a worker in which this package can be imported and that is left to run",
-                    fix="look into the log of the cluster; the same command goes on where this one ended",
+                    fix="look into the log of the cluster; the same command continues where this one ended",
                 ) from lost
             self._restart(number)
             return
@@ -179,7 +179,7 @@ class Pool:
                 return Sys2ftError(
                     f"{work.unit.key} was given {ATTEMPTS} times, and its worker was lost each time: {lost}",
                     expected="a worker that is left to finish, with enough memory for it",
-                    fix="give the workers more memory or time; the same command goes on where this one ended",
+                    fix="give the workers more memory or time; the same command continues where this one ended",
                 )
             self.note(f"{where}: the worker is lost ({lost}); given again")
             return None

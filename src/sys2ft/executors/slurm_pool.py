@@ -155,7 +155,7 @@ class Beating:
             try:
                 self._write()
             except (OSError, StorageError):
-                continue  # a full disk is told by the next write that matters
+                continue  # a full disk is reported by the next write that matters
 
     def close(self) -> None:
         self._end.set()

@@ -14,9 +14,9 @@ from importlib import import_module
 from pickle import dumps
 from typing import Any
 
-import sys2ft
 from sys2ft import errors
 from sys2ft.errors import StorageError, Sys2ftError, UserError
+from sys2ft.runs import provenance
 from sys2ft.runs.units import Unit
 
 
@@ -60,7 +60,7 @@ class Reply:
 
     @classmethod
     def of(cls, error: BaseException) -> Reply:
-        """The reply that tells of an error."""
+        """The reply that describes an error."""
         short = errors.out_of_memory(error) or isinstance(error, errors.MemoryShortage)
         again = short or isinstance(error, StorageError)
         name = "MemoryShortage" if short else type(error).__name__
@@ -88,11 +88,10 @@ class Worker:
     @staticmethod
     def about() -> dict[str, str]:
         """Who this worker is: versions, host and process."""
-        import torch
-
+        versions = provenance.versions()
         return {
-            "sys2ft": sys2ft.__version__,
-            "torch": torch.__version__.partition("+")[0],
+            "sys2ft": str(versions["sys2ft"]),
+            "torch": str(versions["torch"]).partition("+")[0],
             "host": platform.node(),
             "process": str(os.getpid()),
         }
