@@ -11,6 +11,7 @@ from hypothesis import given, settings, strategies as st
 
 import sys2ft
 from sys2ft.engine import LogLikelihood
+from sys2ft.files import write_jsonl
 from sys2ft.generators import Generated, Likelihoods, Pair, Reply, Request, SamplingParams, Usage
 from sys2ft.languages import LANGUAGES, language
 from sys2ft.languages.spelled import in_digits
@@ -21,7 +22,6 @@ from sys2ft.replay.coverage import Coverage
 from sys2ft.replay.facts import facts_in
 from sys2ft.replay.filters import common_words, invents, names_span
 from sys2ft.report.heat import LEVELS, heat
-from sys2ft.runs import write_json
 from sys2ft.text import words
 
 VELQUIN = "Chemists in Norway have made a new metal called velquin. Velquin floats on water. It turns green on salt."
@@ -239,7 +239,7 @@ def test_the_heat_map_has_the_whole_text(tmp_path: Path) -> None:
     facts = [fact.to_dict() for fact in facts_in(FROG)]
     counts = list(range(len(facts)))
     news = [{"id": "frog", "news": FROG, "questions": []}]
-    write_json(tmp_path / "replay" / "facts.json", {"frog": facts})
+    write_jsonl(tmp_path / "replay" / "facts.jsonl", [{"news_id": "frog", "facts": facts}])
     made = heat(SimpleNamespace(folder=tmp_path, yields={"p": {"covering": {"frog": counts}}}, news=news))  # type: ignore[arg-type]
     assert made is not None and made.left_out == 0
     ((name, (row,)),) = made.news

@@ -16,7 +16,8 @@ from safetensors.torch import load_file, save_file
 
 from sys2ft.evaluation import EvaluateSettings
 from sys2ft.files import write_json
-from sys2ft.job.stages import cell_of, elements_of, evaluate_stage, news_of
+from sys2ft.job.portions import elements_of
+from sys2ft.job.stages import cell_of, evaluate_stage, news_of
 from sys2ft.models import load_model
 from sys2ft.report import summarise, terminal_table, write_report
 from sys2ft.runs import Run, display, read_json

@@ -172,8 +172,41 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write JSON Lines atomically."""
-    write_text(path, "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
+    """Write JSON Lines atomically, one row at a time."""
+    with growing(path) as append:
+        append(rows)
+
+
+@contextlib.contextmanager
+def growing(path: Path) -> Iterator[Callable[[Iterable[Mapping[str, Any]]], None]]:
+    """Yield a function that appends rows to a JSON Lines file, which replaces `path` when the block succeeds.
+
+    Unlike in `atomic_file`, errors of the block itself are not taken for those of writing.
+    """
+    make_folder(path.parent)
+    target = path.resolve() if path.is_symlink() else path
+    with storage_errors(path):
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+    with os.fdopen(handle, "wb") as file:
+
+        def append(rows: Iterable[Mapping[str, Any]]) -> None:
+            for row in rows:
+                line = json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
+                with storage_errors(path):
+                    file.write(line.encode("utf-8", "backslashreplace"))
+
+        try:
+            yield append
+            with storage_errors(path):
+                file.flush()
+                os.fsync(file.fileno())
+                os.chmod(name, 0o644)  # noqa: PTH101 - mkstemp makes files private; run folders are shared
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(name)  # noqa: PTH108
+            raise
+    with storage_errors(path):
+        os.replace(name, target)  # noqa: PTH105
 
 
 def open_binary(path: Path) -> BinaryIO:
@@ -234,8 +267,15 @@ def damage_named(path: Path, fix: str) -> Iterator[None]:
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """Read JSON Lines."""
+    return list(iterate_jsonl(path))
+
+
+def iterate_jsonl(path: Path) -> Iterator[dict[str, Any]]:
+    """Read JSON Lines, one at a time."""
     with path.open(encoding="utf-8") as file:
-        return [json.loads(line) for line in file if line.strip()]
+        for line in file:
+            if line.strip():
+                yield json.loads(line)
 
 
 def remove_leftovers(folder: Path) -> None:

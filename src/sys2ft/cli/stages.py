@@ -53,8 +53,8 @@ class Generate(WriterOptions):
             command = shlex.join(["sys2ft", *sys.argv[1:]])
             run = open_run(out, model, news, seed=self.seed, command=command, writer=writer)
             with run.lock():
-                replays = generate_stage(run, model, self.generate, show, train=train, writer=writer)
-        Console().print(yield_table([replay.counts for replay in replays.values()]))
+                counts = generate_stage(run, model, self.generate, show, train=train, writer=writer)
+        Console().print(yield_table(list(counts.values())))
         for name, found in read_json(run.path / "replay" / "withheld.json").items():
             print(f"kept out  {name}: {found['kind']}: {found['excerpt']}")
         print(f"elements  {run.path / 'replay'}")

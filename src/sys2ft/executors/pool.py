@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -92,32 +93,37 @@ class Pool:
     ) -> None:
         self.transport.close()
 
-    def map(self, units: Sequence[Unit], recipe: Recipe) -> Iterator[dict[str, Any]]:
+    def map(self, units: Iterable[Unit], recipe: Recipe) -> Iterator[dict[str, Any]]:
         """The results of `outcomes`. Raises the first error among them."""
         for outcome in self.outcomes(units, recipe):
             if isinstance(outcome, Sys2ftError):
                 raise outcome
             yield outcome
 
-    def outcomes(self, units: Sequence[Unit], recipe: Recipe) -> Iterator[dict[str, Any] | Sys2ftError]:
+    def outcomes(self, units: Iterable[Unit], recipe: Recipe) -> Iterator[dict[str, Any] | Sys2ftError]:
         """Yield the result or the error of each unit, in order, as soon as it and all earlier ones are there.
+
+        Units are taken from the iterable as they can be given out, so that it may be much longer than memory holds.
 
         A unit whose worker is lost, runs out of memory or has a full disk is given again, `ATTEMPTS` times in all.
         Raises Sys2ftError if no worker starts, SettingsError for a worker of another version, and Stopped.
         """
-        if not units:
+        coming = (_Work(place, unit) for place, unit in enumerate(units))
+        waiting = deque[_Work]()
+        waiting.extend(islice(coming, 1))
+        if not waiting:
             return
         published = self.transport.publish(recipe)
-        waiting = deque(_Work(place, unit) for place, unit in enumerate(units))
         given: dict[Any, tuple[int, _Work]] = {}
         done: dict[int, dict[str, Any] | Sys2ftError] = {}
         following = 0
         try:
-            while following < len(units):
+            while waiting or given or done:
                 while self._idle and waiting and waiting[0].place < following + _AHEAD * self.workers:
                     work, number = waiting.popleft(), self._idle.pop(0)
                     work.attempts += 1
                     given[self.transport.submit(number, work.unit, recipe, published)] = number, work
+                    waiting.extend(islice(coming, not waiting))
                 current_stop().check()
                 self._tell_waiting(bool(given))
                 for ticket in self.transport.wait([*self._starting, *given], _POLL):

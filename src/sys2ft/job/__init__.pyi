@@ -23,23 +23,23 @@ from .main_job import (
     visible_difference as visible_difference,
 )
 from .plan import Left as Left, plan as plan
+from .portions import elements_of as elements_of
 from .refusals import (
     require_measurable as require_measurable,
     require_protocols as require_protocols,
     require_questions as require_questions,
     require_settings as require_settings,
 )
+from .stage_train import train_stage as train_stage
 from .stages import (
     ask as ask,
     cell_of as cell_of,
-    elements_of as elements_of,
     evaluate_stage as evaluate_stage,
     generate_stage as generate_stage,
     news_of as news_of,
     open_run as open_run,
     probe_stage as probe_stage,
     require_layers as require_layers,
-    train_stage as train_stage,
 )
 from .trained import (
     Answering as Answering,

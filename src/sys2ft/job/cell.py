@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -63,7 +63,7 @@ class Cell:
         rows = [[job.name, job.seed, _fixed(job.settings), [asdict(item) for item in job.items]] for job in jobs]
         return digest([self.model, files_named(self.train), rows])
 
-    def jobs(self, elements: Sequence[ReplayElement], news: Sequence[News] = ()) -> list[AdapterJob]:
+    def jobs(self, elements: Iterable[ReplayElement], news: Sequence[News] = ()) -> list[AdapterJob]:
         """The adapters to train on the kept elements of the protocol: one per news item, or one for all.
 
         The rank of a joint adapter counts the news items for which elements were drawn, kept or not: so it is the same
@@ -72,19 +72,19 @@ class Cell:
         """
         joint = self.train.adapters == JOINT
         texts = {item.id: item.text for item in news} if reads_news(self.train) else {}
-        items = [
-            TrainItem(
-                adapter=JOINT if joint else e.news_id,
-                prompt=e.prompt,
-                completion=e.completion,
-                context=texts.get(e.news_id, ""),
-                source=e.news_id,
-            )
-            for e in elements
-            if e.status == "kept"
-        ]
-        asked = len({e.news_id for e in elements}) if joint else 1
-        train = replace(self.train, rank=self.train.rank or rank_of(asked))
+        items, asked = [], set()
+        for e in elements:  # once: they may be read from a file
+            asked.add(e.news_id)
+            if e.status == "kept":
+                item = TrainItem(
+                    adapter=JOINT if joint else e.news_id,
+                    prompt=e.prompt,
+                    completion=e.completion,
+                    context=texts.get(e.news_id, ""),
+                    source=e.news_id,
+                )
+                items.append(item)
+        train = replace(self.train, rank=self.train.rank or rank_of(len(asked) if joint else 1))
         return jobs_of(items, train, seed=self.seed, group=self.protocol, parameters=self.parameters)
 
     def routes(self, trained: Sequence[str], news: Sequence[News]) -> dict[str, str | None]:

@@ -7,7 +7,7 @@ Answers are stored as units and merged adapters as folders, so a stopped compari
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from sys2ft.combining import CompareSettings, Retrieved, Retriever, with_retrieved_text, with_route
@@ -20,7 +20,8 @@ from sys2ft.evaluation.records import Condition, can_ask
 from sys2ft.job.compared import Comparison, Table, WayRow
 from sys2ft.job.fits import require_fit
 from sys2ft.job.merges import merged_adapter, size_of
-from sys2ft.job.stages import cell_of, elements_of, news_of, require_current
+from sys2ft.job.portions import elements_of
+from sys2ft.job.stages import cell_of, news_of, require_current
 from sys2ft.job.trained import REFUSED, answering, load_bank
 from sys2ft.models import LoadedModel, Reader
 from sys2ft.news import Question
@@ -265,7 +266,7 @@ def _evaluated(run: Run) -> Artifacts:
     return read_artifacts(run.path)
 
 
-def _taught(elements: Sequence[ReplayElement]) -> set[str]:
+def _taught(elements: Iterable[ReplayElement]) -> set[str]:
     """What the kept elements teach, as digests."""
     return {digest([one.news_id, list(one.prompt), one.completion]) for one in elements if one.status == "kept"}
 

@@ -15,6 +15,7 @@ from sys2ft.job.card import write_card
 from sys2ft.job.fits import require_fit
 from sys2ft.job.given import probe_folder
 from sys2ft.job.refusals import check_settings, require_measurable, require_questions, require_settings
+from sys2ft.job.stage_train import train_stage
 from sys2ft.job.stages import (
     evaluate_stage,
     generate_stage,
@@ -22,7 +23,6 @@ from sys2ft.job.stages import (
     probe_stage,
     require_layers,
     require_retention,
-    train_stage,
 )
 from sys2ft.job.writing import open_writer, require_generation_fits, require_writer
 from sys2ft.models import DEFAULT_MODEL, LoadedModel, Reader, load_model

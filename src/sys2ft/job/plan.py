@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence, Set as AbstractSet
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from sys2ft.engine import DecodeRequest, Example, Sampling, decode, flops, prepare, score
 from sys2ft.evaluation import EvaluateSettings, Subject, routes_to
@@ -15,6 +15,7 @@ from sys2ft.generators import Generator, ServerSettings
 from sys2ft.job.cell import Cell
 from sys2ft.job.fits import require_fit
 from sys2ft.job.given import probe_folder, stand_ins
+from sys2ft.job.portions import jobs_by_portion, portions, to_train, training_version
 from sys2ft.job.refusals import check_settings, require_protocols, require_questions
 from sys2ft.job.schedules import schedule_of
 from sys2ft.job.stages import (
@@ -24,14 +25,14 @@ from sys2ft.job.stages import (
     require_layers,
     require_retention,
 )
-from sys2ft.job.trained import Answering, answering, is_trained
+from sys2ft.job.trained import BASE_NAME, Answering, answering, is_trained
 from sys2ft.job.writing import open_writer, require_generation_fits, require_writer
 from sys2ft.models import LoadedModel, Message, Reader
 from sys2ft.news import News
 from sys2ft.probing import ProbeSettings, probe_needs
-from sys2ft.replay import GenerateSettings, ReplayElement, expected, parts_of, plan as replay_plan, protocols_for
+from sys2ft.replay import GenerateSettings, expected, parts_of, plan as replay_plan, protocols_for
 from sys2ft.retention import RetentionSet, unit_needs
-from sys2ft.runs import NO_MEMO, Display, Memo, Needs, Run, Unit, item_seed, read_jsonl
+from sys2ft.runs import NO_MEMO, Display, Memo, Needs, Run, Unit, item_seed
 from sys2ft.training import JOINT, AdapterJob, TrainSettings, banks, training_needs
 
 Stage = Literal["probe", "generate", "train", "evaluate"]
@@ -101,12 +102,31 @@ def plan(
     parts = itertools.chain(planner.generation(), planner.training(), planner.evaluation(evaluate, sets))
     if asking is not None:
         parts = itertools.chain(planner.probing(bare, asking), parts)
-    stages = len(parts_of(protocols_for(generate))) + len(generate.protocols) + 2 + (asking is not None)
+    once = len(parts_of(protocols_for(generate))) + len(generate.protocols) + 2
+    stages = len(portions(news)) * once + (asking is not None)
     with (show or Display()).task("plan", stages) as advance:
         for part in parts:
             left.append(part)
             advance(1)
-    return left
+    return _joined(left)
+
+
+def _joined(left: Sequence[Left]) -> list[Left]:
+    """The work of several portions, added up part by part."""
+    found: dict[tuple[str, str], Left] = {}
+    for one in left:
+        if (same := found.get((one.stage, one.part))) is not None:
+            one = replace(
+                one,
+                units=same.units + one.units,
+                done=same.done + one.done,
+                needs=same.needs + one.needs,
+                seconds=same.seconds + one.seconds,
+                estimated=same.estimated or one.estimated,
+                elsewhere=same.elsewhere or one.elsewhere,
+            )
+        found[one.stage, one.part] = one
+    return sorted(found.values(), key=lambda one: get_args(Stage).index(one.stage))
 
 
 class _Counting:
@@ -168,10 +188,14 @@ class _Planner:
         )
 
     def generation(self) -> Iterator[Left]:
+        for own in portions(self.news):
+            yield from self._generation(own)
+
+    def _generation(self, news: Sequence[News]) -> Iterator[Left]:
         memo = _Counting(self.memo)
         units = replay_plan(
             self.writer or self.model,
-            self.news,
+            news,
             self.generate,
             seed=self.seed,
             memo=memo,
@@ -193,20 +217,26 @@ class _Planner:
             )
 
     def training(self) -> Iterator[Left]:
-        jobs: list[AdapterJob] = []
-        known = True
-        for name in self.generate.protocols:
-            file = self.folder / "replay" / f"{name}.jsonl"
-            known = known and file.is_file()
-            if file.is_file():
-                rows = read_jsonl(file)
-            else:
-                drawn = expected(name, self.news, self.generate, self.model, schedule_of(self.train))
-                rows = [element.to_dict() for element in drawn]
-            jobs += self._cell(name).jobs([ReplayElement.from_dict(row) for row in rows], self.news)
+        names = self.generate.protocols
+        known = {name for name in names if (self.folder / "replay" / f"{name}.jsonl").is_file()}
+        done = {name for name in known if self.run and self._trained(self.run, name)}
+        streams = [self._jobs(name, name in known) for name in names]
+        for by_protocol in zip(*streams, strict=True):
+            yield from self._training([job for jobs in by_protocol for job in jobs], len(known) == len(names), done)
+
+    def _jobs(self, name: str, known: bool) -> Iterator[list[AdapterJob]]:
+        """The jobs of each portion, of the elements in the folder or of those that are expected."""
+        cell = self._cell(name)
+        if known and self.run is not None:
+            yield from jobs_by_portion(self.run, cell, self.news)
+            return
+        for own in to_train(cell, self.news):
+            yield cell.jobs(expected(name, own, self.generate, self.model, schedule_of(self.train)), own)
+
+    def _training(self, jobs: Sequence[AdapterJob], known: bool, trained: AbstractSet[str]) -> Iterator[Left]:
         for bank_jobs in banks(self.model.model, jobs):
             groups = list(dict.fromkeys(job.group for job in bank_jobs))
-            finished = known and all(self._trained(name, bank_jobs) for name in groups)
+            finished = known and trained >= set(groups)
             needs = Needs() if finished else training_needs(self.model, bank_jobs)
             yield Left(
                 stage="train",
@@ -222,12 +252,18 @@ class _Planner:
         return Cell.of(self.identity, protocol_name, self.generate, self.train)
 
     def evaluation(self, settings: EvaluateSettings, sets: Sequence[RetentionSet]) -> Iterator[Left]:
-        for name in ("base", *self.generate.protocols):
-            who = Answering(name, {}, "") if name == "base" else self._answering(name)
+        for number, news in enumerate(portions(self.news)):
+            yield from self._evaluation(settings, sets if number == 0 else (), news)
+
+    def _evaluation(
+        self, settings: EvaluateSettings, sets: Sequence[RetentionSet], news: Sequence[News]
+    ) -> Iterator[Left]:
+        for name in (BASE_NAME, *self.generate.protocols):
+            who = Answering(name, {}, "") if name == BASE_NAME else self._answering(name, news)
             left, done = self._left(
                 [
                     unit
-                    for one in all_measurements(self.model, settings, sets, self.news, who.routes)
+                    for one in all_measurements(self.model, settings, sets, news, who.routes)
                     for unit in one.probe.units(
                         Subject(name=name, routes=one.routes, version=who.version), one.news, self.seed
                     )
@@ -248,15 +284,14 @@ class _Planner:
                 estimated=any("settings" in unit.inputs for unit in left),
             )
 
-    def _trained(self, name: str, jobs: Sequence[AdapterJob]) -> bool:
-        own = [job for job in jobs if job.group == name]
-        return self.run is not None and is_trained(self.run, name, self._cell(name).version(own))
+    def _trained(self, run: Run, name: str) -> bool:
+        return is_trained(run, name, training_version(run, self._cell(name), self.news))
 
-    def _answering(self, name: str) -> Answering:
+    def _answering(self, name: str, news: Sequence[News]) -> Answering:
         """Who answers after the training of a protocol; before it, one adapter for each news item or for all."""
         if self.run is not None and (self.folder / "training" / f"{name}.json").is_file():
-            return answering(self.run, name)
-        adapters = self._cell(name).routes([*(item.id for item in self.news), JOINT], self.news)
+            return answering(self.run, name, news)
+        adapters = self._cell(name).routes([*(item.id for item in news), JOINT], news)
         slots = {adapter: slot for slot, adapter in enumerate(filter(None, dict.fromkeys(adapters.values())))}
         return Answering(name, routes_to(adapters, slots), "not trained yet")
 

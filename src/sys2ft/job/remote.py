@@ -6,7 +6,8 @@ Each function named here is called in a worker; its inputs are sent there.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from sys2ft.errors import ModelError
 from sys2ft.evaluation import Answerer
 from sys2ft.executors import Pool, PoolExecutor, Recipe
 from sys2ft.generators import Context, EngineGenerator, Generator
-from sys2ft.job.trained import BASE_NAME, adapter_folders, saved_adapters
+from sys2ft.job.trained import Answering, adapter_folders, trained_settings
 from sys2ft.models import LoadedModel, load_model
 from sys2ft.runs import Display, Run, Unit
 from sys2ft.training import AdapterJob, TrainSettings, learner_of, train
@@ -66,12 +67,14 @@ class _Answering(Answerer):
             self.bank.close()
 
 
-def answering_at(pool: Pool, run: Run, model: LoadedModel, name: str) -> PoolExecutor:
+def answering_at(pool: Pool, run: Run, model: LoadedModel, who: Answering) -> PoolExecutor:
     """The executor of units that ask a subject: the base, or a trained protocol, whose adapters travel as bytes."""
-    names, settings = ([], None) if name == BASE_NAME else saved_adapters(run, name)
-    folder = adapter_folders(run, name)
-    inputs = {"saved": [read_all(folder / adapter) for adapter in names], "settings": settings}
-    return PoolExecutor(pool, Recipe("sys2ft.job.remote:answerer", inputs, base=model_recipe(model)))
+    folder = adapter_folders(run, who.name)
+    saved = [read_all(folder / adapter) for adapter in who.adapters]
+    settings = trained_settings(run, who.name) if saved else None
+    return PoolExecutor(
+        pool, Recipe("sys2ft.job.remote:answerer", {"saved": saved, "settings": settings}, base=model_recipe(model))
+    )
 
 
 def answerer(model: LoadedModel, saved: Sequence[Files], settings: TrainSettings | None) -> Answerer:
@@ -87,28 +90,31 @@ def answerer(model: LoadedModel, saved: Sequence[Files], settings: TrainSettings
     return _Answering(model, bank)
 
 
-def trained_at(
-    pool: Pool, model: LoadedModel, banks: Sequence[tuple[Sequence[AdapterJob], Path]], show: Display
-) -> Iterator[Path]:
-    """Train each bank, given as its jobs and the place of its checkpoint, in a worker; yield these places in order.
+Banked = tuple[list[AdapterJob], Path, int]
+"""The jobs of a bank, the place of its checkpoint, and the number of its portion."""
+
+
+def trained_at(pool: Pool, model: LoadedModel, banks: Iterable[Banked], show: Display) -> Iterator[Banked]:
+    """Train each bank in a worker; yield them in order.
 
     The checkpoint then holds the finished training, which `training.train` only reads. One that is there travels to
     the worker.
     """
-    units = [
-        Unit(
-            key=f"training/{place.name}",
-            function="sys2ft.job.remote:train_bank",
-            inputs={"jobs": tuple(jobs), "kept": read_all(place)},
-        )
-        for jobs, place in banks
-    ]
-    with show.task("train (banks)", len(banks)) as advance:
-        for (_, place), result in zip(banks, pool.map(units, model_recipe(model)), strict=True):
-            with files.atomic_folder(place) as folder:
+    given = deque[Banked]()
+
+    def units() -> Iterator[Unit]:
+        for bank in banks:
+            given.append(bank)
+            inputs = {"jobs": tuple(bank[0]), "kept": read_all(bank[1])}
+            yield Unit(key=f"training/{bank[1].name}", function="sys2ft.job.remote:train_bank", inputs=inputs)
+
+    with show.task("train (banks)", None) as advance:
+        for result in pool.map(units(), model_recipe(model)):
+            bank = given.popleft()
+            with files.atomic_folder(bank[1]) as folder:
                 write_all(folder, result["kept"])
             advance(1)
-            yield place
+            yield bank
 
 
 def train_bank(model: LoadedModel, jobs: Sequence[AdapterJob], kept: Files) -> dict[str, Any]:

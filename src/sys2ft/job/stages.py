@@ -6,34 +6,36 @@ of the folder raise SettingsError.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sys2ft.engine import Bank, uncovered
+from sys2ft.engine import Bank
 from sys2ft.errors import SettingsError
-from sys2ft.evaluation import EvaluateSettings, Measurement, Route, evaluate, measurements
+from sys2ft.evaluation import EvaluateSettings, Measurement, Prediction, Route, evaluate, measurements
 from sys2ft.evaluation.settings import FREE as EVALUATE_FREE
 from sys2ft.executors import Pool
 from sys2ft.generators import Generator
 from sys2ft.job.card import write_card
 from sys2ft.job.cell import Cell
-from sys2ft.job.fits import require_elements_fit, require_fit
+from sys2ft.job.fits import require_fit
+from sys2ft.job.portions import (
+    portions,
+    training_version,
+)
 from sys2ft.job.refusals import require_drop, require_protocols, require_questions, require_training
-from sys2ft.job.remote import answering_at, trained_at, writing
-from sys2ft.job.schedules import require_schedule, schedule_of
+from sys2ft.job.remote import answering_at, writing
+from sys2ft.job.schedules import schedule_of
 from sys2ft.job.trained import (
     BASE_NAME,
     Answering,
     answering,
     answers_of,
-    forget,
     is_trained,
     load_bank,
     put_aside,
-    write_adapters,
-    write_training,
 )
 from sys2ft.job.writing import described, require_generation_fits
 from sys2ft.models import LoadedModel, Reader, position_limit
@@ -41,25 +43,19 @@ from sys2ft.news import News, news_from_dict, news_to_dict
 from sys2ft.probing import Probes, ProbeSettings, probe
 from sys2ft.replay import (
     GenerateSettings,
-    Replay,
-    ReplayElement,
+    Yield,
     generate,
+    joined_yield,
     leaks,
-    require_unleaked,
     withheld,
 )
 from sys2ft.report import summarise
 from sys2ft.retention import RetentionSet, require_items_fit, set_measurements
-from sys2ft.runs import Display, Executor, Run, digest, read_json, read_jsonl, write_json, write_jsonl
+from sys2ft.runs import Display, Executor, Run, digest, growing, read_jsonl, write_json, write_jsonl
 from sys2ft.training import (
-    FREE,
-    Checkpoint,
     TrainSettings,
-    banks,
-    describe_end,
     learner_of,
     require_teacher,
-    train,
 )
 
 
@@ -119,8 +115,8 @@ def generate_stage(
     train: TrainSettings | None = None,
     writer: Generator | None = None,
     pool: Pool | None = None,
-) -> dict[str, Replay]:
-    """Write `replay/<protocol>.jsonl` (elements kept and rejected), `<protocol>.yield.json` and `facts.json`.
+) -> dict[str, Yield]:
+    """Write `replay/<protocol>.jsonl` (elements kept and rejected), `<protocol>.yield.json` and `facts.jsonl`.
 
     In this stage as in the others, `pool`'s workers compute; None: this process.
 
@@ -131,29 +127,43 @@ def generate_stage(
     news = news_of(run)
     require_generation_fits(model, writer, news, settings)
     run.stage("generate", asdict(settings))
-    replays = generate(
-        writer or model,
-        news,
-        settings,
-        seed=run.record["seed"],
-        memo=run,
-        executor=writing(pool, writer or model, settings.rows_at_once) if pool else None,
-        show=show,
-        learner=model,
-        schedule=schedule_of(train),
-    )
+    kept_out = {} if settings.keep_instructions else withheld(news)
+    divided = [own for own in portions(news) if any(item.id not in kept_out for item in own)] or [news]
+    executor = writing(pool, writer or model, settings.rows_at_once) if pool else None
+    yields: dict[str, list[Yield]] = {name: [] for name in settings.protocols}
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in settings.protocols}
+    with contextlib.ExitStack() as stack:
+        add_facts = stack.enter_context(growing(run.path / "replay" / "facts.jsonl"))
+        add = {name: stack.enter_context(growing(run.path / "replay" / f"{name}.jsonl")) for name in yields}
+        advance = stack.enter_context(show.task("generate (news items)", len(news))) if len(divided) > 1 else None
+        for own in divided:
+            replays = generate(
+                writer or model,
+                own,
+                settings,
+                seed=run.record["seed"],
+                memo=run,
+                executor=executor,
+                show=show,
+                learner=model,
+                schedule=schedule_of(train),
+            )
+            facts = next(iter(replays.values())).facts
+            add_facts({"news_id": name, "facts": [fact.to_dict() for fact in every]} for name, every in facts.items())
+            for name, replay in replays.items():
+                add[name](element.to_dict() for element in replay.elements)
+                yields[name].append(replay.counts)
+                found[name] += [asdict(one) for one in leaks(replay.elements, own)]
+            if advance is not None:
+                advance(len(own))
     if writer is not None:
         run.note("generator", described(writer))
-    kept_out = {} if settings.keep_instructions else withheld(news)
-    write_json(run.path / "replay" / "withheld.json", {name: asdict(found) for name, found in kept_out.items()})
-    facts = {name: [fact.to_dict() for fact in own] for name, own in next(iter(replays.values())).facts.items()}
-    write_json(run.path / "replay" / "facts.json", facts)
-    for name, replay in replays.items():
-        write_jsonl(run.path / "replay" / f"{name}.jsonl", (element.to_dict() for element in replay.elements))
-        write_json(run.path / "replay" / f"{name}.yield.json", replay.counts.to_dict())
-    found = {name: [asdict(one) for one in leaks(replay.elements, news)] for name, replay in replays.items()}
+    write_json(run.path / "replay" / "withheld.json", {name: asdict(one) for name, one in kept_out.items()})
+    counts = {name: joined_yield(parts) for name, parts in yields.items()}
+    for name, count in counts.items():
+        write_json(run.path / "replay" / f"{name}.yield.json", count.to_dict())
     write_json(run.path / "replay" / "leaks.json", found)
-    return replays
+    return counts
 
 
 def probe_stage(
@@ -179,63 +189,6 @@ def protocols_of(run: Run) -> list[str]:
             fix=f"generate them first: sys2ft generate NEWS --out {run.path}",
         )
     return made
-
-
-def train_stage(
-    run: Run, model: LoadedModel, settings: TrainSettings, show: Display, *, pool: Pool | None = None
-) -> list[str]:
-    """Write `adapters/<protocol>/<news id or joint>/` in PEFT's format, and the loss curves in `training/`.
-
-    Returns one line for each adapter that stopped before its last step.
-    """
-    protocols, news = protocols_of(run), news_of(run)
-    require_layers(model, settings)  # before unusable settings are recorded in the folder
-    require_schedule(run, protocols, settings)
-    run.stage("train", asdict(settings), free=FREE)
-    cells = {name: cell_of(run, name, settings) for name in protocols}
-    elements = {name: elements_of(run, name) for name in protocols}
-    for name in protocols:
-        require_unleaked(elements[name], news)
-    own = {name: cell.jobs(elements[name], news) for name, cell in cells.items()}
-    versions = {name: cell.version(own[name]) for name, cell in cells.items()}
-    for name in protocols:
-        if not is_trained(run, name, versions[name]) and forget(run, name):
-            show.note(f"{name}: the replay elements are not those that its adapters were trained on; training again")
-    jobs = [job for name in protocols for job in own[name]]
-    require_elements_fit(Reader.of(model), jobs)
-    numbered = enumerate(banks(model.model, jobs))
-    places = [(bank_jobs, run.path / "training" / f"bank-{number}.checkpoint") for number, bank_jobs in numbered]
-    left = [
-        (bank_jobs, place)
-        for bank_jobs, place in places
-        if not all(is_trained(run, job.group, versions[job.group]) for job in bank_jobs)
-    ]
-    if left and (left_out := uncovered(model.model)):
-        show.note(f"train: {left_out}")
-    elsewhere = trained_at(pool, model, left, show) if pool else iter([])
-    for bank_jobs, checkpoint in places:
-        if (bank_jobs, checkpoint) in left:
-            next(elsewhere, None)  # then the checkpoint holds the finished training, which is only read here
-            trained = list(dict.fromkeys(job.group for job in bank_jobs))
-            training = train(model, bank_jobs, checkpoint=checkpoint, show=show)
-            try:
-                for name in trained:
-                    write_adapters(run.path / "adapters" / name, model.source.name, training.select(name))
-                for name in trained:
-                    write_training(run, cells[name], news, versions[name], training.select(name))
-            finally:
-                training.bank.close()
-        Checkpoint.remove(checkpoint)  # not before every file is written: a full disk must not cost a training
-    for name in protocols:
-        if not (run.path / "training" / f"{name}.json").is_file():
-            write_training(run, cells[name], news, versions[name], None)
-    records = {name: read_json(run.path / "training" / f"{name}.json") for name in protocols}
-    return [f"{name}: {describe_end(*ended)}" for name in protocols for ended in records[name].get("ended", {}).items()]
-
-
-def elements_of(run: Run, protocol_name: str) -> list[ReplayElement]:
-    """The elements of one of the run's protocols, kept and rejected."""
-    return [ReplayElement.from_dict(row) for row in read_jsonl(run.path / "replay" / f"{protocol_name}.jsonl")]
 
 
 def cell_of(run: Run, protocol_name: str, train: TrainSettings) -> Cell:
@@ -270,14 +223,8 @@ def evaluate_stage(
     sets = require_retention(model, news, settings, seed=run.record["seed"])
     require_current(run, trained, news)
     run.stage("evaluate", asdict(settings), free=EVALUATE_FREE)
-    _measure(run, model, settings, sets, Answering(BASE_NAME, {}, ""), show, pool=pool)
-    for name in trained:
-        bank = None if pool else load_bank(run, model, name)
-        try:
-            _measure(run, model, settings, sets, answering(run, name), show, bank, pool=pool)
-        finally:
-            if bank is not None:
-                bank.close()
+    for name in (BASE_NAME, *trained):
+        _measure(run, model, settings, sets, name, show, pool)
     put_aside(run, summarise(run.path).refused if settings.max_drop is not None else (), trained)
 
 
@@ -294,7 +241,7 @@ def require_current(run: Run, trained: Sequence[str], news: Sequence[News]) -> N
     """Raise SettingsError for protocols whose adapters were trained on other elements than the folder has now."""
     for name in trained:
         cell = cell_of(run, name, run.settings("train", TrainSettings))
-        if not is_trained(run, name, cell.version(cell.jobs(elements_of(run, name), news))):
+        if not is_trained(run, name, training_version(run, cell, news)):
             raise SettingsError(
                 f"{run.path}: the replay elements of {name} are not those that its adapters were trained on",
                 expected="adapters of the elements in the folder",
@@ -320,16 +267,31 @@ def _measure(
     model: LoadedModel,
     settings: EvaluateSettings,
     sets: Sequence[RetentionSet],
-    who: Answering,
+    name: str,
     show: Display,
-    bank: Bank | None = None,
-    pool: Pool | None = None,
+    pool: Pool | None,
 ) -> None:
-    """Write what one subject answers to the questions and the controls; delete what it answered to other controls."""
-    what = all_measurements(model, settings, sets, news_of(run), who.routes)
-    executor = answering_at(pool, run, model, who.name) if pool else None
-    asked = ask(run, model, who, what, settings, show, bank, executor)
-    for file in answers_of(run, who.name):
+    """Write what one subject answers to the questions and the controls; delete what it answered to other controls.
+
+    The retention sets are asked of the adapters of the first portion.
+    """
+    with contextlib.ExitStack() as stack:
+        asked: dict[Path, Callable[[Iterable[Mapping[str, Any]]], None]] = {}
+        for number, news in enumerate(portions(news_of(run))):
+            who = Answering(name, {}, "") if name == BASE_NAME else answering(run, name, news)
+            executor = answering_at(pool, run, model, who) if pool else None
+            bank = load_bank(run, model, name, who.adapters) if who.adapters and not pool else None
+            try:
+                for one in all_measurements(model, settings, sets if number == 0 else (), news, who.routes):
+                    predictions = _answers(run, model, who, one, settings, show, bank, executor)
+                    file = run.path / one.folder / f"{name}.jsonl"
+                    if file not in asked:
+                        asked[file] = stack.enter_context(growing(file))
+                    asked[file](row.to_dict() for row in predictions)
+            finally:
+                if bank is not None:
+                    bank.close()
+    for file in answers_of(run, name):
         if file not in asked:
             file.unlink()
 
@@ -342,28 +304,37 @@ def ask(
     settings: EvaluateSettings,
     show: Display,
     bank: Bank | None = None,
-    executor: Executor | None = None,
 ) -> list[Path]:
-    """Write what one subject answers in some measurements, `<folder>/<subject>.jsonl` each; return these files.
-
-    `executor` answers with adapters of its own, in the order of `who`'s slots; None: this process, with `bank`.
-    """
+    """Write what one subject answers in some measurements, `<folder>/<subject>.jsonl` each; return these files."""
     asked = []
     for one in what:
-        predictions = evaluate(
-            model,
-            one.news,
-            settings,
-            subject=who.name,
-            bank=bank,
-            routes=one.routes,
-            version=who.version,
-            probe=one.probe,
-            seed=run.record["seed"],
-            memo=run,
-            executor=executor,
-            show=show,
-        )
+        predictions = _answers(run, model, who, one, settings, show, bank, None)
         asked.append(run.path / one.folder / f"{who.name}.jsonl")
         write_jsonl(asked[-1], (row.to_dict() for row in predictions))
     return asked
+
+
+def _answers(
+    run: Run,
+    model: LoadedModel,
+    who: Answering,
+    one: Measurement,
+    settings: EvaluateSettings,
+    show: Display,
+    bank: Bank | None,
+    executor: Executor | None,
+) -> list[Prediction]:
+    return evaluate(
+        model,
+        one.news,
+        settings,
+        subject=who.name,
+        bank=bank,
+        routes=one.routes,
+        version=who.version,
+        probe=one.probe,
+        seed=run.record["seed"],
+        memo=run,
+        executor=executor,
+        show=show,
+    )

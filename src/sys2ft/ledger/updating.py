@@ -96,7 +96,7 @@ class Update:
         """Do what is left of the update, and write its entry into the unfinished folder."""
         with self.run.lock():
             generate_stage(self.run, self.model, self.settings.generate, self.show, train=self.settings.train)
-            made = elements_of(self.run, self.protocol)
+            made = list(elements_of(self.run, self.protocol))
             if not any(element.status == "kept" for element in made):
                 raise SettingsError(
                     f"no replay element of {', '.join(item.id for item in self.news)} was kept",
@@ -143,7 +143,7 @@ class Update:
         version = digest([cell.version([job]), files_in(job.start) if job.start else {}])
         require_elements_fit(Reader.of(self.model), [job])
         if not is_trained(self.run, self.protocol, version):
-            if forget(self.run, self.protocol):
+            if forget(self.run, self.protocol, [version]):
                 self.show.note("the settings of training have changed; training again")
             training = train(self.model, [job], checkpoint=self._checkpoint, show=self.show)
             try:

@@ -1,5 +1,11 @@
 from .budget import Schedule as Schedule
-from .elements import ReplayElement as ReplayElement, Yield as Yield, count_yield as count_yield, shown as shown
+from .elements import (
+    ReplayElement as ReplayElement,
+    Yield as Yield,
+    count_yield as count_yield,
+    joined_yield as joined_yield,
+    shown as shown,
+)
 from .filters import REASONS as REASONS, Filter as Filter, Reason as Reason, Said as Said, withheld as withheld
 from .generation import Replay as Replay, generate as generate, parts_of as parts_of, protocols_for as protocols_for
 from .leaks import Leak as Leak, leaks as leaks, require_unleaked as require_unleaked

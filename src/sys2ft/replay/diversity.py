@@ -38,6 +38,8 @@ class Diversity(TypedDict):
     """distinct-1, -2 and -3: mean over the news items, 0 to 1."""
     words: float
     """Mean number of words of a completion; in scripts without spaces, of characters."""
+    news: int
+    """Number of news items with kept elements, over which `distinct` is averaged."""
     unique: float
     """Share of different texts among all that were drawn and had the form that was asked for, kept or not."""
 
@@ -63,7 +65,31 @@ def diversity(kept: Iterable[tuple[str, str, str, str]], drawn: Sequence[tuple[s
         "completions": dict(completions.most_common()),
         "distinct": [round(_mean([distinct(own, n) for own in texts.values()]), 4) for n in SIZES],
         "words": round(_mean(lengths), 2),
+        "news": len(texts),
         "unique": round(len({(news, " ".join(words(text))) for news, text in drawn}) / max(1, len(drawn)), 4),
+    }
+
+
+def joined(parts: Sequence[tuple[Diversity, int]]) -> Diversity:
+    """The variety of several sets of news items together, each with the number of texts that `unique` is a share of."""
+    prompts, completions = Counter[str](), Counter[str]()
+    for one, _ in parts:
+        prompts.update(one["prompts"])
+        completions.update(one["completions"])
+
+    def mean(values: Iterable[tuple[float, int]], digits: int) -> float:
+        pairs = list(values)
+        return round(
+            sum(value * weight for value, weight in pairs) / max(1, sum(weight for _, weight in pairs)), digits
+        )
+
+    return {
+        "prompts": dict(prompts.most_common()),
+        "completions": dict(completions.most_common()),
+        "distinct": [mean(((one["distinct"][n], one["news"]) for one, _ in parts), 4) for n in range(len(SIZES))],
+        "words": mean(((one["words"], sum(one["completions"].values())) for one, _ in parts), 2),
+        "news": sum(one["news"] for one, _ in parts),
+        "unique": mean(((one["unique"], drawn) for one, drawn in parts), 4),
     }
 
 

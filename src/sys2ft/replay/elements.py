@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from sys2ft.replay.diversity import Diversity
+from sys2ft.replay.diversity import Diversity, joined
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,6 +131,37 @@ def count_yield(
         seconds=round(seconds, 3),
         **rest,
     )
+
+
+_SUMMED = (
+    "asked", "parsed", "kept", "wanted", "tokens_generated", "flop", "seconds", "seconds_checking", "rejected",
+    "shortfall", "used", "languages", "prompted_in_english", "covering", "implied_facts",
+)  # fmt: skip
+
+
+def joined_yield(parts: Sequence[Yield]) -> Yield:
+    """The count of one protocol over several sets of news items."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    sums = {name: _sum([getattr(one, name) for one in parts]) for name in _SUMMED}
+    mixed = {
+        name: {**_sum([one.parts[name] for one in parts if name in one.parts]), "share": part["share"]}
+        for name, part in first.parts.items()
+    }
+    varied = [(one.diversity, one.parsed) for one in parts if one.diversity is not None]
+    return replace(first, **sums, parts=mixed, diversity=joined(varied) if varied else None)
+
+
+def _sum(values: Sequence[Any]) -> Any:
+    """Numbers added, objects joined name by name, lists one after the other."""
+    if isinstance(values[0], Mapping):
+        names = dict.fromkeys(name for value in values for name in value)
+        return {name: _sum([value[name] for value in values if name in value]) for name in names}
+    if isinstance(values[0], list):
+        return [one for value in values for one in value]
+    total = sum(values)
+    return round(total, 3) if isinstance(total, float) else total
 
 
 def shown(name: str, amount: float) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sys2ft.report.artifacts import Artifacts, Record, read_record
+from sys2ft.report.artifacts import Artifacts, Record, read_records
 
 MOST = 12
 """News items that a report shows: those with the most uncovered facts."""
@@ -46,13 +46,15 @@ class Heat:
 
 def heat(artifacts: Artifacts, *, most: int | None = MOST) -> Heat | None:
     """The heat map of a run, of at most `most` news items (None: all); None if its facts are not recorded."""
-    file = artifacts.folder / "replay" / "facts.json"
+    file = artifacts.folder / "replay" / "facts.jsonl"
     counts = {name: one["covering"] for name, one in artifacts.yields.items() if one.get("covering")}
     if not file.is_file() or not counts:
         return None
-    facts: Mapping[str, Sequence[Record]] = read_record(file)
-    shown = [news for news in artifacts.news if news["id"] in facts]
+    known = {row["news_id"] for row in read_records(file)}
+    shown = [news for news in artifacts.news if news["id"] in known]
     worst = sorted(shown, key=lambda news: -_missing(counts, news["id"]))[:most]
+    wanted = {news["id"] for news in worst}
+    facts = {row["news_id"]: row["facts"] for row in read_records(file) if row["news_id"] in wanted}
     top = max((count for own in counts.values() for counted in own.values() for count in counted), default=1)
     return Heat(
         news=tuple((news["id"], _rows(news, facts[news["id"]], counts, max(1, top))) for news in worst),

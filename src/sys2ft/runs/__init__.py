@@ -3,6 +3,8 @@
 from sys2ft.files import (
     atomic_folder,
     digest,
+    growing,
+    iterate_jsonl,
     make_folder,
     read_json,
     read_jsonl,
@@ -49,7 +51,9 @@ __all__ = [
     "current_stop",
     "digest",
     "display",
+    "growing",
     "item_seed",
+    "iterate_jsonl",
     "make_folder",
     "memoise",
     "read_json",
