@@ -12,7 +12,7 @@ import sys2ft
 from memos import DictMemo
 from sys2ft.cli.main import call
 from sys2ft.errors import SettingsError
-from sys2ft.job import Left, evaluate_stage, generate_stage, open_run, plan, stages, train_stage
+from sys2ft.job import Left, evaluate_stage, generate_stage, open_run, plan, stage_train, train_stage
 from sys2ft.models import LoadedModel
 from sys2ft.news import News
 from sys2ft.runs import Display, LocalExecutor, Needs, Unit, compute_units, read_json
@@ -103,13 +103,13 @@ def test_protocols_of_a_run_train_in_one_bank(
     run = open_run(tmp_path / "run", model, news, seed=3)
     generate_stage(run, model, GENERATE, Display())
     groups = list[list[str]]()
-    whole = stages.train
+    whole = stage_train.train
 
     def counted(model: LoadedModel, jobs: Any, **rest: Any) -> Any:
         groups.append(list(dict.fromkeys(job.group for job in jobs)))
         return whole(model, jobs, **rest)
 
-    monkeypatch.setattr(stages, "train", counted)
+    monkeypatch.setattr(stage_train, "train", counted)
     train_stage(run, model, TRAIN, Display())
     assert groups == [list(PROTOCOLS)]
     train_stage(run, model, TRAIN, Display())

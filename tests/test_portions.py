@@ -63,6 +63,10 @@ def test_a_run_in_portions_equals_one_at_once(
             for one in (record, found):
                 for key in ("version", "tokens_computed", "padding", "flop", "adapters_at_once"):
                     one.pop(key, None)
+        if name == "scores.json":
+            for one in (record, found):
+                one.pop("costs")
+                one.pop("controls")  # a portion of one news item has no other adapter
         assert close(record, found) or "replay" in name, name
     for name in PROTOCOLS:
         one, other = (counted(folder)[f"replay/{name}.yield.json"] for folder in (whole, parted))

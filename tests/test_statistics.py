@@ -384,3 +384,25 @@ def test_the_bootstrap_begins_where_it_covers_as_well() -> None:
     rng = np.random.default_rng(15)
     methods = [mean_over_news(random_answers(rng, np.full(n, 0.5), 9)).method for n in (FEWEST - 1, FEWEST)]
     assert methods == ["student", "bootstrap"]
+
+
+def test_many_news_items_have_students_interval_which_is_that_of_the_bootstrap(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Beyond `MOST` news items nothing is resampled; at the border both ways give the same interval."""
+    rng = np.random.default_rng(5)
+    base = {(f"n{news}", place): bool(rng.random() < 0.3) for news in range(1024) for place in range(3)}
+    tuned = {item: right or bool(rng.random() < 0.2) for item, right in base.items()}
+    context = {item: right or bool(rng.random() < 0.6) for item, right in tuned.items()}
+
+    def measured() -> list[Score]:
+        found = [mean_over_news(tuned), paired_difference(tuned, base), gap_share(base, context, tuned)]
+        return [*found, *joint_differences({"a": tuned, "b": context}, base).values()]  # type: ignore[list-item]
+
+    drawn = measured()
+    monkeypatch.setattr("sys2ft.statistics.intervals.MOST", 1023)
+    for one, other in zip(drawn, measured(), strict=True):
+        assert other.method == "student" and one.estimate == other.estimate
+        assert one.low is not None and one.high is not None and other.low is not None and other.high is not None
+        width = one.high - one.low
+        assert abs(one.low - other.low) < 0.05 * width and abs(one.high - other.high) < 0.05 * width

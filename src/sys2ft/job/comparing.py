@@ -139,7 +139,7 @@ class _Comparing:
 
     def _without_adapters(self) -> dict[str, _Answers]:
         """The base model alone, with the text of the question's own news item, and with the retrieved text."""
-        base = self.answers.predictions[BASE]
+        base = list(self.answers.predictions[BASE])
         ways = {"base": _Answers(base, 0), "own text": _Answers(base, self.text_bytes, "in_context")}
         if "retrieval" in self.settings.ways:
             self._require_room()
@@ -153,7 +153,7 @@ class _Comparing:
         """The adapters of a protocol: each on its own news item, the retrieved one, the joint one, the merged ones."""
         adapters = self.own.path / "adapters"
         size = size_of(adapters / name)
-        ways = {"own adapter": _Answers(self.answers.predictions[name], size)}
+        ways = {"own adapter": _Answers(list(self.answers.predictions[name]), size)}
         merged: list[Merge] = [method for method in MERGES if method in self.settings.ways]
         versions = dict[Merge, str]()
         if merged or "routed" in self.settings.ways:
@@ -167,7 +167,7 @@ class _Comparing:
             finally:
                 bank.close()
         joint = size_of(self.joint.path / "adapters" / name)
-        ways["joint adapter"] = _Answers(self.joint_answers.predictions[name], joint)
+        ways["joint adapter"] = _Answers(list(self.joint_answers.predictions[name]), joint)
         for method, version in versions.items():
             rows = self._merged(f"{name}-{method}", version)
             ways[f"merged {method}"] = _Answers(rows, size_of(adapters / f"{name}-{method}"))

@@ -18,9 +18,17 @@ Filters = Mapping[str, Callable[..., Any]]
 
 
 def render(
-    folder: Path, name: str, values: Mapping[str, Any], *, filters: Filters | None = None, tests: Filters | None = None
+    folder: Path,
+    name: str,
+    values: Mapping[str, Any],
+    *,
+    template: str = "",
+    filters: Filters | None = None,
+    tests: Filters | None = None,
 ) -> str:
-    """Render the page `name`.html.j2 with `name`.css and `name`.js.j2 from `folder`, within the shared shell.
+    """Render the page `name`.html.j2, or `template`.html.j2, with `name`.css and `name`.js.j2, within the shared shell.
+
+    All of them are files of `folder`.
 
     `filters` and `tests` extend those of Jinja. Raises jinja2.UndefinedError if the template uses a name that `values`
     does not have.
@@ -40,7 +48,7 @@ def render(
     css = _read(_HERE / "page.css") + _read(folder / f"{name}.css")
     script = _read(_HERE / "page.js.j2") + _read(folder / f"{name}.js.j2")
     script_hash = b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
-    return environment.get_template(f"{name}.html.j2").render(
+    return environment.get_template(f"{template or name}.html.j2").render(
         {**values, "css": trusted(css), "script": trusted(script), "script_hash": script_hash}
     )
 

@@ -7,8 +7,10 @@ atomically, so a file that cannot be parsed is damaged, which is an error.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from array import array
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,46 @@ from sys2ft.statistics import Item
 Record = dict[str, Any]
 
 BASE = "base"
+IN_MEMORY = 1 << 24
+"""Size in bytes of a file up to which its records are kept in memory."""
 CONDITIONS = ("closed_book", "in_context")
+
+
+@dataclass(frozen=True)
+class Records:
+    """The records of a JSON Lines file, read again for each pass unless the file is small."""
+
+    file: Path
+
+    @cached_property
+    def _kept(self) -> list[Record] | None:
+        return list(read_records(self.file)) if self.file.stat().st_size <= IN_MEMORY else None
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self._kept) if self._kept is not None else read_records(self.file)
+
+    @cached_property
+    def _places(self) -> dict[str, array[int]]:
+        """News id -> where its records begin in the file."""
+        places: dict[str, array[int]] = {}
+        at = 0
+        with self.file.open("rb") as lines:
+            for line in lines:
+                if line.strip():
+                    places.setdefault(json.loads(line)["news_id"], array("Q")).append(at)
+                at += len(line)
+        return places
+
+    def of(self, news_ids: Collection[str]) -> Iterator[Record]:
+        """The records of some news items, in the order of the file for each of them."""
+        if self._kept is not None:
+            yield from (row for row in self._kept if row["news_id"] in news_ids)
+            return
+        with self.file.open("rb") as lines:
+            for news_id in news_ids:
+                for place in self._places.get(news_id, ()):
+                    lines.seek(place)
+                    yield json.loads(lines.readline())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,13 +72,13 @@ class Artifacts:
     news: list[Record]
     protocols: tuple[str, ...]
     """In the order of the settings, followed by protocols found only as files, sorted."""
-    predictions: dict[str, list[Record]]
+    predictions: dict[str, Records]
     """By subject: 'base' or a protocol."""
-    controls: dict[str, dict[str, list[Record]]]
+    controls: dict[str, dict[str, Records]]
     """By control or retention set and by subject, their predictions."""
     yields: dict[str, Record]
     training: dict[str, Record]
-    curves: dict[str, list[Record]]
+    curves: dict[str, Records]
     withheld: Record
     """News items excluded from generation, by id, with the instruction-like text found in them."""
     missing: tuple[str, ...]
@@ -147,12 +188,10 @@ def read_record(file: Path) -> Record:
 
 def _present(folder: Path, pattern: str, names: tuple[str, ...], *, many: bool) -> dict[str, Any]:
     files = {name: folder / pattern.format(name) for name in names}
-    return {
-        name: list(read_records(file)) if many else read_record(file) for name, file in files.items() if file.is_file()
-    }
+    return {name: Records(file) if many else read_record(file) for name, file in files.items() if file.is_file()}
 
 
-def _check_known(folder: Path, news: list[Record], predictions: dict[str, list[Record]]) -> None:
+def _check_known(folder: Path, news: list[Record], predictions: dict[str, Records]) -> None:
     """Check that each prediction answers a question of news.jsonl, and that no question is answered twice."""
     known = {(n["id"], index) for n in news for index in range(len(n["questions"]))}
     for subject, rows in predictions.items():

@@ -8,7 +8,7 @@ whose items are in place of news items.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sys2ft import statistics
@@ -74,7 +74,7 @@ def control_blocks(
     out of the controls that ask them again.
     """
 
-    def closed(name: str, rows: Sequence[Record], scoring: str | None = None) -> dict[Item, bool | None]:
+    def closed(name: str, rows: Iterable[Record], scoring: str | None = None) -> dict[Item, bool | None]:
         found = _closed(rows, scoring)
         if name in (OTHER, "rephrased"):
             places = _rephrased(artifacts) if name == "rephrased" else {}
@@ -121,7 +121,7 @@ def _rephrased(artifacts: Artifacts) -> dict[Item, Item]:
     }
 
 
-def _closed(rows: Sequence[Record], scoring: str | None = None) -> dict[Item, bool | None]:
+def _closed(rows: Iterable[Record], scoring: str | None = None) -> dict[Item, bool | None]:
     """Question -> right, closed book, under one scoring (None: all have the same)."""
     return {
         (row["news_id"], row["question"]): row["correct"]

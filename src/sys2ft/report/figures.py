@@ -5,7 +5,7 @@ Each function returns None if the run does not contain the data yet.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import isfinite
 from typing import Any
 
@@ -235,10 +235,10 @@ def _point(measured: Measured, series: str, label: str, **fields: Any) -> list[R
     return [{"series": series, "text": text, **numbers, **fields}]
 
 
-def _by_step(rows: Sequence[dict[str, Any]], most: int = 80) -> list[Row]:
+def _by_step(rows: Iterable[dict[str, Any]], most: int = 80) -> list[Row]:
     """Lowest, median and highest loss over adapters at up to `most` steps; the losses between them are pooled."""
-    steps = np.array([row["step"] for row in rows if _usable(row)])
-    losses = np.array([row["loss"] for row in rows if _usable(row)])
+    pairs_N2 = np.array([(row["step"], row["loss"]) for row in rows if _usable(row)], dtype=np.float64).reshape(-1, 2)
+    steps, losses = pairs_N2[:, 0].astype(np.int64), pairs_N2[:, 1]
     if not len(steps):
         return []
     width = max(1, -(-int(steps.max() - steps.min() + 1) // most))

@@ -6,10 +6,11 @@ The numbers come from `summary`, the shell and the escaping from `pages`.
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
-from sys2ft.files import digest_file, write_text
+from sys2ft.files import atomic_folder, digest_file, write_text
 from sys2ft.pages import facts, render, trusted
 from sys2ft.report import leaks, views, words
 from sys2ft.report.artifacts import BASE, Artifacts, read_artifacts
@@ -32,17 +33,49 @@ def write_report(run_folder: Path, *, examples: int = 3) -> Path:
     summary = summarise_artifacts(artifacts)
     path = Path(run_folder) / "report.html"
     write_text(path, _render(artifacts, summary, examples))
+    _write_pages(artifacts, summary)
     return path
+
+
+def _write_pages(artifacts: Artifacts, summary: Summary) -> None:
+    """Write the pages of the news items of a run that has many, into report/; delete those of earlier times."""
+    every, folder = views.pages(artifacts), artifacts.folder / "report"
+    if not every:
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    common = _of_questions(artifacts, summary)
+    with atomic_folder(folder) as temporary:
+        for before, page, after in zip([None, *every], every, [*every[1:], None], strict=False):
+            values = {
+                **common,
+                "summary": summary,
+                "page": page,
+                "before": before,
+                "after": after,
+                "news": views.news_views(artifacts, summary, page.news),
+            }
+            write_text(temporary / page.name, render(_HERE, "report", values, template="news_page"))
+
+
+def _of_questions(artifacts: Artifacts, summary: Summary) -> dict[str, Any]:
+    """What the list of questions needs besides the news items."""
+    return {
+        "names": {subject: words.named(summary, subject) for subject in artifacts.subjects},
+        "leaked": leaks.leaked(artifacts),
+        "domains": [block.name for block in summary.slices("domain")],
+        "facts": facts(artifacts.run, [_news_digest(artifacts)]),
+        "record": json.dumps(artifacts.run, indent=2, ensure_ascii=False),
+    }
 
 
 def _render(artifacts: Artifacts, summary: Summary, most: int) -> str:
     verdict, sentences = headline(summary)
     values = {
+        **_of_questions(artifacts, summary),
         "run": artifacts.run,
         "summary": summary,
         "block": summary.block(),
         "others": [summary.block(scoring) for scoring in summary.scorings if scoring != summary.headline],
-        "names": {subject: words.named(summary, subject) for subject in artifacts.subjects},
         "verdict": verdict,
         "sentences": sentences,
         "controls_note": words.controls_note(summary),
@@ -55,15 +88,14 @@ def _render(artifacts: Artifacts, summary: Summary, most: int) -> str:
         "reasons": sorted({reason for cost in summary.costs for reason in cost.rejected}),
         "examples": [views.examples(artifacts, protocol, most) for protocol in summary.protocols],
         "heat": heat(artifacts),
-        "news": views.news_views(artifacts, summary),
+        "news": views.news_views(artifacts, summary, views.shown_news(artifacts, summary)),
+        "pages": views.pages(artifacts),
+        "shown": views.SHOWN,
+        "total": len(artifacts.news),
         "unleaked": summary.slices("unleaked"),
         "unleaked_note": leaks.NOTE,
-        "leaked": leaks.leaked(artifacts),
         "variety": (words.VARIETY, {name: words.variety_cells(one) for name, one in summary.diversity.items()}),
         "variety_note": words.VARIETY_NOTE,
-        "domains": [block.name for block in summary.slices("domain")],
-        "facts": facts(artifacts.run, [_news_digest(artifacts)]),
-        "record": json.dumps(artifacts.run, indent=2, ensure_ascii=False),
     }
     named = (words.estimate, words.number, words.count, words.tera, words.seconds, words.of_budget, words.covered)
     return render(

@@ -206,10 +206,11 @@ def _written(artifacts: Artifacts) -> list[str]:
 
 def _answers(artifacts: Artifacts) -> dict[tuple[str, str, str], dict[Item, bool | None]]:
     answers: dict[tuple[str, str, str], dict[Item, bool | None]] = {}
+    known = {item: item for item, _, _ in artifacts.questions()}  # one key object for all columns: they are many
     for subject, predictions in artifacts.predictions.items():
         for row in predictions:
             column = answers.setdefault((subject, row["scoring"], row["condition"]), {})
-            column[row["news_id"], row["question"]] = row["correct"]
+            column[known[row["news_id"], row["question"]]] = row["correct"]
     return answers
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +12,9 @@ from sys2ft.report.artifacts import BASE, CONDITIONS, Artifacts, Record, read_re
 from sys2ft.report.summary import Summary
 from sys2ft.statistics import Item
 
+SHOWN = 100
+"""News items that a report of more than twice as many shows: so many that gained least, and so many that gained most;
+and those of a page of the others."""
 LONG = 320
 """Number of characters beyond which an answer is collapsed."""
 
@@ -76,15 +81,75 @@ class Examples:
     rejected: tuple[Record, ...]
 
 
-def news_views(artifacts: Artifacts, summary: Summary) -> list[NewsView]:
-    """Every news item with every question and answer, in the order of news.jsonl."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Page:
+    """A file of its own for some news items of a run that has many."""
+
+    number: int
+    first: int
+    """Number of its first news item in news.jsonl, from 1."""
+    news: Sequence[Record]
+
+    @property
+    def last(self) -> int:
+        return self.first + len(self.news) - 1
+
+    @property
+    def name(self) -> str:
+        return f"news-{self.number:04d}.html"
+
+    @property
+    def href(self) -> str:
+        """Its address, from the report."""
+        return f"report/{self.name}"
+
+
+def pages(artifacts: Artifacts) -> list[Page]:
+    """The pages of a run's news items; none if the report shows them all."""
+    news = artifacts.news
+    if len(news) <= 2 * SHOWN:
+        return []
+    starts = range(0, len(news), SHOWN)
+    return [
+        Page(number=number, first=start + 1, news=news[start : start + SHOWN])
+        for number, start in enumerate(starts, start=1)
+    ]
+
+
+def shown_news(artifacts: Artifacts, summary: Summary) -> list[Record]:
+    """The news items that the report shows: all, or of many those that gained least and most, least first.
+
+    What a news item gained is the share of its questions that the best protocol answers closed book, minus the base's.
+    """
+    if len(artifacts.news) <= 2 * SHOWN:
+        return artifacts.news
+    right: dict[str, Counter[str]] = {BASE: Counter()}
+    for subject in {BASE, summary.best or BASE}:
+        right[subject] = Counter(
+            row["news_id"]
+            for row in artifacts.predictions.get(subject, ())
+            if row["scoring"] == summary.headline and row["condition"] == CONDITIONS[0] and row["correct"]
+        )
+    after, before = right[summary.best or BASE], right[BASE]
+
+    def gain(news: Record) -> tuple[float, float]:
+        count = len(news["questions"]) or 1
+        return (after[news["id"]] - before[news["id"]]) / count, after[news["id"]] / count
+
+    ordered = sorted((news for news in artifacts.news if news["questions"]), key=gain)
+    return [*ordered[:SHOWN], *ordered[max(SHOWN, len(ordered) - SHOWN) :]]
+
+
+def news_views(artifacts: Artifacts, summary: Summary, shown: Sequence[Record]) -> list[NewsView]:
+    """Some news items with every question and answer."""
+    ids = {news["id"] for news in shown}
     answers: dict[tuple[Item, str], dict[tuple[str, str], Record]] = {}
     for subject, rows in artifacts.predictions.items():
-        for row in rows:
+        for row in rows.of(ids):
             grid = answers.setdefault(((row["news_id"], row["question"]), row["scoring"]), {})
             grid[subject, row["condition"]] = row
     views = []
-    for news in artifacts.news:
+    for news in shown:
         questions = []
         for index, question in enumerate(news["questions"]):
             found = ((scoring, answers.get(((news["id"], index), scoring), {})) for scoring in summary.scorings)

@@ -21,10 +21,18 @@ Interval: TypeAlias = tuple[float, float]
 DRAWS = 10_000
 FEWEST = 8
 """News items from which on the bootstrap covers as often as Student's t; fewer have t (docs/statistics.md, table)."""
+MOST = 1024
+"""News items up to which they are resampled. The draws of more would need gigabytes; Student's t takes their place,
+whose error is then far below the width of an interval."""
 NOISE = 1e-12
 """Standard errors below this are rounding: the news items do not differ."""
 LEAST_FREEDOM = 0.2
 """Degrees of freedom where one news item has nearly all questions; Student's t is not computable for fewer."""
+
+
+def is_resampled(counts_C: Floats) -> bool:
+    """Whether intervals over these news items are of the bootstrap: neither too few for it nor too many."""
+    return FEWEST <= len(counts_C) <= MOST
 
 
 @lru_cache(maxsize=8)
@@ -148,7 +156,12 @@ def joint_level(changes_CK: Floats, counts_C: Floats, *, level: float, draws: in
         return bonferroni
     from scipy.stats import norm
 
-    drawn_DK = resampled(changes_CK, counts_C, draws=draws, seed=seed)
+    if len(counts_C) <= MOST:
+        drawn_DK = resampled(changes_CK, counts_C, draws=draws, seed=seed)
+    else:
+        means_K = changes_CK.sum(axis=0) / counts_C.sum()
+        rng = np.random.default_rng(seed)
+        drawn_DK = rng.multivariate_normal(means_K, covariance(changes_CK, counts_C), size=draws, method="eigh")
     spread_K = drawn_DK.std(axis=0)
     distance_DK = np.abs(drawn_DK - changes_CK.sum(axis=0) / counts_C.sum())
     farthest_D = (distance_DK / np.where(spread_K > NOISE, spread_K, np.inf)).max(axis=1)

@@ -42,13 +42,13 @@ import numpy as np
 from sys2ft.errors import UserError
 from sys2ft.statistics.intervals import (
     DRAWS,
-    FEWEST,
     NOISE,
     Floats,
     Interval,
     covariance,
     effective,
     fieller,
+    is_resampled,
     joint_level,
     newcombe,
     normal,
@@ -196,7 +196,7 @@ def gap_share(
     method: Method = "none"
     # A share that is the same for every news item has no interval: there is no Wilson interval of a ratio.
     if sqrt(covariance(changes_CK[:, :1] - share * changes_CK[:, 1:], counts_C)[0, 0]) >= NOISE:
-        if gap.n_news < FEWEST:
+        if not is_resampled(counts_C):
             quantile = student(level, effective(counts_C) - 1)
             ends, method = fieller(gained, room, covariance(changes_CK, counts_C), quantile), "student"
         else:
@@ -270,7 +270,7 @@ def _ends(
     if error < NOISE:
         same = alike()
         return (None, None, "none") if same is None else (*same, "wilson")
-    if len(counts_C) < FEWEST:
+    if not is_resampled(counts_C):
         return *few(error, student(how.level, freedom)), "student"
     drawn_D = resampled_over_seeds(sums_CS, counts_C, shared=how.shared, draws=how.draws, seed=how.seed)
     low, high = percentiles(drawn_D, effective(counts_C), how.level)
