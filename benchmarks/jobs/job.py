@@ -1,0 +1,329 @@
+"""The whole of `sys2ft run`, its phases timed and its work recorded; and the plain script on that work."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from benchmarks.clock import Clock
+from benchmarks.context import Context
+from benchmarks.jobs import plain_job
+from benchmarks.jobs.decode import fastest
+from sys2ft.engine import Example
+from sys2ft.evaluation import scorings, statements
+from sys2ft.generators import EngineGenerator, Pair, Request, SamplingParams
+from sys2ft.job import run, stages
+from sys2ft.job.demo import DEMO_EVALUATE, DEMO_GENERATE, DEMO_NEWS, DEMO_TRAIN
+from sys2ft.models import LoadedModel, Message
+from sys2ft.news import bundled_news
+from sys2ft.runs import Display, item_seed, write_json
+from sys2ft.runs.progress import Advance
+
+PROTOCOLS = ("naive", "paraphrase", "self_qa")
+PHASES = ("generate", "train", "evaluate")
+_SAMPLE = 64  # prompts and options with which batch sizes are compared
+
+
+class Phases:
+    """Seconds and peak memory of each phase; and in `tasks` the seconds of each task that was displayed."""
+
+    def __init__(self, context: Context) -> None:
+        self.clocks = {name: Clock(context.clock.device) for name in PHASES}
+        self.tasks: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        with self.clocks[name].running():
+            yield
+
+    def result(self, whole: Clock) -> dict[str, Any]:
+        """Of each phase, and what is left of the whole; `whole` gets the peak of all."""
+        whole.peak_bytes = max(whole.peak_bytes, *(clock.peak_bytes for clock in self.clocks.values()))
+        seconds = {name: clock.seconds for name, clock in self.clocks.items()}
+        return {
+            "phases": seconds | {"rest": whole.seconds - sum(seconds.values())},
+            "peaks": {name: clock.peak_bytes for name, clock in self.clocks.items()},
+            "tasks": self.tasks,
+        }
+
+
+class _Watched(Display):
+    """Measures the stages of a run, and hands on its tasks."""
+
+    def __init__(self, show: Display, phases: Phases) -> None:
+        self.show, self.phases = show, phases
+
+    @contextmanager
+    def task(self, name: str, total: int | None, *, passing: bool = False) -> Iterator[Advance]:
+        begun = time.perf_counter()
+        with self.show.task(name, total, passing=passing) as advance:
+            yield advance
+        spent = time.perf_counter() - begun
+        self.phases.tasks[name] = self.phases.tasks.get(name, 0.0) + spent
+
+    @contextmanager
+    def stage(self, number: int, of: int) -> Iterator[None]:
+        with self.phases(PHASES[number - 1]):
+            yield
+
+
+@dataclass
+class _Recording:
+    """What a run asked of its model: kept as it is, and rendered when the run is over."""
+
+    written: list[tuple[Any, ...]] = field(default_factory=list)
+    trained: list[tuple[Any, ...]] = field(default_factory=list)
+    answered: list[tuple[str, list[Example], list[float]]] = field(default_factory=list)
+    """By subject: its options, and our log-likelihoods."""
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """A block in which everything is recorded."""
+        generate, loglik = EngineGenerator.generate, EngineGenerator.loglik
+        train, ask, score = stages.train, stages.ask, scorings.score
+
+        def generating(self_: EngineGenerator, requests: Any, sampling: Any, **more: Any) -> Any:
+            made = generate(self_, requests, sampling, **more)
+            self.written.append((requests, sampling, made))
+            return made
+
+        def judging(self_: EngineGenerator, pairs: Any) -> Any:
+            made = loglik(self_, pairs)
+            if pairs:
+                self.written.append((pairs, None, made))
+            return made
+
+        def training(model: Any, jobs: Any, **more: Any) -> Any:
+            done = train(model, jobs, **more)
+            self.trained += [(one.job, one.examples, one.curve) for one in done.adapters]
+            return done
+
+        def asking(folder: Any, model: Any, who: Any, *more: Any) -> Any:
+            self.answered.append((who.name, [], []))
+            return ask(folder, model, who, *more)
+
+        def scoring(model: Any, examples: Sequence[Example], bank: Any = None) -> Any:
+            done = score(model, examples, bank)
+            self.answered[-1][1].extend(examples)
+            self.answered[-1][2].extend(one.total for one in done.likelihoods)
+            return done
+
+        with (
+            mock.patch.object(EngineGenerator, "generate", generating),
+            mock.patch.object(EngineGenerator, "loglik", judging),
+            mock.patch.object(stages, "train", training),
+            mock.patch.object(stages, "ask", asking),
+            mock.patch.object(scorings, "score", scoring),
+            mock.patch.object(statements, "score", scoring),
+        ):
+            yield
+
+    def order(self, model: LoadedModel, adapters: Path) -> dict[str, Any]:
+        """The work as `plain_job` takes it, with our results."""
+        folders = {job.group: str(adapters / job.key) for job, *_ in self.trained}
+        return {
+            "generate": [_call(model, *one) for one in self.written],
+            "train": {one[0].group: _adapter(*one) for one in self.trained},
+            "evaluate": [
+                {
+                    "adapter": folders.get(subject),  # None: the base, or a protocol without an element
+                    "options": [_option(one) for one in examples],
+                    "likelihoods": totals,
+                }
+                for subject, examples, totals in self.answered
+            ],
+        }
+
+
+def _call(model: LoadedModel, asked: Sequence[Any], sampling: Any, made: Any) -> dict[str, Any]:
+    chat = model.chat
+    prompts = [chat.prompt_ids(one.messages) for one in asked]
+    if sampling is None:
+        texts = [chat.continuation_ids(one.text) for one in asked]
+        options = [[[*prompt, *text], len(text)] for prompt, text in zip(prompts, texts, strict=True)]
+        return {"options": options, "likelihoods": [one.total for one in made.values]}
+    return {
+        "prompts": prompts,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "top_k": sampling.top_k,
+        "max_new_tokens": sampling.max_new_tokens,
+        "stops": list(sampling.stops),
+        "stop_ids": sorted(chat.stop_ids),
+        "texts": [one.text for one in made.replies],
+        "tokens": made.usage.tokens_generated,
+    }
+
+
+def _adapter(job: Any, examples: Sequence[Example], curve: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    how = job.settings
+    names = ("rank", "alpha", "learning_rate", "epochs", "batch_size", "weight_decay", "max_grad_norm", "strength")
+    return {
+        "examples": [
+            {
+                "input_ids": list(one.ids),
+                "labels": [i if on else -100 for i, on in zip(one.ids, one.loss_mask, strict=True)],
+            }
+            for one in examples
+        ],
+        **{name: getattr(how, name) for name in names},
+        "seed": item_seed(job.seed, "peer", job.key) % 2**31,
+        "rates": [row["lr"] for row in curve],
+        "tokens": sum(row["tokens"] for row in curve),
+        "loss": sum(row["loss"] for row in curve) / len(curve),
+    }
+
+
+def _option(example: Example) -> list[Any]:
+    return [list(example.ids), sum(example.loss_mask)]
+
+
+def ours(context: Context, *, news: int, tokens: int, folder: str) -> dict[str, Any]:
+    """`sys2ft run` on the first `news` news items of the demo, `tokens` per news item and protocol, in a new folder.
+
+    The report's `order` is the file with the work, for `plain`.
+    """
+    model, out = context.load(), Path(tempfile.mkdtemp(dir=folder))
+    generate = replace(DEMO_GENERATE, protocols=PROTOCOLS, mix=(), tokens_per_news=tokens)
+    phases, recording = Phases(context), _Recording()
+    _warm(model)
+    items = bundled_news(DEMO_NEWS)[:news]
+    with recording.running(), context.clock.running():
+        run(
+            items,
+            model=model,
+            out=out / "run",
+            generate=generate,
+            train=DEMO_TRAIN,
+            evaluate=DEMO_EVALUATE,
+            seed=context.seed,
+            show=_Watched(context.show, phases),
+        )
+    order = recording.order(model, out / "run" / "adapters")
+    write_json(out / "order.json", order)
+    return context.result(order=str(out / "order.json"), work=work_of(order), **phases.result(context.clock))
+
+
+def _warm(model: LoadedModel) -> None:
+    writer, asked = EngineGenerator(model), (Message("user", "Say a word."),)
+    writer.generate([Request(messages=asked, seed=0)] * 2, SamplingParams(max_new_tokens=4))
+    writer.loglik([Pair(messages=asked, text="word")] * 2)
+
+
+def work_of(order: Mapping[str, Any]) -> dict[str, int]:
+    """Counts of an order: samples and their tokens, options, and tokens by phase with every prompt counted each time."""
+    writes = [call for call in order["generate"] if "prompts" in call]
+    judged = [option for call in order["generate"] if "options" in call for option in call["options"]]
+    asked = [option for one in order["evaluate"] for option in one["options"]]
+    jobs = order["train"].values()
+    sampled = sum(call["tokens"] for call in writes)
+    read = sum(len(ids) for call in writes for ids in call["prompts"])
+    return {
+        "samples": sum(len(call["prompts"]) for call in writes),
+        "sampled": sampled,
+        "judged": len(judged),
+        "options": len(asked),
+        "elements": sum(len(job["examples"]) for job in jobs),
+        "supervised": sum(label >= 0 for job in jobs for one in job["examples"] for label in one["labels"]),
+        "steps": sum(len(job["rates"]) for job in jobs),
+        "generate": read + sampled + sum(len(option[0]) for option in judged),
+        "train": sum(job["tokens"] for job in jobs),
+        "evaluate": sum(len(option[0]) for option in asked),
+    }
+
+
+def plain(
+    context: Context, *, order: str, size: Mapping[str, int] | None = None, sizes: Sequence[int] = ()
+) -> dict[str, Any]:
+    """`plain_job.run` on the work of our run; with `sizes`, determines the fastest batches of it instead."""
+    model = context.load()
+    work = json.loads(Path(order).read_text(encoding="utf-8"))
+    plain_job.score(model.model, work["evaluate"][0]["options"][:2], 2)
+    phases = Phases(context)
+    if sizes:
+        return context.result(**_fastest(model, work, sizes))
+    with tempfile.TemporaryDirectory() as scratch, context.clock.running():
+        made = plain_job.run(work, model.model, model.tokenizer, size or {}, Path(scratch), phases)
+    return context.result(size=size, **_compared(model, work, made), **phases.result(context.clock))
+
+
+def _fastest(model: LoadedModel, work: Mapping[str, Any], sizes: Sequence[int]) -> dict[str, Any]:
+    """The batch size with the highest rate of `generate`, on prompts of the largest call, and of scoring."""
+    call = max((one for one in work["generate"] if "prompts" in one), key=lambda one: len(one["prompts"]))
+    options = [option for one in work["evaluate"] for option in one["options"] if one["adapter"] is None]
+
+    def writing(size: int) -> int:
+        count = max(size, _SAMPLE)
+        asked = _spread(call["prompts"], count)
+        plain_job.write(model.model, model.tokenizer, {**call, "prompts": asked}, size)
+        return len(asked)
+
+    def scoring(size: int) -> int:
+        asked = _spread(options, max(size, 2 * _SAMPLE))
+        plain_job.score(model.model, asked, size)
+        return len(asked)
+
+    found = {"generate": fastest(sizes, writing), "score": fastest(sizes, scoring)}
+    return {
+        "best": {name: one["best"] for name, one in found.items()},
+        "tried": {f"{name} {size}": rate for name, one in found.items() for size, rate in one["tried"].items()},
+    }
+
+
+def _spread(items: Sequence[Any], count: int) -> list[Any]:
+    """`count` of the items, neighbours kept together: every so many blocks of four."""
+    blocks = [items[start : start + 4] for start in range(0, len(items), 4)]
+    step = max(1, len(blocks) * 4 // max(1, count))
+    return [one for block in blocks[::step] for one in block][:count]
+
+
+def _compared(model: LoadedModel, work: Mapping[str, Any], made: Mapping[str, Any]) -> dict[str, Any]:
+    """What the plain script made, against our results."""
+    sampled, greedy, same = 0, 0, 0
+    off: dict[str, list[float]] = {"judged": [], "evaluate": []}
+    for call, found in zip(work["generate"], made["generate"], strict=True):
+        if "prompts" not in call:
+            off["judged"] += _off(call, found)
+            continue
+        sampled += sum(map(len, found))
+        if call["temperature"] == 0:
+            texts = [model.tokenizer.decode([i for i in ids if i not in call["stop_ids"]]) for ids in found]
+            greedy += len(texts)
+            same += sum(_cut(a, call) == _cut(b, call) for a, b in zip(texts, call["texts"], strict=True))
+    for one, found in zip(work["evaluate"], made["evaluate"], strict=True):
+        off["evaluate"] += _off(one, found)
+    return {
+        "sampled": sampled,
+        "greedy": greedy,
+        "greedy_same": same,
+        "difference": {
+            name: {"mean": sum(d) / max(1, len(d)), "largest": max(d, default=0.0)} for name, d in off.items()
+        },
+        "steps": sum(one["steps"] for one in made["train"].values()),
+        "trained": sum(one["tokens"] for one in made["train"].values()),
+        "loss": {name: one["loss"] for name, one in made["train"].items()},
+        "loss_ours": {name: one["loss"] for name, one in work["train"].items()},
+    }
+
+
+def _off(ours_: Mapping[str, Any], theirs: Sequence[float]) -> list[float]:
+    """Differences of log-likelihoods, in nats a token."""
+    return [
+        abs(a - b) / supervised
+        for a, b, (_, supervised) in zip(ours_["likelihoods"], theirs, ours_["options"], strict=True)
+    ]
+
+
+def _cut(text: str, call: Mapping[str, Any]) -> str:
+    """A reply up to its first stop."""
+    text = text.strip()
+    for stop in call["stops"]:
+        text = text.partition(stop)[0]
+    return text.strip()
