@@ -16,6 +16,7 @@ from benchmarks.clock import Clock
 from benchmarks.context import Context
 from benchmarks.jobs import plain_job
 from benchmarks.jobs.decode import fastest
+from sys2ft import engine, training
 from sys2ft.engine import Example
 from sys2ft.evaluation import scorings, statements
 from sys2ft.generators import EngineGenerator, Pair, Request, SamplingParams
@@ -87,7 +88,7 @@ class _Recording:
     def running(self) -> Iterator[None]:
         """A block in which everything is recorded."""
         generate, loglik = EngineGenerator.generate, EngineGenerator.loglik
-        train, ask, score = stages.train, stages.ask, scorings.score
+        ask, train, score = stages.ask, training.train, engine.score
 
         def generating(self_: EngineGenerator, requests: Any, sampling: Any, **more: Any) -> Any:
             made = generate(self_, requests, sampling, **more)
@@ -100,7 +101,7 @@ class _Recording:
                 self.written.append((pairs, None, made))
             return made
 
-        def training(model: Any, jobs: Any, **more: Any) -> Any:
+        def learning(model: Any, jobs: Any, **more: Any) -> Any:
             done = train(model, jobs, **more)
             self.trained += [(one.job, one.examples, one.curve) for one in done.adapters]
             return done
@@ -118,7 +119,7 @@ class _Recording:
         with (
             mock.patch.object(EngineGenerator, "generate", generating),
             mock.patch.object(EngineGenerator, "loglik", judging),
-            mock.patch.object(stages, "train", training),
+            mock.patch.object(stages, "train", learning),
             mock.patch.object(stages, "ask", asking),
             mock.patch.object(scorings, "score", scoring),
             mock.patch.object(statements, "score", scoring),
@@ -218,7 +219,7 @@ def _warm(model: LoadedModel) -> None:
 
 
 def work_of(order: Mapping[str, Any]) -> dict[str, int]:
-    """Counts of an order: samples and their tokens, options, and tokens by phase with every prompt counted each time."""
+    """Counts of an order: samples and their tokens, options; and tokens by phase, every prompt counted each time."""
     writes = [call for call in order["generate"] if "prompts" in call]
     judged = [option for call in order["generate"] if "options" in call for option in call["options"]]
     asked = [option for one in order["evaluate"] for option in one["options"]]

@@ -14,7 +14,7 @@ NEWS, TOKENS = 25, 800
 PHASES = ("generate", "train", "evaluate")
 WANTED = 6.0
 PLAIN = "plain"
-# Of tokens sampled (both sides sample by their own random numbers), of training loss, of log-likelihoods (nats a token).
+# Of tokens sampled (each side draws its own random numbers), of training loss, of log-likelihoods (nats a token).
 SAMPLED, LOSS, TOLERANCE, HALF_TOLERANCE = 0.1, 0.1, 1e-3, 0.05
 SAME_GREEDY = 0.9
 _SIZES = {"cpu": (4, 8, 16, 32, 64), "cuda": (32, 64, 128, 256)}
