@@ -73,7 +73,13 @@ def test_a_job_scaled_from_a_share_keeps_the_phases_apart() -> None:
     def runs(seconds: float, tokens: int, **more: Any) -> list[dict[str, Any]]:
         phases = {"generate": seconds, "train": 2 * seconds, "evaluate": 3 * seconds, "rest": 1.0}
         counts = ("samples", "sampled", "judged", "options", "elements", "supervised", "steps", *job.PHASES)
-        own = {"work": dict.fromkeys(counts, tokens), "phases": phases, "dtype": "float32", "peak_bytes": 2**30}
+        own = {
+            "work": dict.fromkeys(counts, tokens),
+            "phases": phases,
+            "cpu": phases | {"seconds": 7.0},
+            "dtype": "float32",
+            "peak_bytes": 2**30,
+        }
         return [{**own, "seconds": sum(phases.values()), **more}]
 
     theirs = {"sampled": 21, "greedy": 10, "greedy_same": 9, "steps": 20, "trained": 20}

@@ -33,23 +33,38 @@ _SAMPLE = 64  # prompts and options with which batch sizes are compared
 
 
 class Phases:
-    """Seconds and peak memory of each phase; and in `tasks` the seconds of each task that was displayed."""
+    """Seconds, CPU seconds of all threads and peak memory of the whole and of each phase.
+
+    `tasks` are the seconds of each task that was displayed.
+    """
 
     def __init__(self, context: Context) -> None:
+        self.clock, self.cpu = context.clock, dict.fromkeys((*PHASES, "seconds"), 0.0)
         self.clocks = {name: Clock(context.clock.device) for name in PHASES}
         self.tasks: dict[str, float] = {}
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
+        before = time.process_time()
         with self.clocks[name].running():
             yield
+        self.cpu[name] += time.process_time() - before
 
-    def result(self, whole: Clock) -> dict[str, Any]:
-        """Of each phase, and what is left of the whole; `whole` gets the peak of all."""
-        whole.peak_bytes = max(whole.peak_bytes, *(clock.peak_bytes for clock in self.clocks.values()))
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """The block with all phases."""
+        before = time.process_time()
+        with self.clock.running():
+            yield
+        self.cpu["seconds"] += time.process_time() - before
+        self.clock.peak_bytes = max(self.clock.peak_bytes, *(clock.peak_bytes for clock in self.clocks.values()))
+
+    def result(self) -> dict[str, Any]:
+        """Of each phase, and what is left of the whole as `rest`."""
         seconds = {name: clock.seconds for name, clock in self.clocks.items()}
         return {
-            "phases": seconds | {"rest": whole.seconds - sum(seconds.values())},
+            "phases": seconds | {"rest": self.clock.seconds - sum(seconds.values())},
+            "cpu": self.cpu | {"rest": self.cpu["seconds"] - sum(self.cpu[name] for name in PHASES)},
             "peaks": {name: clock.peak_bytes for name, clock in self.clocks.items()},
             "tasks": self.tasks,
         }
@@ -196,7 +211,7 @@ def ours(context: Context, *, news: int, tokens: int, folder: str) -> dict[str, 
     phases, recording = Phases(context), _Recording()
     _warm(model)
     items = bundled_news(DEMO_NEWS)[:news]
-    with recording.running(), context.clock.running():
+    with recording.running(), phases.whole():
         run(
             items,
             model=model,
@@ -209,7 +224,7 @@ def ours(context: Context, *, news: int, tokens: int, folder: str) -> dict[str, 
         )
     order = recording.order(model, out / "run" / "adapters")
     write_json(out / "order.json", order)
-    return context.result(order=str(out / "order.json"), work=work_of(order), **phases.result(context.clock))
+    return context.result(order=str(out / "order.json"), work=work_of(order), **phases.result())
 
 
 def _warm(model: LoadedModel) -> None:
@@ -250,9 +265,9 @@ def plain(
     phases = Phases(context)
     if sizes:
         return context.result(**_fastest(model, work, sizes))
-    with tempfile.TemporaryDirectory() as scratch, context.clock.running():
+    with tempfile.TemporaryDirectory() as scratch, phases.whole():
         made = plain_job.run(work, model.model, model.tokenizer, size or {}, Path(scratch), phases)
-    return context.result(size=size, **_compared(model, work, made), **phases.result(context.clock))
+    return context.result(size=size, **_compared(model, work, made), **phases.result())
 
 
 def _fastest(model: LoadedModel, work: Mapping[str, Any], sizes: Sequence[int]) -> dict[str, Any]:

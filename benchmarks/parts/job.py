@@ -88,6 +88,7 @@ def _part(outcome: Outcome, news: int, few: int, shared: str) -> Part:
         found = _faster(part, "faster_scaled", f"ours faster by, {news} news items", outcome.runs[OURS], scaled)
         part.checks[f"{PLAIN}: at least {WANTED:g} times, scaled to {news} news items"] = found >= WANTED
     _check(part, ours[0], theirs[0])
+    part.notes.append(_cpu(part, ours, theirs))
     part.notes += [
         "seconds by phase; peak: of the process in any phase. rest: opening the folder, summary and report.",
         f"{PLAIN}: generate, SFTTrainer with a peft LoRA, one adapter after the other, and one forward pass an option "
@@ -119,6 +120,22 @@ def _faster(part: Part, key: str, title: str, ours: Sequence[Report], theirs: Se
     whole = "{median:.2f} [{low:.2f}, {high:.2f}]".format(**found["seconds"])
     part.rows.append((title, "", *(shown[name] for name in PHASES), "", whole, ""))
     return found["seconds"]["median"]
+
+
+def _cpu(part: Part, ours: Sequence[Report], theirs: Sequence[Report]) -> str:
+    """CPU seconds of both sides on the same work, and their ratios."""
+    found = {
+        name: ratios([run["cpu"][name] for run in ours], [run["cpu"][name] for run in theirs])
+        for name in (*PHASES, "seconds")
+    }
+    part.figures["faster_cpu"] = found
+    own, other = (median(run["cpu"]["seconds"] for run in runs) for runs in (ours, theirs))
+    phases = ", ".join(f"{name} {found[name]['median']:.2f}" for name in PHASES)
+    return (
+        f"CPU seconds of all threads: ours {own:,.0f}, {PLAIN} {other:,.0f}, ours faster by "
+        "{median:.2f} [{low:.2f}, {high:.2f}]".format(**found["seconds"])
+        + f" ({phases}). With OMP_NUM_THREADS=1 other load on the machine does not change these."
+    )
 
 
 def _scaled(run: Mapping[str, Any], done: Mapping[str, int], whole: Mapping[str, int]) -> dict[str, Any]:
