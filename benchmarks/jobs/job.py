@@ -7,28 +7,27 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 from benchmarks.clock import Clock
 from benchmarks.context import Context
 from benchmarks.jobs import plain_job
 from benchmarks.jobs.decode import fastest
-from sys2ft import engine, training
-from sys2ft.engine import Example
-from sys2ft.evaluation import scorings, statements
+from benchmarks.jobs.job_order import Recording, sampled, work_of
 from sys2ft.generators import EngineGenerator, Pair, Request, SamplingParams
-from sys2ft.job import run, stages
+from sys2ft.job import run
 from sys2ft.job.demo import DEMO_EVALUATE, DEMO_GENERATE, DEMO_NEWS, DEMO_TRAIN
 from sys2ft.models import LoadedModel, Message
 from sys2ft.news import bundled_news
-from sys2ft.runs import Display, item_seed, write_json
+from sys2ft.runs import Display, write_json
 from sys2ft.runs.progress import Advance
 
 PROTOCOLS = ("naive", "paraphrase", "self_qa")
-PHASES = ("generate", "train", "evaluate")
+STAGES = ("generate", "train", "evaluate")
+PHASES = ("generate", "judge", "train", "evaluate")
+"""Of the plain script; a run's own stage `generate` includes judging what was written."""
 _SAMPLE = 64  # prompts and options with which batch sizes are compared
 
 
@@ -86,119 +85,8 @@ class _Watched(Display):
 
     @contextmanager
     def stage(self, number: int, of: int) -> Iterator[None]:
-        with self.phases(PHASES[number - 1]):
+        with self.phases(STAGES[number - 1]):
             yield
-
-
-@dataclass
-class _Recording:
-    """What a run asked of its model: kept as it is, and rendered when the run is over."""
-
-    written: list[tuple[Any, ...]] = field(default_factory=list)
-    trained: list[tuple[Any, ...]] = field(default_factory=list)
-    answered: list[tuple[str, list[Example], list[float]]] = field(default_factory=list)
-    """By subject: its options, and our log-likelihoods."""
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """A block in which everything is recorded."""
-        generate, loglik = EngineGenerator.generate, EngineGenerator.loglik
-        ask, train, score = stages.ask, training.train, engine.score
-
-        def generating(self_: EngineGenerator, requests: Any, sampling: Any, **more: Any) -> Any:
-            made = generate(self_, requests, sampling, **more)
-            self.written.append((requests, sampling, made))
-            return made
-
-        def judging(self_: EngineGenerator, pairs: Any) -> Any:
-            made = loglik(self_, pairs)
-            if pairs:
-                self.written.append((pairs, None, made))
-            return made
-
-        def learning(model: Any, jobs: Any, **more: Any) -> Any:
-            done = train(model, jobs, **more)
-            self.trained += [(one.job, one.examples, one.curve) for one in done.adapters]
-            return done
-
-        def asking(folder: Any, model: Any, who: Any, *more: Any) -> Any:
-            self.answered.append((who.name, [], []))
-            return ask(folder, model, who, *more)
-
-        def scoring(model: Any, examples: Sequence[Example], bank: Any = None) -> Any:
-            done = score(model, examples, bank)
-            self.answered[-1][1].extend(examples)
-            self.answered[-1][2].extend(one.total for one in done.likelihoods)
-            return done
-
-        with (
-            mock.patch.object(EngineGenerator, "generate", generating),
-            mock.patch.object(EngineGenerator, "loglik", judging),
-            mock.patch.object(stages, "train", learning),
-            mock.patch.object(stages, "ask", asking),
-            mock.patch.object(scorings, "score", scoring),
-            mock.patch.object(statements, "score", scoring),
-        ):
-            yield
-
-    def order(self, model: LoadedModel, adapters: Path) -> dict[str, Any]:
-        """The work as `plain_job` takes it, with our results."""
-        folders = {job.group: str(adapters / job.key) for job, *_ in self.trained}
-        return {
-            "generate": [_call(model, *one) for one in self.written],
-            "train": {one[0].group: _adapter(*one) for one in self.trained},
-            "evaluate": [
-                {
-                    "adapter": folders.get(subject),  # None: the base, or a protocol without an element
-                    "options": [_option(one) for one in examples],
-                    "likelihoods": totals,
-                }
-                for subject, examples, totals in self.answered
-            ],
-        }
-
-
-def _call(model: LoadedModel, asked: Sequence[Any], sampling: Any, made: Any) -> dict[str, Any]:
-    chat = model.chat
-    prompts = [chat.prompt_ids(one.messages) for one in asked]
-    if sampling is None:
-        texts = [chat.continuation_ids(one.text) for one in asked]
-        options = [[[*prompt, *text], len(text)] for prompt, text in zip(prompts, texts, strict=True)]
-        return {"options": options, "likelihoods": [one.total for one in made.values]}
-    return {
-        "prompts": prompts,
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        "top_k": sampling.top_k,
-        "max_new_tokens": sampling.max_new_tokens,
-        "stops": list(sampling.stops),
-        "stop_ids": sorted(chat.stop_ids),
-        "texts": [one.text for one in made.replies],
-        "tokens": made.usage.tokens_generated,
-    }
-
-
-def _adapter(job: Any, examples: Sequence[Example], curve: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    how = job.settings
-    names = ("rank", "alpha", "learning_rate", "epochs", "batch_size", "weight_decay", "max_grad_norm", "strength")
-    return {
-        "examples": [
-            {
-                "input_ids": list(one.ids),
-                "labels": [i if on else -100 for i, on in zip(one.ids, one.loss_mask, strict=True)],
-            }
-            for one in examples
-        ],
-        **{name: getattr(how, name) for name in names},
-        "seed": item_seed(job.seed, "peer", job.key) % 2**31,
-        "rates": [row["lr"] for row in curve],
-        "tokens": sum(row["tokens"] for row in curve),
-        "loss": sum(row["loss"] for row in curve) / len(curve),
-    }
-
-
-def _option(example: Example) -> list[Any]:
-    return [list(example.ids), sum(example.loss_mask)]
 
 
 def ours(context: Context, *, news: int, tokens: int, folder: str) -> dict[str, Any]:
@@ -208,7 +96,7 @@ def ours(context: Context, *, news: int, tokens: int, folder: str) -> dict[str, 
     """
     model, out = context.load(), Path(tempfile.mkdtemp(dir=folder))
     generate = replace(DEMO_GENERATE, protocols=PROTOCOLS, mix=(), tokens_per_news=tokens)
-    phases, recording = Phases(context), _Recording()
+    phases, recording = Phases(context), Recording()
     _warm(model)
     items = bundled_news(DEMO_NEWS)[:news]
     with recording.running(), phases.whole():
@@ -233,41 +121,25 @@ def _warm(model: LoadedModel) -> None:
     writer.loglik([Pair(messages=asked, text="word")] * 2)
 
 
-def work_of(order: Mapping[str, Any]) -> dict[str, int]:
-    """Counts of an order: samples and their tokens, options; and tokens by phase, every prompt counted each time."""
-    writes = [call for call in order["generate"] if "prompts" in call]
-    judged = [option for call in order["generate"] if "options" in call for option in call["options"]]
-    asked = [option for one in order["evaluate"] for option in one["options"]]
-    jobs = order["train"].values()
-    sampled = sum(call["tokens"] for call in writes)
-    read = sum(len(ids) for call in writes for ids in call["prompts"])
-    return {
-        "samples": sum(len(call["prompts"]) for call in writes),
-        "sampled": sampled,
-        "judged": len(judged),
-        "options": len(asked),
-        "elements": sum(len(job["examples"]) for job in jobs),
-        "supervised": sum(label >= 0 for job in jobs for one in job["examples"] for label in one["labels"]),
-        "steps": sum(len(job["rates"]) for job in jobs),
-        "generate": read + sampled + sum(len(option[0]) for option in judged),
-        "train": sum(job["tokens"] for job in jobs),
-        "evaluate": sum(len(option[0]) for option in asked),
-    }
-
-
 def plain(
-    context: Context, *, order: str, size: Mapping[str, int] | None = None, sizes: Sequence[int] = ()
+    context: Context,
+    *,
+    order: str,
+    share: float = 1.0,
+    size: Mapping[str, int] | None = None,
+    sizes: Sequence[int] = (),
 ) -> dict[str, Any]:
-    """`plain_job.run` on the work of our run; with `sizes`, determines the fastest batches of it instead."""
+    """`plain_job.run` on a share of the work of our run; with `sizes`, determines the fastest batches of it instead."""
     model = context.load()
     work = json.loads(Path(order).read_text(encoding="utf-8"))
     plain_job.score(model.model, work["evaluate"][0]["options"][:2], 2)
-    phases = Phases(context)
     if sizes:
         return context.result(**_fastest(model, work, sizes))
+    assert size is not None
+    work, phases = sampled(work, share, size), Phases(context)
     with tempfile.TemporaryDirectory() as scratch, phases.whole():
-        made = plain_job.run(work, model.model, model.tokenizer, size or {}, Path(scratch), phases)
-    return context.result(size=size, **_compared(model, work, made), **phases.result())
+        made = plain_job.run(work, model.model, model.tokenizer, size, Path(scratch), phases)
+    return context.result(size=size, work=work_of(work), **_compared(model, work, made), **phases.result())
 
 
 def _fastest(model: LoadedModel, work: Mapping[str, Any], sizes: Sequence[int]) -> dict[str, Any]:
@@ -302,13 +174,13 @@ def _spread(items: Sequence[Any], count: int) -> list[Any]:
 
 def _compared(model: LoadedModel, work: Mapping[str, Any], made: Mapping[str, Any]) -> dict[str, Any]:
     """What the plain script made, against our results."""
-    sampled, greedy, same = 0, 0, 0
+    written, greedy, same = 0, 0, 0
     off: dict[str, list[float]] = {"judged": [], "evaluate": []}
     for call, found in zip(work["generate"], made["generate"], strict=True):
         if "prompts" not in call:
             off["judged"] += _off(call, found)
             continue
-        sampled += sum(map(len, found))
+        written += sum(map(len, found))
         if call["temperature"] == 0:
             texts = [model.tokenizer.decode([i for i in ids if i not in call["stop_ids"]]) for ids in found]
             greedy += len(texts)
@@ -316,7 +188,7 @@ def _compared(model: LoadedModel, work: Mapping[str, Any], made: Mapping[str, An
     for one, found in zip(work["evaluate"], made["evaluate"], strict=True):
         off["evaluate"] += _off(one, found)
     return {
-        "sampled": sampled,
+        "sampled": written,
         "greedy": greedy,
         "greedy_same": same,
         "difference": {

@@ -29,8 +29,8 @@ Order = Mapping[str, Any]
 def run(order: Order, model: Any, tokenizer: Any, sizes: Mapping[str, int], scratch: Path, phase: Phase) -> Order:
     """Generate, train and evaluate; returns what came out of each, for the comparison."""
     made: list[Any] = []
-    with phase("generate"):
-        for call in order["generate"]:
+    for call in order["generate"]:
+        with phase("generate" if "prompts" in call else "judge"):
             if "prompts" in call:
                 made.append(write(model, tokenizer, call, sizes["generate"]))
             else:
