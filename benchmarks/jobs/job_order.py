@@ -152,8 +152,8 @@ def work_of(order: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _steps(job: Mapping[str, Any]) -> int:
-    an_epoch = math.ceil(len(job["examples"]) / job["batch_size"])
-    return an_epoch * round(job["epochs"])
+    an_epoch = math.ceil(len(job["examples"]) / int(job["batch_size"]))
+    return an_epoch * round(float(job["epochs"]))
 
 
 class _Sample:
