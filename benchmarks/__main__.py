@@ -20,7 +20,7 @@ from sys2ft.errors import Sys2ftError
 from sys2ft.runs import display, write_json
 
 _COLUMNS = 110
-Name = Literal["train", "decode", "choice", "gemm", "memory", "tricks"]
+Name = Literal["train", "decode", "choice", "gemm", "memory", "tricks", "job"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Command:
     """Measure this package's engine against other libraries on the same work."""
 
     parts: Annotated[
-        tuple[Literal["train", "decode", "choice", "gemm", "memory", "tricks"], ...], tyro.conf.Positional
+        tuple[Literal["train", "decode", "choice", "gemm", "memory", "tricks", "job"], ...], tyro.conf.Positional
     ] = ()
     """Which comparisons; none named: all."""
     settings: tyro.conf.OmitArgPrefixes[BenchSettings] = field(default_factory=BenchSettings)

@@ -8,7 +8,7 @@ from pathlib import Path
 from sys2ft.errors import SettingsError
 from sys2ft.models import DEFAULT_MODEL
 
-PARTS = ("train", "decode", "choice", "gemm", "memory", "tricks")
+PARTS = ("train", "decode", "choice", "gemm", "memory", "tricks", "job")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
