@@ -22,6 +22,14 @@ class Wrong(AssertionError):
         self.figures = figures
 
 
+class Incomplete(Exception):
+    """A part has failed after it measured `figures`, such as at the peer's turn."""
+
+    def __init__(self, message: str, figures: Figures) -> None:
+        super().__init__(message)
+        self.figures = figures
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """One measurement. It starts only if `seconds`, an upper estimate of its time, are left."""
@@ -55,7 +63,7 @@ def run_parts(
         begun = clock()
         left = until - begun
         if left < part.seconds:
-            outcome = Outcome(part.name, "skipped", error=f"{left:.0f} s were left, up to {part.seconds:.0f} are needed")
+            outcome = Outcome(part.name, "skipped", error=f"{left:.0f} s were left, up to {part.seconds:.0f} needed")
         else:
             outcome = _run(part)
             outcome.seconds = clock() - begun
@@ -73,6 +81,13 @@ def _run(part: Part) -> Outcome:
         return Outcome(part.name, "ok", figures=part.run())
     except Wrong as error:
         return Outcome(part.name, "wrong", figures=error.figures, error=str(error))
+    except Incomplete as error:
+        return Outcome(part.name, "failed", figures=error.figures, error=str(error))
     except Exception as error:  # any error of torch or a library: the other parts still have something to say
         traceback.print_exc()
-        return Outcome(part.name, "failed", error=f"{type(error).__name__}: {error}".partition("\n")[0][:500])
+        return Outcome(part.name, "failed", error=described(error))
+
+
+def described(error: Exception) -> str:
+    """The first line of an error."""
+    return f"{type(error).__name__}: {error}".partition("\n")[0][:500]
