@@ -12,7 +12,7 @@ import torch
 
 import sys2ft
 from displays import Interrupted, StopAt
-from second_device import second_device
+from benchmarks.gpu.second_device import second_device
 from sys2ft.engine import (
     AdapterBank,
     DecodeRequest,

@@ -1,0 +1,65 @@
+"""What a pass costs a GPU apart from arithmetic: kernels launched, waits of the host, and bytes sent to the device.
+
+The host queues kernels and runs ahead of the GPU. It must wait until the queue is empty where it needs a number from the
+device (`.tolist()`, `.item()`, a comparison in an `if`), where an operation's result has a size that the device decides
+(`nonzero`, a boolean index, `unique`), and where it copies from memory that is not pinned. `Traffic` counts all three
+on the pretended device (`second_device.py`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_SIZED_BY_DATA = frozenset(
+    ("nonzero", "masked_select", "_unique", "_unique2", "unique_dim", "unique_consecutive", "bincount", "equal")
+    + ("_local_scalar_dense", "is_nonzero")
+)
+_NO_KERNEL = frozenset(("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "detach", "resize_"))
+_INDEXING = frozenset(("index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index"))
+
+
+@dataclass(slots=True)
+class Traffic:
+    """Counted since it was made, or since `reset`."""
+
+    kernels: Counter[str] = field(default_factory=Counter)
+    waits: Counter[str] = field(default_factory=Counter)
+    sends: int = 0
+    """Copies to the device that the host does not wait for."""
+    sent_bytes: int = 0
+
+    @property
+    def launched(self) -> int:
+        """Kernels in all. An operation of torch is counted as one; some are several."""
+        return sum(self.kernels.values())
+
+    @property
+    def waited(self) -> int:
+        return sum(self.waits.values())
+
+    def reset(self) -> None:
+        self.kernels, self.waits, self.sends, self.sent_bytes = Counter(), Counter(), 0, 0
+
+    def operation(self, func: Any, indices: list[Tensor], result: list[Tensor]) -> None:
+        """An operation on tensors of the device."""
+        name = func.overloadpacket.__name__
+        if name in _SIZED_BY_DATA or (
+            name in _INDEXING and any(one.dtype in (torch.bool, torch.uint8) for one in indices)
+        ):
+            self.waits[name] += 1
+        views = [returned.alias_info is not None and not returned.alias_info.is_write for returned in func._schema.returns]
+        if name not in _NO_KERNEL and not (views and all(views)) and (result or not views):
+            self.kernels[name] += 1
+
+    def send(self, what: str, tensor: Tensor, *, pinned: bool) -> None:
+        """A copy from the host to the device."""
+        self.sent_bytes += tensor.nbytes
+        if pinned:
+            self.sends += 1
+        else:
+            self.waits[f"{what} to the device"] += 1
