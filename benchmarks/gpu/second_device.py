@@ -23,7 +23,8 @@ from benchmarks.gpu.traffic import Traffic
 
 HOST, DEVICE = torch.device("cpu"), torch.device("cuda", 0)
 _READ_BY_THE_HOST = (
-    Tensor.tolist, Tensor.item, Tensor.__bool__, Tensor.__int__, Tensor.__float__, Tensor.__index__, Tensor.__contains__,
+    Tensor.tolist, Tensor.item, Tensor.__bool__, Tensor.__int__, Tensor.__float__, Tensor.__index__,
+    Tensor.__contains__,
 )  # fmt: skip
 _COPIES = ("copy_", "_to_copy")  # from one device to another
 _INDEXING = ("index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index")  # takes indices of the host
@@ -104,7 +105,7 @@ class _Operations(TorchDispatchMode):
     """What torch computes: of tensors of one device, on that device."""
 
     def __init__(self, held: _Held) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.held = held
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -127,7 +128,7 @@ class _Operations(TorchDispatchMode):
         if pin:
             self.held.pin(result)
         if name == "copy_":
-            self._copied(*args[:2], non_blocking=bool(kwargs.get("non_blocking") or (len(args) > 2 and args[2])))
+            self._copied(args[0], args[1], bool(kwargs.get("non_blocking") or (len(args) > 2 and args[2])))
         elif makes_there:
             self.held.traffic.operation(func, indices, _tensors(result))
         if makes_there and name != "copy_":
@@ -162,7 +163,7 @@ class _Names(TorchFunctionMode):
         if func in (Tensor.cpu, Tensor.cuda):
             return self._to(args[0], HOST if func == Tensor.cpu else DEVICE)
         there = bool(args) and isinstance(args[0], Tensor) and args[0] in self.held
-        if there and func == Tensor.device.__get__:  # type: ignore[attr-defined]
+        if there and func == Tensor.device.__get__:
             return DEVICE
         if there and func == Tensor.is_cuda.__get__:  # type: ignore[attr-defined]
             return True
@@ -188,7 +189,7 @@ class _Names(TorchFunctionMode):
         if args and isinstance(args[0], Tensor):
             place, number, unblocked = (DEVICE if args[0] in self.held else HOST), args[0].dtype, False
         else:
-            place, number, unblocked, *_ = torch._C._nn._parse_to(*args, **kwargs)  # type: ignore[attr-defined]
+            place, number, unblocked, *_ = torch._C._nn._parse_to(*args, **kwargs)
         if number is not None and number != tensor.dtype:
             tensor = tensor.type(number)
         was = DEVICE if tensor in self.held else HOST

@@ -1,9 +1,9 @@
 """What a pass costs a GPU apart from arithmetic: kernels launched, waits of the host, and bytes sent to the device.
 
-The host queues kernels and runs ahead of the GPU. It must wait until the queue is empty where it needs a number from the
-device (`.tolist()`, `.item()`, a comparison in an `if`), where an operation's result has a size that the device decides
-(`nonzero`, a boolean index, `unique`), and where it copies from memory that is not pinned. `Traffic` counts all three
-on the pretended device (`second_device.py`).
+The host queues kernels and runs ahead of the GPU. It must wait until the queue is empty where it needs a number from
+the device (`.tolist()`, `.item()`, a comparison in an `if`), where an operation's result has a size that the device
+decides (`nonzero`, a boolean index, `unique`), and where it copies from memory that is not pinned. `Traffic` counts all
+three on the pretended device (`second_device.py`).
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ import torch
 from torch import Tensor
 
 _SIZED_BY_DATA = frozenset(
-    ("nonzero", "masked_select", "_unique", "_unique2", "unique_dim", "unique_consecutive", "bincount", "equal")
-    + ("_local_scalar_dense", "is_nonzero")
+    (
+        *("nonzero", "masked_select", "_unique", "_unique2", "unique_dim", "unique_consecutive", "bincount", "equal"),
+        *("_local_scalar_dense", "is_nonzero"),
+    )
 )
 _NO_KERNEL = frozenset(("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "detach", "resize_"))
 _INDEXING = frozenset(("index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index"))
@@ -52,7 +54,9 @@ class Traffic:
             name in _INDEXING and any(one.dtype in (torch.bool, torch.uint8) for one in indices)
         ):
             self.waits[name] += 1
-        views = [returned.alias_info is not None and not returned.alias_info.is_write for returned in func._schema.returns]
+        views = [
+            returned.alias_info is not None and not returned.alias_info.is_write for returned in func._schema.returns
+        ]
         if name not in _NO_KERNEL and not (views and all(views)) and (result or not views):
             self.kernels[name] += 1
 

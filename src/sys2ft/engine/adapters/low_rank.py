@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from sys2ft.engine.adapters.dropout import Dropout
+from sys2ft.engine.transfer import send_integers
 
 _LONG = 32  # nodes that the parts must have on average to be multiplied one by one
 
@@ -59,8 +60,8 @@ class Batch:
                 self.parts.append((slot, first, self.units + units))
             self.units += units
         self._padded: _Padded | None = None
-        self._rows_S: Tensor | None = None
         self._cast: dict[int, Tensor] = {}
+        self._weights_SP: Tensor | None = None
 
     def weights_of(self, slot: int, dtype: torch.dtype) -> Tensor:
         """All weights (P,) of a slot in `dtype`, cast once for all layers."""
@@ -70,6 +71,12 @@ class Batch:
             self._cast[slot] = self.weights_KP[slot].to(dtype)
         return self._cast[slot]
 
+    def weights_SP(self, dtype: torch.dtype) -> Tensor:
+        """All weights of the slots of the padded batch in `dtype`, gathered and cast once for all layers."""
+        if self._weights_SP is None or self._weights_SP.dtype != dtype:
+            self._weights_SP = self.weights_KP[self.padded.slots].to(dtype)
+        return self._weights_SP
+
     def separate(self, nodes: int) -> bool:
         """Whether to multiply the parts of a batch of `nodes` nodes one by one."""
         return self._separate_parts and nodes >= _LONG * len(self.parts)
@@ -78,50 +85,44 @@ class Batch:
     def padded(self) -> _Padded:
         """The parts as one batch."""
         if self._padded is None:
-            self._padded = _Padded(self.parts, self.units, self.device)
+            self._padded = _Padded(self.parts, self.units, self.gradient, self.device)
         return self._padded
-
-    @property
-    def rows_S(self) -> Tensor:
-        """The gradient's row of each slot of the padded batch."""
-        assert self.gradient is not None
-        if self._rows_S is None:
-            rows = [self.gradient.places[slot] for slot in self.padded.order]
-            self._rows_S = torch.tensor(rows, dtype=torch.long, device=self.device)
-        return self._rows_S
 
 
 class _Padded:
     """The units of each slot, padded to the slot with the most units."""
 
-    def __init__(self, parts: Sequence[tuple[int, int, int]], units: int, device: torch.device) -> None:
+    def __init__(
+        self, parts: Sequence[tuple[int, int, int]], units: int, gradient: Gradient | None, device: torch.device
+    ) -> None:
         members: dict[int, list[int]] = {}
         for slot, first, end in parts:
             members.setdefault(slot, []).extend(range(first, end))
-        self.order = list(members)
-        consecutive = self.order == list(range(self.order[0], self.order[0] + len(self.order)))
-        # A slice is a view; a list of slots copies their weights.
-        self.slots: slice | list[int] = slice(self.order[0], self.order[0] + len(self.order))
-        if not consecutive:
-            self.slots = self.order
-        self.index: Tensor | None = None  # units of the batch, padded; None if the batch has that form already
-        self.back: Tensor | None = None  # places in `index` that are not padding; None if there is none
-        self.padding: Tensor | None = None
-        self.where: Tensor | None = None  # the units that `back` came from
+        order = list(members)
         longest = max(len(own) for own in members.values())
-        if [unit for own in members.values() for unit in own] == list(range(units)) and units == longest * len(members):
-            return
+        where = [unit for own in members.values() for unit in own]
         index: list[int] = []
         back: list[int] = []
         for place, own in enumerate(members.values()):
             # Padding repeats a unit of the same slot: an overflow of another slot must not reach it.
             index.extend(own + own[:1] * (longest - len(own)))
             back.extend(range(place * longest, place * longest + len(own)))
-        self.index = torch.tensor(index, dtype=torch.long, device=device)
-        self.where = torch.tensor([u for own in members.values() for u in own], dtype=torch.long, device=device)
-        if len(back) < len(index):
-            self.back = torch.tensor(back, dtype=torch.long, device=device)
-            self.padding = torch.tensor(sorted(set(range(len(index))) - set(back)), dtype=torch.long, device=device)
+        padding = sorted(set(range(len(index))) - set(back))
+        rows = [] if gradient is None else [gradient.places[slot] for slot in order]
+        order_S, rows_S, index_T, where_T, back_T, padding_T = send_integers(
+            [order, rows, index, where, back, padding], device
+        )
+        self.count = len(order)
+        self.rows_S = rows_S  # the gradient's row of each slot
+        # A slice is a view; other slots copy their weights.
+        consecutive = order == list(range(order[0], order[0] + len(order)))
+        self.slots: slice | Tensor = slice(order[0], order[0] + len(order)) if consecutive else order_S
+        as_it_is = where == list(range(units)) and not padding
+        # Units of the batch, padded; None if the batch has that form already.
+        self.index = None if as_it_is else index_T
+        self.where = None if as_it_is else where_T  # the units that `back` came from
+        self.back = back_T if padding else None  # places in `index` that are not padding; None if there is none
+        self.padding = padding_T if padding else None
 
     def split(self, x_UwI: Tensor, *, clear: bool = False) -> Tensor:
         """(units, nodes of a unit, I) to (S, W, I); `clear`: set padding to 0."""
@@ -129,7 +130,7 @@ class _Padded:
             x_UwI = x_UwI[self.index]
             if clear and self.padding is not None:
                 x_UwI.index_fill_(0, self.padding, 0.0)
-        return x_UwI.reshape(len(self.order), -1, x_UwI.shape[-1])
+        return x_UwI.reshape(self.count, -1, x_UwI.shape[-1])
 
     def add(self, to_UwO: Tensor, y_SWO: Tensor) -> None:
         """Add (S, W, O) to the units it belongs to, in place."""
@@ -148,9 +149,10 @@ class Layer:
     b_KOr: Tensor
     b_start: int
 
-    def b_of(self, weights_P: Tensor) -> Tensor:
-        """B (O, r) in a vector of a slot's weights."""
-        return weights_P[self.b_start : self.b_start + self.b_KOr[0].numel()].view(self.b_KOr.shape[1:])
+    def b_of(self, weights: Tensor) -> Tensor:
+        """B (O, r) in a vector (P,) of a slot's weights, or (S, O, r) in those of several slots (S, P)."""
+        own = weights[..., self.b_start : self.b_start + self.b_KOr[0].numel()]
+        return own.view(*weights.shape[:-1], *self.b_KOr.shape[1:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,9 +193,10 @@ class Stack:
             return low_TR
         padded = batch.padded
         x_SWI = padded.split(x_TI.view(batch.units, wide, -1))
-        low_SWR = torch.bmm(x_SWI, self.a_KRI[padded.slots].transpose(1, 2).to(dtype))
+        weights_SP = batch.weights_SP(dtype)
+        low_SWR = torch.bmm(x_SWI, self._a_of(weights_SP).transpose(1, 2))
         for i, (layer, output_TO) in enumerate(zip(self.layers, outputs, strict=True)):
-            b_SrO = layer.b_KOr[padded.slots].transpose(1, 2).to(dtype)
+            b_SrO = layer.b_of(weights_SP).transpose(1, 2)
             y_SWO = torch.bmm(self._columns(low_SWR, i) * self.scaling, b_SrO)
             padded.add(output_TO.view(batch.units, wide, -1), y_SWO)
         return low_SWR
@@ -239,26 +242,27 @@ class Stack:
     ) -> None:
         assert batch.gradient is not None
         padded, total_SP = batch.padded, batch.gradient.total_SP
-        dtype, wide = x_TI.dtype, len(x_TI) // batch.units
+        weights_SP, wide = batch.weights_SP(x_TI.dtype), len(x_TI) // batch.units
         grad_low_SWR = torch.empty_like(low_SWR)
         for i, (layer, gradient_TO) in enumerate(zip(self.layers, gradients, strict=True)):
             gradient_SWO = padded.split(gradient_TO.view(batch.units, wide, -1), clear=True)
-            b_SOr = layer.b_KOr[padded.slots].to(dtype)
+            b_SOr = layer.b_of(weights_SP)
             self._columns(grad_low_SWR, i).copy_(torch.bmm(gradient_SWO, b_SOr)).mul_(self.scaling)
             grad_b_SOr = torch.bmm(gradient_SWO.transpose(1, 2), self._columns(low_SWR, i)).mul_(self.scaling)
             b_end = layer.b_start + grad_b_SOr[0].numel()
-            total_SP[:, layer.b_start : b_end].index_add_(0, batch.rows_S, grad_b_SOr.flatten(1).float())
+            total_SP[:, layer.b_start : b_end].index_add_(0, padded.rows_S, grad_b_SOr.flatten(1).float())
         x_SWI = padded.split(x_TI.view(batch.units, wide, -1))
         grad_a_SRI = torch.bmm(grad_low_SWR.transpose(1, 2), x_SWI)
         a_end = self.a_start + grad_a_SRI[0].numel()
-        total_SP[:, self.a_start : a_end].index_add_(0, batch.rows_S, grad_a_SRI.flatten(1).float())
+        total_SP[:, self.a_start : a_end].index_add_(0, padded.rows_S, grad_a_SRI.flatten(1).float())
         if term_TI is not None:
-            grad_x_SWI = torch.bmm(grad_low_SWR, self.a_KRI[padded.slots].to(dtype))
+            grad_x_SWI = torch.bmm(grad_low_SWR, self._a_of(weights_SP))
             padded.add(term_TI.view(batch.units, wide, -1), grad_x_SWI)
 
-    def _a_of(self, weights_P: Tensor) -> Tensor:
-        """A (R, I) in a vector of a slot's weights."""
-        return weights_P[self.a_start : self.a_start + self.a_KRI[0].numel()].view(self.a_KRI.shape[1:])
+    def _a_of(self, weights: Tensor) -> Tensor:
+        """A (R, I) in a vector (P,) of a slot's weights, or (S, R, I) in those of several slots (S, P)."""
+        own = weights[..., self.a_start : self.a_start + self.a_KRI[0].numel()]
+        return own.view(*weights.shape[:-1], *self.a_KRI.shape[1:])
 
 
 def _add_product(total: Tensor, left: Tensor, right: Tensor, scaling: float = 1.0) -> None:

@@ -80,19 +80,25 @@ def make_fast(model: nn.Module, agrees: Callable[[], bool]) -> None:
     `agrees` runs a pass of the engine and compares it with the model's own. Where the faster forwards do not agree, a
     warning says so, and the model computes layer by layer.
     """
-    if not _applies(model):
+    on_gpu = next(model.parameters()).is_cuda
+    if plain_wanted() or not (on_gpu or _applies(model)):
         return
     with watching(model) as groups:
         agrees()
     for names in groups:
         layers: list[Any] = [model.get_submodule(name) for name in names]
         join(layers)
-    # The separate weights have left gaps of about their size, too scattered to be reused.
-    return_freed_memory()
     half = _half(model)
-    passes = 2 if half and torch.get_num_threads() > 1 else 1
-    rest = Plan(passes_at_once=passes, float32_attention=half, separate_parts=True)
-    plan = replace(rest, shared_inputs=groups, shortcuts=find(model))
+    if on_gpu:
+        # Fewer and larger products. What else a CPU computes faster would be more kernels, or of no use.
+        rest = Plan()
+        plan = replace(rest, shared_inputs=groups)
+    else:
+        # The separate weights have left gaps of about their size, too scattered to be reused.
+        return_freed_memory()
+        passes = 2 if half and torch.get_num_threads() > 1 else 1
+        rest = Plan(passes_at_once=passes, float32_attention=half, separate_parts=True)
+        plan = replace(rest, shared_inputs=groups, shortcuts=find(model))
     try:
         with patched_forwards(plan.base_forwards(model)):
             held = agrees()

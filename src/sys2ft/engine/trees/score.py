@@ -67,7 +67,7 @@ def score(
             values_N = torch.zeros(len(packed.target_N), device=hidden_UD.device)
             for here, rows, logits_uV in predictions(model, hidden_UD, packed):
                 values_N[here] = logits_uV.log_softmax(-1)[rows, packed.target_N[here]]
-            for example, value in zip(packed.example_N.tolist(), values_N.tolist(), strict=True):
+            for example, value in zip(packed.owners, values_N.tolist(), strict=True):
                 totals[example] += value
     likelihoods = [LogLikelihood(total, e.supervised) for total, e in zip(totals, examples, strict=True)]
     return ScoreResult(likelihoods, costs)
