@@ -154,3 +154,24 @@ def test_scoring_waits_once_a_pass(there: tuple[LoadedModel, Traffic]) -> None:
         score(model.model, examples(5, each), bank, tokens_at_once=32)
         passes = traffic.waits["tolist"]
         assert traffic.waited == passes > 1
+
+
+def test_a_batch_is_kept_until_its_rows_or_the_weights_change(tiny_model_dir: Any) -> None:
+    model = load_model(str(tiny_model_dir), dtype="bfloat16", device="cpu").model
+    prepare(model)
+    bank = bank_of(model, 2)
+    with torch.inference_mode():
+        with bank.rows([0, 1, 0]):
+            first = bank._batch
+        with bank.rows([0, 1, 0]):
+            assert bank._batch is first
+        bank.b["model.layers.0.mlp.up_proj"][1].fill_(1.0)
+        with bank.rows([0, 1, 0]):
+            second = bank._batch
+            assert second is not first, "the weights have changed"
+            assert second is not None and second.weights_SP(torch.bfloat16).dtype == torch.bfloat16
+        with bank.rows([0, 1, 1]):
+            assert bank._batch is not second
+        with bank.rows([0, 1, 0]):
+            assert bank._batch is not second, "only the last one is kept"
+    bank.close()

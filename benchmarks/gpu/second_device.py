@@ -19,7 +19,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from benchmarks.gpu import flash
 from benchmarks.gpu.traffic import Traffic
+from sys2ft.engine.trees import ragged_attention
 
 HOST, DEVICE = torch.device("cpu"), torch.device("cuda", 0)
 _READ_BY_THE_HOST = (
@@ -57,6 +59,8 @@ def second_device() -> Iterator[Traffic]:
         for name, value in cuda.items():
             stack.enter_context(mock.patch.object(torch.cuda, name, value))
         stack.enter_context(mock.patch.object(torch.autograd, "_engine_run_backward", run))
+        for name, kernel in (("flash_forward", flash.forward), ("flash_backward", flash.backward)):
+            stack.enter_context(mock.patch.object(ragged_attention, name, traffic.as_one_kernel(name, kernel)))
         stack.enter_context(_Operations(held))
         stack.enter_context(_Names(held))
         yield traffic

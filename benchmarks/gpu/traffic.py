@@ -9,6 +9,7 @@ three on the pretended device (`second_device.py`).
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +47,18 @@ class Traffic:
 
     def reset(self) -> None:
         self.kernels, self.waits, self.sends, self.sent_bytes = Counter(), Counter(), 0, 0
+
+    def as_one_kernel(self, name: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        """`work`, which counts as a single kernel of that name."""
+
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            before = self.kernels.copy(), self.waits.copy(), self.sends, self.sent_bytes
+            result = work(*args, **kwargs)
+            self.kernels, self.waits, self.sends, self.sent_bytes = before
+            self.kernels[name] += 1
+            return result
+
+        return counted
 
     def operation(self, func: Any, indices: list[Tensor], result: list[Tensor]) -> None:
         """An operation on tensors of the device."""

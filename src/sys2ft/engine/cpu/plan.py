@@ -1,4 +1,4 @@
-"""Which CPU optimisations the passes over a model use: decided once by `prepare`, looked up by everything else."""
+"""Which optimisations the passes over a model use: decided once by `prepare`, looked up by everything else."""
 
 from __future__ import annotations
 
@@ -35,6 +35,9 @@ class Plan:
     """Compute attention in float32 in passes with a gradient."""
     separate_parts: bool = False
     """Multiply each long part of a batch by its adapter on its own, without padding."""
+
+    ragged_attention: bool = False
+    """Compute the attention of token trees by one kernel (a GPU's, in half precision)."""
 
     def base_forwards(self, model: nn.Module) -> dict[nn.Module, Any]:
         """Forwards of a pass without adapters. Autograd takes part in them as it does in a pass with adapters."""
@@ -91,7 +94,7 @@ def make_fast(model: nn.Module, agrees: Callable[[], bool]) -> None:
     half = _half(model)
     if on_gpu:
         # Fewer and larger products. What else a CPU computes faster would be more kernels, or of no use.
-        rest = Plan()
+        rest = Plan(ragged_attention=_ragged(model, agrees))
         plan = replace(rest, shared_inputs=groups)
     else:
         # The separate weights have left gaps of about their size, too scattered to be reused.
@@ -111,6 +114,25 @@ def make_fast(model: nn.Module, agrees: Callable[[], bool]) -> None:
             f"{type(model).__name__} is computed layer by layer: its layers do more than linear products", stacklevel=3
         )
     set_plan(model, plan if held else rest)
+
+
+def _ragged(model: nn.Module, agrees: Callable[[], bool]) -> bool:
+    """Whether the ragged form of attention computes the model's own logits, and its own gradients."""
+    from sys2ft.engine.trees.ragged_attention import ragged_works
+
+    if not ragged_works(model):
+        return False
+    set_plan(model, Plan(ragged_attention=True))
+    try:
+        held = agrees()
+    except RuntimeError as error:
+        if out_of_memory(error):
+            raise
+        held = False
+    if not held:
+        set_plan(model, Plan())
+        warnings.warn(f"{type(model).__name__}: attention of token trees is computed in blocks", stacklevel=4)
+    return held
 
 
 def _applies(model: nn.Module) -> bool:

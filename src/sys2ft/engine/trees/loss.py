@@ -135,7 +135,8 @@ class _Flight:
     def _pass(self, trees: Sequence[SlotTree], gradient: Gradient, shares: int) -> tuple[Pack, Tensor]:
         """One of `shares` concurrent passes."""
         window, named = sliding_window(self.model), self.seeds is not None
-        packed = pack(self.examples, trees, self.device, window=window, named=named)
+        ragged = plan_of(self.model).ragged_attention
+        packed = pack(self.examples, trees, self.device, window=window, ragged=ragged, named=named)
         dropout = None
         if self.seeds is not None:
             assert packed.names_T is not None

@@ -72,7 +72,7 @@ class Paths:
         # Gathered for all blocks and then split: one sum of gradients instead of one per block.
         queries, keys, values = (
             torch.split(
-                _take(tensor[0].transpose(0, 1).contiguous(), nodes),
+                take(tensor[0].transpose(0, 1).contiguous(), nodes),
                 [shape[0] * shape[which] for shape in shapes],
             )
             for tensor, nodes, which in ((query, self.own, 1), (key, self.path, 2), (value, self.path, 2))
@@ -85,7 +85,7 @@ class Paths:
             )
             output_EHCd = _sdpa(query_EHCd, key_EhLd, value_EhLd, self._block_bias(number, sliding, query), scaling)
             outputs.append(output_EHCd.transpose(1, 2).flatten(0, 1))
-        return _take(torch.cat(outputs), self.place_T).to(dtype)[None]
+        return take(torch.cat(outputs), self.place_T).to(dtype)[None]
 
     def _block_bias(self, block: int, sliding: bool, like: Tensor) -> Tensor:
         """The bias of a block, made once for all layers."""
@@ -153,7 +153,8 @@ class _Take(torch.autograd.Function):
         return total.index_add_(0, index, gradient.float()).to(ctx.dtype), None
 
 
-def _take(rows: Tensor, index: Tensor) -> Tensor:
+def take(rows: Tensor, index: Tensor) -> Tensor:
+    """Rows of a (T, ...) tensor, whose gradients are summed in float32."""
     return cast(Tensor, _Take.apply(rows, index))  # type: ignore[no-untyped-call]
 
 

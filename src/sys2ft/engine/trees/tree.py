@@ -21,6 +21,7 @@ from torch import Tensor
 from sys2ft.engine.transfer import send_integers
 from sys2ft.engine.trees.distributions import Distributions
 from sys2ft.engine.trees.path_attention import Paths, lay_paths
+from sys2ft.engine.trees.ragged_attention import RaggedPaths, lay_ragged
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +195,7 @@ class Pack:
 
     tokens_T: Tensor
     positions_T: Tensor
-    paths: Paths
+    paths: Paths | RaggedPaths
     segments: list[tuple[int, int]]
     node_N: Tensor
     target_N: Tensor
@@ -232,9 +233,11 @@ def pack(
     device: torch.device | str = "cpu",
     *,
     window: int | None = None,
+    ragged: bool = False,
     named: bool = False,
 ) -> Pack:
-    """Lay out `trees` of `examples` as one batch. `window`: how far back a sliding-window layer looks."""
+    """Lay out `trees` of `examples` as one batch. `window`: how far back a sliding-window layer looks. `ragged`: for
+    the ragged form of attention."""
     nodes, targets, owners, places = [], [], [], []
     paths: list[list[int]] = []
     start = 0
@@ -266,7 +269,9 @@ def pack(
     return Pack(
         tokens_T=tokens_T,
         positions_T=positions_T,
-        paths=lay_paths(paths, [count for tree in trees for count in tree.own], device, window),
+        paths=(lay_ragged if ragged else lay_paths)(
+            paths, [count for tree in trees for count in tree.own], device, window
+        ),
         segments=[(tree.slot, len(tree)) for tree in trees],
         node_N=node_N,
         target_N=target_N,
