@@ -50,6 +50,7 @@ def second_device() -> Iterator[Traffic]:
         "is_available": lambda: True,
         "device_count": lambda: 1,
         "get_device_name": lambda *_: "none",
+        "get_device_capability": lambda *_: (9, 0),
         "empty_cache": lambda: None,
         "mem_get_info": lambda *_: (2**30, 2**30),
         "memory_reserved": lambda *_: 0,

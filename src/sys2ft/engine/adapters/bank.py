@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from sys2ft.engine.adapters.coverage import uncovered
 from sys2ft.engine.adapters.dropout import Dropout
+from sys2ft.engine.adapters.grouped import aligned
 from sys2ft.engine.adapters.interface import Bank
 from sys2ft.engine.adapters.linears import Linear, LinearGroup, Linears, as_linear
 from sys2ft.engine.adapters.low_rank import Batch, Gradient, Layer, Stack
@@ -59,6 +60,8 @@ class AdapterBank:
         self.model, self.slots, self.rank, self.alpha, self.dropout = model, slots, rank, float(alpha), dropout
         self.modules = linear_layers(model, targets)
         self._plan = plan_of(model)
+        sizes = {size for layer in self.modules.values() for size in (layer.in_features, layer.out_features)}
+        self._grouped = self._plan.grouped_products and aligned(rank, *sizes)
         self.fused = uncovered(model) is not None
         """Whether the model has fused experts, or other matrices outside linear layers."""
         self.targets = sorted({name.rpartition(".")[2] for name in self.modules})
@@ -187,7 +190,10 @@ class AdapterBank:
         lasting = gradient is None and dropout is None and not weights_KP.is_inference()
         key = (tuple(spans), weights_KP._version, weights_KP.data_ptr()) if lasting else None
         if last is None or key is None or last[0] != key:
-            last = key, Batch(spans, weights_KP, gradient, dropout, separate_parts=self._plan.separate_parts)
+            last = key, Batch(
+                spans, weights_KP, gradient, dropout,
+                separate_parts=self._plan.separate_parts, grouped_products=self._grouped,
+            )  # fmt: skip
         if lasting:
             self._here.last = last
         return last[1]

@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
+from sys2ft.engine.adapters.grouped import grouped_works
 from sys2ft.engine.adapters.linears import LinearGroup
 from sys2ft.engine.cpu.kernels import keep_few_kernels
 from sys2ft.engine.cpu.shared_inputs import SharedInputLinears, join, watching
@@ -38,6 +39,9 @@ class Plan:
 
     ragged_attention: bool = False
     """Compute the attention of token trees by one kernel (a GPU's, in half precision)."""
+
+    grouped_products: bool = False
+    """Multiply all parts of a batch by their adapters with one kernel (Hopper's and Blackwell's, in bfloat16)."""
 
     def base_forwards(self, model: nn.Module) -> dict[nn.Module, Any]:
         """Forwards of a pass without adapters. Autograd takes part in them as it does in a pass with adapters."""
@@ -94,7 +98,9 @@ def make_fast(model: nn.Module, agrees: Callable[[], bool]) -> None:
     half = _half(model)
     if on_gpu:
         # Fewer and larger products. What else a CPU computes faster would be more kernels, or of no use.
-        rest = Plan(ragged_attention=_ragged(model, agrees))
+        weight = next(model.parameters())
+        grouped = grouped_works(weight.device, weight.dtype)
+        rest = Plan(ragged_attention=_ragged(model, agrees), grouped_products=grouped)
         plan = replace(rest, shared_inputs=groups)
     else:
         # The separate weights have left gaps of about their size, too scattered to be reused.
