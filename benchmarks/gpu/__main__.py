@@ -30,6 +30,11 @@ _IN_TABLE = ("TFLOP/s", "tokens a second", "options a second", "of the GEMM rate
 
 def main() -> int:
     options = _options()
+    if options.count:
+        from benchmarks.gpu import counting
+
+        print(counting.report())
+        return 0
     device = pick_device(options.device)
     dtype = pick_dtype("auto", device) if not options.tiny else torch.float32
     machine = Machine(device, dtype, TINY if options.tiny else Sizes())
@@ -71,6 +76,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=8.0, help="time budget, from the start of Python")
     parser.add_argument("--out", type=Path, default=Path("gpu.json"), help="the JSON file that is written")
     parser.add_argument("--only", nargs="+", metavar="WORD", help="only parts whose name contains one of these")
+    parser.add_argument("--count", action="store_true", help="kernels, waits and bytes, counted without a GPU")
     parser.add_argument("--tiny", action="store_true", help="a tiny model, to try the benchmark itself on any machine")
     return parser.parse_args()
 

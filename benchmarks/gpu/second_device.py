@@ -135,7 +135,7 @@ class _Operations(TorchDispatchMode):
         if name == "copy_":
             self._copied(args[0], args[1], bool(kwargs.get("non_blocking") or (len(args) > 2 and args[2])))
         elif makes_there:
-            self.held.traffic.operation(func, indices, _tensors(result))
+            self.held.traffic.operation(func, indices, given, _tensors(result))
         if makes_there and name != "copy_":
             for tensor in _tensors(result):
                 self.held.take(tensor)

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 _SIZED_BY_DATA = frozenset(
     (
@@ -26,12 +27,17 @@ _NO_KERNEL = frozenset(("empty", "empty_like", "empty_strided", "new_empty", "ne
 _INDEXING = frozenset(("index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index"))
 
 
+_TAKING = frozenset(("index", "index_select", "gather", "embedding"))
+
+
 @dataclass(slots=True)
 class Traffic:
     """Counted since it was made, or since `reset`."""
 
     kernels: Counter[str] = field(default_factory=Counter)
     waits: Counter[str] = field(default_factory=Counter)
+    moved: Counter[str] = field(default_factory=Counter)
+    """Bytes that each kernel reads and writes."""
     sends: int = 0
     """Copies to the device that the host does not wait for."""
     sent_bytes: int = 0
@@ -46,21 +52,22 @@ class Traffic:
         return sum(self.waits.values())
 
     def reset(self) -> None:
-        self.kernels, self.waits, self.sends, self.sent_bytes = Counter(), Counter(), 0, 0
+        self.kernels, self.waits, self.moved, self.sends, self.sent_bytes = Counter(), Counter(), Counter(), 0, 0
 
     def as_one_kernel(self, name: str, work: Callable[..., Any]) -> Callable[..., Any]:
         """`work`, which counts as a single kernel of that name."""
 
         def counted(*args: Any, **kwargs: Any) -> Any:
-            before = self.kernels.copy(), self.waits.copy(), self.sends, self.sent_bytes
+            before = self.kernels.copy(), self.waits.copy(), self.moved.copy(), self.sends, self.sent_bytes
             result = work(*args, **kwargs)
-            self.kernels, self.waits, self.sends, self.sent_bytes = before
+            self.kernels, self.waits, self.moved, self.sends, self.sent_bytes = before
             self.kernels[name] += 1
+            self.moved[name] += sum(one.nbytes for one in tree_leaves((args, result)) if isinstance(one, Tensor))
             return result
 
         return counted
 
-    def operation(self, func: Any, indices: list[Tensor], result: list[Tensor]) -> None:
+    def operation(self, func: Any, indices: list[Tensor], given: list[Tensor], result: list[Tensor]) -> None:
         """An operation on tensors of the device."""
         name = func.overloadpacket.__name__
         if name in _SIZED_BY_DATA or (
@@ -72,6 +79,9 @@ class Traffic:
         ]
         if name not in _NO_KERNEL and not (views and all(views)) and (result or not views):
             self.kernels[name] += 1
+            # What is taken by an index is read as far as it is taken.
+            read = result if name in _TAKING else given
+            self.moved[name] += sum(one.nbytes for one in (*read, *result))
 
     def send(self, what: str, tensor: Tensor, *, pinned: bool) -> None:
         """A copy from the host to the device."""
