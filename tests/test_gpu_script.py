@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.gpu import parity as parity_module
+from benchmarks.gpu import counting, parity as parity_module
 from benchmarks.gpu.__main__ import table
 from benchmarks.gpu.budget import Incomplete, Outcome, Part, Wrong, run_parts
 from benchmarks.gpu.parts import parts
@@ -92,3 +92,18 @@ def test_a_wrong_gradient_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Wrong, match="gradients") as found:
         parity_module.parity(torch.device("cpu"), torch.float32, size="tiny", pairs=2, steps=1)
     assert found.value.figures["off"]["engine"]["gradients of the first step"] > 0.1
+
+
+@pytest.mark.slow
+def test_kernels_do_not_grow_with_adapters_or_rows() -> None:
+    """Except for those of AdamW: five a slot at most."""
+    few, more = (counting._of_layers("0.5B", 2, adapters, False, 2) for adapters in (1, 3))
+    assert few["train"].kernels <= more["train"].kernels <= few["train"].kernels + 5 * 2
+    assert more["train"].waits == 2 and more["score"].waits == more["decode"].waits == 1
+    plain = counting._of_layers("0.5B", 2, 3, True, 2)
+    assert all(more[name].kernels < plain[name].kernels for name in more)
+
+
+def test_the_sizes_are_those_of_the_models() -> None:
+    assert counting.sizes("0.5B") == (357_826_560, 136_134_656)
+    assert sum(counting.sizes("7B")) == pytest.approx(7.07e9, rel=0.01)

@@ -1,8 +1,8 @@
 """python -m benchmarks.gpu --count: kernels, waits and bytes of each loop, and what they let one expect of a GPU.
 
-The loops run on the pretended device, over models an eighth as wide as the real ones, with two layers and with three:
-the difference is what a layer costs. Numbers of kernels do not depend on the width; bytes are eight times those counted
-and, in training, proportional to the tokens. The expectation is the larger of the host's time and the GPU's: `LAUNCH`
+The loops run on the pretended device, over models whose heads have 8 numbers, with two layers and with three: the
+difference is what a layer costs. Numbers of kernels do not depend on the width; bytes are proportional to it and, in
+training, to the tokens. The expectation is the larger of the host's time and the GPU's: `LAUNCH`
 for each kernel, and the model's products at `GEMM` plus all other bytes at `COPY`.
 """
 
@@ -38,7 +38,7 @@ from sys2ft.models import LoadedModel
 
 GEMM, COPY, LAUNCH = 700e12, 4e12, 5e-6
 """Assumed: FLOP and bytes a second of an H200, and seconds for the host to launch a kernel from Python."""
-_NARROW = 8
+_HEAD = 8
 _PRODUCTS = frozenset(("mm", "addmm", "linear", "matmul"))
 _RANK = 16
 
@@ -59,10 +59,16 @@ class Cost:
 
 
 def narrow(size: str, layers: int) -> dict[str, Any]:
-    """The shape of `size` with heads an eighth as wide, and so many layers."""
+    """The shape of `size` with narrow heads, and so many layers."""
     shape = SHAPES[size]
     widths = ("hidden_size", "intermediate_size", "vocab_size")
-    return shape | {name: shape[name] // _NARROW for name in widths} | {"num_hidden_layers": layers}
+    return shape | {name: shape[name] // narrower(size) for name in widths} | {"num_hidden_layers": layers}
+
+
+def narrower(size: str) -> int:
+    """How many times as wide the real shape is."""
+    shape = SHAPES[size]
+    return int(shape["hidden_size"] // shape["num_attention_heads"] // _HEAD)
 
 
 def count(size: str, adapters: int, *, plain: bool = False, each: int = 8) -> dict[str, Cost]:
@@ -78,7 +84,7 @@ def count(size: str, adapters: int, *, plain: bool = False, each: int = 8) -> di
         found[name] = Cost(
             low.kernels + (layers - 2) * layer.kernels,
             low.waits + (layers - 2) * layer.waits,
-            _NARROW * (low.bytes + (layers - 2) * layer.bytes),
+            narrower(size) * (low.bytes + (layers - 2) * layer.bytes),
             low.tokens,
         )
     return found
@@ -153,28 +159,28 @@ def _decoding(subject: LoadedModel, bank: AdapterBank, rows: int = 32) -> tuple[
     return step, rows
 
 
-def sizes(size: str) -> tuple[int, int, int]:
-    """Weights of the body and of the head of the real shape, and the bytes of a token's keys and values in bfloat16."""
+def sizes(size: str) -> tuple[int, int]:
+    """Weights of the body and of the head of the real shape."""
     shape = SHAPES[size]
     wide, deep, layers = shape["hidden_size"], shape["intermediate_size"], shape["num_hidden_layers"]
     few = wide * shape["num_key_value_heads"] // shape["num_attention_heads"]
     body = layers * (2 * wide * wide + 2 * wide * few + 3 * wide * deep)
-    return body, wide * shape["vocab_size"], 2 * layers * few * 2
+    return body, wide * shape["vocab_size"]
 
 
 def train_expected(size: str, cost: Cost, tokens: int, asked: float = 0.35) -> dict[str, float]:
     """A pass of `tokens` nodes, a share `asked` of which predicts. Seconds by part, and the share of the GEMM rate."""
-    body, head, _ = sizes(size)
+    body, head = sizes(size)
     gemm = 4 * (body + asked * head) * tokens / GEMM
     other = cost.bytes / cost.tokens * tokens / COPY
     host = LAUNCH * cost.kernels
     return {"products": gemm, "other": other, "host": host, "share": gemm / max(gemm + other, host)}
 
 
-def decode_expected(size: str, cost: Cost, rows: int, own: int = 40, shared: int = 400) -> dict[str, float]:
-    """A step of `rows` rows with `own` tokens each after `shared` common ones, and the tokens a second."""
-    body, head, token = sizes(size)
-    read = (2 * (body + head) + token * (shared + rows * own)) / COPY
+def decode_expected(size: str, cost: Cost, rows: int) -> dict[str, float]:
+    """A step of `rows` rows, with their own keys and values among the other bytes, and the tokens a second."""
+    body, head = sizes(size)
+    read = 2 * (body + head) / COPY
     products = max(2 * (body + head) * rows / GEMM, read) + cost.bytes / cost.tokens * rows / COPY
     host = LAUNCH * cost.kernels
     return {"products": products, "host": host, "tokens a second": rows / max(products, host)}
@@ -185,7 +191,7 @@ def report() -> str:
     lines = [f"assumed: {GEMM / 1e12:.0f} TFLOP/s, {COPY / 1e12:.0f} TB/s, {1e6 * LAUNCH:.0f} us a kernel"]
     lines.append(f"{'':24}{'kernels':>9}{'plainly':>9}{'waits':>7}{'other bytes a token':>21}")
     made = {}
-    for size, adapters in (("0.5B", 4), ("7B", 4)):
+    for size, adapters in (("0.5B", 2), ("7B", 2)):
         cost, plain = count(size, adapters), count(size, adapters, plain=True)
         made[size] = cost
         for name, one in cost.items():

@@ -27,6 +27,7 @@ _NO_KERNEL = frozenset(("empty", "empty_like", "empty_strided", "new_empty", "ne
 _INDEXING = frozenset(("index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index"))
 
 
+_PUTTING = frozenset(("index_put_", "_index_put_impl_", "index_copy_"))
 _TAKING = frozenset(("index", "index_select", "gather", "embedding"))
 
 
@@ -81,6 +82,8 @@ class Traffic:
             self.kernels[name] += 1
             # What is taken by an index is read as far as it is taken.
             read = result if name in _TAKING else given
+            if name in _PUTTING:  # and what is put there is written
+                read, result = given[1:], given[1:]
             self.moved[name] += sum(one.nbytes for one in (*read, *result))
 
     def send(self, what: str, tensor: Tensor, *, pinned: bool) -> None:
