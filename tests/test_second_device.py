@@ -11,8 +11,8 @@ import pytest
 import torch
 
 import sys2ft
+from benchmarks.gpu.second_device import second_device
 from displays import Interrupted, StopAt
-from second_device import second_device
 from sys2ft.engine import (
     AdapterBank,
     DecodeRequest,

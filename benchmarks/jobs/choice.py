@@ -90,7 +90,7 @@ def per_option(
     likelihoods: list[float | None] = [None] * len(asked)
 
     def batch(which: Sequence[int]) -> int:
-        totals = _likelihoods(model, adapted, [asked[i] for i in which], last_only)
+        totals = likelihoods_of(model, adapted, [asked[i] for i in which], last_only)
         for i, total in zip(which, totals, strict=True):
             likelihoods[i] = total
         return len(which)
@@ -125,7 +125,7 @@ def per_option(
 
 
 @torch.inference_mode()
-def _likelihoods(loaded: LoadedModel, model: Any, batch: Sequence[Example], last_only: bool) -> list[float]:
+def likelihoods_of(loaded: LoadedModel, model: Any, batch: Sequence[Example], last_only: bool = False) -> list[float]:
     """Summed log-probability of each example's supervised tokens, by one padded forward pass."""
     width = max(len(one.ids) for one in batch)
     pads = [width - len(one.ids) for one in batch]

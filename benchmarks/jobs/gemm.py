@@ -30,7 +30,7 @@ def ours(context: Context, *, adapters: int, pairs: int, rank: int, seconds: flo
     model, how = context.load(), settings(rank)
     warm = TrainSettings(rank=rank, alpha=2.0 * rank, epochs=1)
     train(model, jobs_of(items(adapters, how.batch_size), warm, seed=context.seed)).bank.close()
-    matmuls = {number: _Matmul.best(model.device, dtype, seconds) for number, dtype in _dtypes(model).items()}
+    matmuls = {number: Matmul.best(model.device, dtype, seconds) for number, dtype in _dtypes(model).items()}
     taking_turns = _TakingTurns(context.show, context.clock, list(matmuls.values()))
     with context.clock.running():
         training = train(model, jobs_of(items(adapters, pairs), how, seed=context.seed), show=taking_turns)
@@ -52,7 +52,7 @@ def _dtypes(model: LoadedModel) -> dict[str, torch.dtype]:
     return {str(one).removeprefix("torch."): one for one in (model.dtype, torch.bfloat16)}
 
 
-class _Matmul:
+class Matmul:
     """One square `torch.matmul`, and the FLOP per second of each run."""
 
     def __init__(self, device: torch.device, dtype: torch.dtype, size: int) -> None:
@@ -61,7 +61,7 @@ class _Matmul:
         self.out = self.left @ self.right
 
     @classmethod
-    def best(cls, device: torch.device, dtype: torch.dtype, seconds: float) -> _Matmul:
+    def best(cls, device: torch.device, dtype: torch.dtype, seconds: float) -> Matmul:
         """The product of the size with the highest median rate."""
         tried = [cls(device, dtype, size) for size in _SIZES[device.type]]
         for one in tried:
@@ -87,7 +87,7 @@ class _Matmul:
 class _TakingTurns(Display):
     """Runs the products after each step of the training."""
 
-    def __init__(self, show: Display, clock: Clock, matmuls: list[_Matmul]) -> None:
+    def __init__(self, show: Display, clock: Clock, matmuls: list[Matmul]) -> None:
         self.show, self.clock, self.matmuls = show, clock, matmuls
 
     @contextmanager

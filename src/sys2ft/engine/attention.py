@@ -1,4 +1,4 @@
-"""The attention of a pass: three forms of scaled dot-product attention, and the function that picks one.
+"""The attention of a pass: the forms of scaled dot-product attention, and the function that picks one.
 
 The engine registers `attention` with transformers under the name 'sys2ft'. A pass hands over its data by `attending`,
 since not every model passes unknown keyword arguments on to its attention. `form` picks the form of attention: None, or
@@ -8,12 +8,13 @@ an object of a class below.
 |---|---|---|---|
 | masked | none | reading prompts and long texts | what a boolean mask of tokens by keys says |
 | path | `trees.path_attention.Paths` | token trees: training loss and scoring | its path from the root |
+| ragged | `trees.ragged_attention.RaggedPaths` | the same in half precision on a GPU | the same |
 | prefix | `decoding.prefix_attention.DecodeState` | decode steps | its group's prefix and its row's own tokens |
 
 Masked is the plain form, transformers' own SDPA function. The others compute the same values where a mask would be
 wasteful. In a batch of trees it would be mostly empty: path attention computes the trees' branches as a few padded
 batches, and has a gradient. In decoding the keys of a shared prefix would be repeated for every row: prefix attention
-stores them once for each group of rows, and has no gradient. All three get the same queries, keys, values and scaling;
+stores them once for each group of rows, and has no gradient. All get the same queries, keys, values and scaling;
 the two share `as_bias`. The model's own eager attention is used in one place only, where the attention weights of a
 short text are wanted (`trace.attention_weights`).
 

@@ -17,6 +17,7 @@ from sys2ft.engine.attention import Form, KeysValues, Pass, attending
 from sys2ft.engine.cpu.plan import plan_of
 from sys2ft.engine.decoding.prefix_attention import DecodeState
 from sys2ft.engine.trees.path_attention import Paths
+from sys2ft.engine.trees.ragged_attention import RaggedPaths
 
 
 def masks(model: nn.Module, mask_RTK: Tensor, positions_RT: Tensor) -> Tensor | dict[str, Tensor]:
@@ -70,9 +71,10 @@ def hidden_states(
     return cast(Tensor, output.last_hidden_state)
 
 
-def tree_states(model: nn.Module, tokens_T: Tensor, positions_T: Tensor, paths: Paths) -> Tensor:
+def tree_states(model: nn.Module, tokens_T: Tensor, positions_T: Tensor, paths: Paths | RaggedPaths) -> Tensor:
     """Last hidden states (T, D) of concatenated token trees."""
-    paths.float32 = plan_of(model).float32_attention
+    if isinstance(paths, Paths):
+        paths.float32 = plan_of(model).float32_attention
     return _states_by(model, tokens_T[None], positions_T[None], paths)[0]
 
 

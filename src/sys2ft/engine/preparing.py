@@ -19,10 +19,11 @@ from torch import Tensor, nn
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from sys2ft.engine.attention import NAME, KeysValues, UnknownTerm, attention
-from sys2ft.engine.cpu.plan import make_fast, prepare_process
+from sys2ft.engine.cpu.plan import make_fast, plan_of, prepare_process
 from sys2ft.engine.forward import hidden_states, sliding_window, tree_states
 from sys2ft.engine.head import head
 from sys2ft.engine.trees.path_attention import lay_paths
+from sys2ft.engine.trees.ragged_attention import lay_ragged
 from sys2ft.errors import ModelError, out_of_memory
 
 _SHARED, _OWN = 8, 8  # tokens of the beginning that the two texts share, and of the rest of each
@@ -186,6 +187,7 @@ class _Trial:
         other = [*range(_SHARED), *range(tokens, tokens + _OWN)]  # the nodes of the second text
         ids_N = torch.cat([self.ids_RT[0], self.ids_RT[1, _SHARED:]])
         positions_N = torch.tensor([*range(tokens), *range(_SHARED, tokens)], device=device)
-        paths = lay_paths([range(tokens), other], [tokens, _OWN], device, sliding_window(self.model))
+        lay = lay_ragged if plan_of(self.model).ragged_attention else lay_paths
+        paths = lay([range(tokens), other], [tokens, _OWN], device, sliding_window(self.model))
         ours_NV = head(self.model, tree_states(self.model, ids_N, positions_N, paths))
         return torch.stack([ours_NV[:tokens], ours_NV[other]])

@@ -185,7 +185,7 @@ class Sys2ftLM(TemplateLM):  # type: ignore[misc] # lm_eval has no types
                     target = packed.target_N[here]
                     values_N[here] = logits_uV.log_softmax(-1)[rows, target]
                     likeliest_N[here] = logits_uV.argmax(-1)[rows] == target
-                found = zip(packed.example_N.tolist(), values_N.tolist(), likeliest_N.tolist(), strict=True)
+                found = zip(packed.owners, values_N.tolist(), likeliest_N.tolist(), strict=True)
                 for example, value, likeliest in found:
                     totals[example] += value
                     greedy[example] &= likeliest

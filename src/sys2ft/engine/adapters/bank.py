@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from sys2ft.engine.adapters.coverage import uncovered
 from sys2ft.engine.adapters.dropout import Dropout
+from sys2ft.engine.adapters.grouped import aligned
 from sys2ft.engine.adapters.interface import Bank
 from sys2ft.engine.adapters.linears import Linear, LinearGroup, Linears, as_linear
 from sys2ft.engine.adapters.low_rank import Batch, Gradient, Layer, Stack
@@ -59,6 +60,8 @@ class AdapterBank:
         self.model, self.slots, self.rank, self.alpha, self.dropout = model, slots, rank, float(alpha), dropout
         self.modules = linear_layers(model, targets)
         self._plan = plan_of(model)
+        sizes = {size for layer in self.modules.values() for size in (layer.in_features, layer.out_features)}
+        self._grouped = self._plan.grouped_products and aligned(rank, *sizes)
         self.fused = uncovered(model) is not None
         """Whether the model has fused experts, or other matrices outside linear layers."""
         self.targets = sorted({name.rpartition(".")[2] for name in self.modules})
@@ -167,7 +170,7 @@ class AdapterBank:
         if bad:
             raise ValueError(f"slot {bad[0]} is not in the bank: it has slots 0 to {self.slots - 1}, and -1 for none")
         before = self._batch
-        self._here.batch = Batch(spans, self.weights_KP, gradient, dropout, separate_parts=self._plan.separate_parts)
+        self._here.batch = self._batch_of(spans, gradient, dropout)
         try:
             with patched_forwards(self._forwards):
                 yield
@@ -176,13 +179,32 @@ class AdapterBank:
             for group in self._groups:
                 group.forget()
 
+    def _batch_of(self, spans: Sequence[tuple[int, int]], gradient: Gradient | None, dropout: Dropout | None) -> Batch:
+        """The batch of these parts. Without a gradient it is that of the last call if nothing has changed.
+
+        In decoding, one step is like the next: the indices and the weights in the model's dtype are still right.
+        """
+        last: tuple[Any, Batch] | None = getattr(self._here, "last", None)
+        self._here.last = None  # released before another is made
+        weights_KP = self.weights_KP
+        lasting = gradient is None and dropout is None and not weights_KP.is_inference()
+        key = (tuple(spans), weights_KP._version, weights_KP.data_ptr()) if lasting else None
+        if last is None or key is None or last[0] != key:
+            last = key, Batch(
+                spans, weights_KP, gradient, dropout,
+                separate_parts=self._plan.separate_parts, grouped_products=self._grouped,
+            )  # fmt: skip
+        if lasting:
+            self._here.last = last
+        return last[1]
+
     def ready(self) -> contextlib.AbstractContextManager[None]:
         """Within the block several threads can use `parts` concurrently."""
         return patched_forwards(self._forwards)  # so that `parts` patches, and restores, what is there already
 
     def close(self) -> None:
         """Release the model: passes within the bank's blocks are those of the base from now on."""
-        self._groups, self._forwards = [], {}
+        self._groups, self._forwards, self._here.last = [], {}, None
 
 
 def adapter_rows(bank: Bank | None, row_slots: Sequence[int]) -> contextlib.AbstractContextManager[None]:

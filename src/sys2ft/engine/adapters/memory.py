@@ -20,6 +20,7 @@ from sys2ft import machine
 from sys2ft.engine.adapters.interface import Bank
 from sys2ft.engine.adapters.low_rank import Gradient
 from sys2ft.engine.adapters.moments import staging_bytes
+from sys2ft.engine.cpu.plan import plan_of
 from sys2ft.engine.forward import sliding_window, tree_states
 from sys2ft.engine.head import head_rows, piece_rows
 from sys2ft.engine.trees.tree import Example, pack, slot_trees
@@ -97,7 +98,8 @@ def activations_a_token(bank: Bank) -> float:
     model, device = bank.model, bank.weights_KP.device
     ids = [token % int(cast(Any, model).config.vocab_size) for token in range(1, _PROBE + 2)]
     examples = [Example(ids, [False] * _PROBE + [True], 0)]
-    packed = pack(examples, slot_trees(examples, _PROBE), device, window=sliding_window(model))
+    ragged = plan_of(model).ragged_attention
+    packed = pack(examples, slot_trees(examples, _PROBE), device, window=sliding_window(model), ragged=ragged)
     gradient = Gradient({0: 0}, torch.zeros(1, bank.size, device=device))
     held = {p.untyped_storage().data_ptr() for p in (*model.parameters(), *model.buffers(), bank.weights_KP)}
     with _kept_storages() as kept, bank.parts(packed.segments, gradient=gradient):

@@ -96,7 +96,8 @@ class InHostMemory(Moments):
     def write(self, slot: int, moments_2P: Tensor) -> None:
         if slot not in self._moments:
             self._moments[slot] = torch.empty(moments_2P.shape, pin_memory=self._pinned)
-        self._moments[slot].copy_(moments_2P)  # blocking, so that the next read finds it complete
+        # From and to pinned memory the host need not wait: the device reads it next, in the order of its queue.
+        self._moments[slot].copy_(moments_2P, non_blocking=self._pinned)
 
     def forget(self, slot: int) -> None:
         self._moments.pop(slot, None)

@@ -48,7 +48,7 @@ class SlotAdamW:
         self._count(slot, steps)
 
     def _count(self, slot: int, steps: int) -> None:
-        self.steps[slot] = self.weights_KP.new_tensor(float(steps))
+        self.steps[slot] = torch.full((), float(steps), device=self.weights_KP.device)
 
     @torch.no_grad()
     def step(
@@ -62,8 +62,8 @@ class SlotAdamW:
         for slot, norm, gradient_P in zip(gradients.slots, norms, gradients.gradient_SP, strict=True):
             if slot not in learning_rates or not norm < float("inf"):
                 continue
-            if max_norm is not None:
-                gradient_P *= min(1.0, max_norm / (norm + 1e-6))
+            if max_norm is not None and (factor := max_norm / (norm + 1e-6)) < 1.0:
+                gradient_P *= factor
             self._update(slot, gradient_P, learning_rates[slot])
         return dict(zip(gradients.slots, norms, strict=True))
 

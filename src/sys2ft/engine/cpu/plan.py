@@ -1,4 +1,4 @@
-"""Which CPU optimisations the passes over a model use: decided once by `prepare`, looked up by everything else."""
+"""Which optimisations the passes over a model use: decided once by `prepare`, looked up by everything else."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
+from sys2ft.engine.adapters.grouped import grouped_works
 from sys2ft.engine.adapters.linears import LinearGroup
 from sys2ft.engine.cpu.kernels import keep_few_kernels
 from sys2ft.engine.cpu.shared_inputs import SharedInputLinears, join, watching
@@ -35,6 +36,12 @@ class Plan:
     """Compute attention in float32 in passes with a gradient."""
     separate_parts: bool = False
     """Multiply each long part of a batch by its adapter on its own, without padding."""
+
+    ragged_attention: bool = False
+    """Compute the attention of token trees by one kernel (a GPU's, in half precision)."""
+
+    grouped_products: bool = False
+    """Multiply all parts of a batch by their adapters with one kernel (Hopper's and Blackwell's, in bfloat16)."""
 
     def base_forwards(self, model: nn.Module) -> dict[nn.Module, Any]:
         """Forwards of a pass without adapters. Autograd takes part in them as it does in a pass with adapters."""
@@ -80,19 +87,27 @@ def make_fast(model: nn.Module, agrees: Callable[[], bool]) -> None:
     `agrees` runs a pass of the engine and compares it with the model's own. Where the faster forwards do not agree, a
     warning says so, and the model computes layer by layer.
     """
-    if not _applies(model):
+    on_gpu = next(model.parameters()).is_cuda
+    if plain_wanted() or not (on_gpu or _applies(model)):
         return
     with watching(model) as groups:
         agrees()
     for names in groups:
         layers: list[Any] = [model.get_submodule(name) for name in names]
         join(layers)
-    # The separate weights have left gaps of about their size, too scattered to be reused.
-    return_freed_memory()
     half = _half(model)
-    passes = 2 if half and torch.get_num_threads() > 1 else 1
-    rest = Plan(passes_at_once=passes, float32_attention=half, separate_parts=True)
-    plan = replace(rest, shared_inputs=groups, shortcuts=find(model))
+    if on_gpu:
+        # Fewer and larger products. What else a CPU computes faster would be more kernels, or of no use.
+        weight = next(model.parameters())
+        grouped = grouped_works(weight.device, weight.dtype)
+        rest = Plan(ragged_attention=_ragged(model, agrees), grouped_products=grouped)
+        plan = replace(rest, shared_inputs=groups)
+    else:
+        # The separate weights have left gaps of about their size, too scattered to be reused.
+        return_freed_memory()
+        passes = 2 if half and torch.get_num_threads() > 1 else 1
+        rest = Plan(passes_at_once=passes, float32_attention=half, separate_parts=True)
+        plan = replace(rest, shared_inputs=groups, shortcuts=find(model))
     try:
         with patched_forwards(plan.base_forwards(model)):
             held = agrees()
@@ -105,6 +120,25 @@ def make_fast(model: nn.Module, agrees: Callable[[], bool]) -> None:
             f"{type(model).__name__} is computed layer by layer: its layers do more than linear products", stacklevel=3
         )
     set_plan(model, plan if held else rest)
+
+
+def _ragged(model: nn.Module, agrees: Callable[[], bool]) -> bool:
+    """Whether the ragged form of attention computes the model's own logits, and its own gradients."""
+    from sys2ft.engine.trees.ragged_attention import ragged_works
+
+    if not ragged_works(model):
+        return False
+    set_plan(model, Plan(ragged_attention=True))
+    try:
+        held = agrees()
+    except RuntimeError as error:
+        if out_of_memory(error):
+            raise
+        held = False
+    if not held:
+        set_plan(model, Plan())
+        warnings.warn(f"{type(model).__name__}: attention of token trees is computed in blocks", stacklevel=4)
+    return held
 
 
 def _applies(model: nn.Module) -> bool:

@@ -11,9 +11,10 @@ from __future__ import annotations
 import contextlib
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,6 +26,7 @@ from sys2ft.engine.decoding.prefix_attention import BUFFER_BLOCK, DecodeState, G
 from sys2ft.engine.decoding.sampling import Sampling, Uniforms, choose, most_likely
 from sys2ft.engine.forward import decode_states, sliding_window
 from sys2ft.engine.head import head, head_rows
+from sys2ft.engine.transfer import send, send_integers
 
 # Share of the batch that must be free before its rows are rearranged: rearranging copies all their keys and values, and
 # new prompts are read faster in larger batches.
@@ -136,16 +138,18 @@ class Decoder:
     def _choose(self) -> list[Said]:
         """Choose a token for each row from its last hidden state."""
         uniforms = [row.uniforms[len(row.ids)] for row in self.rows]
-        uniforms_B = torch.tensor(uniforms, dtype=torch.float64, device=self.device)
+        uniforms_B = send(torch.tensor(uniforms, dtype=torch.float64), self.device)
         tokens, logprobs = list[Tensor](), dict[int, Logprobs]()
         start = 0
         for hidden_BD in self.hidden_BD.chunk(math.ceil(len(self.rows) / head_rows(self.model))):
             rows = self.rows[start : start + len(hidden_BD)]
             logits_BV = head(self.model, hidden_BD)
             tokens_B = _choose_each(logits_BV, uniforms_B[start : start + len(rows)], rows)
-            for place, row in enumerate(rows):
-                if row.top_logprobs is not None and not row.ended:
-                    logprobs[start + place] = _logprobs(logits_BV[place], int(tokens_B[place]), row.top_logprobs)
+            asking = {
+                p: row.top_logprobs for p, row in enumerate(rows) if row.top_logprobs is not None and not row.ended
+            }
+            for place, own in _logprobs(logits_BV, tokens_B, asking).items():
+                logprobs[start + place] = own
             tokens.append(tokens_B)
             start += len(rows)
         self.tokens_B = torch.cat(tokens)
@@ -174,7 +178,7 @@ class Decoder:
         self.state.begin()
         with adapter_rows(self.bank, [row.group.slot for row in self.rows]):
             hidden_B1D = decode_states(self.model, tokens_B[:, None], self.state.positions_B[:, None], self.state)
-        self.state.lengths_B = self.state.lengths_B + 1
+        self.state.end()
         self.hidden_BD = hidden_B1D[:, 0]
         self.tokens_computed += sum(not row.ended for row in self.rows)
 
@@ -189,7 +193,8 @@ class Decoder:
             return tokens_B
         assert self.state is not None
         self.state.keep(running)
-        return tokens_B[torch.tensor(running, device=self.device)]
+        (running_B,) = send_integers([running], self.device)
+        return tokens_B[running_B]
 
     def _admit(self) -> None:
         """Fill free places from the queue; the new prompts are read in one batch."""
@@ -206,8 +211,8 @@ class Decoder:
         spare = min(max(row.max_new_tokens for row in new), BUFFER_BLOCK)
         reading = read_prompts(self.model, self.bank, [(row.prompt_ids, row.group) for row in new], spare=spare)
         self.tokens_computed += reading.tokens_computed
-        lengths_B = torch.tensor(reading.lengths, dtype=torch.long, device=self.device)
-        state = DecodeState(reading.own, [row.group for row in new], lengths_B, sliding_window(self.model))
+        groups = [row.group for row in new]
+        state = DecodeState(reading.own, groups, np.array(reading.lengths), sliding_window(self.model))
         if self.state is None:
             self.state, self.hidden_BD = state, reading.hidden_BD
         else:
@@ -232,15 +237,25 @@ def _choose_each(logits_BV: Tensor, uniforms_B: Tensor, rows: Sequence[Row]) -> 
         return choose(logits_BV, uniforms_B, rows[0].how)
     tokens_B = torch.empty(len(rows), dtype=torch.long, device=logits_BV.device)
     for how, own in places.items():
-        own_B = torch.tensor(own, device=logits_BV.device)
+        (own_B,) = send_integers([own], logits_BV.device)
         tokens_B[own_B] = choose(logits_BV[own_B], uniforms_B[own_B], how)
     return tokens_B
 
 
-def _logprobs(logits_V: Tensor, token: int, top: int) -> Logprobs:
-    logprobs_V = logits_V.log_softmax(-1)
-    best: tuple[tuple[int, float], ...] = ()
-    if top:
-        values_1K, ids_1K = most_likely(logprobs_V[None], top)
-        best = tuple(zip(ids_1K[0].tolist(), values_1K[0].tolist(), strict=True))
-    return Logprobs(float(logprobs_V[token]), best)
+def _logprobs(logits_BV: Tensor, tokens_B: Tensor, asking: Mapping[int, int]) -> dict[int, Logprobs]:
+    """Of the rows in `asking`, by their places, with so many of the most likely tokens each."""
+    if not asking:
+        return {}
+    (rows_b,) = send_integers([list(asking)], logits_BV.device)
+    logprobs_bV = logits_BV[rows_b].log_softmax(-1)
+    chosen = logprobs_bV.gather(1, tokens_B[rows_b][:, None])[:, 0].tolist()
+    best: list[list[tuple[int, float]]] = [[] for _ in asking]
+    if most := max(asking.values()):
+        values_bK, ids_bK = most_likely(logprobs_bV, most)
+        best = [
+            list(zip(ids, values, strict=True)) for ids, values in zip(ids_bK.tolist(), values_bK.tolist(), strict=True)
+        ]
+    return {
+        place: Logprobs(value, tuple(own[:top]))
+        for (place, top), value, own in zip(asking.items(), chosen, best, strict=True)
+    }

@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,9 +19,11 @@ from sys2ft.engine.adapters.interface import Bank
 from sys2ft.engine.attention import KeysValues
 from sys2ft.engine.decoding.prefix_attention import Group
 from sys2ft.engine.forward import hidden_states
+from sys2ft.engine.transfer import send, send_integers
 from sys2ft.engine.trees.tree import TokenTree
 
 _NODES = 384  # prompt tokens per pass: in longer ones most attention scores are between unrelated prompts, and masked
+_NODES_ON_GPU = 2048  # shorter passes take no less time; the scores of these cost some 6% of the layers at 7B
 
 
 @dataclass(slots=True)
@@ -80,6 +83,7 @@ class _Reader:
     ) -> None:
         self.model, self.bank, self.prompts, self.spare = model, bank, prompts, spare
         self.device = next(model.parameters()).device
+        self.most = _NODES_ON_GPU if self.device.type == "cuda" else _NODES
         self.lengths = [len(ids) - group.shared for ids, group in prompts]
         self.hidden: dict[int, Tensor] = {}
         self.own: list[KeysValues] = []
@@ -92,10 +96,10 @@ class _Reader:
             rows = list(members)
             group = self.prompts[rows[0]][1]
             own = sum(self.lengths[row] for row in rows)
-            if group.prefix is None and group.shared + own <= _NODES:
+            if group.prefix is None and group.shared + own <= self.most:
                 prefix = self.prompts[rows[0]][0][: group.shared]
                 if several and (
-                    several.slot != group.slot or len(several.tree) + several.tree.cost([*prefix, 0]) + own > _NODES
+                    several.slot != group.slot or len(several.tree) + several.tree.cost([*prefix, 0]) + own > self.most
                 ):
                     yield several
                     several = None
@@ -116,7 +120,7 @@ class _Reader:
         """The tokens after the group's prefix, in trees of bounded size."""
         part = _Pass(group.slot, group)
         for row in rows:
-            if part.nodes and len(part.tree) + self.lengths[row] > _NODES:
+            if part.nodes and len(part.tree) + self.lengths[row] > self.most:
                 yield part
                 part = _Pass(group.slot, group)
             self._add(part, [row])
@@ -129,14 +133,25 @@ class _Reader:
 
     def read(self, tokens: _Pass) -> None:
         tree, before = tokens.tree, tokens.start
-        ancestors_TT = torch.from_numpy(tree.ancestors()).to(self.device)
+        ancestors_TT = send(torch.from_numpy(tree.ancestors()), self.device)
+        groups = {row: group for row, group in tokens.prefix_of.items() if row in tokens.nodes}
+        paths = {row: path for row, path in tokens.nodes.items() if row >= 0}
+        tokens_T, depths_T, ends_R, *shared = send_integers(
+            [
+                tree.tokens,
+                tree.depths,
+                [path[-1] for path in paths.values()],
+                *(tokens.nodes[row][: group.shared] for row, group in groups.items()),
+            ],
+            self.device,
+        )
         mask_TK = torch.cat([ancestors_TT.new_ones(len(tree), before), ancestors_TT], dim=1)
         kept: list[KeysValues] = []
         with adapter_rows(self.bank, [tokens.slot]):
             hidden_1TD = hidden_states(
                 self.model,
-                torch.tensor([tree.tokens], device=self.device),
-                torch.tensor([tree.depths], device=self.device) + before,
+                tokens_T[None],
+                depths_T[None] + before,
                 mask_TK[None],
                 prefix=tokens.after.prefix if tokens.after else None,
                 keep_kv=kept,
@@ -144,25 +159,21 @@ class _Reader:
         self.tokens_computed += len(tree)
         if tokens.after and tokens.after.prefix is None:  # prompts without a common prefix
             tokens.after.prefix = [(keys[0, :, :0].transpose(1, 2), values[0, :, :0]) for keys, values in kept]
-        for row, path in tokens.nodes.items():
-            group = tokens.prefix_of.get(row)
-            if group is not None:
-                shared = torch.tensor(path[: group.shared], dtype=torch.long, device=self.device)
-                group.prefix = [
-                    (keys[0, :, shared].transpose(1, 2).contiguous(), values[0, :, shared]) for keys, values in kept
-                ]
-        paths = {row: path for row, path in tokens.nodes.items() if row >= 0}
+        for group, shared_P in zip(groups.values(), shared, strict=True):
+            group.prefix = [
+                (keys[0, :, shared_P].transpose(1, 2).contiguous(), values[0, :, shared_P]) for keys, values in kept
+            ]
         if paths:
             self._keep_own(paths, kept)
-            ends_R = torch.tensor([path[-1] for path in paths.values()], device=self.device)
             self.hidden |= dict(zip(paths, hidden_1TD[0, ends_R], strict=True))
 
     def _keep_own(self, paths: Mapping[int, list[int]], kept: Sequence[KeysValues]) -> None:
         """Copy each row's own keys and values from those of a pass into its buffers."""
         longest = max(self.lengths)
         own_nodes = [path[len(path) - self.lengths[row] :] for row, path in paths.items()]
-        nodes_RC = torch.tensor([own + [0] * (longest - len(own)) for own in own_nodes], device=self.device)
-        rows_R = torch.tensor(list(paths), device=self.device)
+        nodes_RC, rows_R = send_integers(
+            [np.array([own + [0] * (longest - len(own)) for own in own_nodes]), list(paths)], self.device
+        )
         if not self.own:
             self.own = [self._buffers(*layer, longest) for layer in kept]
         for (keys, values), (own_keys, own_values) in zip(kept, self.own, strict=True):

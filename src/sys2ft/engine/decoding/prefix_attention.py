@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sys2ft.engine.attention import KeysValues, as_bias
+from sys2ft.engine.transfer import send_integers
 
 BUFFER_BLOCK = 64  # tokens by which the buffers of own keys and values grow; growing copies them
 
@@ -36,22 +38,25 @@ class DecodeState:
     """Keys and values of a decode loop: the prefix form of attention.
 
     own[layer]: keys (B, H, d, C), as the product with a query needs them, and values (B, H, C, d). `row_groups` is the
-    group of each row; rows of a group are contiguous. `lengths_B` counts each row's own tokens before this step.
+    group of each row; rows of a group are contiguous. `lengths` counts each row's own tokens before this step; it is
+    kept on the host and, as `lengths_B`, on the device, so that a step waits for neither.
     `window`: how far back a sliding-window layer looks.
     """
 
     own: list[KeysValues]
     row_groups: list[Group]
-    lengths_B: Tensor
+    lengths: np.ndarray
     window: int | None = None
     used: int = field(init=False, default=0)
     spans: list[tuple[int, int, Group]] = field(init=False)
+    lengths_B: Tensor = field(init=False)
     prefix_lengths_B: Tensor = field(init=False)
     rows_B: Tensor = field(init=False)
     bias_BK: Tensor = field(init=False)
     bias_sliding_BK: Tensor | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
+        (self.lengths_B,) = send_integers([self.lengths], self.own[0][0].device)
         self._find_spans()
 
     def _find_spans(self) -> None:
@@ -62,8 +67,7 @@ class DecodeState:
             joins = before is not None and (group is before or not (group.shared or before.shared))
             start = self.spans.pop()[0] if joins else row
             self.spans.append((start, row + 1, group))
-        shared = [group.shared for group in self.row_groups]
-        self.prefix_lengths_B = torch.tensor(shared, dtype=torch.long, device=self.lengths_B.device)
+        (self.prefix_lengths_B,) = send_integers([[group.shared for group in self.row_groups]], self.lengths_B.device)
 
     @property
     def positions_B(self) -> Tensor:
@@ -73,7 +77,7 @@ class DecodeState:
     def begin(self) -> None:
         """Prepare the masks, and space for one new token in each row."""
         device = self.lengths_B.device
-        self.used = int(self.lengths_B.max()) + 1
+        self.used = int(self.lengths.max()) + 1
         longest = max(group.shared for _, _, group in self.spans)
         key_P, key_C = torch.arange(longest, device=device), torch.arange(self.used, device=device)
         visible_BK = torch.cat(
@@ -90,11 +94,15 @@ class DecodeState:
             self.own = [_extended(own, capacity + BUFFER_BLOCK) for own in self.own]
         self.rows_B = torch.arange(len(self.lengths_B), device=device)
 
+    def end(self) -> None:
+        """Count the token that each row has got."""
+        self.lengths, self.lengths_B = self.lengths + 1, self.lengths_B + 1
+
     def keep(self, rows: list[int]) -> None:
         """Keep only these rows, in order."""
-        kept = torch.tensor(rows, dtype=torch.long, device=self.lengths_B.device)
+        (kept,) = send_integers([rows], self.lengths_B.device)
         self.own = [(keys[kept], values[kept]) for keys, values in self.own]
-        self.lengths_B = self.lengths_B[kept]
+        self.lengths, self.lengths_B = self.lengths[rows], self.lengths_B[kept]
         self.row_groups = [self.row_groups[row] for row in rows]
         self._find_spans()
 
@@ -109,6 +117,7 @@ class DecodeState:
                 strict=True,
             )
         ]
+        self.lengths = np.concatenate([self.lengths, other.lengths])
         self.lengths_B = torch.cat([self.lengths_B, other.lengths_B])
         self.row_groups = self.row_groups + other.row_groups
         self._find_spans()

@@ -25,6 +25,7 @@ from sys2ft.engine.cpu.parallel import run_in_parallel
 from sys2ft.engine.cpu.plan import plan_of
 from sys2ft.engine.forward import sliding_window, tree_states
 from sys2ft.engine.head import head_output, head_rows, logits, pieces
+from sys2ft.engine.transfer import send, send_integers
 from sys2ft.engine.trees.objective import CROSS_ENTROPY, Objective, Targets
 from sys2ft.engine.trees.tree import Example, Pack, SlotTree, StepCost, group_trees, pack, slot_trees
 
@@ -97,7 +98,7 @@ class _Flight:
         self.objective = objective
         self.model, self.bank, self.examples = model, bank, examples
         self.device = bank.weights_KP.device
-        self.weights = torch.tensor(weights, device=self.device)
+        self.weights = send(torch.tensor(weights), self.device)
         self.seeds = dropout_seeds if bank.dropout else None
         self.costs: dict[int, StepCost] = {}
 
@@ -106,7 +107,7 @@ class _Flight:
         places = {slot: place for place, slot in enumerate(slots)}
         gradient = Gradient(places, torch.zeros(len(slots), self.bank.size, device=self.device))
         losses_S = torch.zeros(len(slots), device=self.device)
-        place_of_example = torch.tensor([places.get(example.slot, 0) for example in self.examples], device=self.device)
+        (place_of_example,) = send_integers([[places.get(example.slot, 0) for example in self.examples]], self.device)
         with self.bank.ready():
             for trees in passes:
                 # A slot is in one share, so no two passes add to the same gradient.
@@ -134,12 +135,13 @@ class _Flight:
     def _pass(self, trees: Sequence[SlotTree], gradient: Gradient, shares: int) -> tuple[Pack, Tensor]:
         """One of `shares` concurrent passes."""
         window, named = sliding_window(self.model), self.seeds is not None
-        packed = pack(self.examples, trees, self.device, window=window, named=named)
+        ragged = plan_of(self.model).ragged_attention
+        packed = pack(self.examples, trees, self.device, window=window, ragged=ragged, named=named)
         dropout = None
         if self.seeds is not None:
             assert packed.names_T is not None
             seeds = [self.seeds[slot] for slot, _ in packed.segments]
-            keys_T = node_keys(packed.names_T, packed.segments, seeds).to(self.device)
+            keys_T = send(node_keys(packed.names_T, packed.segments, seeds), self.device)
             dropout = Dropout(self.bank.dropout, keys_T)
         with self.bank.parts(packed.segments, gradient=gradient, dropout=dropout):
             hidden_TD = tree_states(self.model, packed.tokens_T, packed.positions_T, packed.paths)

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from sys2ft.engine.attention import as_bias
+from sys2ft.engine.transfer import send_integers
 
 # Branches share a block when the lengths of their queries, and of their paths, round up to the same powers of these
 # numbers. Larger numbers give fewer calls and more padding.
@@ -33,6 +34,13 @@ class _Block:
 
     full_E1CL: Tensor
     near_E1CL: Tensor | None
+
+    @classmethod
+    def of(cls, depth_EC: Tensor, longest: int, window: int | None) -> _Block:
+        """From the depth of each query, and the length of the longest path."""
+        behind_E1CL = depth_EC[:, None, :, None] - torch.arange(longest, device=depth_EC.device)
+        full_E1CL = behind_E1CL >= 0
+        return cls(full_E1CL, None if window is None else full_E1CL & (behind_E1CL < window))
 
     def visible(self, sliding: bool) -> Tensor:
         return self.near_E1CL if sliding and self.near_E1CL is not None else self.full_E1CL
@@ -64,7 +72,7 @@ class Paths:
         # Gathered for all blocks and then split: one sum of gradients instead of one per block.
         queries, keys, values = (
             torch.split(
-                _take(tensor[0].transpose(0, 1).contiguous(), nodes),
+                take(tensor[0].transpose(0, 1).contiguous(), nodes),
                 [shape[0] * shape[which] for shape in shapes],
             )
             for tensor, nodes, which in ((query, self.own, 1), (key, self.path, 2), (value, self.path, 2))
@@ -77,7 +85,7 @@ class Paths:
             )
             output_EHCd = _sdpa(query_EHCd, key_EhLd, value_EhLd, self._block_bias(number, sliding, query), scaling)
             outputs.append(output_EHCd.transpose(1, 2).flatten(0, 1))
-        return _take(torch.cat(outputs), self.place_T).to(dtype)[None]
+        return take(torch.cat(outputs), self.place_T).to(dtype)[None]
 
     def _block_bias(self, block: int, sliding: bool, like: Tensor) -> Tensor:
         """The bias of a block, made once for all layers."""
@@ -99,7 +107,7 @@ def lay_paths(
         if count:  # an example that is the beginning of an earlier one adds no node
             alike.setdefault((_rounded(count, _QUERIES), _rounded(len(path), _PATH)), []).append(branch)
     place_T = np.zeros(sum(own), dtype=np.int64)
-    blocks, owns, whole = [], [], []
+    depths, longests, owns, whole = [], [], [], []
     done = 0
     for branches in alike.values():
         queries = max(own[b] for b in branches)
@@ -113,16 +121,15 @@ def lay_paths(
             own_EC[e, :count], own_EC[e, count:] = path[len(path) - count :], path[-1]
             depth_EC[e] = np.minimum(np.arange(queries) + len(path) - count, len(path) - 1)
             place_T[path[len(path) - count :]] = done + e * queries + np.arange(count)
-        behind_ECL = depth_EC[:, :, None] - np.arange(longest)
-        full = torch.from_numpy(behind_ECL >= 0)[:, None].to(device)
-        near = None if window is None else full & torch.from_numpy(behind_ECL < window)[:, None].to(device)
-        blocks.append(_Block(full, near))
+        depths.append(depth_EC)
+        longests.append(longest)
         owns.append(own_EC.ravel())
         whole.append(path_EL.ravel())
         done += own_EC.size
-    own_nodes, path_nodes, place = (
-        torch.from_numpy(x).to(device) for x in (np.concatenate(owns), np.concatenate(whole), place_T)
+    own_nodes, path_nodes, place, *sent = send_integers(
+        [np.concatenate(owns), np.concatenate(whole), place_T, *depths], device
     )
+    blocks = [_Block.of(depth_EC, longest, window) for depth_EC, longest in zip(sent, longests, strict=True)]
     return Paths(blocks, own_nodes, path_nodes, place)
 
 
@@ -146,7 +153,8 @@ class _Take(torch.autograd.Function):
         return total.index_add_(0, index, gradient.float()).to(ctx.dtype), None
 
 
-def _take(rows: Tensor, index: Tensor) -> Tensor:
+def take(rows: Tensor, index: Tensor) -> Tensor:
+    """Rows of a (T, ...) tensor, whose gradients are summed in float32."""
     return cast(Tensor, _Take.apply(rows, index))  # type: ignore[no-untyped-call]
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sys2ft.engine.adapters.bank import adapter_parts
 from sys2ft.engine.adapters.interface import Bank
-from sys2ft.engine.cpu.plan import base_pass
+from sys2ft.engine.cpu.plan import base_pass, plan_of
 from sys2ft.engine.forward import sliding_window, tree_states
 from sys2ft.engine.head import head_output, head_rows, logits, pieces
 from sys2ft.engine.trees.tree import Example, Pack, StepCost, group_trees, pack, slot_trees
@@ -67,7 +67,7 @@ def score(
             values_N = torch.zeros(len(packed.target_N), device=hidden_UD.device)
             for here, rows, logits_uV in predictions(model, hidden_UD, packed):
                 values_N[here] = logits_uV.log_softmax(-1)[rows, packed.target_N[here]]
-            for example, value in zip(packed.example_N.tolist(), values_N.tolist(), strict=True):
+            for example, value in zip(packed.owners, values_N.tolist(), strict=True):
                 totals[example] += value
     likelihoods = [LogLikelihood(total, e.supervised) for total, e in zip(totals, examples, strict=True)]
     return ScoreResult(likelihoods, costs)
@@ -85,9 +85,10 @@ def read_trees(
 
     The cost of each slot is added to `costs`. Call it within `base_pass`.
     """
-    device = next(model.parameters()).device
+    device, window = next(model.parameters()).device, sliding_window(model)
+    ragged = plan_of(model).ragged_attention
     for trees in group_trees(slot_trees(examples, tokens_at_once), tokens_at_once):
-        packed = pack(examples, trees, device, window=sliding_window(model))
+        packed = pack(examples, trees, device, window=window, ragged=ragged)
         with adapter_parts(bank, packed.segments):
             hidden_TD = tree_states(model, packed.tokens_T, packed.positions_T, packed.paths)
         for tree in trees:

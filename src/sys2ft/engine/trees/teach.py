@@ -36,13 +36,14 @@ def teach(
     costs: dict[int, StepCost] = {}
     with torch.no_grad(), base_pass(model):
         for packed, hidden_UD in read_trees(model, shown, None, costs, tokens_at_once=tokens_at_once):
-            blocks, places = [], []
-            for here, rows, logits_uV in predictions(model, hidden_UD, packed):
-                blocks.append(Distributions.of(logits_uV[:, :vocabulary], top)[rows].to("cpu"))
-                places.append(here.cpu())
-            every = Distributions.cat(blocks)[torch.cat(places).argsort()]
+            blocks = [
+                Distributions.of(logits_uV[:, :vocabulary], top)[rows]
+                for _, rows, logits_uV in predictions(model, hidden_UD, packed)
+            ]
+            # The blocks' targets together are those of `order_N`.
+            every = Distributions.cat(blocks)[packed.order_N.argsort()].to("cpu")
             start = 0
-            for owner in dict.fromkeys(packed.example_N.tolist()):  # an example's targets follow one another
+            for owner in dict.fromkeys(packed.owners):  # an example's targets follow one another
                 own = every[slice(start, start := start + shown[owner].supervised)]
                 made[order[owner]] = Distributions(own.top_PK.clone(), own.log_PR.clone())
     return [made[place] for place in range(len(examples))], sum(costs.values(), StepCost())

@@ -18,8 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sys2ft.engine.transfer import send_integers
 from sys2ft.engine.trees.distributions import Distributions
 from sys2ft.engine.trees.path_attention import Paths, lay_paths
+from sys2ft.engine.trees.ragged_attention import RaggedPaths, lay_ragged
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,35 +189,32 @@ class Pack:
     teacher. `names_T` (on request) is a 64-bit hash of each node's tokens.
 
     Several targets can share a node (choices that begin alike): the head runs once for each node of `asked_U`, and
-    target n is predicted at number `asked_N[n]` of them.
+    target n is predicted at number `asked_N[n]` of them. `order_N` are the targets in order of these nodes; `ends`,
+    after a 0, is where each node's targets end in it. `owners` is `example_N` in the host's memory.
     """
 
     tokens_T: Tensor
     positions_T: Tensor
-    paths: Paths
+    paths: Paths | RaggedPaths
     segments: list[tuple[int, int]]
     node_N: Tensor
     target_N: Tensor
     example_N: Tensor
     place_N: Tensor
+    asked_U: Tensor
+    asked_N: Tensor
+    order_N: Tensor
+    ends: list[int]
+    owners: list[int]
     teacher_N: Distributions | None = None
     names_T: np.ndarray | None = None
-    asked_U: Tensor = field(init=False)
-    asked_N: Tensor = field(init=False)
-    _order_N: Tensor = field(init=False)
-    _ends: list[int] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.asked_U, self.asked_N = torch.unique(self.node_N, return_inverse=True)
-        self._order_N = torch.argsort(self.asked_N, stable=True)
-        self._ends = [0, *torch.bincount(self.asked_N, minlength=len(self.asked_U)).cumsum(0).tolist()]
 
     def __len__(self) -> int:
         return len(self.tokens_T)
 
     def targets(self, first: int, end: int) -> Tensor:
         """Numbers of the targets that are predicted at the nodes `asked_U[first:end]`."""
-        return self._order_N[self._ends[first] : self._ends[end]]
+        return self.order_N[self.ends[first] : self.ends[end]]
 
     @property
     def predictions(self) -> int:
@@ -234,9 +233,11 @@ def pack(
     device: torch.device | str = "cpu",
     *,
     window: int | None = None,
+    ragged: bool = False,
     named: bool = False,
 ) -> Pack:
-    """Lay out `trees` of `examples` as one batch. `window`: how far back a sliding-window layer looks."""
+    """Lay out `trees` of `examples` as one batch. `window`: how far back a sliding-window layer looks. `ragged`: for
+    the ragged form of attention."""
     nodes, targets, owners, places = [], [], [], []
     paths: list[list[int]] = []
     start = 0
@@ -253,16 +254,34 @@ def pack(
                     owners.append(index)
                     places.append(place)
         start += len(tree)
+    # Counted on the host: the device would make it wait for the sizes.
+    asked, asked_of, counts = np.unique(np.array(nodes), return_inverse=True, return_counts=True)
+    tokens_T, positions_T, node_N, target_N, example_N, place_N, asked_U, asked_N, order_N = send_integers(
+        [
+            [token for tree in trees for token in tree.tree.tokens],
+            [depth for tree in trees for depth in tree.tree.depths],
+            *(nodes, targets, owners, places),
+            *(asked, asked_of, np.argsort(asked_of, kind="stable")),
+        ],
+        device,
+    )
     names = np.array([name for tree in trees for name in tree.tree.names()], dtype=np.uint64) if named else None
     return Pack(
-        tokens_T=torch.tensor([token for tree in trees for token in tree.tree.tokens], device=device),
-        positions_T=torch.tensor([depth for tree in trees for depth in tree.tree.depths], device=device),
-        paths=lay_paths(paths, [count for tree in trees for count in tree.own], device, window),
+        tokens_T=tokens_T,
+        positions_T=positions_T,
+        paths=(lay_ragged if ragged else lay_paths)(
+            paths, [count for tree in trees for count in tree.own], device, window
+        ),
         segments=[(tree.slot, len(tree)) for tree in trees],
-        node_N=torch.tensor(nodes, device=device),
-        target_N=torch.tensor(targets, device=device),
-        example_N=torch.tensor(owners, device=device),
-        place_N=torch.tensor(places, device=device),
+        node_N=node_N,
+        target_N=target_N,
+        example_N=example_N,
+        place_N=place_N,
+        asked_U=asked_U,
+        asked_N=asked_N,
+        order_N=order_N,
+        ends=[0, *np.cumsum(counts).tolist()],
+        owners=owners,
         teacher_N=_teachers(members, device),
         names_T=names,
     )

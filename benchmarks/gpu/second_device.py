@@ -2,7 +2,8 @@
 
 `second_device()` lets a machine without a GPU run code with `device="cuda"`. Such tensors are stored and computed in
 the host's memory but report `cuda:0` as their device, and an operation on a mixture of them and the host's tensors
-fails, as on a GPU. The results and speed of CUDA's kernels are not simulated. If there is a GPU, it is used instead.
+fails, as on a GPU. What the host would wait for is counted (`traffic.py`). The results and speed of CUDA's kernels are
+not simulated. If there is a GPU, it is used instead, and nothing is counted.
 """
 
 from __future__ import annotations
@@ -18,18 +19,27 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from benchmarks.gpu import flash
+from benchmarks.gpu.traffic import Traffic
+from sys2ft.engine.trees import ragged_attention
+
 HOST, DEVICE = torch.device("cpu"), torch.device("cuda", 0)
+_READ_BY_THE_HOST = (
+    Tensor.tolist, Tensor.item, Tensor.__bool__, Tensor.__int__, Tensor.__float__, Tensor.__index__,
+    Tensor.__contains__,
+)  # fmt: skip
 _COPIES = ("copy_", "_to_copy")  # from one device to another
 _INDEXING = ("index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index")  # takes indices of the host
 
 
 @contextlib.contextmanager
-def second_device() -> Iterator[None]:
+def second_device() -> Iterator[Traffic]:
     """Within the block there is a CUDA device."""
+    traffic = Traffic()
     if torch.cuda.is_available():
-        yield
+        yield traffic
         return
-    held = _Held()
+    held = _Held(traffic)
     run_backward: Any = torch.autograd._engine_run_backward  # type: ignore[attr-defined]
 
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -40,6 +50,7 @@ def second_device() -> Iterator[None]:
         "is_available": lambda: True,
         "device_count": lambda: 1,
         "get_device_name": lambda *_: "none",
+        "get_device_capability": lambda *_: (9, 0),
         "empty_cache": lambda: None,
         "mem_get_info": lambda *_: (2**30, 2**30),
         "memory_reserved": lambda *_: 0,
@@ -49,16 +60,20 @@ def second_device() -> Iterator[None]:
         for name, value in cuda.items():
             stack.enter_context(mock.patch.object(torch.cuda, name, value))
         stack.enter_context(mock.patch.object(torch.autograd, "_engine_run_backward", run))
+        for name, kernel in (("flash_forward", flash.forward), ("flash_backward", flash.backward)):
+            stack.enter_context(mock.patch.object(ragged_attention, name, traffic.as_one_kernel(name, kernel)))
         stack.enter_context(_Operations(held))
         stack.enter_context(_Names(held))
-        yield
+        yield traffic
 
 
 class _Held:
     """The tensors on the device, by storage, so that views are included."""
 
-    def __init__(self) -> None:
+    def __init__(self, traffic: Traffic) -> None:
+        self.traffic = traffic
         self._storages: dict[int, Any] = {}  # kept, so that no other storage gets the address of one that was freed
+        self._pinned: dict[int, Any] = {}
         self.callers = ["python"]
 
     def __contains__(self, tensor: Tensor) -> bool:
@@ -68,6 +83,14 @@ class _Held:
         storage = self._storage(tensor)
         self._storages[storage._cdata] = storage
         return tensor
+
+    def pin(self, tensor: Tensor) -> None:
+        """Remember memory of the host that the device reads by itself."""
+        storage = self._storage(tensor)
+        self._pinned[storage._cdata] = storage
+
+    def pinned(self, tensor: Tensor) -> bool:
+        return self._storage(tensor)._cdata in self._pinned
 
     @staticmethod
     def _storage(tensor: Tensor) -> Any:
@@ -87,7 +110,7 @@ class _Operations(TorchDispatchMode):
     """What torch computes: of tensors of one device, on that device."""
 
     def __init__(self, held: _Held) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.held = held
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -101,15 +124,31 @@ class _Operations(TorchDispatchMode):
             if strangers:
                 sizes = [(tuple(t.shape), str(DEVICE if t in self.held else HOST)) for t in given]
                 raise RuntimeError(f"{name}: expected all tensors to be on the same device, but found {sizes}")
+        indices = _tensors(args[1]) if name in _INDEXING and len(args) > 1 else []
         # What derivatives make in C++ they make where the gradient is, and that torch thinks on the host.
         makes_there = bool(there) or self.held.callers[-1] == "autograd"
-        if kwargs.pop("pin_memory", None):
-            makes_there = False
+        pin = kwargs.pop("pin_memory", None)
+        makes_there = makes_there and not pin
         result = func(*args, **kwargs)
+        if pin:
+            self.held.pin(result)
+        if name == "copy_":
+            self._copied(args[0], args[1], bool(kwargs.get("non_blocking") or (len(args) > 2 and args[2])))
+        elif makes_there:
+            self.held.traffic.operation(func, indices, given, _tensors(result))
         if makes_there and name != "copy_":
             for tensor in _tensors(result):
                 self.held.take(tensor)
         return result
+
+    def _copied(self, to: Tensor, source: Tensor, non_blocking: bool) -> None:
+        traffic = self.held.traffic
+        if to in self.held and source in self.held:
+            traffic.kernels["copy_"] += 1
+        elif to in self.held:
+            traffic.send("copy_", source, pinned=non_blocking and self.held.pinned(source))
+        elif source in self.held and not (non_blocking and self.held.pinned(to)):
+            traffic.waits["copy_ to the host"] += 1
 
 
 class _Names(TorchFunctionMode):
@@ -129,29 +168,40 @@ class _Names(TorchFunctionMode):
         if func in (Tensor.cpu, Tensor.cuda):
             return self._to(args[0], HOST if func == Tensor.cpu else DEVICE)
         there = bool(args) and isinstance(args[0], Tensor) and args[0] in self.held
-        if there and func == Tensor.device.__get__:  # type: ignore[attr-defined]
+        if there and func == Tensor.device.__get__:
             return DEVICE
         if there and func == Tensor.is_cuda.__get__:  # type: ignore[attr-defined]
             return True
         if there and func in (Tensor.numpy, Tensor.__array__):
             raise TypeError(f"can't convert {DEVICE} device type tensor to numpy")
+        if there and func in _READ_BY_THE_HOST:
+            self.held.traffic.waits[func.__name__] += 1
         asked = kwargs.get("device")
         if asked is not None and torch.device(asked).type == DEVICE.type:
-            return self.held.take(func(*args, **kwargs | {"device": HOST}))
+            result = func(*args, **kwargs | {"device": HOST})
+            if func in (torch.tensor, torch.as_tensor, Tensor.new_tensor):
+                self.held.traffic.send(func.__name__, result, pinned=False)
+            elif func.__name__ not in ("empty", "empty_like", "new_empty"):
+                self.held.traffic.kernels[func.__name__] += 1
+            return self.held.take(result)
         result = func(*args, **kwargs)
-        return self.held.take(result) if there and func == Tensor.new_tensor else result
+        if there and func == Tensor.new_tensor:
+            self.held.traffic.send("new_tensor", result, pinned=False)
+            return self.held.take(result)
+        return result
 
     def _to(self, tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if args and isinstance(args[0], Tensor):
-            place, number = (DEVICE if args[0] in self.held else HOST), args[0].dtype
+            place, number, unblocked = (DEVICE if args[0] in self.held else HOST), args[0].dtype, False
         else:
-            place, number, *_ = torch._C._nn._parse_to(*args, **kwargs)  # type: ignore[attr-defined]
+            place, number, unblocked, *_ = torch._C._nn._parse_to(*args, **kwargs)
         if number is not None and number != tensor.dtype:
             tensor = tensor.type(number)
         was = DEVICE if tensor in self.held else HOST
         if place is None or place.type == was.type:
             return tensor
         if was == HOST:
+            self.held.traffic.send("to", tensor, pinned=unblocked and self.held.pinned(tensor))
             return self.held.take(tensor.clone())
         return torch.empty(tensor.shape, dtype=tensor.dtype).copy_(tensor)
 
