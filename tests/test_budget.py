@@ -142,13 +142,13 @@ def test_the_budget_is_what_training_counts(model: LoadedModel, news: list[News]
             with pytest.raises(SettingsError, match=r"epochs=3.*epochs=2"):
                 train_stage(run, model, replace(TRAIN, epochs=3), Display())
         train_stage(run, model, TRAIN, Display())
-        for protocol, replay in replays.items():
+        for protocol, counts in replays.items():
             trained = read_json(run.path / "training" / f"{protocol}.json")
-            used = sum(replay.counts.used.values())
+            used = sum(counts.used.values())
             if how is TOKENS:
                 assert trained["tokens_trained"] == 2 * used
             else:
-                spent = trained["flop"] + replay.counts.flop
+                spent = trained["flop"] + counts.flop
                 assert 0.75 * used < spent < 1.15 * used, "elements of a batch share beginnings"
 
 

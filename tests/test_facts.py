@@ -239,7 +239,7 @@ def test_the_heat_map_has_the_whole_text(tmp_path: Path) -> None:
     facts = [fact.to_dict() for fact in facts_in(FROG)]
     counts = list(range(len(facts)))
     news = [{"id": "frog", "news": FROG, "questions": []}]
-    write_jsonl(tmp_path / "replay" / "facts.jsonl", [{"news_id": "frog", "facts": facts}])
+    write_jsonl(tmp_path / "facts.jsonl", [{"news_id": "frog", "facts": facts}])
     made = heat(SimpleNamespace(folder=tmp_path, yields={"p": {"covering": {"frog": counts}}}, news=news))  # type: ignore[arg-type]
     assert made is not None and made.left_out == 0
     ((name, (row,)),) = made.news

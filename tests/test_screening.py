@@ -250,6 +250,7 @@ def test_the_variety_of_elements_is_counted() -> None:
         "completions": {"phrase": 1, "number": 1},
         "distinct": [1.0, 1.0, 1.0],
         "words": 1.5,
+        "news": 1,
         "unique": 0.6667,
     }
     assert counts.to_dict()["diversity"] == counts.diversity

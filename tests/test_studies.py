@@ -86,7 +86,7 @@ def finished(grid: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def computes_nothing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in ("_train", "_generate", "_ask_base"):
+    for name in ("_train", "_generate", "ask_base"):
         monkeypatch.setattr(Runner, name, lambda *given, name=name: pytest.fail(f"{name} is called"))
     yield
 
@@ -611,7 +611,7 @@ def test_an_update_without_samples_leaves_the_adapter_as_it_was(
     )
     study = replace(parse_study(text, "updates.yaml"), measures=("closed_book", "text"))
     with monkeypatch.context() as patched:
-        patched.setattr(Runner, "_learn", lambda *given: None)
+        patched.setattr(Runner, "learn", lambda *given: None)
         run_study(study, tmp_path / "study")
     (file,) = (tmp_path / "study" / "elements").glob("*.jsonl")
     elements = [ReplayElement.from_dict(row) for row in read_jsonl(file)]
@@ -662,8 +662,8 @@ def test_a_generation_that_fails_costs_the_cells_that_use_it(
         return {"naive": SimpleNamespace(elements=[], counts=Options())}
 
     monkeypatch.setattr("sys2ft.studies.running.generate", generate)
-    monkeypatch.setattr(Runner, "_model", lambda *given: SimpleNamespace(fingerprint="0" * 64))
-    monkeypatch.setattr(Runner, "_learn", lambda *given: None)
+    monkeypatch.setattr(Runner, "model", lambda *given: SimpleNamespace(fingerprint="0" * 64))
+    monkeypatch.setattr(Runner, "learn", lambda *given: None)
     study = replace(grid, compare=(), steps=())
     study = changed(
         study, {"vary": {"shown": ["nothing", "news", "paraphrase"]}, "settings": {"protocol": "naive"}}, "x"

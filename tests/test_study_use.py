@@ -157,7 +157,7 @@ def test_every_option_has_a_meaning() -> None:
 def test_a_misspelt_name_stops_before_any_model_is_loaded(
     grid: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any, how: Any, said: str
 ) -> None:
-    monkeypatch.setattr(Runner, "_model", lambda *given: pytest.fail("a model is loaded"))
+    monkeypatch.setattr(Runner, "model", lambda *given: pytest.fail("a model is loaded"))
     monkeypatch.setattr("sys2ft.studies.estimate.load_model", lambda *given, **how: pytest.fail("a model is loaded"))
     fields = {"settings": settings, "vary": {"epochs": [1, 2]}, "compare": [], "take": how.pop("take", 0)}
     study = changed(replace(grid, compare=(), settings={"rank": 2}), fields | {"compare": {"axis": "epochs"}}, "here")
@@ -202,7 +202,7 @@ def test_the_folder_of_something_else_is_refused(grid: Study, copied: Path, tmp_
 def test_a_changed_study_and_one_without_its_record_go_on_in_their_folder(
     grid: Study, copied: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Runner, "_model", lambda *given: pytest.fail("a model is loaded"))
+    monkeypatch.setattr(Runner, "model", lambda *given: pytest.fail("a model is loaded"))
     assert not run_study(replace(grid, seeds=(1,), asks="Is it so?"), copied).failures
     (copied / "study.json").unlink()
     assert not run_study(grid, copied).failures

@@ -14,7 +14,7 @@ from sys2ft import engine, training
 from sys2ft.engine import Example
 from sys2ft.evaluation import scorings, statements
 from sys2ft.generators import EngineGenerator
-from sys2ft.job import stages
+from sys2ft.job import stage_train
 from sys2ft.models import LoadedModel
 from sys2ft.runs import item_seed
 

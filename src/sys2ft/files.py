@@ -187,26 +187,28 @@ def growing(path: Path) -> Iterator[Callable[[Iterable[Mapping[str, Any]]], None
     target = path.resolve() if path.is_symlink() else path
     with storage_errors(path):
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
-    with os.fdopen(handle, "wb") as file:
+    file = os.fdopen(handle, "wb")
 
-        def append(rows: Iterable[Mapping[str, Any]]) -> None:
-            for row in rows:
-                line = json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
-                with storage_errors(path):
-                    file.write(line.encode("utf-8", "backslashreplace"))
-
-        try:
-            yield append
+    def append(rows: Iterable[Mapping[str, Any]]) -> None:
+        for row in rows:
+            line = json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
             with storage_errors(path):
-                file.flush()
-                os.fsync(file.fileno())
-                os.chmod(name, 0o644)  # noqa: PTH101 - mkstemp makes files private; run folders are shared
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(name)  # noqa: PTH108
-            raise
-    with storage_errors(path):
-        os.replace(name, target)  # noqa: PTH105
+                file.write(line.encode("utf-8", "backslashreplace"))
+
+    try:
+        yield append
+        with storage_errors(path):
+            file.flush()
+            os.fsync(file.fileno())
+            file.close()
+            os.chmod(name, 0o644)  # noqa: PTH101 - mkstemp makes files private; run folders are shared
+            os.replace(name, target)  # noqa: PTH105
+    except BaseException:
+        with contextlib.suppress(OSError):
+            file.close()  # on a full disk this fails too
+        with contextlib.suppress(OSError):
+            os.unlink(name)  # noqa: PTH108
+        raise
 
 
 def open_binary(path: Path) -> BinaryIO:

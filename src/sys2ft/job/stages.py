@@ -133,7 +133,7 @@ def generate_stage(
     yields: dict[str, list[Yield]] = {name: [] for name in settings.protocols}
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in settings.protocols}
     with contextlib.ExitStack() as stack:
-        add_facts = stack.enter_context(growing(run.path / "replay" / "facts.jsonl"))
+        add_facts = stack.enter_context(growing(run.path / "facts.jsonl"))
         add = {name: stack.enter_context(growing(run.path / "replay" / f"{name}.jsonl")) for name in yields}
         advance = stack.enter_context(show.task("generate (news items)", len(news))) if len(divided) > 1 else None
         for own in divided:

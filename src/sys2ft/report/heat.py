@@ -46,7 +46,7 @@ class Heat:
 
 def heat(artifacts: Artifacts, *, most: int | None = MOST) -> Heat | None:
     """The heat map of a run, of at most `most` news items (None: all); None if its facts are not recorded."""
-    file = artifacts.folder / "replay" / "facts.jsonl"
+    file = artifacts.folder / "facts.jsonl"
     counts = {name: one["covering"] for name, one in artifacts.yields.items() if one.get("covering")}
     if not file.is_file() or not counts:
         return None
