@@ -14,7 +14,7 @@ from sys2ft import engine, training
 from sys2ft.engine import Example
 from sys2ft.evaluation import scorings, statements
 from sys2ft.generators import EngineGenerator
-from sys2ft.job import stage_train
+from sys2ft.job import stage_train, stages
 from sys2ft.models import LoadedModel
 from sys2ft.runs import item_seed
 
@@ -32,7 +32,7 @@ class Recording:
     def running(self) -> Iterator[None]:
         """A block in which everything is recorded."""
         generate, loglik = EngineGenerator.generate, EngineGenerator.loglik
-        ask, train, score = stages.ask, training.train, engine.score
+        answers, train, score = stages.answers, training.train, engine.score
 
         def generating(self_: EngineGenerator, requests: Any, sampling: Any, **more: Any) -> Any:
             made = generate(self_, requests, sampling, **more)
@@ -51,8 +51,9 @@ class Recording:
             return done
 
         def asking(folder: Any, model: Any, who: Any, *more: Any) -> Any:
-            self.answered.append((who.name, [], []))
-            return ask(folder, model, who, *more)
+            if not self.answered or self.answered[-1][0] != who.name:
+                self.answered.append((who.name, [], []))
+            return answers(folder, model, who, *more)
 
         def scoring(model: Any, examples: Sequence[Example], bank: Any = None) -> Any:
             done = score(model, examples, bank)
@@ -63,8 +64,8 @@ class Recording:
         with (
             mock.patch.object(EngineGenerator, "generate", generating),
             mock.patch.object(EngineGenerator, "loglik", judging),
-            mock.patch.object(stages, "train", learning),
-            mock.patch.object(stages, "ask", asking),
+            mock.patch.object(stage_train, "train", learning),
+            mock.patch.object(stages, "answers", asking),
             mock.patch.object(scorings, "score", scoring),
             mock.patch.object(statements, "score", scoring),
         ):

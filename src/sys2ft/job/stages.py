@@ -283,7 +283,7 @@ def _measure(
             bank = load_bank(run, model, name, who.adapters) if who.adapters and not pool else None
             try:
                 for one in all_measurements(model, settings, sets if number == 0 else (), news, who.routes):
-                    predictions = _answers(run, model, who, one, settings, show, bank, executor)
+                    predictions = answers(run, model, who, one, settings, show, bank, executor)
                     file = run.path / one.folder / f"{name}.jsonl"
                     if file not in asked:
                         asked[file] = stack.enter_context(growing(file))
@@ -308,13 +308,13 @@ def ask(
     """Write what one subject answers in some measurements, `<folder>/<subject>.jsonl` each; return these files."""
     asked = []
     for one in what:
-        predictions = _answers(run, model, who, one, settings, show, bank, None)
+        predictions = answers(run, model, who, one, settings, show, bank, None)
         asked.append(run.path / one.folder / f"{who.name}.jsonl")
         write_jsonl(asked[-1], (row.to_dict() for row in predictions))
     return asked
 
 
-def _answers(
+def answers(
     run: Run,
     model: LoadedModel,
     who: Answering,
@@ -324,6 +324,7 @@ def _answers(
     bank: Bank | None,
     executor: Executor | None,
 ) -> list[Prediction]:
+    """What one subject answers in one measurement."""
     return evaluate(
         model,
         one.news,
