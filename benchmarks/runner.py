@@ -165,7 +165,7 @@ class Bench:
             if side.name not in extra:
                 extra[side.name] = dict(side.after(outcome.runs[OURS][0])) if side.peer else {}
                 if side.sizes:
-                    search = {**side.args, "sizes": list(side.sizes)}
+                    search = {**side.args, **extra[side.name], "sizes": list(side.sizes)}
                     found = self.job(side.job, search, f"{title}: looking for the best batch", side)
                     outcome.searches[side.name] = found
                     extra[side.name]["size"] = found["best"]

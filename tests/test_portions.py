@@ -80,7 +80,7 @@ def _place(row: dict[str, Any]) -> tuple[str, int]:
     return str(row.get("adapter", "")) + str(row.get("id", "")), row.get("step", 0)
 
 
-@pytest.mark.parametrize("units", [5, 60, 200])
+@pytest.mark.parametrize("units", [5, 200])
 def test_a_run_in_portions_resumes(
     units: int, one_at_a_time: None, news_file: Path, model: sys2ft.LoadedModel, tmp_path: Path
 ) -> None:
