@@ -60,8 +60,8 @@ class PooledRunner(Runner):
         concerned: Sequence[Sequence[Cell]],
     ) -> None:
         """Compute a unit of each chunk, and write what comes back. An error is one of the cells that it concerns."""
-        units = [self._unit(function, chunk) for chunk in chunks]
-        with self.show.task(title, len(units)) as advance:
+        units = (self._unit(function, chunk) for chunk in chunks)  # one at a time: they carry files
+        with self.show.task(title, len(chunks)) as advance:
             outcomes = self.pool.outcomes(units, model_recipe(model))
             for chunk, cells, outcome in zip(chunks, concerned, outcomes, strict=True):
                 if isinstance(outcome, Sys2ftError):
