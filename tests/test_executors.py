@@ -13,7 +13,7 @@ import pytest
 
 import sys2ft
 from sys2ft.cli.main import call
-from sys2ft.errors import SettingsError, StorageError, Sys2ftError
+from sys2ft.errors import LostUnit, SettingsError, StorageError, Sys2ftError
 from sys2ft.executors import ExecutorSettings, Pool, PoolExecutor, Recipe, Worker, opened
 from sys2ft.executors.pool import ATTEMPTS, WorkerLost
 from sys2ft.runs import Unit, read_json, read_jsonl
@@ -87,6 +87,7 @@ class Here:
         self.given: list[tuple[int, str]] = []
         self.replies: dict[int, Any] = {}
         self.version = Worker.about()
+        self.dead: set[int] = set()
 
     def _ticket(self, reply: Any) -> int:
         self.replies[len(self.replies)] = reply
@@ -113,8 +114,12 @@ class Here:
             raise reply
         return reply
 
+    def alive(self, number: int) -> bool:
+        return number not in self.dead
+
     def end(self, number: int) -> None:
         del self.workers[number]
+        self.dead.discard(number)
 
     def close(self) -> None:
         self.workers.clear()
@@ -147,8 +152,8 @@ def test_a_lost_unit_is_given_again_three_times_and_then_told() -> None:
     ("how", "error", "attempts", "says"),
     [
         ("user", SettingsError, 1, "a wrong thing"),
-        ("disk", StorageError, ATTEMPTS, "worker . .here., unit .*: the disk is full"),
-        ("memory", Sys2ftError, ATTEMPTS, "memory ran out"),
+        ("disk", LostUnit, ATTEMPTS, "worker . .here., unit .*: the disk is full"),
+        ("memory", LostUnit, ATTEMPTS, "memory ran out"),
         ("bug", Sys2ftError, 1, "KeyError: 'bug'"),
     ],
 )
@@ -164,8 +169,28 @@ def test_workers_that_do_not_start_or_have_other_versions_are_an_error() -> None
         list(pool.map([unit("add", value=1)], RECIPE))
     transport = Here()
     transport.version = {**Worker.about(), "sys2ft": "0.0.7", "host": "far"}
-    with Pool(transport, 1) as pool, pytest.raises(SettingsError, match=r"on far has sys2ft 0\.0\.7"):
+    with Pool(transport, 1) as pool, pytest.raises(Sys2ftError, match=r"on far has sys2ft 0\.0\.7"):
         list(pool.map([unit("add", value=1)], RECIPE))
+    with pytest.raises(Sys2ftError, match=r"on far has sys2ft 0\.0\.7"):  # and not a pool that waits for ever
+        list(pool.map([unit("add", value=1)], RECIPE))
+
+
+def test_a_worker_that_was_lost_while_idle_costs_no_attempt() -> None:
+    transport = Here()
+    with Pool(transport, 2) as pool:
+        assert [row["sum"] for row in pool.map([unit("add", value=0)], RECIPE)] == [11]
+        transport.dead = {0, 1}
+        assert [row["sum"] for row in pool.map([unit("add", value=1)], RECIPE)] == [12]
+        assert not transport.dead
+
+
+def test_a_call_that_is_left_open_starts_nothing_in_a_closed_pool() -> None:
+    transport = Here()
+    with Pool(transport, 1) as pool:
+        outcomes = pool.outcomes((unit("add", value=value) for value in range(40)), RECIPE)
+        assert next(outcomes) == {"sum": 11}
+    outcomes.close()  # type: ignore[attr-defined]
+    assert not transport.workers
 
 
 def test_settings_are_checked() -> None:
@@ -272,7 +297,7 @@ def test_a_unit_that_kills_every_worker_of_slurm_is_told_and_the_others_are_kept
         told, *others = pool.outcomes(units, RECIPE)
     assert isinstance(told, Sys2ftError) and "3 times" in str(told)
     assert others == [{"sum": 11}, {"sum": 12}, {"sum": 13}]
-    assert not (tmp_path / "out.workers").exists()
+    assert not list(tmp_path.glob("out.workers*"))
 
 
 def test_an_address_that_does_not_answer_and_a_machine_without_slurm(tmp_path: Path) -> None:

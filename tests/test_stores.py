@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from sys2ft import files
 from sys2ft.cli.main import call
 from sys2ft.errors import SettingsError, StorageError
 from sys2ft.files import write_json, write_text
@@ -57,6 +59,11 @@ def there_and_back(folder: Path, address: str) -> None:
     assert pull(address, other) == 2
     assert {file.name: file.read_text() for file in other.rglob("*")} == {"run.json": '{"a": 1}', "scores.json": "{}"}
     system, path = fsspec.core.url_to_fs(address)
+    # A copy that was cut short has files of the list to come.
+    coming = {"run.json": files.digest_bytes(b"{}"), "scores.json": files.digest_bytes(b"{}")}
+    system.pipe_file(f"{path}/files.next.json", json.dumps(coming).encode())
+    system.pipe_file(f"{path}/run.json", b"{}")
+    assert pull(address, folder.with_name("second")) == 2
     system.pipe_file(f"{path}/scores.json", b"cut")
     with pytest.raises(StorageError, match="is not the file that"):
         pull(address, folder.with_name("third"))
@@ -83,6 +90,18 @@ def test_work_that_fails_or_stops_is_copied_too(folder: Path) -> None:
     with stored(there, address, notes.append):
         assert (there / "run.json").is_file()
     assert notes == [f"2 files fetched from {address}", f"0 files copied to {address}"]
+
+
+def test_the_results_of_another_folder_are_not_overwritten(folder: Path, tmp_path: Path) -> None:
+    address = f"memory://{tmp_path.name}/mine"
+    push(folder, address)
+    write_text(tmp_path / "wrong" / "thesis.txt", "x")
+    with pytest.raises(SettingsError, match="not those of"), stored(tmp_path / "wrong", address):
+        raise AssertionError("the block is not entered")
+    with pytest.raises(SettingsError, match="a wrong flag"), stored(folder, address):
+        write_text(folder / "run.json", "changed")
+        raise SettingsError("a wrong flag")
+    assert fsspec.filesystem("memory").cat_file(f"/{tmp_path.name}/mine/run.json") == b"{}"
 
 
 def test_a_list_that_names_files_elsewhere_is_refused(tmp_path: Path) -> None:
@@ -160,4 +179,5 @@ def test_a_machine_that_stood_still_stops_and_says_so(machines: None, tmp_path: 
         write_json(tmp_path / ".holder.json", {"process": 9, "host": "other", "since": "2026", "command": "x"})
         time.sleep(0.5)
         assert stop.requested and current_stop() is stop
+        current_stop().check()
     assert (tmp_path / ".holder.json").is_file()

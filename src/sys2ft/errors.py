@@ -48,6 +48,10 @@ class MemoryShortage(Sys2ftError):
     """Memory ran out, and the engine had nothing left to make smaller."""
 
 
+class LostUnit(Sys2ftError):
+    """A unit of work that no worker of a pool could finish; the others are not concerned."""
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Whether `error` says that memory ran out."""
     # torch says so by a class of its own on CUDA, and in words on a CPU.

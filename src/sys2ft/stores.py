@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from sys2ft import files
-from sys2ft.errors import SettingsError, StorageError, Sys2ftError
+from sys2ft.errors import SettingsError, StorageError, Sys2ftError, UserError
 
-LIST = "files.json"
-"""Name of the list: path below the folder -> SHA-256."""
+LIST, COMING = "files.json", "files.next.json"
+"""Names of the list (path below the folder -> SHA-256), and of the one of a copy in progress."""
 _BUCKETS = {"s3", "s3a", "gs", "gcs", "abfs", "az", "oci", "oss"}
 """Kinds of stores without folders: making one there would make a bucket, which a wrong address must not."""
+_UNFINISHED = ("checkpoint", ".checkpoint")
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://.+", re.DOTALL)
 
 
@@ -68,11 +69,35 @@ def _errors(address: str) -> Iterator[None]:
         ) from error
 
 
-def _listed(system: Any, path: str) -> dict[str, str]:
-    if not system.exists(f"{path}/{LIST}"):
+def _listed(system: Any, path: str, name: str = LIST) -> dict[str, str]:
+    if not system.exists(f"{path}/{name}"):
         return {}
-    listed: dict[str, str] = json.loads(system.cat_file(f"{path}/{LIST}"))
+    listed: dict[str, str] = json.loads(system.cat_file(f"{path}/{name}"))
     return listed
+
+
+def _seen(folder: Path) -> Path:
+    """Where it is kept beside a folder which lists it last read or wrote, by address."""
+    return folder.absolute().with_name(f".{folder.absolute().name}.store.json")
+
+
+def _remember(folder: Path, address: str, listed: dict[str, str]) -> None:
+    file = _seen(folder)
+    known = files.read_json(file) if file.is_file() else {}
+    files.write_json(file, {**known, address: files.digest(listed)})
+
+
+def _require_own(folder: Path, address: str) -> None:
+    """Raise SettingsError if the store has results that were not read into this folder, or written from it."""
+    system, path = _opened(address)
+    listed, file = _listed(system, path), _seen(folder)
+    known = files.read_json(file).get(address) if file.is_file() else None
+    if listed and known != files.digest(listed):
+        raise SettingsError(
+            f"the store {address} holds results that are not those of {folder}",
+            expected="a store that is empty, or that this folder was last copied to or fetched from",
+            fix="choose another --store, or another --out to go on from what the store has",
+        )
 
 
 def _own(folder: Path) -> dict[str, str]:
@@ -80,7 +105,7 @@ def _own(folder: Path) -> dict[str, str]:
     found = {}
     for file in sorted(folder.rglob("*")):
         parts = file.relative_to(folder).parts
-        if file.is_file() and not any(part.startswith(".") or part.endswith(".checkpoint") for part in parts):
+        if file.is_file() and not any(part.startswith(".") or part.endswith(_UNFINISHED) for part in parts):
             found["/".join(parts)] = files.digest_file(file)
     return found
 
@@ -94,17 +119,24 @@ def push(folder: Path, address: str, progress: Callable[[int, int], None] = lamb
         system, path = _opened(address)
         there, own = _listed(system, path), _own(folder)
         changed = [name for name, found in own.items() if there.get(name) != found]
+        if own != there:  # a copy that is cut short holds files of both lists
+            _write_list(system, path, COMING, own)
         for done, name in enumerate(changed):
             progress(done, len(changed))
             if not _BUCKETS.intersection([system.protocol] if isinstance(system.protocol, str) else system.protocol):
                 system.makedirs(f"{path}/{name}".rpartition("/")[0], exist_ok=True)
             system.put_file(str(folder / name), f"{path}/{name}")
         if own != there:
-            system.pipe_file(f"{path}/{LIST}", json.dumps(own, indent=1, ensure_ascii=False).encode())
+            _write_list(system, path, LIST, own)
         for name in there.keys() - own.keys():
             with contextlib.suppress(FileNotFoundError):
                 system.rm_file(f"{path}/{name}")
+        _remember(folder, address, own)
     return len(changed)
+
+
+def _write_list(system: Any, path: str, name: str, listed: dict[str, str]) -> None:
+    system.pipe_file(f"{path}/{name}", json.dumps(listed, indent=1, ensure_ascii=False).encode())
 
 
 def pull(address: str, folder: Path) -> int:
@@ -114,7 +146,7 @@ def pull(address: str, folder: Path) -> int:
     """
     with _errors(address):
         system, path = _opened(address)
-        listed = _listed(system, path)
+        listed, coming = _listed(system, path), _listed(system, path, COMING)
         if not listed:
             return 0
         with files.atomic_folder(folder) as temporary:
@@ -122,12 +154,13 @@ def pull(address: str, folder: Path) -> int:
                 if not (temporary / name).resolve().is_relative_to(temporary.resolve()):
                     raise StorageError(f"{address}: the list names {name!r}, which lies outside of the folder")
                 files.write_bytes(temporary / name, system.cat_file(f"{path}/{name}"))
-                if files.digest_file(temporary / name) != expected:
+                if files.digest_file(temporary / name) not in (expected, coming.get(name)):
                     raise StorageError(
                         f"{address}/{name} is not the file that {LIST} names",
-                        expected="a copy that was completed",
-                        fix="delete that file and its line in the list, and give the same command again",
+                        expected="what was copied there",
+                        fix="copy the folder again from the machine that has it, or choose another --store",
                     )
+        _remember(folder, address, listed)
     return len(listed)
 
 
@@ -140,10 +173,16 @@ def stored(folder: Path, address: str, note: Callable[[str], None] = lambda text
     if not address:
         yield
         return
-    if not folder.exists() and (fetched := pull(address, folder)):
-        note(f"{fetched} files fetched from {address}")
+    if not folder.exists():
+        if fetched := pull(address, folder):
+            note(f"{fetched} files fetched from {address}")
+    else:
+        with _errors(address):
+            _require_own(folder, address)
     try:
         yield
+    except UserError:
+        raise  # refused before any work, perhaps because the folder is another's
     except BaseException:
         if folder.exists():
             try:

@@ -49,8 +49,7 @@ def opened(
     else:
         from sys2ft.executors.slurm_pool import SlurmTransport
 
-        spool = out.absolute().with_name(f"{out.absolute().name}.workers")
-        transport = SlurmTransport(settings.workers, spool, settings.slurm_parameters)
+        transport = SlurmTransport(settings.workers, out.absolute(), settings.slurm_parameters)
     try:
         pool = Pool(transport, settings.workers, note)
     except BaseException:

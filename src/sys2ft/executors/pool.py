@@ -13,7 +13,7 @@ from itertools import islice
 from types import TracebackType
 from typing import Any, Protocol
 
-from sys2ft.errors import SettingsError, Sys2ftError
+from sys2ft.errors import LostUnit, Sys2ftError
 from sys2ft.executors.worker import Recipe, Reply, Worker
 from sys2ft.runs.stops import current_stop
 from sys2ft.runs.units import Unit
@@ -54,6 +54,10 @@ class Transport(Protocol):
         """What a ready ticket stands for. Raises WorkerLost."""
         ...
 
+    def alive(self, number: int) -> bool:
+        """Whether an idle worker is still there."""
+        ...
+
     def end(self, number: int) -> None:
         """End a worker, also one that is busy."""
         ...
@@ -81,6 +85,8 @@ class Pool:
         self._idle: list[int] = []
         self._starting: dict[Any, int] = {}
         self._lost_starts = 0
+        self._closed = False
+        self._unusable: Sys2ftError | None = None
         self._since: float | None = time.monotonic()
         for number in range(workers):
             self._starting[transport.start(number)] = number
@@ -91,6 +97,7 @@ class Pool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._closed = True
         self.transport.close()
 
     def map(self, units: Iterable[Unit], recipe: Recipe) -> Iterator[dict[str, Any]]:
@@ -106,14 +113,19 @@ class Pool:
         Units are taken from the iterable as they can be given out, so that it may be much longer than memory holds.
 
         A unit whose worker is lost, runs out of memory or has a full disk is given again, `ATTEMPTS` times in all.
-        Raises Sys2ftError if no worker starts, SettingsError for a worker of another version, and Stopped.
+        Raises Sys2ftError if no worker starts, and for one of another version; and Stopped.
         """
+        if self._unusable is not None:
+            raise self._unusable
         coming = (_Work(place, unit) for place, unit in enumerate(units))
         waiting = deque[_Work]()
         waiting.extend(islice(coming, 1))
         if not waiting:
             return
         published = self.transport.publish(recipe)
+        for number in [one for one in self._idle if not self.transport.alive(one)]:
+            self._idle.remove(number)  # lost since the last call: it had no unit
+            self._restart(number)
         given: dict[Any, tuple[int, _Work]] = {}
         done: dict[int, dict[str, Any] | Sys2ftError] = {}
         following = 0
@@ -128,7 +140,7 @@ class Pool:
                 self._tell_waiting(bool(given))
                 for ticket in self.transport.wait([*self._starting, *given], _POLL):
                     if ticket in self._starting:
-                        self._begin(ticket)
+                        self._begin(ticket, bool(given))
                         continue
                     number, work = given.pop(ticket)
                     outcome = self._outcome(ticket, number, work)
@@ -141,7 +153,8 @@ class Pool:
                     following += 1
         finally:  # those still busy would answer a later call
             for number, _ in given.values():
-                self._restart(number)
+                if not self._closed:
+                    self._restart(number)
 
     def _tell_waiting(self, working: bool) -> None:
         """Say once that no worker has started yet: a cluster may be full, and that may be what the user expects."""
@@ -149,13 +162,17 @@ class Pool:
             self._since = None
             self.note(f"{self.transport.name}: none of {self.workers} workers has started yet; waiting for the cluster")
 
-    def _begin(self, ticket: Any) -> None:
-        """A worker has started, or failed to."""
+    def _begin(self, ticket: Any, working: bool) -> None:
+        """A worker has started, or failed to; `working`: others have units."""
         number = self._starting.pop(ticket)
         try:
             about = self.transport.result(ticket)
         except WorkerLost as lost:
             self._lost_starts += 1
+            others = bool(working or self._idle or self._starting)
+            if self._lost_starts >= ATTEMPTS and others:
+                self.note(f"worker {number} ({self.transport.name}) did not start: {lost}; others continue")
+                return
             if self._lost_starts >= ATTEMPTS:
                 raise Sys2ftError(
                     f"worker {number} ({self.transport.name}) did not start: {lost}",
@@ -167,11 +184,12 @@ class Pool:
         self._lost_starts = 0
         differing = [f"{name} {about.get(name)}" for name in ("sys2ft", "torch") if about.get(name) != self._own[name]]
         if differing:
-            raise SettingsError(
+            self._unusable = Sys2ftError(
                 f"worker {number} on {about.get('host')} has {', '.join(differing)}",
                 expected=f"the versions of this process: sys2ft {self._own['sys2ft']}, torch {self._own['torch']}",
                 fix="install the same versions on all machines of the cluster",
             )
+            raise self._unusable
         self._idle.append(number)
 
     def _outcome(self, ticket: Any, number: int, work: _Work) -> dict[str, Any] | Sys2ftError | None:
@@ -182,7 +200,7 @@ class Pool:
         except WorkerLost as lost:
             self._restart(number)
             if work.attempts >= ATTEMPTS:
-                return Sys2ftError(
+                return LostUnit(
                     f"{work.unit.key} was given {ATTEMPTS} times, and its worker was lost each time: {lost}",
                     expected="a worker that is left to finish, with enough memory for it",
                     fix="give the workers more memory or time; the same command continues where this one ended",
@@ -195,6 +213,12 @@ class Pool:
         if reply.again and work.attempts < ATTEMPTS:
             self.note(f"{where}: {reply.found}; given again")
             return None
+        if reply.again:
+            return LostUnit(
+                f"{where}: {reply.found}",
+                expected=reply.expected or "a worker with enough memory for it",
+                fix="give the workers more memory or disk; the same command continues where this one ended",
+            )
         return reply.raised(where)
 
     def _restart(self, number: int) -> None:

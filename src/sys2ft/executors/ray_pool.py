@@ -33,6 +33,7 @@ class RayTransport:
                 fix="pip install 'sys2ft[ray]', or leave --executor out",
             ) from error
         self.ray = ray
+        self._actors: dict[int, Any] = {}
         self._mine = not ray.is_initialized()
         threads = max(1, machine.cores() // workers)
         if self._mine:
@@ -50,7 +51,6 @@ class RayTransport:
             )
         options = {"num_gpus": 1, "num_cpus": 1} if gpus else {"num_cpus": 1 if address else threads}
         self._actor: Any = ray.remote(**options, max_restarts=0, max_task_retries=0)(_Actor)
-        self._actors: dict[int, Any] = {}
 
     def _connect(self, address: str, cpus: int) -> None:
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
@@ -90,6 +90,13 @@ class RayTransport:
             raise WorkerLost(f"{type(error.cause).__name__}: {error.cause}") from error
         except self.ray.exceptions.RayError as error:
             raise WorkerLost(_short(error)) from error
+
+    def alive(self, number: int) -> bool:
+        try:
+            self.ray.get(self._actors[number].about.remote(), timeout=_SECONDS)
+        except self.ray.exceptions.RayError:
+            return False
+        return True
 
     def end(self, number: int) -> None:
         self.ray.kill(self._actors.pop(number))

@@ -5,12 +5,15 @@ A worker ends by itself when the process that asked for it is gone: it looks at 
 
 from __future__ import annotations
 
+import contextlib
+import os
 import pickle
 import shutil
 import signal
+import tempfile
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,20 +32,11 @@ Ticket = tuple[int, int, int]  # worker, its start, unit; unit 0: what it says a
 
 
 class SlurmTransport:
-    """Jobs of a Slurm array, which share the folder `spool` with this process."""
+    """Jobs of a Slurm array, which share a folder beside `out` with this process."""
 
     name = "slurm"
 
-    def __init__(self, workers: int, spool: Path, parameters: dict[str, Any]) -> None:
-        try:
-            import submitit
-        except ImportError as error:
-            raise SettingsError(
-                f"the executor slurm: {error}",
-                expected="the package submitit",
-                fix="pip install 'sys2ft[slurm]', or leave --executor out",
-            ) from error
-        self.spool = files.make_folder(spool.absolute())
+    def __init__(self, workers: int, out: Path, parameters: dict[str, Any]) -> None:
         cluster = parameters.get(_CLUSTER, "slurm")
         if cluster == "slurm" and shutil.which("srun") is None:
             raise SettingsError(
@@ -50,6 +44,25 @@ class SlurmTransport:
                 expected="a login node of a Slurm cluster",
                 fix="run the command there, or try it with --slurm cluster=local, whose jobs are processes here",
             )
+        # A folder of its own: what workers of a killed driver still write must not be taken for other units' replies.
+        files.make_folder(out.parent)
+        with files.storage_errors(out):
+            self.spool = Path(tempfile.mkdtemp(prefix=f"{out.name}.workers-", dir=out.parent))
+        self._jobs: dict[int, Any] = {}
+        self._starts: dict[int, int] = {}
+        self._units = 0
+        self._beats: dict[Path, tuple[str, float]] = {}
+        self._living = Beating(self.spool / "driver")
+        try:
+            self._submit_first(workers, cluster, parameters)
+        except BaseException:
+            self.close()
+            raise
+
+    def _submit_first(self, workers: int, cluster: str, parameters: dict[str, Any]) -> None:
+        """Submit the first workers, as one array."""
+        import submitit
+
         self._executor: Any = submitit.AutoExecutor(folder=self.spool / "logs", cluster=cluster)
         try:
             rest = {name: value for name, value in parameters.items() if name != _CLUSTER}
@@ -60,16 +73,7 @@ class SlurmTransport:
                 expected="parameters that submitit knows, such as slurm_partition, gpus_per_node, timeout_min",
                 fix="correct the names and values",
             ) from error
-        self._jobs: dict[int, Any] = {}
-        self._starts: dict[int, int] = {}
-        self._units = 0
-        self._beats: dict[Path, tuple[str, float]] = {}
-        self._array(workers)
-        self._living = Beating(self.spool / "driver")
-
-    def _array(self, workers: int) -> None:
-        """Submit the first workers, as one array."""
-        with self._executor.batch():
+        with _submission(), self._executor.batch():
             for number in range(workers):
                 self._starts[number] = 1
                 self._jobs[number] = self._executor.submit(serve, str(self._folder(number)), str(self.spool))
@@ -83,7 +87,8 @@ class SlurmTransport:
             self._fresh.discard(number)
         else:
             self._starts[number] += 1
-            self._jobs[number] = self._executor.submit(serve, str(self._folder(number)), str(self.spool))
+            with _submission():
+                self._jobs[number] = self._executor.submit(serve, str(self._folder(number)), str(self.spool))
         return number, self._starts[number], 0
 
     def publish(self, recipe: Recipe) -> Path:
@@ -102,17 +107,16 @@ class SlurmTransport:
         end = time.monotonic() + seconds
         while True:
             ready = [ticket for ticket in tickets if _reply_file(self._folder(ticket[0]), ticket[2]).is_file()]
-            ready += [ticket for ticket in tickets if ticket not in ready and self._is_dead(ticket)]
+            ready += [ticket for ticket in tickets if ticket not in ready and not self.alive(ticket[0])]
             if ready or time.monotonic() > end:
                 return ready
             time.sleep(_LOOK)
 
-    def _is_dead(self, ticket: Ticket) -> bool:
-        number = ticket[0]
+    def alive(self, number: int) -> bool:
         if self._jobs[number].done():
-            return True
+            return False
         beat = self._folder(number) / "alive"
-        return beat.is_file() and silent(beat, self._beats)  # one without a sign of life waits in the queue
+        return not beat.is_file() or not silent(beat, self._beats)  # one without a sign of life waits in the queue
 
     def result(self, ticket: Ticket) -> Any:
         file = _reply_file(self._folder(ticket[0]), ticket[2])
@@ -130,10 +134,26 @@ class SlurmTransport:
         self._living.close()
         for number in list(self._jobs):
             job = self._jobs[number]
-            self.end(number)
+            with contextlib.suppress(KeyError):
+                self.end(number)
             if hasattr(job, "_process"):  # submitit's local executor: the processes are children of this one
                 job._process.wait()
         shutil.rmtree(self.spool, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _submission() -> Iterator[None]:
+    """Turn what Slurm says to a refused job into one clear error."""
+    try:
+        yield
+    except SettingsError:
+        raise
+    except (RuntimeError, OSError) as error:  # submitit's FailedJobError is a RuntimeError
+        raise SettingsError(
+            f"Slurm takes no job: {' '.join(str(error).split())}",
+            expected="a partition, an account and limits that it accepts",
+            fix="correct --slurm",
+        ) from error
 
 
 class Beating:
@@ -178,6 +198,14 @@ def _reply_file(folder: Path, unit: int) -> Path:
     return folder / f"reply-{unit}.pickle"
 
 
+def _end_without(driver: Path) -> None:
+    """End this process, also in the middle of a unit, when the one that asked is silent."""
+    seen = dict[Path, tuple[str, float]]()
+    while not silent(driver, seen):
+        time.sleep(_BEAT)
+    os._exit(1)
+
+
 def _loaded(recipe: Path) -> Recipe:
     found: Recipe = pickle.loads(recipe.read_bytes())
     return found
@@ -189,6 +217,7 @@ def serve(place: str, spool: str) -> None:
     folder, driver = files.make_folder(Path(place)), Path(spool) / "driver"
     worker, seen = Worker(), dict[Path, tuple[str, float]]()
     living = Beating(folder / "alive")
+    threading.Thread(target=_end_without, args=(driver,), daemon=True).start()
     try:
         files.write_bytes(_reply_file(folder, 0), pickle.dumps(worker.about()))
         while folder.is_dir() and not silent(driver, seen):

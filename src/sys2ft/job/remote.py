@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sys2ft import files
-from sys2ft.errors import ModelError
+from sys2ft.errors import ModelError, StorageError
 from sys2ft.evaluation import Answerer
 from sys2ft.executors import Pool, PoolExecutor, Recipe
 from sys2ft.generators import Context, EngineGenerator, Generator
@@ -123,6 +123,8 @@ def train_bank(model: LoadedModel, jobs: Sequence[AdapterJob], kept: Files) -> d
         place = Path(folder) / "checkpoint"
         write_all(place, kept)
         train(model, jobs, checkpoint=place).bank.close()
+        if len(list(place.glob("done-*.safetensors"))) < len(jobs):  # `train` keeps its result if only this fails
+            raise StorageError(f"the disk of this worker is full: {place} holds no finished training")
         return {"kept": read_all(place)}
 
 

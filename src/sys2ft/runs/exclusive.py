@@ -8,6 +8,7 @@ machine left and that no longer changes is taken over.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import platform
 import shlex
@@ -21,7 +22,7 @@ from typing import Any
 
 from sys2ft import files
 from sys2ft.errors import SettingsError, StorageError, Sys2ftError
-from sys2ft.runs.stops import current_stop
+from sys2ft.runs.stops import Stop, Stopped, current_stop, stoppable
 
 _LOCK, _HOLDER = ".lock", ".holder.json"
 LOCK_FILES = frozenset({_LOCK, _HOLDER})
@@ -43,8 +44,9 @@ def exclusive(folder: Path) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         with files.storage_errors(file):
             mine = stack.enter_context(files.locked(file))
-        lease = _Lease(holder)
-        if not mine or not _is_free(holder) or not lease.take():
+        stop = stack.enter_context(stoppable(current_stop()))  # so that the lease can ask for it
+        lease = _Lease(holder, stop)
+        if not mine or not _is_free(holder, lease):
             raise SettingsError(
                 f"{folder} is in use by another process{_described(holder)}",
                 expected="one process per run folder",
@@ -52,6 +54,9 @@ def exclusive(folder: Path) -> Iterator[None]:
             )
         try:
             yield
+        except Stopped:
+            if lease.taken_by is None:
+                raise
         finally:
             lease.end()
         if lease.taken_by is not None:
@@ -62,34 +67,35 @@ def exclusive(folder: Path) -> Iterator[None]:
             )
 
 
-def _is_free(holder: Path) -> bool:
-    """Whether a lease is absent, left by a dead process of this machine (whose lock is ours), or silent for long."""
-    note = _note(holder)
-    if note is None or note.get("host") == platform.node():
-        return True
-    end = time.monotonic() + _SILENCE * BEAT
-    while time.monotonic() < end:
-        time.sleep(BEAT / 5)
-        if _note(holder) != note:
-            return _note(holder) is None
-        current_stop().check()
-    return True
+def _is_free(holder: Path, lease: _Lease) -> bool:
+    """Take the lease where there is none, or one of a dead process of this machine (whose lock is ours), or one that is
+    silent for long. False: another process has it."""
+    left = _text(holder)
+    if left is not None and (_note(left) or {}).get("host") != platform.node():
+        end = time.monotonic() + _SILENCE * BEAT
+        while time.monotonic() < end:
+            time.sleep(BEAT / 5)
+            if _text(holder) != left:
+                return False
+            current_stop().check()
+    return lease.take(left)
 
 
 class _Lease:
     """The note of who holds a folder, changed by a thread as long as that is so."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, stop: Stop) -> None:
         self.file = file
         self.taken_by: str | None = None
         self._note: dict[str, Any] = _this_process()
-        self._end, self._stop = threading.Event(), current_stop()
+        self._end, self._stop = threading.Event(), stop
         self._thread = threading.Thread(target=self._keep, daemon=True)
 
-    def take(self) -> bool:
-        """Create the note; False if another machine was faster."""
-        with contextlib.suppress(OSError):
-            self.file.unlink()
+    def take(self, left: str | None) -> bool:
+        """Create the note in place of one that was `left` (None: there was none); False if another was faster."""
+        if left is not None and _text(self.file) == left:
+            with contextlib.suppress(OSError):
+                self.file.unlink()
         temporary = self.file.with_name(f".{_HOLDER}.{os.getpid()}-{threading.get_ident()}.tmp")
         # A disk without room for the note is reported by the next write that matters; the lock holds on this machine.
         with contextlib.suppress(Sys2ftError, OSError):
@@ -107,7 +113,7 @@ class _Lease:
 
     def _keep(self) -> None:
         while not self._end.wait(BEAT):
-            note = _note(self.file)
+            note = _note(_text(self.file) or "")
             if note is not None and not _same(note, self._note):
                 self.taken_by = f"{note.get('process')} on {note.get('host')}"
                 self._stop.request()
@@ -141,18 +147,28 @@ def _this_process() -> dict[str, Any]:
     }
 
 
-def _note(holder: Path) -> dict[str, Any] | None:
-    """What a lease says; None if there is none, or none that can be read."""
+def _text(holder: Path) -> str | None:
+    """The text of a lease; None only if there is none: one that cannot be read just now counts as held."""
     try:
-        note = files.read_json(holder)
-    except (OSError, ValueError):
+        return holder.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return f"? {error.errno}"
+
+
+def _note(text: str) -> dict[str, Any] | None:
+    """What a lease says; None if it cannot be read."""
+    try:
+        note = json.loads(text)
+    except ValueError:
         return None
     return note if isinstance(note, dict) else None
 
 
 def _described(holder: Path) -> str:
     """' (process ...)', or nothing if the holder has not written its note yet."""
-    note = _note(holder) or {}
+    note = _note(_text(holder) or "") or {}
     try:
         return f": process {note['process']} on {note['host']}, since {note['since']}: {note['command']}"
     except KeyError:

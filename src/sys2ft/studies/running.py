@@ -15,7 +15,7 @@ from typing import Any
 
 from sys2ft.combining.merging import add_update
 from sys2ft.engine import Bank
-from sys2ft.errors import MemoryShortage, StorageError, Sys2ftError, UserError
+from sys2ft.errors import LostUnit, MemoryShortage, StorageError, Sys2ftError, UserError
 from sys2ft.evaluation import Route
 from sys2ft.files import digest
 from sys2ft.job.schedules import schedule_of
@@ -97,7 +97,7 @@ class Runner:
             yield
         except StorageError:
             raise
-        except (UserError, MemoryShortage) as error:
+        except (UserError, MemoryShortage, LostUnit) as error:
             # Without what it was raised from: the frames there hold the model and the bank.
             error.__traceback__ = error.__cause__ = error.__context__ = None
             failed = cells() if callable(cells) else cells

@@ -143,4 +143,4 @@ def compute_cells(model: LoadedModel, cells: Sequence[Cell], **where: Any) -> di
         runner = _runner(Path(folder), model, cells, **where)
         with files.storage_errors(Path(folder)):
             runner.run()
-        return _found(runner, where["parts"], ["cells"])
+        return _found(runner, where["parts"], ["cells", "adapters"])  # an unfinished cell continues from its adapters
